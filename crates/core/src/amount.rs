@@ -1,0 +1,143 @@
+//! Exact counts of 10⁻¹⁸: progress, targets and amounts.
+
+use std::fmt;
+
+/// The fraction digits that an [`Amount`] keeps.
+pub const FRACTION_DIGITS: u32 = 18;
+
+/// The count of 10⁻¹⁸ that makes one.
+const SCALE: i128 = 1_000_000_000_000_000_000;
+
+/// First magnitude out of range: 1.7·10²⁰, in counts of 10⁻¹⁸.
+const LIMIT: u128 = 170_000_000_000_000_000_000 * 1_000_000_000_000_000_000;
+
+/// An exact decimal with 18 fraction digits, `|x| < 1.7·10²⁰`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount(i128);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// What a `count` tracker adds for each document.
+    pub const ONE: Self = Self(SCALE);
+
+    /// The amount that is `count` times 10⁻¹⁸, or `None` out of range.
+    #[inline]
+    pub const fn from_units(count: i128) -> Option<Self> {
+        if count.unsigned_abs() < LIMIT { Some(Self(count)) } else { None }
+    }
+
+    /// How many 10⁻¹⁸ this is.
+    #[inline]
+    pub const fn units(self) -> i128 {
+        self.0
+    }
+
+    /// The sum, or `None` out of range.
+    #[inline]
+    pub const fn checked_add(self, other: Self) -> Option<Self> {
+        match self.0.checked_add(other.0) {
+            Some(sum) => Self::from_units(sum),
+            None => None,
+        }
+    }
+
+    /// How often `step` fits into this amount, and what remains. Both must be positive.
+    pub(crate) const fn cycles(self, step: Self) -> (u64, Self) {
+        // At most 1.7·10²⁰ / 10⁻¹⁸ cycles fit 128 bits; the count saturates at 64 bits, far above any number of events.
+        let whole = self.0 / step.0;
+        let count = if whole > u64::MAX as i128 { u64::MAX } else { whole as u64 };
+        (count, Self(self.0 % step.0))
+    }
+
+    /// Whether the amount is above zero.
+    pub const fn is_positive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// The nearest binary float.
+    pub fn to_f64(self) -> f64 {
+        // The decimal text is parsed because dividing two rounded floats would round twice.
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+
+    /// The whole number that this is, or `None` where it has a fraction.
+    pub const fn to_integer(self) -> Option<i128> {
+        if self.0 % SCALE == 0 { Some(self.0 / SCALE) } else { None }
+    }
+}
+
+impl From<i64> for Amount {
+    fn from(whole: i64) -> Self {
+        Self(i128::from(whole) * SCALE)
+    }
+}
+
+impl From<i32> for Amount {
+    fn from(whole: i32) -> Self {
+        Self::from(i64::from(whole))
+    }
+}
+
+impl From<u32> for Amount {
+    fn from(whole: u32) -> Self {
+        Self::from(i64::from(whole))
+    }
+}
+
+impl From<u64> for Amount {
+    fn from(whole: u64) -> Self {
+        Self(i128::from(whole) * SCALE)
+    }
+}
+
+impl fmt::Display for Amount {
+    /// The shortest decimal text: `3`, `-0.25`, `545.5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let magnitude = self.0.unsigned_abs();
+        let scale = SCALE.unsigned_abs();
+        let (whole, mut fraction) = (magnitude / scale, magnitude % scale);
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        write!(f, "{whole}")?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        let mut width = FRACTION_DIGITS as usize;
+        while fraction % 10 == 0 {
+            fraction /= 10;
+            width -= 1;
+        }
+        write!(f, ".{fraction:0width$}")
+    }
+}
+
+impl fmt::Debug for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_the_shortest_decimal() {
+        let half = Amount::from_units(SCALE / 2).unwrap();
+        assert_eq!(half.to_string(), "0.5");
+        assert_eq!(Amount::from_units(-1).unwrap().to_string(), "-0.000000000000000001");
+        assert_eq!(Amount::from(545).checked_add(half).unwrap().to_string(), "545.5");
+        assert_eq!(Amount::from(-7).to_string(), "-7");
+    }
+
+    #[test]
+    fn the_range_is_open_at_its_limit() {
+        let limit = i128::try_from(LIMIT).unwrap();
+        assert!(Amount::from_units(limit).is_none());
+        let most = Amount::from_units(limit - 1).unwrap();
+        assert!(most.checked_add(Amount::from_units(1).unwrap()).is_none());
+        assert!(most.checked_add(most).is_none());
+    }
+}

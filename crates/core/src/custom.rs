@@ -1,0 +1,190 @@
+//! Conditions, measures and limiters that a process registers by name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use crate::amount::Amount;
+use crate::document::Document;
+use crate::json::Json;
+use crate::time::Timestamp;
+
+/// What custom code may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A condition by name. It may run more than once for one document.
+pub trait CustomCondition: Send + Sync {
+    /// Whether `document` counts.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in the outcome's `failed`; it is not touched.
+    fn check(&self, params: &Json, document: &dyn Document) -> Result<bool, BoxError>;
+}
+
+impl<F> CustomCondition for F
+where
+    F: Fn(&Json, &dyn Document) -> Result<bool, BoxError> + Send + Sync,
+{
+    fn check(&self, params: &Json, document: &dyn Document) -> Result<bool, BoxError> {
+        self(params, document)
+    }
+}
+
+/// Says by how much a document changes the progress of a `custom` tracker. It may run more than once for one document.
+pub trait Measure: Send + Sync {
+    /// The amount of `document`; `None` if it has none, and then the tracker is not touched.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in the outcome's `failed`; it is not touched.
+    fn amount(&self, params: &Json, document: &dyn Document) -> Result<Option<Amount>, BoxError>;
+}
+
+impl<F> Measure for F
+where
+    F: Fn(&Json, &dyn Document) -> Result<Option<Amount>, BoxError> + Send + Sync,
+{
+    fn amount(&self, params: &Json, document: &dyn Document) -> Result<Option<Amount>, BoxError> {
+        self(params, document)
+    }
+}
+
+/// A limiter by name. Its state is JSON and is stored with the tracker; every call starts from the stored state.
+pub trait CustomLimiter: Send + Sync {
+    /// The state of a limiter that is as new at `now`.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in `failed`.
+    fn renewed(&self, params: &Json, now: Timestamp) -> Result<Json, BoxError>;
+
+    /// Whether a document may count.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in `failed`.
+    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document) -> Result<bool, BoxError>;
+
+    /// The state after a document counted.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in `failed`.
+    fn record(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document) -> Result<Json, BoxError>;
+
+    /// Whether nothing more can count until a renewal.
+    ///
+    /// # Errors
+    /// Any error lists the tracker in `failed`.
+    fn exhausted(&self, params: &Json, state: &Json, now: Timestamp) -> Result<bool, BoxError>;
+}
+
+/// Why a custom condition, measure or limiter gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CustomError {
+    /// The definition names something that this process did not register.
+    #[error("this process has no {kind} named `{name}`")]
+    Unknown {
+        /// `condition`, `measure` or `limiter`.
+        kind: &'static str,
+        /// The name in the definition.
+        name: CompactString,
+    },
+    /// The custom code failed or panicked.
+    #[error("{kind} `{name}` failed: {message}")]
+    Failed {
+        /// `condition`, `measure` or `limiter`.
+        kind: &'static str,
+        /// The name in the definition.
+        name: CompactString,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// The custom code that this process knows.
+#[derive(Clone, Default)]
+pub struct Registry {
+    conditions: HashMap<CompactString, Arc<dyn CustomCondition>>,
+    measures: HashMap<CompactString, Arc<dyn Measure>>,
+    limiters: HashMap<CompactString, Arc<dyn CustomLimiter>>,
+}
+
+impl Registry {
+    /// Registers a condition; one of the same name is replaced.
+    pub fn add_condition(&mut self, name: &str, condition: impl CustomCondition + 'static) {
+        self.conditions.insert(name.into(), Arc::new(condition));
+    }
+
+    /// Registers a measure; one of the same name is replaced.
+    pub fn add_measure(&mut self, name: &str, measure: impl Measure + 'static) {
+        self.measures.insert(name.into(), Arc::new(measure));
+    }
+
+    /// Registers a limiter; one of the same name is replaced.
+    pub fn add_limiter(&mut self, name: &str, limiter: impl CustomLimiter + 'static) {
+        self.limiters.insert(name.into(), Arc::new(limiter));
+    }
+
+    pub(crate) fn check(&self, name: &str, params: &Json, document: &dyn Document) -> Result<bool, CustomError> {
+        let condition = known(&self.conditions, "condition", name)?;
+        guard("condition", name, || condition.check(params, document))
+    }
+
+    pub(crate) fn amount(
+        &self,
+        name: &str,
+        params: &Json,
+        document: &dyn Document,
+    ) -> Result<Option<Amount>, CustomError> {
+        let measure = known(&self.measures, "measure", name)?;
+        guard("measure", name, || measure.amount(params, document))
+    }
+
+    /// Asks the limiter `name`.
+    pub(crate) fn limiter<T>(
+        &self,
+        name: &str,
+        ask: impl FnOnce(&dyn CustomLimiter) -> Result<T, BoxError>,
+    ) -> Result<T, CustomError> {
+        let limiter = known(&self.limiters, "limiter", name)?;
+        guard("limiter", name, || ask(&**limiter))
+    }
+}
+
+fn known<'a, T>(
+    things: &'a HashMap<CompactString, T>,
+    kind: &'static str,
+    name: &str,
+) -> Result<&'a T, CustomError> {
+    things.get(name).ok_or_else(|| CustomError::Unknown { kind, name: name.into() })
+}
+
+/// Runs custom code; a panic is a failure like any other, so that the group changes as a whole or not at all.
+fn guard<T>(
+    kind: &'static str,
+    name: &str,
+    code: impl FnOnce() -> Result<T, BoxError>,
+) -> Result<T, CustomError> {
+    let message = match catch_unwind(AssertUnwindSafe(code)) {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic_message(&*panic),
+    };
+    Err(CustomError::Failed { kind, name: name.into(), message })
+}
+
+/// What a panic said.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("without a message"))
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("conditions", &self.conditions.keys())
+            .field("measures", &self.measures.keys())
+            .field("limiters", &self.limiters.keys())
+            .finish()
+    }
+}

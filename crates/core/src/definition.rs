@@ -1,0 +1,312 @@
+//! What a user writes: the immutable definition of one tracker.
+
+use std::fmt;
+
+use compact_str::CompactString;
+
+use crate::amount::Amount;
+use crate::condition::{Condition, Test};
+use crate::hash::ContentHash;
+use crate::json::{Json, Map};
+use crate::limiter::LimiterDefinition;
+use crate::number::Number;
+use crate::path::Path;
+use crate::source::Node;
+use crate::time::Timestamp;
+
+mod builder;
+mod read;
+
+pub use builder::TrackerBuilder;
+pub use read::{DefinitionError, read_trackers};
+
+/// The conditions that one definition may have at most, those within `all`, `any` and `not` included.
+pub const MAX_CONDITIONS: usize = 10_000;
+/// The targets that one definition may have at most.
+pub const MAX_TARGETS: usize = 10_000;
+/// The bytes that a tracker's name may have at most.
+pub const MAX_NAME_BYTES: usize = 1_024;
+
+/// The definition of one tracker. It is checked once, when it is made, and never changes.
+///
+/// Made by [`TrackerDefinition::count`], [`sum`](TrackerDefinition::sum) and [`custom`](TrackerDefinition::custom), or
+/// read from JSON. Two definitions are equal if they mean the same.
+///
+/// ```
+/// use dictrack_core::{TrackerDefinition, json::Json};
+/// let json = Json::parse(br#"{"name": "orders", "kind": "count", "target": [10, 50],
+///                             "conditions": [{"key": "status", "eq": "completed"}]}"#).unwrap();
+/// let read = TrackerDefinition::from_json(&json).unwrap();
+/// let built = TrackerDefinition::count("orders").targets([10, 50]).eq("status", "completed").build().unwrap();
+/// assert_eq!(read, built);
+/// ```
+#[derive(Clone)]
+pub struct TrackerDefinition {
+    parts: Parts,
+    hash: ContentHash,
+}
+
+/// The fields of a definition, not yet checked together.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) name: CompactString,
+    pub(crate) kind: Kind,
+    pub(crate) targets: Vec<Amount>,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) limiters: Vec<LimiterDefinition>,
+    pub(crate) reset_policy: ResetPolicy,
+    pub(crate) loop_forever: bool,
+    pub(crate) init_progress: Amount,
+    pub(crate) expire_at: Option<Timestamp>,
+}
+
+/// What a counted document adds to the progress.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// One.
+    Count,
+    /// The number at a path.
+    Sum(Path),
+    /// What a measure of the process says.
+    Custom {
+        /// The registered name.
+        measure: CompactString,
+        /// What the definition hands to it; `null` if nothing.
+        params: Json,
+    },
+}
+
+/// What starts anew when a stage is completed, or when `reset_tracker` is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetPolicy {
+    /// Progress goes back to 0.
+    pub progress: bool,
+    /// Limiters are as new.
+    pub limiter: bool,
+}
+
+impl ResetPolicy {
+    /// Nothing: flags 0.
+    pub const NONE: Self = Self { progress: false, limiter: false };
+    /// Progress: flag 1.
+    pub const PROGRESS: Self = Self { progress: true, limiter: false };
+    /// Limiters, the default: flag 2.
+    pub const LIMITER: Self = Self { progress: false, limiter: true };
+    /// Both: flags 3.
+    pub const ALL: Self = Self { progress: true, limiter: true };
+
+    /// The flags as a number: progress 1, limiter 2.
+    pub const fn bits(self) -> u8 {
+        self.progress as u8 | (self.limiter as u8) << 1
+    }
+}
+
+impl Default for ResetPolicy {
+    fn default() -> Self {
+        Self::LIMITER
+    }
+}
+
+impl TrackerDefinition {
+    /// Begins the definition of a tracker that counts documents.
+    pub fn count(name: &str) -> TrackerBuilder {
+        TrackerBuilder::new(name, Kind::Count)
+    }
+
+    /// Begins the definition of a tracker that sums the number at `amount`, until [`TrackerBuilder::key`] says where.
+    pub fn sum(name: &str) -> TrackerBuilder {
+        TrackerBuilder::sum(name)
+    }
+
+    /// Begins the definition of a tracker that adds what the registered `measure` says.
+    pub fn custom(name: &str, measure: &str, params: impl Into<Json>) -> TrackerBuilder {
+        TrackerBuilder::new(name, Kind::Custom { measure: measure.into(), params: params.into() })
+    }
+
+    /// Reads a definition from JSON.
+    ///
+    /// # Errors
+    /// A [`DefinitionError`] that names the field and what was expected there.
+    pub fn from_json(json: &Json) -> Result<Self, DefinitionError> {
+        Self::from_node(&Node::from(json))
+    }
+
+    /// Checks the fields together.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let hash = ContentHash::of([parts.to_json().to_string()]);
+        Self { parts, hash }
+    }
+
+    /// The name, unique in its group.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// What a counted document adds.
+    pub fn kind(&self) -> &Kind {
+        &self.parts.kind
+    }
+
+    /// The targets in their order, at least one.
+    pub fn targets(&self) -> &[Amount] {
+        &self.parts.targets
+    }
+
+    /// The conditions, all of which must hold.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.parts.conditions
+    }
+
+    /// The limiters, all of which must admit.
+    pub fn limiters(&self) -> &[LimiterDefinition] {
+        &self.parts.limiters
+    }
+
+    /// What starts anew at each stage.
+    pub fn reset_policy(&self) -> ResetPolicy {
+        self.parts.reset_policy
+    }
+
+    /// Whether the first target follows the last.
+    pub fn loop_forever(&self) -> bool {
+        self.parts.loop_forever
+    }
+
+    /// The progress that a new tracker starts with.
+    pub fn init_progress(&self) -> Amount {
+        self.parts.init_progress
+    }
+
+    /// From when on the tracker is gone.
+    pub fn expire_at(&self) -> Option<Timestamp> {
+        self.parts.expire_at
+    }
+
+    /// The hash of what this definition means.
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// The definition with `more` targets behind its own.
+    ///
+    /// # Errors
+    /// A [`DefinitionError`] if the result would be refused.
+    pub fn with_targets(&self, more: impl IntoIterator<Item = Amount>) -> Result<Self, DefinitionError> {
+        let mut parts = self.parts.clone();
+        parts.targets.extend(more);
+        Self::checked(parts)
+    }
+
+    /// The definition as JSON, default fields left out.
+    pub fn to_json(&self) -> Json {
+        self.parts.to_json()
+    }
+}
+
+impl Parts {
+    fn to_json(&self) -> Json {
+        let mut map = Map::default();
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("name", self.name.as_str().into());
+        match &self.kind {
+            Kind::Count => put("kind", "count".into()),
+            Kind::Sum(key) => {
+                put("kind", "sum".into());
+                put("key", key.as_str().into());
+            }
+            Kind::Custom { measure, params } => {
+                put("kind", "custom".into());
+                put("measure", measure.as_str().into());
+                if *params != Json::Null {
+                    put("params", params.clone());
+                }
+            }
+        }
+        put("target", match &*self.targets {
+            [target] => exact(*target),
+            targets => targets.iter().copied().map(exact).collect::<Vec<_>>().into(),
+        });
+        if !self.conditions.is_empty() {
+            put("conditions", self.conditions.iter().map(condition_json).collect::<Vec<_>>().into());
+        }
+        if !self.limiters.is_empty() {
+            put("limiters", self.limiters.iter().map(limiter_json).collect::<Vec<_>>().into());
+        }
+        if self.reset_policy != ResetPolicy::default() {
+            let flags = [(self.reset_policy.progress, "progress"), (self.reset_policy.limiter, "limiter")];
+            let names = flags.iter().filter(|(set, _)| *set).map(|&(_, name)| Json::from(name));
+            put("reset_policy", names.collect::<Vec<_>>().into());
+        }
+        if self.loop_forever {
+            put("loop_forever", true.into());
+        }
+        if self.init_progress != Amount::ZERO {
+            put("init_progress", exact(self.init_progress));
+        }
+        if let Some(expire_at) = self.expire_at {
+            put("expire_at", expire_at.to_number().into());
+        }
+        map.into()
+    }
+}
+
+fn exact(amount: Amount) -> Json {
+    Json::Number(Number::Exact(amount))
+}
+
+fn object(entries: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
+}
+
+fn custom_json(name: &str, params: &Json) -> Json {
+    let params = (*params != Json::Null).then(|| ("params", params.clone()));
+    object([("custom", name.into())].into_iter().chain(params))
+}
+
+/// A condition as definitions spell it.
+pub(crate) fn condition_json(condition: &Condition) -> Json {
+    let parts = |parts: &[Condition]| Json::List(parts.iter().map(condition_json).collect());
+    match condition {
+        Condition::Test { key, test } => {
+            let folded = match test {
+                Test::Contains(needle) | Test::NotContains(needle) => needle.ignore_case(),
+                _ => false,
+            };
+            let operand = test.operand().into_owned();
+            object(
+                [("key", key.as_str().into()), (test.operator(), operand)]
+                    .into_iter()
+                    .chain(folded.then(|| ("ignore_case", true.into()))),
+            )
+        }
+        Condition::All(all) => object([("all", parts(all))]),
+        Condition::Any(any) => object([("any", parts(any))]),
+        Condition::Not(not) => object([("not", condition_json(not))]),
+        Condition::Custom { name, params } => custom_json(name, params),
+    }
+}
+
+fn limiter_json(limiter: &LimiterDefinition) -> Json {
+    match limiter {
+        LimiterDefinition::Count(count) => object([("count", (*count).into())]),
+        LimiterDefinition::Window(start, end) => {
+            object([("start", start.to_number().into()), ("end", end.to_number().into())])
+        }
+        LimiterDefinition::Interval(span) => object([("seconds", span.to_number().into())]),
+        LimiterDefinition::Custom { name, params } => custom_json(name, params),
+    }
+}
+
+impl PartialEq for TrackerDefinition {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for TrackerDefinition {}
+
+impl fmt::Debug for TrackerDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrackerDefinition({})", self.to_json())
+    }
+}

@@ -1,0 +1,524 @@
+//! Reading and checking definitions, with words for everything that is refused.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use compact_str::CompactString;
+
+use super::{Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, ResetPolicy, TrackerDefinition};
+use crate::amount::Amount;
+use crate::condition::{Condition, MAX_CONDITION_DEPTH, Needle, Order, Test};
+use crate::json::Json;
+use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
+use crate::path::Path;
+use crate::source::{Entry, Node, NodeValue};
+use crate::time::{Span, Timestamp};
+
+/// Why a definition is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct DefinitionError {
+    /// The field, as a path from the outermost value: `trackers[0].conditions[1].ge`; empty for that value itself.
+    pub field: String,
+    /// What is wrong with it, in lower case.
+    pub problem: String,
+    /// What was expected; empty where the problem says it all.
+    pub expected: String,
+    /// The byte of the source where it stands, if it was read from a text.
+    pub at: Option<usize>,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.problem)?;
+        if !self.expected.is_empty() {
+            write!(f, "; expected {}", self.expected)?;
+        }
+        Ok(())
+    }
+}
+
+type Read<T> = Result<T, DefinitionError>;
+
+impl DefinitionError {
+    pub(super) fn of(field: &str, problem: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into(), expected: expected.into(), at: None }
+    }
+
+    /// The error seen from the value that holds `field`.
+    fn within(mut self, field: &str) -> Self {
+        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        self.field = format!("{field}{separator}{}", self.field);
+        self
+    }
+}
+
+impl Node {
+    fn refuse(&self, problem: impl Into<String>, expected: impl Into<String>) -> DefinitionError {
+        DefinitionError { at: self.at, ..DefinitionError::of("", problem, expected) }
+    }
+
+    /// The value in words, short enough for a message.
+    fn seen(&self) -> String {
+        let json = match &self.value {
+            NodeValue::List(items) if items.is_empty() => return "an empty list".to_owned(),
+            NodeValue::List(_) => return "a list".to_owned(),
+            NodeValue::Map(_) => return "a map".to_owned(),
+            _ => self.to_json(),
+        };
+        let text = json.to_string();
+        match text.char_indices().nth(40) {
+            Some((end, _)) => format!("{} {}…", json.kind(), &text[..end]),
+            None if json == Json::Null => text,
+            None => format!("{} {text}", json.kind()),
+        }
+    }
+
+    fn expected(&self, expected: &str) -> DefinitionError {
+        self.refuse(self.seen(), expected)
+    }
+
+    fn text(&self, expected: &str) -> Read<&CompactString> {
+        if let NodeValue::Text(text) = &self.value { Ok(text) } else { Err(self.expected(expected)) }
+    }
+
+    fn flag(&self) -> Read<bool> {
+        if let NodeValue::Bool(value) = self.value { Ok(value) } else { Err(self.expected("true or false")) }
+    }
+
+    fn list(&self, expected: &str) -> Read<&[Self]> {
+        if let NodeValue::List(items) = &self.value { Ok(items) } else { Err(self.expected(expected)) }
+    }
+
+    fn filled_list(&self, expected: &str) -> Read<&[Self]> {
+        let items = self.list(expected)?;
+        if items.is_empty() { Err(self.expected(expected)) } else { Ok(items) }
+    }
+
+    fn path(&self) -> Read<Path> {
+        let expected = "a dotted path such as \"user.tier\"";
+        Path::parse(self.text(expected)?).ok_or_else(|| self.expected(expected))
+    }
+
+    fn amount(&self) -> Read<Amount> {
+        let expected = "a number between -1.7e20 and 1.7e20";
+        let NodeValue::Number(number) = &self.value else { return Err(self.expected(expected)) };
+        number.to_amount().map(|(amount, _)| amount).map_err(|_| self.expected(expected))
+    }
+
+    fn moment(&self) -> Read<Timestamp> {
+        Timestamp::read(&self.to_json())
+            .ok_or_else(|| self.expected("seconds since 1970, an RFC 3339 moment or a date"))
+    }
+
+    /// Reads each item; an error names its position.
+    fn each<T>(items: &[Self], mut read: impl FnMut(&Self) -> Read<T>) -> Read<Vec<T>> {
+        let items = items.iter().enumerate();
+        items.map(|(at, item)| read(item).map_err(|error| error.within(&format!("[{at}]")))).collect()
+    }
+}
+
+/// The fields of a map, taken one by one; what remains is unknown.
+struct Fields<'a> {
+    node: &'a Node,
+    entries: Vec<&'a Entry>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(node: &'a Node, expected: &str) -> Read<Self> {
+        let NodeValue::Map(entries) = &node.value else { return Err(node.expected(expected)) };
+        let mut seen = HashSet::new();
+        for entry in entries {
+            if !seen.insert(&entry.key) {
+                let mut error = DefinitionError::of(&entry.key, "the field stands here twice", "each field once");
+                error.at = entry.at;
+                return Err(error);
+            }
+        }
+        Ok(Self { node, entries: entries.iter().collect() })
+    }
+
+    fn take<T>(&mut self, key: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<Option<T>> {
+        let Some(at) = self.entries.iter().position(|entry| entry.key == key) else { return Ok(None) };
+        let entry = self.entries.remove(at);
+        read(&entry.value).map(Some).map_err(|error| error.within(key))
+    }
+
+    fn required<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<T> {
+        let node = self.node;
+        self.take(key, read)?.ok_or_else(|| node.refuse("the field is missing", expected).within(key))
+    }
+
+    /// Refuses what was not taken.
+    fn finish(self, known: &str) -> Read<()> {
+        let Some(entry) = self.entries.first() else { return Ok(()) };
+        let mut error = DefinitionError::of(&entry.key, "an unknown field", known);
+        error.at = entry.at;
+        Err(error)
+    }
+}
+
+const TRACKER_FIELDS: &str = "one of name, kind, key, measure, params, target, conditions, limiters, reset_policy, \
+                              loop_forever, init_progress, expire_at";
+
+/// Reads `{"trackers": [ … ]}` or the bare list.
+///
+/// # Errors
+/// A [`DefinitionError`] for the first definition that is refused, or for a name that stands there twice.
+pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
+    let expected = "a map with the list `trackers`, or that list";
+    let (items, field) = match &source.value {
+        NodeValue::List(items) => (items.as_slice(), ""),
+        NodeValue::Map(_) => {
+            let mut fields = Fields::of(source, expected)?;
+            let items = fields.required("trackers", expected, |node| node.list("a list of trackers"))?;
+            fields.finish("only `trackers`")?;
+            (items, "trackers")
+        }
+        _ => return Err(source.expected(expected)),
+    };
+    let mut names = HashSet::new();
+    Node::each(items, |node| {
+        let definition = TrackerDefinition::from_node(node)?;
+        if !names.insert(definition.name().to_owned()) {
+            let at = match &node.value {
+                NodeValue::Map(entries) => {
+                    entries.iter().find(|entry| entry.key == "name").and_then(|entry| entry.value.at)
+                }
+                _ => node.at,
+            };
+            let problem = format!("the name {:?} is taken by an earlier tracker", definition.name());
+            return Err(DefinitionError { at, ..DefinitionError::of("name", problem, "each name once") });
+        }
+        Ok(definition)
+    })
+    .map_err(|error| error.within(field))
+}
+
+impl TrackerDefinition {
+    /// Reads a definition from a source with positions.
+    ///
+    /// # Errors
+    /// A [`DefinitionError`] that names the field, its place and what was expected there.
+    pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
+        let mut fields = Fields::of(node, "a map that defines a tracker")?;
+        let name = fields.required("name", "a non-empty text", |node| {
+            let name = node.text("a non-empty text")?;
+            if name.is_empty() { Err(node.expected("a non-empty text")) } else { Ok(name.clone()) }
+        })?;
+        let kinds = "\"count\", \"sum\" or \"custom\"";
+        let kind = fields.required("kind", kinds, |node| Ok((node, node.text(kinds)?.as_str())))?;
+        let kind = match kind {
+            (_, "count") => Kind::Count,
+            (_, "sum") => {
+                let amount = || Path::parse("amount").ok_or_else(|| DefinitionError::of("key", "an empty path", ""));
+                Kind::Sum(fields.take("key", Node::path)?.map_or_else(amount, Ok)?)
+            }
+            (_, "custom") => Kind::Custom {
+                measure: fields.required("measure", "the name of a registered measure", name_of_custom)?,
+                params: fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default(),
+            },
+            (node, _) => return Err(node.expected(kinds).within("kind")),
+        };
+        let targets = fields.required("target", "a number or a non-empty list of numbers", |node| match &node.value {
+            NodeValue::List(_) => {
+                let items = node.filled_list("a number or a non-empty list of numbers")?;
+                Node::each(items, Node::amount)
+            }
+            NodeValue::Number(_) => Ok(vec![node.amount()?]),
+            _ => Err(node.expected("a number or a non-empty list of numbers")),
+        })?;
+        let conditions = fields
+            .take("conditions", |node| {
+                let mut left = MAX_CONDITIONS;
+                Node::each(node.list("a list of conditions")?, |node| read_condition(node, 1, &mut left))
+            })?
+            .unwrap_or_default();
+        let limiters = fields
+            .take("limiters", |node| Node::each(node.list("a list of limiters")?, read_limiter))?
+            .unwrap_or_default();
+        let parts = Parts {
+            name,
+            kind,
+            targets,
+            conditions,
+            limiters,
+            reset_policy: fields.take("reset_policy", ResetPolicy::read)?.unwrap_or_default(),
+            loop_forever: fields.take("loop_forever", Node::flag)?.unwrap_or(false),
+            init_progress: fields.take("init_progress", Node::amount)?.unwrap_or(Amount::ZERO),
+            expire_at: fields
+                .take("expire_at", |node| match node.value {
+                    NodeValue::Null => Ok(None),
+                    _ => node.moment().map(Some),
+                })?
+                .flatten(),
+        };
+        fields.finish(TRACKER_FIELDS)?;
+        Self::checked(parts).map_err(|error| {
+            let at = match &node.value {
+                NodeValue::Map(entries) => {
+                    entries.iter().find(|entry| error.field.starts_with(entry.key.as_str())).and_then(|e| e.value.at)
+                }
+                _ => None,
+            };
+            DefinitionError { at: at.or(node.at), ..error }
+        })
+    }
+
+    /// Checks what no single field can say.
+    pub(super) fn checked(parts: Parts) -> Result<Self, DefinitionError> {
+        let of = |field: &str, problem: String, expected: String| DefinitionError::of(field, problem, expected);
+        if parts.name.is_empty() {
+            return Err(of("name", "an empty text".into(), "a non-empty text".into()));
+        }
+        if parts.name.len() > MAX_NAME_BYTES {
+            let problem = format!("a name of {} bytes", parts.name.len());
+            return Err(of("name", problem, format!("at most {MAX_NAME_BYTES} bytes")));
+        }
+        if parts.targets.is_empty() {
+            return Err(of("target", "an empty list".into(), "a number or a non-empty list of numbers".into()));
+        }
+        if parts.targets.len() > MAX_TARGETS {
+            return Err(of("target", format!("{} targets", parts.targets.len()), format!("at most {MAX_TARGETS}")));
+        }
+        if parts.limiters.len() > MAX_LIMITERS {
+            return Err(of("limiters", format!("{} limiters", parts.limiters.len()), format!("at most {MAX_LIMITERS}")));
+        }
+        if parts.loop_forever {
+            let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
+            if !ascending || !parts.targets[0].is_positive() {
+                let expected = "positive, ascending targets, because `loop_forever` is set";
+                return Err(of("target", "targets that cannot loop".into(), expected.into()));
+            }
+        }
+        for (at, limiter) in parts.limiters.iter().enumerate() {
+            if *limiter == LimiterDefinition::Count(0) {
+                let field = format!("limiters[{at}].count");
+                return Err(of(&field, "0, which never admits".into(), "a whole number of at least 1".into()));
+            }
+            if let LimiterDefinition::Window(start, end) = limiter
+                && start > end
+            {
+                let field = format!("limiters[{at}].end");
+                return Err(of(&field, format!("{end} is before the start {start}"), "an end that is not before it".into()));
+            }
+        }
+        let mut left = MAX_CONDITIONS;
+        for (at, condition) in parts.conditions.iter().enumerate() {
+            check_condition(condition, 1, &mut left).map_err(|error| error.within(&format!("conditions[{at}]")))?;
+        }
+        Ok(Self::new(parts))
+    }
+}
+
+/// Checks a condition that code has built as strictly as one that was read.
+fn check_condition(condition: &Condition, depth: usize, left: &mut usize) -> Read<()> {
+    let of = DefinitionError::of;
+    spend(depth, left)?;
+    match condition {
+        Condition::Test { test, .. } => match test {
+            Test::Order(_, operand) if !matches!(operand, Json::Number(_) | Json::Text(_)) => {
+                Err(of(test.operator(), operand.kind(), "a number or a text"))
+            }
+            Test::In(items) | Test::NotIn(items) | Test::Intersects(items) | Test::NotIntersects(items)
+                if items.is_empty() =>
+            {
+                Err(of(test.operator(), "an empty list", "a non-empty list"))
+            }
+            _ if !finite(&test.operand()) => Err(of(test.operator(), "NaN or infinite", "finite numbers")),
+            _ => Ok(()),
+        },
+        Condition::All(parts) | Condition::Any(parts) => {
+            if parts.is_empty() {
+                return Err(of("", "an empty list", "a non-empty list of conditions"));
+            }
+            parts.iter().try_for_each(|part| check_condition(part, depth + 1, left))
+        }
+        Condition::Not(part) => check_condition(part, depth + 1, left),
+        Condition::Custom { params, .. } if !finite(params) => {
+            Err(of("params", "NaN or infinite", "finite numbers"))
+        }
+        Condition::Custom { .. } => Ok(()),
+    }
+}
+
+fn finite(json: &Json) -> bool {
+    use crate::number::Number;
+    match json {
+        Json::Number(number) => !matches!(number, Number::NotANumber | Number::Infinite(_)),
+        Json::List(items) => items.iter().all(finite),
+        Json::Map(map) => map.iter().all(|(_, value)| finite(value)),
+        Json::Null | Json::Bool(_) | Json::Text(_) => true,
+    }
+}
+
+fn spend(depth: usize, left: &mut usize) -> Read<()> {
+    let of = DefinitionError::of;
+    if depth > MAX_CONDITION_DEPTH {
+        let expected = format!("at most {MAX_CONDITION_DEPTH} levels");
+        return Err(of("", "conditions nested too deep", expected));
+    }
+    *left = left.checked_sub(1).ok_or_else(|| {
+        of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition"))
+    })?;
+    Ok(())
+}
+
+impl ResetPolicy {
+    fn read(node: &Node) -> Read<Self> {
+        let expected = "a list of \"progress\" and \"limiter\"";
+        let mut policy = Self::NONE;
+        for item in node.list(expected)? {
+            let flag = match item.text(expected)?.as_str() {
+                "progress" => &mut policy.progress,
+                "limiter" => &mut policy.limiter,
+                _ => return Err(item.expected("\"progress\" or \"limiter\"")),
+            };
+            if std::mem::replace(flag, true) {
+                return Err(item.refuse(format!("{} a second time", item.seen()), "each flag once"));
+            }
+        }
+        Ok(policy)
+    }
+}
+
+fn name_of_custom(node: &Node) -> Read<CompactString> {
+    let name = node.text("a registered name")?;
+    if name.is_empty() { Err(node.expected("a registered name")) } else { Ok(name.clone()) }
+}
+
+const OPERATORS: &str = "exactly one of exists, absent, eq, ne, lt, le, gt, ge, contains, not_contains, in, not_in, \
+                         has, not_has, intersects, not_intersects, all, any, not, custom";
+
+fn read_condition(node: &Node, depth: usize, left: &mut usize) -> Read<Condition> {
+    spend(depth, left).map_err(|error| DefinitionError { at: node.at, ..error })?;
+    let mut fields = Fields::of(node, "a map with one operator")?;
+    let operators: Vec<_> = fields
+        .entries
+        .iter()
+        .filter(|entry| !matches!(entry.key.as_str(), "key" | "ignore_case" | "params"))
+        .map(|entry| entry.key.clone())
+        .collect();
+    let operator = match &*operators {
+        [operator] => operator.as_str(),
+        [] => return Err(node.refuse("a condition without an operator", OPERATORS)),
+        [first, second, ..] => {
+            return Err(node.refuse(format!("a condition with `{first}` and `{second}`"), OPERATORS));
+        }
+    };
+    let mut parts = |node: &Node| {
+        let items = node.filled_list("a non-empty list of conditions")?;
+        Node::each(items, |item| read_condition(item, depth + 1, left)).map(Vec::into_boxed_slice)
+    };
+    let composite = match operator {
+        "all" => fields.take("all", &mut parts)?.map(Condition::All),
+        "any" => fields.take("any", &mut parts)?.map(Condition::Any),
+        "not" => {
+            fields.take("not", |node| read_condition(node, depth + 1, left))?.map(|part| Condition::Not(Box::new(part)))
+        }
+        "custom" => {
+            let params = fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default();
+            fields.take("custom", name_of_custom)?.map(|name| Condition::Custom { name, params })
+        }
+        _ => None,
+    };
+    if let Some(condition) = composite {
+        fields.finish("no other field beside this operator")?;
+        return Ok(condition);
+    }
+    let ignore_case = fields.take("ignore_case", |node| Ok((node, node.flag()?)))?;
+    let folded = ignore_case.is_some_and(|(_, flag)| flag);
+    let test = fields.take(operator, |operand| read_test(operator, operand, folded))?;
+    let Some(Some(test)) = test else {
+        let entry = fields.node;
+        return Err(entry.refuse(format!("the unknown operator `{operator}`"), OPERATORS));
+    };
+    if let Some((flag, _)) = ignore_case
+        && !matches!(test, Test::Contains(_) | Test::NotContains(_))
+    {
+        return Err(flag.refuse("an unknown field here", "it beside contains or not_contains").within("ignore_case"));
+    }
+    let key = fields.required("key", "the path of the value", Node::path)?;
+    fields.finish("key, one operator and ignore_case")?;
+    Ok(Condition::Test { key, test })
+}
+
+/// The test that `operator` names, or `None` if it names none.
+fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Option<Test>> {
+    let truth = |test| match operand.value {
+        NodeValue::Bool(true) => Ok(test),
+        _ => Err(operand.expected("true")),
+    };
+    let order = |order| match operand.value {
+        NodeValue::Number(_) | NodeValue::Text(_) => Ok(Test::Order(order, operand.to_json())),
+        _ => Err(operand.expected("a number or a text")),
+    };
+    let items = || {
+        let items = operand.filled_list("a non-empty list")?;
+        Ok(items.iter().map(Node::to_json).collect::<Vec<_>>())
+    };
+    let needle = || Needle::new(operand.to_json(), ignore_case);
+    unique_keys(operand)?;
+    Ok(Some(match operator {
+        "exists" => truth(Test::Exists)?,
+        "absent" => truth(Test::Absent)?,
+        "eq" => Test::Eq(operand.to_json()),
+        "ne" => Test::Ne(operand.to_json()),
+        "lt" => order(Order::Lt)?,
+        "le" => order(Order::Le)?,
+        "gt" => order(Order::Gt)?,
+        "ge" => order(Order::Ge)?,
+        "contains" => Test::Contains(needle()),
+        "not_contains" => Test::NotContains(needle()),
+        "in" => Test::In(items()?),
+        "not_in" => Test::NotIn(items()?),
+        "has" => Test::Has(operand.to_json()),
+        "not_has" => Test::NotHas(operand.to_json()),
+        "intersects" => Test::Intersects(items()?),
+        "not_intersects" => Test::NotIntersects(items()?),
+        _ => return Ok(None),
+    }))
+}
+
+/// Refuses a doubled key anywhere within an operand.
+fn unique_keys(node: &Node) -> Read<()> {
+    match &node.value {
+        NodeValue::Map(_) => Fields::of(node, "a map")?.entries.iter().try_for_each(|entry| {
+            unique_keys(&entry.value).map_err(|error| error.within(&entry.key))
+        }),
+        NodeValue::List(items) => Node::each(items, unique_keys).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
+    let kinds = "{\"count\": n}, {\"start\": t, \"end\": t}, {\"seconds\": s} or {\"custom\": name}";
+    let mut fields = Fields::of(node, kinds)?;
+    let has = |fields: &Fields<'_>, key: &str| fields.entries.iter().any(|entry| entry.key == key);
+    let limiter = if has(&fields, "count") {
+        let count = fields.required("count", kinds, |node| {
+            let whole = node.amount()?.to_integer().and_then(|whole| u64::try_from(whole).ok());
+            whole.ok_or_else(|| node.expected("a whole number of at least 1"))
+        })?;
+        LimiterDefinition::Count(count)
+    } else if has(&fields, "seconds") {
+        let span = fields.required("seconds", kinds, |node| {
+            Span::read(&node.to_json()).ok_or_else(|| node.expected("a number of seconds that is not negative"))
+        })?;
+        LimiterDefinition::Interval(span)
+    } else if has(&fields, "custom") {
+        LimiterDefinition::Custom {
+            params: fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default(),
+            name: fields.required("custom", kinds, name_of_custom)?,
+        }
+    } else if has(&fields, "start") || has(&fields, "end") {
+        let start = fields.required("start", "the first moment that counts", Node::moment)?;
+        LimiterDefinition::Window(start, fields.required("end", "the last moment that counts", Node::moment)?)
+    } else {
+        return Err(node.refuse("a limiter of no known kind", kinds));
+    };
+    fields.finish("no other field beside this limiter")?;
+    Ok(limiter)
+}

@@ -1,0 +1,128 @@
+//! Events: what listeners hear.
+
+use std::fmt;
+
+use compact_str::CompactString;
+
+use crate::amount::Amount;
+use crate::hash::ContentHash;
+use crate::json::{Json, Map};
+use crate::number::Number;
+use crate::state::TrackerSnapshot;
+use crate::time::Timestamp;
+
+/// What happened to a tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum EventCode {
+    /// It was added.
+    Added = 1001,
+    /// It reached a target that others follow.
+    StageCompleted = 1002,
+    /// It reached its last target.
+    AllCompleted = 1003,
+    /// `reset_tracker` was called.
+    Reset = 1004,
+    /// A limiter refused a document, or has run out.
+    Limited = 1005,
+}
+
+impl EventCode {
+    /// All codes.
+    pub const ALL: [Self; 5] =
+        [Self::Added, Self::StageCompleted, Self::AllCompleted, Self::Reset, Self::Limited];
+
+    /// The number of the code.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The name as files and streams spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::StageCompleted => "stage_completed",
+            Self::AllCompleted => "all_completed",
+            Self::Reset => "reset",
+            Self::Limited => "limited",
+        }
+    }
+
+    /// The code with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+}
+
+impl fmt::Display for EventCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One event of one tracker.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The same for each delivery of this event: a hash of group, name, generation, code and number.
+    pub id: ContentHash,
+    /// What happened.
+    pub code: EventCode,
+    /// The `now` of the document or call.
+    pub occurred_at: Timestamp,
+    /// The group.
+    pub group: CompactString,
+    /// The stage that was just reached, counted from one; of other codes the stage that is worked on.
+    pub stage: usize,
+    /// The target of that stage.
+    pub target: Amount,
+    /// The progress when it happened.
+    pub progress: Amount,
+    /// How many such events this stands for; more than 1 where one document passed several cycles.
+    pub times: u64,
+    /// The position of the limiter that refused or ran out.
+    pub limiter: Option<usize>,
+    /// The tracker after the document or call.
+    pub tracker: TrackerSnapshot,
+    /// Numbers the stored events of the group; 0 if the event is not stored.
+    pub sequence: u64,
+}
+
+impl Event {
+    pub(crate) fn identify(group: &str, name: &str, generation: u32, code: EventCode, number: u64) -> ContentHash {
+        ContentHash::of([
+            group.as_bytes(),
+            name.as_bytes(),
+            &generation.to_le_bytes(),
+            &code.number().to_le_bytes(),
+            &number.to_le_bytes(),
+        ])
+    }
+
+    /// The tracker's name.
+    pub fn name(&self) -> &str {
+        self.tracker.name()
+    }
+
+    /// The event as JSON: event, group, tracker, progress, target, stage, `occurred_at`, id, and where they apply
+    /// limiter and times.
+    pub fn to_json(&self) -> Json {
+        let mut map = Map::default();
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("event", self.code.name().into());
+        put("group", self.group.as_str().into());
+        put("tracker", self.name().into());
+        put("progress", Number::Exact(self.progress).into());
+        put("target", Number::Exact(self.target).into());
+        put("stage", (self.stage as u64).into());
+        put("occurred_at", self.occurred_at.to_string().into());
+        put("id", self.id.to_string().into());
+        if let Some(limiter) = self.limiter {
+            put("limiter", (limiter as u64).into());
+        }
+        if self.times > 1 {
+            put("times", self.times.into());
+        }
+        map.into()
+    }
+}

@@ -1,0 +1,206 @@
+//! What a document would do to each tracker, and why: evaluated plainly, without the index.
+
+use std::fmt;
+
+use crate::amount::Amount;
+use crate::condition::Condition;
+use crate::custom::CustomError;
+use crate::definition::{Kind, TrackerDefinition};
+use crate::document::Document;
+use crate::engine::Engine;
+use crate::group::{NoAmount, summed};
+use crate::json::{Json, Map};
+use crate::limiter::{LimiterDefinition, LimiterState, Verdict};
+use crate::number::Number;
+use crate::state::Slot;
+use crate::time::Timestamp;
+
+/// What a document would do to one tracker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The tracker's name.
+    pub name: String,
+    /// What would happen.
+    pub verdict: Reason,
+}
+
+/// Why a document counts, or does not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It counts.
+    Counted {
+        /// By how much the progress would change.
+        amount: Amount,
+        /// Whether decimals beyond 10⁻¹⁸ were rounded away.
+        rounded: bool,
+    },
+    /// A condition does not hold.
+    NoMatch {
+        /// The condition, as people say it.
+        condition: String,
+        /// The path that it looks at, if it looks at one.
+        key: Option<String>,
+        /// The value seen there; `None` if there is none.
+        seen: Option<Json>,
+    },
+    /// The conditions hold, but there is nothing to add.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// A limiter refuses.
+    Limited {
+        /// The position of the limiter in the definition.
+        limiter: usize,
+        /// The limiter in words.
+        by: String,
+        /// The first moment that is admitted again; `None`: not before a renewal.
+        until: Option<Timestamp>,
+    },
+    /// The tracker has expired.
+    Expired {
+        /// From when on it is gone.
+        since: Timestamp,
+    },
+    /// Custom code failed.
+    Failed {
+        /// How.
+        error: CustomError,
+    },
+}
+
+impl Reason {
+    /// The verdict in one word: counted, `no_match`, skipped, limited, expired or failed.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "counted",
+            Self::NoMatch { .. } => "no_match",
+            Self::Skipped { .. } => "skipped",
+            Self::Limited { .. } => "limited",
+            Self::Expired { .. } => "expired",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    pub(crate) fn of(
+        definition: &TrackerDefinition,
+        slot: &Slot,
+        document: &dyn Document,
+        now: Timestamp,
+        engine: &Engine,
+    ) -> Self {
+        match Self::evaluate(definition, slot, document, now, engine) {
+            Ok(reason) => reason,
+            Err(error) => Self::Failed { error },
+        }
+    }
+
+    fn evaluate(
+        definition: &TrackerDefinition,
+        slot: &Slot,
+        document: &dyn Document,
+        now: Timestamp,
+        engine: &Engine,
+    ) -> Result<Self, CustomError> {
+        if let Some(since) = slot.expire_at().filter(|_| slot.expired(now)) {
+            return Ok(Self::Expired { since });
+        }
+        for condition in definition.conditions() {
+            if !condition.holds(document, &engine.registry)? {
+                let key = if let Condition::Test { key, .. } = condition { Some(key) } else { None };
+                return Ok(Self::NoMatch {
+                    condition: condition.to_string(),
+                    key: key.map(ToString::to_string),
+                    seen: key.and_then(|key| document.value_at(key)).map(|value| value.to_json()),
+                });
+            }
+        }
+        let skipped = |reason: String| Ok(Self::Skipped { reason });
+        let (amount, rounded) = match definition.kind() {
+            Kind::Count => (Amount::ONE, false),
+            Kind::Sum(key) => match summed(document.value_at(key).as_ref()) {
+                Ok(amount) => amount,
+                Err(NoAmount::Missing) => return skipped(format!("there is no value at {key}")),
+                Err(NoAmount::NotANumber(kind)) => return skipped(format!("the value at {key} is {kind}")),
+                Err(NoAmount::NotFinite) => return skipped(format!("the value at {key} is not finite")),
+                Err(NoAmount::OutOfRange) => {
+                    return skipped(format!("the value at {key} is out of range (|x| < 1.7e20)"));
+                }
+            },
+            Kind::Custom { measure, params } => match engine.registry.amount(measure, params, document)? {
+                Some(amount) => (amount, false),
+                None => return skipped(format!("the measure {measure} gives no amount")),
+            },
+        };
+        for (limiter, (definition, state)) in definition.limiters().iter().zip(slot.limiters()).enumerate() {
+            if let Verdict::Refused { until } = definition.admits(state, now, document, &engine.registry)? {
+                return Ok(Self::Limited { limiter, by: in_words(definition, state), until });
+            }
+        }
+        if slot.progress.checked_add(amount).is_none() {
+            return skipped("the progress would be out of range (|x| < 1.7e20)".to_owned());
+        }
+        Ok(Self::Counted { amount, rounded })
+    }
+}
+
+fn in_words(definition: &LimiterDefinition, state: &LimiterState) -> String {
+    match (definition, state) {
+        (LimiterDefinition::Custom { name, .. }, _) => format!("the custom limiter {name}"),
+        (_, LimiterState::Count { limit, .. }) => format!("the count of {limit}, which is spent"),
+        (_, LimiterState::Window { start, end }) => format!("the window from {start} to {end}"),
+        (_, LimiterState::Custom(_)) => "a custom limiter".to_owned(),
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counted { amount, rounded: false } => write!(f, "counts {amount}"),
+            Self::Counted { amount, rounded: true } => write!(f, "counts {amount}, rounded to 18 decimals"),
+            Self::NoMatch { condition, key: None, .. } => write!(f, "{condition} does not hold"),
+            Self::NoMatch { condition, seen: Some(seen), .. } => {
+                write!(f, "{condition} does not hold: the value is {seen}")
+            }
+            Self::NoMatch { condition, key: Some(_), seen: None } => {
+                write!(f, "{condition} does not hold: there is no value")
+            }
+            Self::Skipped { reason } => f.write_str(reason),
+            Self::Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
+            Self::Limited { by, until: None, .. } => write!(f, "refused by {by}, until it is renewed"),
+            Self::Expired { since } => write!(f, "expired at {since}"),
+            Self::Failed { error } => error.fmt(f),
+        }
+    }
+}
+
+impl Explanation {
+    /// The explanation as JSON: name, verdict, why, and the facts of the verdict.
+    pub fn to_json(&self) -> Json {
+        let mut map = Map::default();
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("name", self.name.as_str().into());
+        put("verdict", self.verdict.word().into());
+        put("why", self.verdict.to_string().into());
+        match &self.verdict {
+            Reason::Counted { amount, .. } => put("amount", Number::Exact(*amount).into()),
+            Reason::NoMatch { key, seen, .. } => {
+                if let Some(key) = key {
+                    put("key", key.as_str().into());
+                }
+                if let Some(seen) = seen {
+                    put("seen", seen.clone());
+                }
+            }
+            Reason::Limited { limiter, until, .. } => {
+                put("limiter", (*limiter as u64).into());
+                if let Some(until) = until {
+                    put("until", until.to_number().into());
+                }
+            }
+            Reason::Skipped { .. } | Reason::Expired { .. } | Reason::Failed { .. } => {}
+        }
+        map.into()
+    }
+}

@@ -1,0 +1,568 @@
+//! A group: the trackers of one user, and the unit of atomicity.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use compact_str::CompactString;
+
+use crate::amount::Amount;
+use crate::custom::CustomError;
+use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
+use crate::document::Document;
+use crate::engine::Engine;
+use crate::explain::{Explanation, Reason};
+use crate::event::{Event, EventCode};
+use crate::hash::ContentHash;
+use crate::limiter::Renewal;
+use crate::set::DefinitionSet;
+use crate::state::{Slot, TrackerSnapshot};
+use crate::time::{Span, Timestamp};
+
+mod change;
+mod ids;
+mod track;
+
+pub use change::{CompletedTracker, GroupChange, RecordError};
+use ids::RecentIds;
+pub use track::Track;
+pub(crate) use track::{NoAmount, summed};
+
+/// All that is known of one group: a shared definition set, one small state for each tracker, the ids of recent
+/// documents and the events not yet delivered.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    set: Arc<DefinitionSet>,
+    slots: Vec<Slot>,
+    version: u64,
+    /// The generation of the last add.
+    generation: u32,
+    /// How many slots are of completed trackers.
+    completed: u32,
+    /// The key of the [`TrackerList`] that was ensured last, 0 if none was since the trackers changed.
+    ensured: u64,
+    log: Option<Box<Log>>,
+}
+
+/// What not every group has.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    ids: RecentIds,
+    events: VecDeque<Arc<Event>>,
+    /// The sequence of the last event that was stored.
+    sequence: u64,
+    /// The sequence of the last event that no change has to carry any more.
+    saved_sequence: u64,
+    /// The sequence of the last event that was delivered.
+    delivered: u64,
+    completed: VecDeque<CompletedTracker>,
+    completed_names: HashSet<CompactString>,
+    unsaved_completed: usize,
+}
+
+/// Why a group could not be changed; nothing was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// An active tracker of that name has another definition.
+    #[error("conflicting name: an active tracker named {name:?} has another definition")]
+    ConflictingName {
+        /// The name.
+        name: String,
+    },
+    /// One call names a tracker twice.
+    #[error("repeated name: {name:?} stands twice in one call")]
+    RepeatedName {
+        /// The name.
+        name: String,
+    },
+    /// The group has had 2³² - 1 adds.
+    #[error("the group has no generation left for another tracker")]
+    GenerationsExhausted,
+    /// The result would not be a definition.
+    #[error("{0}")]
+    Definition(#[from] DefinitionError),
+    /// The renewal of a custom limiter failed.
+    #[error("{0}")]
+    Custom(#[from] CustomError),
+}
+
+/// What [`Group::add`] found, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Added {
+    /// New trackers.
+    pub added: Vec<String>,
+    /// Trackers that were there with an equal definition.
+    pub existing: Vec<String>,
+    /// Trackers that are completed and were left alone; only of [`Group::ensure`].
+    pub completed: Vec<String>,
+    /// Trackers whose definition was replaced; only of [`Group::ensure`] with [`Differing::Update`].
+    pub updated: Vec<String>,
+    /// Trackers that the list lacks and that were removed; only of [`Group::ensure`] with [`Differing::Update`].
+    pub removed: Vec<String>,
+    /// The ADDED events.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// A list of definitions that many groups shall have, prepared once.
+#[derive(Clone, Debug)]
+pub struct TrackerList {
+    set: Arc<DefinitionSet>,
+    key: u64,
+}
+
+impl TrackerList {
+    /// Prepares `definitions`.
+    ///
+    /// # Errors
+    /// [`GroupError::RepeatedName`] if a name stands there twice.
+    pub fn new(definitions: Vec<Arc<TrackerDefinition>>, engine: &Engine) -> Result<Self, GroupError> {
+        distinct_names(&definitions)?;
+        let set = engine.sets.intern(definitions);
+        Ok(Self { key: set.hash().short(), set })
+    }
+
+    /// The definitions.
+    pub fn definitions(&self) -> &[Arc<TrackerDefinition>] {
+        self.set.trackers()
+    }
+}
+
+/// What [`Group::ensure`] does about active trackers that differ from the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Differing {
+    /// Refuses: [`GroupError::ConflictingName`].
+    Refuse,
+    /// Takes over the list's definitions as `update` does, and removes the trackers that it lacks.
+    Update,
+}
+
+fn distinct_names(definitions: &[Arc<TrackerDefinition>]) -> Result<(), GroupError> {
+    let mut names = HashSet::new();
+    match definitions.iter().find(|definition| !names.insert(definition.name())) {
+        Some(repeated) => Err(GroupError::RepeatedName { name: repeated.name().to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// What a call at one moment is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// What groups share.
+    pub engine: &'a Engine,
+    /// The group's id.
+    pub group: &'a str,
+    /// The moment of the call.
+    pub now: Timestamp,
+}
+
+impl Group {
+    /// The number of changes so far.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether nothing was ever kept here.
+    pub fn is_blank(&self) -> bool {
+        self.version == 0
+    }
+
+    fn active_slot(&self, name: &str, now: Timestamp) -> Option<usize> {
+        self.set.position(name).filter(|&at| self.slots[at].active(now))
+    }
+
+    fn log(&mut self) -> &mut Log {
+        self.log.get_or_insert_default()
+    }
+
+    /// Whether a tracker of that name has completed.
+    fn has_completed(&self, name: &str) -> bool {
+        self.log.as_ref().is_some_and(|log| log.completed_names.contains(name))
+    }
+
+    /// The active trackers at `now`, in the order added: all, or those named.
+    pub fn trackers(&self, names: Option<&[&str]>, now: Timestamp) -> Vec<TrackerSnapshot> {
+        let trackers = self.set.trackers().iter().zip(&self.slots);
+        trackers
+            .filter(|(definition, slot)| {
+                slot.active(now) && names.is_none_or(|names| names.contains(&definition.name()))
+            })
+            .map(|(definition, slot)| TrackerSnapshot::of(definition, slot))
+            .collect()
+    }
+
+    /// The completed trackers that stay readable, in the order they completed.
+    pub fn completed(&self) -> Vec<CompletedTracker> {
+        self.log.as_ref().map_or_else(Vec::new, |log| log.completed.iter().cloned().collect())
+    }
+
+    /// What `document` would do to each tracker at `now`, without changing anything.
+    pub fn explain(&self, engine: &Engine, document: &dyn Document, now: Timestamp) -> Vec<Explanation> {
+        let trackers = self.set.trackers().iter().zip(&self.slots).filter(|(_, slot)| !slot.completed());
+        trackers
+            .map(|(definition, slot)| Explanation {
+                name: definition.name().to_owned(),
+                verdict: Reason::of(definition, slot, document, now, engine),
+            })
+            .collect()
+    }
+
+    /// The events not yet delivered, in order.
+    pub fn undelivered(&self) -> Vec<Arc<Event>> {
+        self.log.as_ref().map_or_else(Vec::new, |log| log.events.iter().cloned().collect())
+    }
+
+    /// Marks the events up to `sequence` as delivered; whether that changed anything.
+    pub fn delivered(&mut self, sequence: u64) -> bool {
+        let Some(log) = &mut self.log else { return false };
+        if sequence <= log.delivered {
+            return false;
+        }
+        log.delivered = sequence.min(log.sequence);
+        while log.events.front().is_some_and(|event| event.sequence <= sequence) {
+            log.events.pop_front();
+        }
+        self.version += 1;
+        true
+    }
+
+    /// Adds trackers: all or none.
+    ///
+    /// `expire` makes the new ones expire that long after `now`. A completed name may be added again.
+    ///
+    /// # Errors
+    /// A [`GroupError`] if a name conflicts or stands twice.
+    pub fn add(
+        &mut self,
+        call: &Call<'_>,
+        definitions: &[Arc<TrackerDefinition>],
+        expire: Option<Span>,
+    ) -> Result<Added, GroupError> {
+        distinct_names(definitions)?;
+        let mut result = Added::default();
+        let mut new = Vec::new();
+        for definition in definitions {
+            match self.active_slot(definition.name(), call.now) {
+                Some(at) if self.set.trackers()[at] == *definition => {
+                    result.existing.push(definition.name().to_owned());
+                }
+                Some(_) => return Err(GroupError::ConflictingName { name: definition.name().to_owned() }),
+                None => new.push(Arc::clone(definition)),
+            }
+        }
+        self.append(call, new, expire, &mut result)?;
+        Ok(result)
+    }
+
+    /// Sees to it that the group has the trackers of `list`; completed names are left alone.
+    ///
+    /// # Errors
+    /// A [`GroupError`] if an active tracker differs and `differing` refuses that.
+    pub fn ensure(
+        &mut self,
+        call: &Call<'_>,
+        list: &TrackerList,
+        differing: Differing,
+    ) -> Result<Added, GroupError> {
+        let mut result = Added::default();
+        if self.ensured == list.key {
+            return Ok(result);
+        }
+        let mut new = Vec::new();
+        let mut changed = Vec::new();
+        for definition in list.definitions() {
+            let name = definition.name();
+            match self.active_slot(name, call.now) {
+                Some(at) if self.set.trackers()[at] == *definition => result.existing.push(name.to_owned()),
+                Some(_) if differing == Differing::Refuse => {
+                    return Err(GroupError::ConflictingName { name: name.to_owned() });
+                }
+                Some(_) => changed.push(definition),
+                None if self.has_completed(name) => result.completed.push(name.to_owned()),
+                None => new.push(Arc::clone(definition)),
+            }
+        }
+        self.spare_generations(new.len())?;
+        if differing == Differing::Update {
+            let listed = |name: &str| list.set.position(name).is_some();
+            let others: Vec<String> = self.trackers(None, call.now).iter().map(|tracker| tracker.name().to_owned()).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).filter(|name| !listed(name)).collect();
+            result.removed = self.remove(&others, call.now);
+        }
+        for definition in changed {
+            self.update(call, definition);
+            result.updated.push(definition.name().to_owned());
+        }
+        if self.slots.is_empty() && new.len() == list.definitions().len() {
+            // The common case of a new group shares the list's set.
+            self.set = Arc::clone(&list.set);
+            self.start(call, 0, None, &mut result)?;
+        } else {
+            self.append(call, new, None, &mut result)?;
+        }
+        self.ensured = list.key;
+        Ok(result)
+    }
+
+    /// Puts `new` behind the trackers that are there.
+    fn append(
+        &mut self,
+        call: &Call<'_>,
+        new: Vec<Arc<TrackerDefinition>>,
+        expire: Option<Span>,
+        result: &mut Added,
+    ) -> Result<(), GroupError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.spare_generations(new.len())?;
+        let replaced = new.iter().any(|definition| self.set.position(definition.name()).is_some());
+        if replaced || self.completed > 0 {
+            self.rebuild(|definition, slot| {
+                (!slot.completed() && !new.iter().any(|new| new.name() == definition.name()))
+                    .then(|| Arc::clone(definition))
+            });
+        }
+        let first = self.slots.len();
+        match Arc::get_mut(&mut self.set) {
+            Some(set) if set.is_private() => new.into_iter().for_each(|definition| set.push(definition)),
+            _ => {
+                let all = self.set.trackers().iter().cloned().chain(new).collect();
+                self.set = Arc::new(DefinitionSet::new(all));
+            }
+        }
+        self.start(call, first, expire.map(|span| call.now.saturating_add(span)), result)
+    }
+
+    fn spare_generations(&self, count: usize) -> Result<(), GroupError> {
+        let count = u32::try_from(count).ok();
+        let last = count.and_then(|count| self.generation.checked_add(count));
+        last.map(drop).ok_or(GroupError::GenerationsExhausted)
+    }
+
+    /// Makes the states of the definitions from position `first` on.
+    fn start(
+        &mut self,
+        call: &Call<'_>,
+        first: usize,
+        expire_at: Option<Timestamp>,
+        result: &mut Added,
+    ) -> Result<(), GroupError> {
+        let set = Arc::clone(&self.set);
+        self.spare_generations(set.trackers().len() - first)?;
+        self.slots.reserve_exact(set.trackers().len() - first);
+        for definition in &set.trackers()[first..] {
+            self.generation += 1;
+            let slot = Slot::new(definition, self.generation, expire_at, call.now, &call.engine.registry);
+            result.added.push(definition.name().to_owned());
+            let event = (call, EventCode::Added, 0, slot.progress, 0, 1, None);
+            let event = self.event(event, definition, &slot);
+            result.events.push(event);
+            self.slots.push(slot);
+        }
+        self.version += 1;
+        Ok(())
+    }
+
+    /// Keeps the trackers for which `keep` gives a definition, with their states.
+    fn rebuild(&mut self, keep: impl Fn(&Arc<TrackerDefinition>, &Slot) -> Option<Arc<TrackerDefinition>>) {
+        let old = std::mem::take(&mut self.slots);
+        let mut definitions = Vec::new();
+        for (definition, slot) in self.set.trackers().iter().zip(old) {
+            if let Some(definition) = keep(definition, &slot) {
+                definitions.push(definition);
+                self.slots.push(slot);
+            }
+        }
+        self.set = Arc::new(DefinitionSet::new(definitions));
+        self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
+        self.ensured = 0;
+    }
+
+    /// Removes active trackers; the names of those that were there.
+    pub fn remove(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
+        let found: HashSet<&str> =
+            names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
+        if found.is_empty() {
+            return Vec::new();
+        }
+        self.rebuild(|definition, _| (!found.contains(definition.name())).then(|| Arc::clone(definition)));
+        self.version += 1;
+        let mut listed = HashSet::new();
+        names.iter().filter(|name| found.contains(*name) && listed.insert(**name)).map(|&name| name.to_owned()).collect()
+    }
+
+    /// Replaces the definition of the active tracker of that name; `false` if there is none.
+    ///
+    /// Progress, stage (cut to the last), cycle, generation, expiry and the state of limiters with an equal definition
+    /// are kept. Nothing fires.
+    pub fn update(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> bool {
+        let Some(at) = self.active_slot(definition.name(), call.now) else { return false };
+        let old = Arc::clone(&self.set.trackers()[at]);
+        if old == *definition {
+            return true;
+        }
+        let mut kept: Vec<_> = old.limiters().iter().zip(self.slots[at].limiters().iter().cloned()).collect();
+        let limiters: Vec<_> = definition
+            .limiters()
+            .iter()
+            .map(|limiter| match kept.iter().position(|(before, _)| *before == limiter) {
+                Some(at) => kept.remove(at).1,
+                None => limiter.start(call.now, &call.engine.registry),
+            })
+            .collect();
+        self.rebuild(|present, _| {
+            Some(Arc::clone(if present.name() == definition.name() { definition } else { present }))
+        });
+        let slot = &mut self.slots[at];
+        slot.stage = slot.stage.min(definition.targets().len() as u16 - 1);
+        if limiters.is_empty() {
+            slot.set_limited(false);
+        }
+        if slot.extra.is_some() || !limiters.is_empty() {
+            slot.extra().limiters = limiters;
+        }
+        self.version += 1;
+        true
+    }
+
+    /// Sets the progress of an active tracker; `false` if there is none of that name. Nothing fires.
+    pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
+        let Some(at) = self.active_slot(name, now) else { return false };
+        self.slots[at].progress = progress;
+        self.version += 1;
+        true
+    }
+
+    /// Puts targets behind those of an active tracker; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`GroupError::Definition`] if the result would not be a definition.
+    pub fn add_targets(&mut self, call: &Call<'_>, name: &str, targets: &[Amount]) -> Result<bool, GroupError> {
+        let Some(at) = self.active_slot(name, call.now) else { return Ok(false) };
+        let extended = self.set.trackers()[at].with_targets(targets.iter().copied())?;
+        Ok(self.update(call, &Arc::new(extended)))
+    }
+
+    /// Resets an active tracker and fires RESET; `None` if there is none of that name.
+    ///
+    /// Without a policy the tracker's own applies.
+    ///
+    /// # Errors
+    /// [`GroupError::Custom`] if a custom limiter cannot be renewed; then nothing has changed.
+    pub fn reset(
+        &mut self,
+        call: &Call<'_>,
+        name: &str,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+    ) -> Result<Option<Arc<Event>>, GroupError> {
+        let Some(at) = self.active_slot(name, call.now) else { return Ok(None) };
+        let definition = Arc::clone(&self.set.trackers()[at]);
+        let policy = policy.unwrap_or_else(|| definition.reset_policy());
+        let mut slot = self.slots[at].clone();
+        if policy.limiter {
+            slot.set_limited(false);
+            if !definition.limiters().is_empty() {
+                let states = definition.limiters().iter().zip(slot.limiters());
+                slot.extra().limiters = states
+                    .map(|(limiter, state)| limiter.renewed(state, call.now, renewal, &call.engine.registry))
+                    .collect::<Result<_, _>>()?;
+            }
+        }
+        if policy.progress {
+            slot.progress = Amount::ZERO;
+            slot.stage = 0;
+        }
+        let number = slot.extra().resets;
+        slot.extra().resets += 1;
+        let stage = slot.stage;
+        let event = (call, EventCode::Reset, number, slot.progress, stage, 1, None);
+        let event = self.event(event, &definition, &slot);
+        self.slots[at] = slot;
+        self.version += 1;
+        Ok(Some(event))
+    }
+
+    /// Makes an event and, if events are kept, stores it until it is delivered.
+    fn event(
+        &mut self,
+        (call, code, number, progress, stage, times, limiter): (
+            &Call<'_>,
+            EventCode,
+            u64,
+            Amount,
+            u16,
+            u64,
+            Option<usize>,
+        ),
+        definition: &Arc<TrackerDefinition>,
+        slot: &Slot,
+    ) -> Arc<Event> {
+        let sequence = if call.engine.keep_events.load(Ordering::Relaxed) {
+            let log = self.log();
+            log.sequence += 1;
+            log.sequence
+        } else {
+            0
+        };
+        let event = Arc::new(Event {
+            id: Event::identify(call.group, definition.name(), slot.generation, code, number),
+            code,
+            occurred_at: call.now,
+            group: call.group.into(),
+            stage: usize::from(stage) + 1,
+            target: definition.targets()[usize::from(stage)],
+            progress,
+            times,
+            limiter,
+            tracker: TrackerSnapshot::of(definition, slot),
+            sequence,
+        });
+        if sequence > 0 {
+            self.log().events.push_back(Arc::clone(&event));
+        }
+        event
+    }
+
+    /// Remembers the tracker at `at` as completed.
+    fn complete(&mut self, at: usize, now: Timestamp, keep: usize) {
+        self.completed += 1;
+        let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at]);
+        let log = self.log();
+        log.completed_names.insert(tracker.name().into());
+        log.completed.push_back(CompletedTracker { tracker, completed_at: now });
+        log.unsaved_completed += 1;
+        while log.completed.len() > keep {
+            log.completed.pop_front();
+        }
+    }
+
+    /// Forgets slots of completed trackers once they are most of a large group.
+    fn compact(&mut self) {
+        const WORTH_IT: u32 = 64;
+        if self.completed > WORTH_IT && self.completed as usize * 2 > self.slots.len() {
+            let ensured = self.ensured;
+            self.rebuild(|definition, slot| (!slot.completed()).then(|| Arc::clone(definition)));
+            // Completed names are left alone in any case, so the list is as ensured as before.
+            self.ensured = ensured;
+        }
+    }
+
+    /// Whether a document with this id was applied.
+    fn knows(&self, id: ContentHash) -> bool {
+        self.log.as_ref().is_some_and(|log| log.ids.contains(id))
+    }
+
+    /// An estimate of the bytes that this group holds on the heap, shared definitions aside.
+    pub fn heap_bytes(&self) -> usize {
+        let slots = self.slots.capacity() * size_of::<Slot>() + self.slots.iter().map(Slot::heap_bytes).sum::<usize>();
+        let log = self.log.as_ref().map_or(0, |log| {
+            size_of::<Log>()
+                + log.ids.heap_bytes()
+                + (log.events.len() + log.completed.len()) * (size_of::<Event>() + 64)
+                + log.completed_names.capacity() * 48
+        });
+        slots + log
+    }
+}

@@ -1,0 +1,380 @@
+//! The compiled index of a definition set: which trackers a document matches.
+//!
+//! Cost follows matches, not trackers. This is the counting algorithm with access predicates (Fabret et al., "Filtering
+//! algorithms and implementation for very fast publish/subscribe systems", SIGMOD 2001; Zhang et al., A-Tree, SIGMOD
+//! 2021), laid out as bit sets:
+//!
+//! - A tracker with a selective equality test is *sparse*: it stands in the posting list of that test's value and is
+//!   looked at only where a document has the value.
+//! - All others are *dense*: each indexable test belongs to a [`Column`], a column turns a document's value into the set
+//!   of trackers that may pass, and the sets are intersected word by word.
+//! - What no column can answer (negatives, `contains`, `any`, custom …) is a [`Predicate`], evaluated at most once a
+//!   document and only for trackers that all else lets pass.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use crate::amount::Amount;
+use crate::condition::{Condition, Test};
+use crate::custom::{CustomError, Registry};
+use crate::definition::{Kind, TrackerDefinition, condition_json};
+use crate::document::{Document, Value};
+use crate::json::Json;
+use crate::path::Path;
+
+mod column;
+mod scratch;
+
+use column::{Column, ColumnBuilder, Scalar};
+pub(crate) use scratch::Scratch;
+
+/// A set smaller than this has no sparse trackers: intersecting its few words is cheaper.
+const SPARSE_FROM: usize = 512;
+/// A posting list is selective if it holds at most this share of the trackers.
+const SELECTIVE_SHARE: usize = 128;
+
+/// What `track` needs of one tracker for the common case, in one place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hot {
+    /// Where its targets begin in [`Index::targets`].
+    pub(crate) targets: u32,
+    /// Which of the sums it adds; [`COUNT`] adds one, [`CUSTOM`] asks a measure.
+    pub(crate) amount: u32,
+    /// Whether it is beyond the common case: it has predicates or limiters.
+    pub(crate) special: bool,
+}
+
+/// [`Hot::amount`] of a `count` tracker.
+pub(crate) const COUNT: u32 = u32::MAX;
+/// [`Hot::amount`] of a `custom` tracker.
+pub(crate) const CUSTOM: u32 = u32::MAX - 1;
+
+/// The compiled form of a definition set.
+#[derive(Debug)]
+pub(crate) struct Index {
+    paths: Vec<Path>,
+    columns: Vec<Column>,
+    /// The tracker of each dense number, in order.
+    dense: Vec<u32>,
+    sparse: Vec<SparsePath>,
+    predicates: Vec<Predicate>,
+    /// Where the predicates of each tracker begin in `predicate_ids`; one more than there are trackers.
+    predicate_starts: Vec<u32>,
+    predicate_ids: Vec<u32>,
+    /// The distinct paths that are summed.
+    sums: Vec<u32>,
+    pub(crate) hot: Vec<Hot>,
+    pub(crate) targets: Vec<Amount>,
+}
+
+#[derive(Debug)]
+struct SparsePath {
+    path: u32,
+    postings: column::ScalarMap<Vec<u32>>,
+}
+
+/// A condition that is evaluated at most once a document.
+#[derive(Debug)]
+enum Predicate {
+    /// The test at one place of the set: kept there, not copied.
+    Leaf { path: u32, tracker: u32, condition: u32 },
+    Tree(Box<Tree>),
+}
+
+/// A condition whose paths are numbered.
+#[derive(Debug)]
+enum Tree {
+    Test(u32, Test),
+    All(Vec<Tree>),
+    Any(Vec<Tree>),
+    Not(Box<Tree>),
+    Custom(Condition),
+}
+
+/// The values of one document, each looked up at most once.
+pub(crate) struct View<'d> {
+    pub(crate) document: &'d dyn Document,
+    values: SmallVec<[Option<Option<Value<'d>>>; 8]>,
+}
+
+impl<'d> View<'d> {
+    pub(crate) fn new(document: &'d dyn Document, index: &Index) -> Self {
+        let mut values = SmallVec::new();
+        values.resize_with(index.paths.len(), || None);
+        Self { document, values }
+    }
+
+    #[inline]
+    fn value(&mut self, index: &Index, path: u32) -> Option<&Value<'d>> {
+        let document = self.document;
+        let paths = &index.paths;
+        self.values[path as usize].get_or_insert_with(|| document.value_at(&paths[path as usize])).as_ref()
+    }
+}
+
+/// Numbers distinct paths.
+#[derive(Default)]
+struct Paths {
+    list: Vec<Path>,
+    numbers: HashMap<Path, u32>,
+}
+
+impl Paths {
+    fn number(&mut self, path: &Path) -> u32 {
+        *self.numbers.entry(path.clone()).or_insert_with(|| {
+            self.list.push(path.clone());
+            self.list.len() as u32 - 1
+        })
+    }
+}
+
+impl Index {
+    pub(crate) fn compile(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Self {
+        let mut paths = Paths::default();
+        let access = sparse_access(trackers);
+        let dense: Vec<u32> = (0..trackers.len() as u32).filter(|&at| access[at as usize].is_none()).collect();
+        let mut sparse: Vec<SparsePath> = Vec::new();
+        let mut columns = ColumnBuilder::new(dense.len());
+        let mut predicates = Predicates::default();
+        let mut predicate_starts = Vec::with_capacity(trackers.len() + 1);
+        let mut next_dense = 0;
+        for (at, tracker) in trackers.iter().enumerate() {
+            predicate_starts.push(predicates.ids.len() as u32);
+            for (position, condition) in tracker.conditions().iter().enumerate() {
+                let Condition::Test { key, test } = condition else {
+                    predicates.tree(condition, &mut paths);
+                    continue;
+                };
+                let path = paths.number(key);
+                let taken = match access[at] {
+                    Some(chosen) => chosen as usize == position,
+                    None => columns.add(next_dense, path, test),
+                };
+                if !taken {
+                    predicates.leaf(condition, path, at as u32, position as u32);
+                }
+            }
+            match access[at] {
+                Some(chosen) => post(&mut sparse, &mut paths, &tracker.conditions()[chosen as usize], at as u32),
+                None => next_dense += 1,
+            }
+        }
+        predicate_starts.push(predicates.ids.len() as u32);
+
+        let mut index = Self {
+            columns: columns.build(),
+            dense,
+            sparse,
+            predicates: predicates.list,
+            predicate_starts,
+            predicate_ids: predicates.ids,
+            sums: Vec::new(),
+            hot: Vec::with_capacity(trackers.len()),
+            targets: Vec::new(),
+            paths: Vec::new(),
+        };
+        let mut sums = HashMap::new();
+        for (at, tracker) in trackers.iter().enumerate() {
+            let amount = match tracker.kind() {
+                Kind::Count => COUNT,
+                Kind::Custom { .. } => CUSTOM,
+                Kind::Sum(key) => {
+                    let path = paths.number(key);
+                    *sums.entry(path).or_insert_with(|| {
+                        index.sums.push(path);
+                        index.sums.len() as u32 - 1
+                    })
+                }
+            };
+            let special = index.predicate_starts[at] != index.predicate_starts[at + 1]
+                || !tracker.limiters().is_empty()
+                || matches!(tracker.kind(), Kind::Custom { .. });
+            index.hot.push(Hot { targets: index.targets.len() as u32, amount, special });
+            index.targets.extend_from_slice(tracker.targets());
+        }
+        index.paths = paths.list;
+        index
+    }
+
+    /// Puts the trackers that pass every column and posting list into `scratch.matches`, in order. Those with
+    /// predicates still have to pass [`holds`](Self::holds).
+    pub(crate) fn select(&self, view: &mut View<'_>, scratch: &mut Scratch) {
+        scratch.matches.clear();
+        if !self.dense.is_empty() {
+            scratch.fill(self.dense.len());
+            for column in &self.columns {
+                column.restrict(view.value(self, column.path()), scratch);
+            }
+            scratch.collect(&self.dense);
+        }
+        let dense = scratch.matches.len();
+        for sparse in &self.sparse {
+            if let Some(value) = view.value(self, sparse.path)
+                && let Some(posting) = sparse.postings.get(value)
+            {
+                scratch.matches.extend_from_slice(posting);
+            }
+        }
+        if scratch.matches.len() > dense && (dense > 0 || self.sparse.len() > 1) {
+            scratch.matches.sort_unstable();
+        }
+        scratch.remember(self.predicates.len());
+    }
+
+    /// Whether `tracker` passes its predicates.
+    pub(crate) fn holds(
+        &self,
+        tracker: u32,
+        trackers: &[std::sync::Arc<TrackerDefinition>],
+        view: &mut View<'_>,
+        scratch: &mut Scratch,
+        registry: &Registry,
+    ) -> Result<bool, CustomError> {
+        let range = self.predicate_starts[tracker as usize]..self.predicate_starts[tracker as usize + 1];
+        for &id in &self.predicate_ids[range.start as usize..range.end as usize] {
+            let holds = match scratch.memory(id) {
+                Some(holds) => holds,
+                None => {
+                    let holds = match &self.predicates[id as usize] {
+                        Predicate::Leaf { path, tracker, condition } => {
+                            let condition = &trackers[*tracker as usize].conditions()[*condition as usize];
+                            let Condition::Test { test, .. } = condition else { unreachable!("a leaf is a test") };
+                            test.holds(view.value(self, *path))
+                        }
+                        // A failure is not remembered: each tracker concerned is listed with it.
+                        Predicate::Tree(tree) => self.tree_holds(tree, view, registry)?,
+                    };
+                    scratch.memorize(id, holds);
+                    holds
+                }
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn tree_holds(&self, tree: &Tree, view: &mut View<'_>, registry: &Registry) -> Result<bool, CustomError> {
+        match tree {
+            Tree::Test(path, test) => Ok(test.holds(view.value(self, *path))),
+            Tree::All(parts) => {
+                for part in parts {
+                    if !self.tree_holds(part, view, registry)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Tree::Any(parts) => {
+                for part in parts {
+                    if self.tree_holds(part, view, registry)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Tree::Not(part) => Ok(!self.tree_holds(part, view, registry)?),
+            Tree::Custom(condition) => condition.holds(view.document, registry),
+        }
+    }
+
+    /// The value that sum number `sum` adds up.
+    pub(crate) fn summed<'v, 'd>(&self, sum: u32, view: &'v mut View<'d>) -> Option<&'v Value<'d>> {
+        view.value(self, self.sums[sum as usize])
+    }
+
+    /// How many distinct paths are summed.
+    pub(crate) fn sums(&self) -> usize {
+        self.sums.len()
+    }
+}
+
+/// For each tracker the position of the equality test that it is found by, if one is selective.
+fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u32>> {
+    let mut access = vec![None; trackers.len()];
+    if trackers.len() < SPARSE_FROM {
+        return access;
+    }
+    let mut sizes: HashMap<(&Path, Scalar), usize> = HashMap::new();
+    for tracker in trackers {
+        for condition in tracker.conditions() {
+            if let Condition::Test { key, test } = condition {
+                for value in column::equal_values(test).unwrap_or_default() {
+                    *sizes.entry((key, value)).or_default() += 1;
+                }
+            }
+        }
+    }
+    for (tracker, access) in trackers.iter().zip(&mut access) {
+        let candidates = tracker.conditions().iter().enumerate().filter_map(|(position, condition)| {
+            let Condition::Test { key, test } = condition else { return None };
+            let size: usize = column::equal_values(test)?.into_iter().map(|value| sizes[&(key, value)]).sum();
+            Some((size, position as u32))
+        });
+        *access = candidates
+            .min()
+            .filter(|(size, _)| size * SELECTIVE_SHARE <= trackers.len())
+            .map(|(_, position)| position);
+    }
+    access
+}
+
+/// Enters `tracker` into the posting lists of its access test.
+fn post(sparse: &mut Vec<SparsePath>, paths: &mut Paths, condition: &Condition, tracker: u32) {
+    let Condition::Test { key, test } = condition else { unreachable!("an access is a test") };
+    let path = paths.number(key);
+    let at = sparse.iter().position(|entry| entry.path == path).unwrap_or_else(|| {
+        sparse.push(SparsePath { path, postings: column::ScalarMap::default() });
+        sparse.len() - 1
+    });
+    for value in column::equal_values(test).unwrap_or_default() {
+        sparse[at].postings.entry(value).push(tracker);
+    }
+}
+
+/// Numbers distinct predicates.
+#[derive(Default)]
+struct Predicates {
+    list: Vec<Predicate>,
+    ids: Vec<u32>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Predicates {
+    fn leaf(&mut self, condition: &Condition, path: u32, tracker: u32, position: u32) {
+        self.add(condition, || Predicate::Leaf { path, tracker, condition: position });
+    }
+
+    fn tree(&mut self, condition: &Condition, paths: &mut Paths) {
+        self.add(condition, || Predicate::Tree(Box::new(Tree::of(condition, paths))));
+    }
+
+    fn add(&mut self, condition: &Condition, predicate: impl FnOnce() -> Predicate) {
+        let Self { list, ids, numbers } = self;
+        let id = *numbers.entry(condition_json(condition).to_string()).or_insert_with(|| {
+            list.push(predicate());
+            list.len() as u32 - 1
+        });
+        ids.push(id);
+    }
+}
+
+impl Tree {
+    fn of(condition: &Condition, paths: &mut Paths) -> Self {
+        let mut parts = |parts: &[Condition]| parts.iter().map(|part| Self::of(part, paths)).collect();
+        match condition {
+            Condition::All(all) => Self::All(parts(all)),
+            Condition::Any(any) => Self::Any(parts(any)),
+            Condition::Not(part) => Self::Not(Box::new(Self::of(part, paths))),
+            Condition::Test { key, test } => Self::Test(paths.number(key), test.clone()),
+            Condition::Custom { .. } => Self::Custom(condition.clone()),
+        }
+    }
+}
+
+/// Whether an operand can be the key of a column: a scalar on the grid.
+fn scalar(value: &Json) -> Option<Scalar> {
+    Scalar::of(&Value::from(value))
+}

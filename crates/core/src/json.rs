@@ -1,0 +1,359 @@
+//! JSON values with exact numbers: documents, operands and custom parameters.
+
+use std::fmt::{self, Write as _};
+use std::hash::BuildHasher as _;
+use std::sync::LazyLock;
+
+use compact_str::CompactString;
+use hashbrown::HashTable;
+
+use crate::number::Number;
+use crate::path::Segment;
+
+mod parse;
+
+pub use parse::{Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
+
+/// A JSON value whose numbers are exact.
+///
+/// Equality is deep; numbers compare by value, maps without regard to order, NaN equals nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Json {
+    /// `null`
+    #[default]
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string.
+    Text(CompactString),
+    /// A list.
+    List(Vec<Json>),
+    /// A map.
+    Map(Map),
+}
+
+impl Json {
+    /// Reads one JSON text of at most [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels.
+    ///
+    /// # Errors
+    /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.
+    pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
+        parse_with(&mut Plain, text, MAX_BYTES)
+    }
+
+    /// The number, if this is one.
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
+    /// The text, if this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The list, if this is one.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        if let Self::List(list) = self { Some(list) } else { None }
+    }
+
+    /// The map, if this is one.
+    pub fn as_map(&self) -> Option<&Map> {
+        if let Self::Map(map) = self { Some(map) } else { None }
+    }
+
+    /// What kind of value this is, as an error message names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// Builds a plain [`Json`].
+struct Plain;
+
+impl Builder for Plain {
+    type Value = Json;
+    type Map = Map;
+
+    fn null(&mut self, _: usize) -> Json {
+        Json::Null
+    }
+    fn boolean(&mut self, _: usize, value: bool) -> Json {
+        Json::Bool(value)
+    }
+    fn number(&mut self, _: usize, value: Number) -> Json {
+        Json::Number(value)
+    }
+    fn text(&mut self, _: usize, value: &str) -> Json {
+        Json::Text(value.into())
+    }
+    fn list(&mut self, _: usize, items: Vec<Json>) -> Json {
+        Json::List(items)
+    }
+    fn entry(&mut self, map: &mut Map, _: usize, key: CompactString, value: Json) {
+        map.insert(key, value);
+    }
+    fn map(&mut self, _: usize, map: Map) -> Json {
+        Json::Map(map)
+    }
+}
+
+/// Maps with more entries than this are indexed by hash; below, comparing keys one by one is faster.
+const INDEXED_ABOVE: usize = 8;
+
+/// The map of a [`Json`] value: entries in the order they were inserted, each key once.
+#[derive(Clone, Default)]
+pub struct Map {
+    entries: Vec<(CompactString, Json)>,
+    index: Option<Box<HashTable<u32>>>,
+}
+
+/// Hashes a map key. The seed is fresh in each process, so that nobody can prepare keys that collide.
+#[inline]
+pub(crate) fn key_hash(key: &str) -> u64 {
+    static SEED: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
+    SEED.hash_one(key)
+}
+
+impl Map {
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries in the order they were inserted.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// Sets `key`; a value that it had is replaced.
+    pub fn insert(&mut self, key: CompactString, value: Json) {
+        if self.index.is_none() && self.entries.len() < INDEXED_ABOVE {
+            match self.entries.iter_mut().find(|(present, _)| *present == key) {
+                Some((_, present)) => *present = value,
+                None => self.entries.push((key, value)),
+            }
+            return;
+        }
+        let Self { entries, index } = self;
+        let index = index.get_or_insert_with(|| {
+            let mut table = HashTable::with_capacity(entries.len() * 2);
+            for (at, (key, _)) in entries.iter().enumerate() {
+                table.insert_unique(key_hash(key), at as u32, |&at| key_hash(&entries[at as usize].0));
+            }
+            Box::new(table)
+        });
+        let hash = key_hash(&key);
+        if let Some(&at) = index.find(hash, |&at| entries[at as usize].0 == key) {
+            entries[at as usize].1 = value;
+            return;
+        }
+        entries.push((key, value));
+        index.insert_unique(hash, (entries.len() - 1) as u32, |&at| key_hash(&entries[at as usize].0));
+    }
+
+    /// The value at `key`.
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.find(key, || key_hash(key))
+    }
+
+    /// The value at the key of a path segment, whose hash is known.
+    #[inline]
+    pub(crate) fn at(&self, segment: &Segment) -> Option<&Json> {
+        self.find(segment.key(), || segment.hash())
+    }
+
+    #[inline]
+    fn find(&self, key: &str, hash: impl FnOnce() -> u64) -> Option<&Json> {
+        let Some(index) = &self.index else {
+            return self.entries.iter().find(|(present, _)| present == key).map(|(_, value)| value);
+        };
+        let at = *index.find(hash(), |&at| self.entries[at as usize].0 == key)?;
+        Some(&self.entries[at as usize].1)
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().all(|(key, value)| other.get(key).is_some_and(|theirs| theirs == value))
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl FromIterator<(CompactString, Json)> for Map {
+    fn from_iter<I: IntoIterator<Item = (CompactString, Json)>>(entries: I) -> Self {
+        let mut map = Self::default();
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
+    }
+}
+
+impl fmt::Display for Json {
+    /// Compact JSON text; NaN and the infinities, which JSON lacks, print as `null`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Number(Number::NotANumber | Number::Infinite(_)) => f.write_str("null"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write_text(f, text),
+            Self::List(items) => {
+                f.write_char('[')?;
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        f.write_char(',')?;
+                    }
+                    write!(f, "{item}")?;
+                }
+                f.write_char(']')
+            }
+            Self::Map(map) => {
+                f.write_char('{')?;
+                for (at, (key, value)) in map.iter().enumerate() {
+                    if at > 0 {
+                        f.write_char(',')?;
+                    }
+                    write_text(f, key)?;
+                    write!(f, ":{value}")?;
+                }
+                f.write_char('}')
+            }
+        }
+    }
+}
+
+/// Writes `text` as a JSON string.
+pub(crate) fn write_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.write_str(&text[plain..at])?;
+        plain = at + 1;
+        match byte {
+            b'"' => out.write_str("\\\"")?,
+            b'\\' => out.write_str("\\\\")?,
+            b'\n' => out.write_str("\\n")?,
+            b'\r' => out.write_str("\\r")?,
+            b'\t' => out.write_str("\\t")?,
+            control => write!(out, "\\u{control:04x}")?,
+        }
+    }
+    out.write_str(&text[plain..])?;
+    out.write_char('"')
+}
+
+impl From<&serde_json::Value> for Json {
+    fn from(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(*value),
+            serde_json::Value::Number(number) => Self::Number(number.into()),
+            serde_json::Value::String(text) => Self::Text(text.into()),
+            serde_json::Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            serde_json::Value::Object(map) => {
+                Self::Map(map.iter().map(|(key, value)| (key.into(), value.into())).collect())
+            }
+        }
+    }
+}
+
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        Self::from(&value)
+    }
+}
+
+impl From<&serde_json::Number> for Number {
+    fn from(number: &serde_json::Number) -> Self {
+        if let Some(whole) = number.as_i64() {
+            return Self::from(whole);
+        }
+        if let Some(whole) = number.as_u64() {
+            return Self::from(whole);
+        }
+        number.as_f64().map_or(Self::NotANumber, Self::from)
+    }
+}
+
+macro_rules! json_from {
+    ($($from:ty => |$value:ident| $json:expr;)*) => {
+        $(impl From<$from> for Json {
+            fn from($value: $from) -> Self {
+                $json
+            }
+        })*
+    };
+}
+
+json_from! {
+    bool => |value| Self::Bool(value);
+    i32 => |value| Self::Number(Number::from(i64::from(value)));
+    i64 => |value| Self::Number(value.into());
+    u64 => |value| Self::Number(value.into());
+    f64 => |value| Self::Number(value.into());
+    Number => |value| Self::Number(value);
+    &str => |value| Self::Text(value.into());
+    String => |value| Self::Text(value.into());
+    Map => |value| Self::Map(value);
+    Vec<Self> => |value| Self::List(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_doubled_keys_counts() {
+        let small = Json::parse(br#"{"a": 1, "b": 2, "a": 3}"#).unwrap();
+        assert_eq!(small.to_string(), r#"{"a":3,"b":2}"#);
+        let mut text = String::from("{");
+        for at in 0..40 {
+            write!(text, "\"k{}\": {at},", at % 20).unwrap();
+        }
+        text.push_str("\"end\": 0}");
+        let large = Json::parse(text.as_bytes()).unwrap();
+        let map = large.as_map().unwrap();
+        assert_eq!(map.len(), 21);
+        assert_eq!(map.get("k3"), Some(&Json::from(23_i64)));
+        assert_eq!(map.get("nothing"), None);
+    }
+
+    #[test]
+    fn text_survives_a_round_trip() {
+        let text = r#"{"a\"\\\n\u0001":["é\t",null,true,-1.5e-30,{}],"":[]}"#;
+        let value = Json::parse(text.as_bytes()).unwrap();
+        assert_eq!(Json::parse(value.to_string().as_bytes()).unwrap(), value);
+    }
+
+    #[test]
+    fn maps_are_equal_in_any_order() {
+        let a = Json::parse(br#"{"a":[1,{"b":2.0}],"c":null}"#).unwrap();
+        let b = Json::parse(br#"{"c":null,"a":[1.0,{"b":2}]}"#).unwrap();
+        assert_eq!(a, b);
+        assert_ne!(a, Json::parse(br#"{"c":null,"d":0}"#).unwrap());
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading JSON text with exact numbers and known positions.
+
+use compact_str::CompactString;
+use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
+
+use crate::number::Number;
+
+/// The longest JSON text that is read as a document, in bytes.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The deepest nesting of lists and maps that is read.
+pub const MAX_DEPTH: usize = 64;
+
+/// What is made of the parts of a JSON text. `at` is the byte where the part begins.
+#[expect(missing_docs, reason = "each method is named after the part it takes")]
+pub trait Builder {
+    type Value;
+    type Map: Default;
+
+    fn null(&mut self, at: usize) -> Self::Value;
+    fn boolean(&mut self, at: usize, value: bool) -> Self::Value;
+    fn number(&mut self, at: usize, value: Number) -> Self::Value;
+    fn text(&mut self, at: usize, value: &str) -> Self::Value;
+    fn list(&mut self, at: usize, items: Vec<Self::Value>) -> Self::Value;
+    fn entry(&mut self, map: &mut Self::Map, at: usize, key: CompactString, value: Self::Value);
+    fn map(&mut self, at: usize, map: Self::Map) -> Self::Value;
+}
+
+/// A place in a text, both counted from one; the column counts bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Position {
+    /// The place of byte `at` of `text`.
+    pub fn of(text: &[u8], at: usize) -> Self {
+        let before = &text[..at.min(text.len())];
+        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Self { line, column: before.len() - start + 1 }
+    }
+}
+
+/// Why a text is not JSON that dictrack reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at line {}, column {}", position.line, position.column)]
+pub struct SyntaxError {
+    /// What is wrong, in lower case.
+    pub problem: String,
+    /// Where it is wrong.
+    pub position: Position,
+    /// The byte where it is wrong.
+    pub at: usize,
+}
+
+/// Reads `text` into what `builder` makes of it.
+///
+/// # Errors
+/// A [`SyntaxError`] if `text` is longer than `max_bytes`, deeper than [`MAX_DEPTH`] or not JSON.
+pub fn parse_with<B: Builder>(
+    builder: &mut B,
+    text: &[u8],
+    max_bytes: usize,
+) -> Result<B::Value, SyntaxError> {
+    let fail = |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at };
+    if text.len() > max_bytes {
+        return Err(fail(format!("{} bytes of JSON where {max_bytes} are the most", text.len()), 0));
+    }
+    let mut reader = Reader { jiter: Jiter::new(text), builder };
+    let value = reader.value(0).and_then(|value| {
+        reader.jiter.finish().map_err(Fault::from)?;
+        Ok(value)
+    });
+    value.map_err(|fault| match fault {
+        Fault::Syntax(error) => fail(describe(&error.error_type), error.index),
+        Fault::TooDeep(at) => fail(format!("lists and maps nested deeper than {MAX_DEPTH} levels"), at),
+    })
+}
+
+enum Fault {
+    Syntax(JiterError),
+    TooDeep(usize),
+}
+
+impl From<JiterError> for Fault {
+    fn from(error: JiterError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+fn invalid(error: JsonErrorType, index: usize) -> Fault {
+    Fault::Syntax(JiterError { error_type: JiterErrorType::JsonError(error), index })
+}
+
+fn describe(error: &JiterErrorType) -> String {
+    let JiterErrorType::JsonError(error) = error else { return error.to_string() };
+    match error {
+        JsonErrorType::EofWhileParsingList
+        | JsonErrorType::EofWhileParsingObject
+        | JsonErrorType::EofWhileParsingString
+        | JsonErrorType::EofWhileParsingValue => "the text ends within a value".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+struct Reader<'a, 'b, B> {
+    jiter: Jiter<'a>,
+    builder: &'b mut B,
+}
+
+impl<B: Builder> Reader<'_, '_, B> {
+    fn value(&mut self, depth: usize) -> Result<B::Value, Fault> {
+        let peek = self.jiter.peek()?;
+        self.known(peek, depth)
+    }
+
+    fn known(&mut self, peek: Peek, depth: usize) -> Result<B::Value, Fault> {
+        let at = self.jiter.current_index();
+        Ok(match peek {
+            Peek::String => {
+                let text = self.jiter.known_str()?;
+                self.builder.text(at, text)
+            }
+            Peek::True | Peek::False => {
+                let value = self.jiter.known_bool(peek)?;
+                self.builder.boolean(at, value)
+            }
+            Peek::Null => {
+                self.jiter.known_null()?;
+                self.builder.null(at)
+            }
+            Peek::Array | Peek::Object if depth >= MAX_DEPTH => return Err(Fault::TooDeep(at)),
+            Peek::Array => {
+                let mut items = Vec::new();
+                let mut next = self.jiter.known_array()?;
+                while let Some(peek) = next {
+                    items.push(self.known(peek, depth + 1)?);
+                    next = self.jiter.array_step()?;
+                }
+                self.builder.list(at, items)
+            }
+            Peek::Object => {
+                let mut map = B::Map::default();
+                let mut next = self.jiter.known_object()?.map(CompactString::from);
+                while let Some(key) = next {
+                    let key_at = self.jiter.current_index();
+                    let value = self.value(depth + 1)?;
+                    self.builder.entry(&mut map, key_at, key, value);
+                    next = self.jiter.next_key()?.map(CompactString::from);
+                }
+                self.builder.map(at, map)
+            }
+            _ if !peek.is_num() => return Err(invalid(JsonErrorType::ExpectedSomeValue, at)),
+            _ => {
+                let text = self.jiter.known_number_bytes(peek)?;
+                match std::str::from_utf8(text).ok().and_then(Number::parse) {
+                    Some(number) => self.builder.number(at, number),
+                    None => return Err(invalid(JsonErrorType::InvalidNumber, at)),
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Limiters: how long, and how often, a tracker may count.
+
+use compact_str::CompactString;
+
+use crate::custom::{CustomError, Registry};
+use crate::document::Document;
+use crate::json::Json;
+use crate::time::{Span, Timestamp};
+
+/// The limiters that one tracker may have at most.
+pub const MAX_LIMITERS: usize = 64;
+
+/// A limiter as a definition says it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LimiterDefinition {
+    /// Admits this many counted documents.
+    Count(u64),
+    /// Admits from the first to the second moment, both included.
+    Window(Timestamp, Timestamp),
+    /// Admits for this long after the add or the last renewal, the end included.
+    Interval(Span),
+    /// A limiter that the process registered by name.
+    Custom {
+        /// The registered name.
+        name: CompactString,
+        /// What the definition hands to it; `null` if nothing.
+        params: Json,
+    },
+}
+
+/// What a limiter remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LimiterState {
+    /// Of a [`LimiterDefinition::Count`].
+    Count {
+        /// What a renewal puts `remaining` to.
+        limit: u64,
+        /// How many documents may still count.
+        remaining: u64,
+    },
+    /// Of a window or an interval; both moments are included.
+    Window {
+        /// The first moment that is admitted.
+        start: Timestamp,
+        /// The last moment that is admitted.
+        end: Timestamp,
+    },
+    /// Of a custom limiter; `None` until it is first asked.
+    Custom(Option<Box<Json>>),
+}
+
+/// A limiter's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The document may count.
+    Admitted,
+    /// It may not, and none will before `until`; `None`: not before a renewal.
+    Refused {
+        /// The first moment that is admitted again.
+        until: Option<Timestamp>,
+    },
+}
+
+/// What `reset_tracker` says beyond "as new".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// A new number of documents for `count` limiters; 0 closes them.
+    pub count: Option<u64>,
+    /// A new length for windows and intervals.
+    pub length: Option<Span>,
+}
+
+impl LimiterDefinition {
+    /// The state of this limiter when its tracker is added at `now`.
+    pub(crate) fn start(&self, now: Timestamp, registry: &Registry) -> LimiterState {
+        match self {
+            Self::Count(limit) => LimiterState::Count { limit: *limit, remaining: *limit },
+            Self::Window(start, end) => LimiterState::Window { start: *start, end: *end },
+            Self::Interval(span) => LimiterState::Window { start: now, end: now.saturating_add(*span) },
+            Self::Custom { name, params } => {
+                // An unknown limiter is no reason to refuse the definition: its tracker will be listed in `failed`.
+                let state = registry.limiter(name, |limiter| limiter.renewed(params, now)).ok();
+                LimiterState::Custom(state.map(Box::new))
+            }
+        }
+    }
+
+    pub(crate) fn admits(
+        &self,
+        state: &LimiterState,
+        now: Timestamp,
+        document: &dyn Document,
+        registry: &Registry,
+    ) -> Result<Verdict, CustomError> {
+        let admitted = match (self, state) {
+            (_, LimiterState::Count { remaining, .. }) => *remaining > 0,
+            (_, LimiterState::Window { start, .. }) if now < *start => {
+                return Ok(Verdict::Refused { until: Some(*start) });
+            }
+            (_, LimiterState::Window { end, .. }) => now <= *end,
+            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry.limiter(name, |limiter| {
+                let fresh = state.is_none().then(|| limiter.renewed(params, now)).transpose()?;
+                let state = state.as_deref().or(fresh.as_ref()).unwrap_or(&Json::Null);
+                limiter.admits(params, state, now, document)
+            })?,
+            (Self::Count(_) | Self::Window(..) | Self::Interval(_), LimiterState::Custom(_)) => true,
+        };
+        Ok(if admitted { Verdict::Admitted } else { Verdict::Refused { until: None } })
+    }
+
+    /// The state after a document counted.
+    pub(crate) fn record(
+        &self,
+        state: &LimiterState,
+        now: Timestamp,
+        document: &dyn Document,
+        registry: &Registry,
+    ) -> Result<LimiterState, CustomError> {
+        match (self, state) {
+            (_, LimiterState::Count { limit, remaining }) => {
+                Ok(LimiterState::Count { limit: *limit, remaining: remaining.saturating_sub(1) })
+            }
+            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry
+                .limiter(name, |limiter| {
+                    let fresh = state.is_none().then(|| limiter.renewed(params, now)).transpose()?;
+                    let state = state.as_deref().or(fresh.as_ref()).unwrap_or(&Json::Null);
+                    limiter.record(params, state, now, document)
+                })
+                .map(|state| LimiterState::Custom(Some(Box::new(state)))),
+            (_, LimiterState::Window { .. } | LimiterState::Custom(_)) => Ok(state.clone()),
+        }
+    }
+
+    /// Whether nothing more can count before a renewal, now that a document counted at `now`.
+    pub(crate) fn exhausted(
+        &self,
+        state: &LimiterState,
+        now: Timestamp,
+        registry: &Registry,
+    ) -> Result<bool, CustomError> {
+        match (self, state) {
+            (_, LimiterState::Count { remaining, .. }) => Ok(*remaining == 0),
+            (Self::Custom { name, params }, LimiterState::Custom(Some(state))) => {
+                registry.limiter(name, |limiter| limiter.exhausted(params, state, now))
+            }
+            (_, LimiterState::Window { .. } | LimiterState::Custom(_)) => Ok(false),
+        }
+    }
+
+    /// The state after a stage with the `limiter` policy: as new, but a fixed window stays.
+    pub(crate) fn next_stage(
+        &self,
+        state: &LimiterState,
+        now: Timestamp,
+        registry: &Registry,
+    ) -> Result<LimiterState, CustomError> {
+        match self {
+            Self::Window(..) => Ok(state.clone()),
+            Self::Count(_) | Self::Interval(_) | Self::Custom { .. } => {
+                self.renewed(state, now, Renewal::default(), registry)
+            }
+        }
+    }
+
+    /// The state after `reset_tracker` with the `limiter` policy.
+    pub(crate) fn renewed(
+        &self,
+        state: &LimiterState,
+        now: Timestamp,
+        renewal: Renewal,
+        registry: &Registry,
+    ) -> Result<LimiterState, CustomError> {
+        match (self, state) {
+            (_, LimiterState::Count { limit, .. }) => {
+                let limit = renewal.count.unwrap_or(*limit);
+                Ok(LimiterState::Count { limit, remaining: limit })
+            }
+            (_, LimiterState::Window { start, end }) => {
+                let length = renewal.length.unwrap_or_else(|| end.since(*start));
+                Ok(LimiterState::Window { start: now, end: now.saturating_add(length) })
+            }
+            (Self::Custom { name, params }, LimiterState::Custom(_)) => registry
+                .limiter(name, |limiter| limiter.renewed(params, now))
+                .map(|state| LimiterState::Custom(Some(Box::new(state)))),
+            (_, LimiterState::Custom(_)) => Ok(state.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_refusal_holds_until_exactly_until(start in -50_i64..50, length in 0_i64..50, now in -60_i64..120) {
+            let at = Timestamp::from_micros;
+            let definition = LimiterDefinition::Window(at(start), at(start + length));
+            let registry = Registry::default();
+            let state = definition.start(at(0), &registry);
+            let ask = |now| definition.admits(&state, at(now), &Json::Null, &registry).unwrap();
+            if let Verdict::Refused { until } = ask(now) {
+                match until {
+                    Some(until) => {
+                        prop_assert_eq!(ask(until.micros()), Verdict::Admitted);
+                        prop_assert_ne!(ask(until.micros() - 1), Verdict::Admitted);
+                    }
+                    None => prop_assert!((now..now + 200).all(|later| ask(later) != Verdict::Admitted)),
+                }
+            }
+        }
+    }
+}

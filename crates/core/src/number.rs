@@ -1,0 +1,367 @@
+//! Numbers of documents and definitions, compared by their full value.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::amount::{Amount, FRACTION_DIGITS};
+
+/// A number as it stands in a document: exact, whatever its size.
+///
+/// Two numbers compare by value: `1` equals `1.0`, 2⁵³+1 differs from 2⁵³ and NaN equals nothing.
+#[derive(Clone, Debug)]
+pub enum Number {
+    /// A number on the grid of [`Amount`].
+    Exact(Amount),
+    /// A finite number with more than 18 fraction digits or out of the range of [`Amount`].
+    Wide(Box<Decimal>),
+    /// Positive (`false`) or negative (`true`) infinity; never read from JSON.
+    Infinite(bool),
+    /// Not a number; never read from JSON.
+    NotANumber,
+}
+
+/// A finite decimal `0.d₁d₂d₃… · 10^exponent` without leading or trailing zero digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decimal {
+    negative: bool,
+    exponent: i64,
+    digits: Box<[u8]>,
+}
+
+/// Why a number is not an amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAnAmount {
+    OutOfRange,
+    NotFinite,
+}
+
+impl Number {
+    /// Reads a number in JSON's grammar (`-?int[.frac][e±exp]`), or `None` if `text` is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_integer(text.as_bytes()).or_else(|| Self::parse_general(text.as_bytes()))
+    }
+
+    /// The common case, a whole number of at most 18 digits.
+    #[inline]
+    fn parse_integer(text: &[u8]) -> Option<Self> {
+        let (negative, digits) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
+            return None;
+        }
+        let mut whole = 0_i64;
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            whole = whole * 10 + i64::from(digit - b'0');
+        }
+        Some(Self::Exact(Amount::from(if negative { -whole } else { whole })))
+    }
+
+    fn parse_general(text: &[u8]) -> Option<Self> {
+        let (negative, rest) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        let whole_len = rest.iter().take_while(|digit| digit.is_ascii_digit()).count();
+        let (whole, rest) = rest.split_at(whole_len);
+        if whole.is_empty() || (whole.len() > 1 && whole[0] == b'0') {
+            return None;
+        }
+        let (fraction, rest) = match rest {
+            [b'.', rest @ ..] => {
+                let len = rest.iter().take_while(|digit| digit.is_ascii_digit()).count();
+                if len == 0 {
+                    return None;
+                }
+                rest.split_at(len)
+            }
+            _ => (&rest[..0], rest),
+        };
+        let exponent = match rest {
+            [] => 0,
+            [b'e' | b'E', rest @ ..] => parse_exponent(rest)?,
+            _ => return None,
+        };
+        Some(Self::from_parts(negative, whole, fraction, exponent))
+    }
+
+    fn from_parts(negative: bool, whole: &[u8], fraction: &[u8], exponent: i64) -> Self {
+        let all = || whole.iter().chain(fraction);
+        let leading = all().take_while(|&&digit| digit == b'0').count();
+        let trailing = all().rev().take_while(|&&digit| digit == b'0').count();
+        let total = whole.len() + fraction.len();
+        if leading == total {
+            return Self::Exact(Amount::ZERO);
+        }
+        let count = total - leading - trailing;
+        // Position of the decimal point, counted from the first digit that is not zero.
+        let point = exponent.saturating_add(whole.len() as i64 - leading as i64);
+        let digits = || all().skip(leading).take(count).map(|digit| digit - b'0');
+        // On the grid if the last digit does not lie beyond it and the whole is in range.
+        let below = count as i64 - point;
+        if below <= i64::from(FRACTION_DIGITS) && point <= 21 {
+            let shift = (i64::from(FRACTION_DIGITS) - below) as u32;
+            let units = digits()
+                .try_fold(0_i128, |units, digit| units.checked_mul(10)?.checked_add(i128::from(digit)))
+                .and_then(|units| units.checked_mul(10_i128.checked_pow(shift)?))
+                .map(|units| if negative { -units } else { units });
+            if let Some(amount) = units.and_then(Amount::from_units) {
+                return Self::Exact(amount);
+            }
+        }
+        Self::Wide(Box::new(Decimal { negative, exponent: point, digits: digits().collect() }))
+    }
+
+    /// This number as an amount and whether decimals were rounded away (half to even).
+    pub(crate) fn to_amount(&self) -> Result<(Amount, bool), NotAnAmount> {
+        match self {
+            Self::Exact(amount) => Ok((*amount, false)),
+            Self::Wide(decimal) => {
+                decimal.round().map(|amount| (amount, true)).ok_or(NotAnAmount::OutOfRange)
+            }
+            Self::Infinite(_) | Self::NotANumber => Err(NotAnAmount::NotFinite),
+        }
+    }
+
+    /// Orders two numbers by value; `None` if one is NaN.
+    #[inline]
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Exact(a), Self::Exact(b)) => Some(a.cmp(b)),
+            _ => self.compare_wide(other),
+        }
+    }
+
+    fn compare_wide(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::NotANumber, _) | (_, Self::NotANumber) => None,
+            (Self::Infinite(a), Self::Infinite(b)) => Some(b.cmp(a)),
+            (Self::Infinite(negative), _) => {
+                Some(if *negative { Ordering::Less } else { Ordering::Greater })
+            }
+            (_, Self::Infinite(negative)) => {
+                Some(if *negative { Ordering::Greater } else { Ordering::Less })
+            }
+            (Self::Exact(a), Self::Exact(b)) => Some(a.cmp(b)),
+            (Self::Exact(a), Self::Wide(b)) => Some(Decimal::from(*a).compare(b)),
+            (Self::Wide(a), Self::Exact(b)) => Some(a.compare(&Decimal::from(*b))),
+            (Self::Wide(a), Self::Wide(b)) => Some(a.compare(b)),
+        }
+    }
+}
+
+/// Reads `[+-]?digits`; an exponent too long for 64 bits saturates far outside every range.
+fn parse_exponent(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let size = digits.iter().fold(0_i64, |size, digit| {
+        size.saturating_mul(10).saturating_add(i64::from(digit - b'0')).min(i64::MAX / 4)
+    });
+    Some(if negative { -size } else { size })
+}
+
+impl Decimal {
+    /// Rounds half to even onto the grid of [`Amount`].
+    fn round(&self) -> Option<Amount> {
+        // The digits before position `kept` lie on the grid.
+        let kept = self.exponent.saturating_add(i64::from(FRACTION_DIGITS));
+        if kept < 0 {
+            return Some(Amount::ZERO);
+        }
+        if kept > 39 {
+            return None;
+        }
+        let kept = kept as usize;
+        let mut units = 0_u128;
+        for position in 0..kept {
+            let digit = self.digits.get(position).copied().unwrap_or(0);
+            units = units.checked_mul(10)?.checked_add(u128::from(digit))?;
+        }
+        let tail = self.digits.get(kept..).unwrap_or(&[]);
+        let up = match tail {
+            [] | [0..=4, ..] => false,
+            [5] => units % 2 == 1,
+            _ => true,
+        };
+        let units = i128::try_from(units.checked_add(u128::from(up))?).ok()?;
+        Amount::from_units(if self.negative { -units } else { units })
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let sign = |decimal: &Self| match (decimal.digits.is_empty(), decimal.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let magnitude = || (self.exponent, &self.digits).cmp(&(other.exponent, &other.digits));
+        match (sign(self), sign(other)) {
+            (-1, -1) => magnitude().reverse(),
+            (1, 1) => magnitude(),
+            (a, b) => a.cmp(&b),
+        }
+    }
+}
+
+impl From<Amount> for Decimal {
+    fn from(amount: Amount) -> Self {
+        let text = amount.units().unsigned_abs().to_string();
+        let digits = text.trim_end_matches('0');
+        Self {
+            negative: amount.units() < 0,
+            exponent: if digits.is_empty() { 0 } else { text.len() as i64 - i64::from(FRACTION_DIGITS) },
+            digits: digits.bytes().map(|digit| digit - b'0').collect(),
+        }
+    }
+}
+
+impl PartialEq for Number {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.compare(other) == Some(Ordering::Equal)
+    }
+}
+
+impl From<f64> for Number {
+    /// The shortest decimal that reads back to `float`.
+    fn from(float: f64) -> Self {
+        if float.is_nan() {
+            return Self::NotANumber;
+        }
+        if float.is_infinite() {
+            return Self::Infinite(float < 0.0);
+        }
+        let whole = float as i64;
+        if whole as f64 == float && whole.unsigned_abs() < 1 << 53 {
+            return Self::Exact(Amount::from(whole));
+        }
+        // `{:e}` prints the shortest digits that read back, in JSON's grammar.
+        Self::parse(&format!("{float:e}")).unwrap_or(Self::NotANumber)
+    }
+}
+
+impl From<i64> for Number {
+    fn from(whole: i64) -> Self {
+        Self::Exact(Amount::from(whole))
+    }
+}
+
+impl From<u64> for Number {
+    fn from(whole: u64) -> Self {
+        Self::Exact(Amount::from(whole))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(amount) => amount.fmt(f),
+            Self::Wide(decimal) => decimal.fmt(f),
+            Self::Infinite(negative) => f.write_str(if *negative { "-Infinity" } else { "Infinity" }),
+            Self::NotANumber => f.write_str("NaN"),
+        }
+    }
+}
+
+impl fmt::Display for Decimal {
+    /// Scientific notation in JSON's grammar.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, rest) = self.digits.split_first().unwrap_or((&0, &[]));
+        write!(f, "{}{first}", if self.negative { "-" } else { "" })?;
+        if !rest.is_empty() {
+            f.write_str(".")?;
+            for digit in rest {
+                write!(f, "{digit}")?;
+            }
+        }
+        write!(f, "e{}", self.exponent.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(text: &str) -> Number {
+        Number::parse(text).unwrap_or_else(|| panic!("{text} is a number"))
+    }
+
+    #[test]
+    fn values_compare_in_full() {
+        assert_eq!(number("1"), number("1.0"));
+        assert_eq!(number("1e2"), number("100"));
+        assert_eq!(number("-0"), number("0.000"));
+        assert_ne!(number("9007199254740993"), Number::from(9_007_199_254_740_992.0));
+        assert_eq!(Number::from(0.1), number("0.1"));
+        assert_ne!(Number::NotANumber, Number::NotANumber);
+        assert!(matches!(number("150000000000000000000"), Number::Exact(_)));
+        assert!(number("1e300").compare(&number("1e299")) == Some(Ordering::Greater));
+        assert!(number("-1e-30").compare(&number("0")) == Some(Ordering::Less));
+        assert!(number("1e99999999999999999999").compare(&number("1e400")) == Some(Ordering::Greater));
+        assert!(number("0.1000000000000000000001").compare(&number("0.1")) == Some(Ordering::Greater));
+    }
+
+    #[test]
+    fn only_the_grammar_of_json_is_a_number() {
+        for text in ["", "-", "+1", "01", ".5", "1.", "1e", "1_000", "0x10", "inf", "NaN", " 1", "1 ", "--1"] {
+            assert!(Number::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn more_decimals_round_half_to_even() {
+        for (text, rounded) in [
+            ("0.0000000000000000005", "0"),
+            ("0.0000000000000000015", "0.000000000000000002"),
+            ("0.0000000000000000025", "0.000000000000000002"),
+            ("0.00000000000000000250001", "0.000000000000000003"),
+            ("1e-40", "0"),
+            ("9.9999999999999999999", "10"),
+        ] {
+            let (amount, was_rounded) = number(text).to_amount().unwrap();
+            assert_eq!(amount.to_string(), rounded, "{text}");
+            assert!(was_rounded);
+        }
+        assert_eq!(number("1.7e20").to_amount(), Err(NotAnAmount::OutOfRange));
+        assert_eq!(number("1e999").to_amount(), Err(NotAnAmount::OutOfRange));
+        assert!(number("169999999999999999999.999999999999999999").to_amount().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn text_reads_back(units in -1_000_000_000_000_000_000_000_000_000_i128..1_000_000_000_000_000_000_000_000_000) {
+            let amount = Amount::from_units(units).unwrap();
+            prop_assert_eq!(number(&amount.to_string()), Number::Exact(amount));
+        }
+
+        #[test]
+        fn floats_read_back(float in any::<f64>()) {
+            prop_assume!(float.is_finite());
+            prop_assert_eq!(number(&Number::from(float).to_string()), Number::from(float));
+            prop_assert_eq!(Number::from(float).to_string().parse::<f64>().unwrap(), float);
+        }
+
+        #[test]
+        fn order_agrees_with_floats(a in -1e30_f64..1e30, b in -1e30_f64..1e30) {
+            prop_assert_eq!(Number::from(a).compare(&Number::from(b)), a.partial_cmp(&b));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+0-9.eE]{0,40}") {
+            if let Some(number) = Number::parse(&text) {
+                let _ = number.to_amount();
+                prop_assert_eq!(Number::parse(&number.to_string()), Some(number));
+            }
+        }
+    }
+}

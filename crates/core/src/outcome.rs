@@ -1,0 +1,193 @@
+//! What one document did.
+
+use std::sync::Arc;
+
+use crate::amount::Amount;
+use crate::custom::CustomError;
+use crate::definition::TrackerDefinition;
+use crate::event::Event;
+use crate::limiter::LimiterState;
+use crate::set::DefinitionSet;
+
+/// What one document did to the trackers of its group.
+///
+/// It holds one reference to the definitions and one flat list; names and states are looked up when asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    set: Option<Arc<DefinitionSet>>,
+    entries: Vec<Entry>,
+    pub(crate) rare: Option<Box<Rare>>,
+    duplicate: bool,
+    changed: bool,
+}
+
+/// One tracker that changed or refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) progress: Amount,
+    pub(crate) tracker: u32,
+    /// Where its limiters begin in [`Rare::limiters`].
+    pub(crate) limiters: u32,
+    pub(crate) stage: u16,
+    pub(crate) flags: u8,
+}
+
+pub(crate) const DIRTIED: u8 = 1;
+pub(crate) const COMPLETED: u8 = 2;
+/// Listed in `limited`.
+pub(crate) const LISTED: u8 = 4;
+pub(crate) const REFUSED: u8 = 8;
+/// Marked limited after the document.
+pub(crate) const MARKED: u8 = 16;
+
+/// What most documents do not cause.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) limiters: Vec<LimiterState>,
+    pub(crate) failed: Vec<(u32, CustomError)>,
+    pub(crate) events: Vec<Arc<Event>>,
+}
+
+impl Outcome {
+    pub(crate) fn new(set: Arc<DefinitionSet>, capacity: usize) -> Self {
+        Self { set: Some(set), entries: Vec::with_capacity(capacity), ..Self::default() }
+    }
+
+    pub(crate) fn repeat() -> Self {
+        Self { duplicate: true, ..Self::default() }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.changed |= entry.flags & DIRTIED != 0;
+        self.entries.push(entry);
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn mark_changed(&mut self) {
+        self.changed = true;
+    }
+
+    fn listed(&self, flag: u8) -> impl Iterator<Item = Tracked<'_>> {
+        let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
+        let limiters = self.rare.as_ref().map_or(&[][..], |rare| &rare.limiters);
+        self.entries.iter().filter(move |entry| entry.flags & flag != 0).map(move |entry| {
+            let definition = &trackers[entry.tracker as usize];
+            let first = entry.limiters as usize;
+            Tracked { definition, entry, limiters: &limiters[first..][..definition.limiters().len()] }
+        })
+    }
+
+    /// The trackers that counted or whose state changed, completed ones among them.
+    pub fn dirtied(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(DIRTIED)
+    }
+
+    /// The trackers that reached their last target.
+    pub fn completed(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(COMPLETED)
+    }
+
+    /// The trackers that a limiter refused, or whose limiter has run out.
+    pub fn limited(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(LISTED)
+    }
+
+    /// Those of [`limited`](Self::limited) that did not count the document.
+    pub fn refused(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(REFUSED)
+    }
+
+    /// The trackers whose custom code failed, by name; they are untouched.
+    pub fn failed(&self) -> impl Iterator<Item = (&str, &CustomError)> {
+        let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
+        let failed = self.rare.as_ref().map_or(&[][..], |rare| &rare.failed);
+        failed.iter().map(move |(at, error)| (trackers[*at as usize].name(), error))
+    }
+
+    /// The events that the document caused, in order.
+    pub fn events(&self) -> &[Arc<Event>] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.events)
+    }
+
+    /// Whether the document's id was applied before; then nothing else is listed.
+    pub fn duplicate(&self) -> bool {
+        self.duplicate
+    }
+
+    /// Whether the group changed: a tracker, or an id to remember.
+    pub fn changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether no tracker counted, refused or failed.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.failed().next().is_none()
+    }
+
+    /// How many trackers the document touched, and how many of them refused it.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.entries.len(), self.entries.iter().filter(|entry| entry.flags & REFUSED != 0).count())
+    }
+}
+
+/// A tracker in an [`Outcome`], as it is after the document.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked<'a> {
+    definition: &'a Arc<TrackerDefinition>,
+    entry: &'a Entry,
+    limiters: &'a [LimiterState],
+}
+
+impl<'a> Tracked<'a> {
+    /// The tracker's name.
+    pub fn name(&self) -> &'a str {
+        self.definition.name()
+    }
+
+    /// What the user wrote.
+    pub fn definition(&self) -> &'a Arc<TrackerDefinition> {
+        self.definition
+    }
+
+    /// Its progress.
+    pub fn progress(&self) -> Amount {
+        self.entry.progress
+    }
+
+    /// The stage it is at, counted from one; of a completed tracker the last.
+    pub fn stage(&self) -> usize {
+        usize::from(self.entry.stage) + 1
+    }
+
+    /// The current target.
+    pub fn target(&self) -> Amount {
+        self.definition.targets()[usize::from(self.entry.stage)]
+    }
+
+    /// Whether it is marked limited.
+    pub fn is_limited(&self) -> bool {
+        self.entry.flags & MARKED != 0
+    }
+
+    /// Whether it reached its last target.
+    pub fn is_completed(&self) -> bool {
+        self.entry.flags & COMPLETED != 0
+    }
+
+    /// The states of its limiters in definition order.
+    pub fn limiters(&self) -> &'a [LimiterState] {
+        self.limiters
+    }
+
+    /// How many documents its first `count` limiter still admits.
+    pub fn remaining(&self) -> Option<u64> {
+        self.limiters.iter().find_map(|limiter| match limiter {
+            LimiterState::Count { remaining, .. } => Some(*remaining),
+            LimiterState::Window { .. } | LimiterState::Custom(_) => None,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! A parsed definition source: values with the place where they stand, whatever the file format.
+
+use compact_str::CompactString;
+
+use crate::json::{Builder, Json, Map, SyntaxError, parse_with};
+use crate::number::Number;
+
+/// The longest definition source that is read, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 64 * 1024 * 1024;
+
+/// A value and the byte of its source where it begins.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The byte where it begins, if it came from a text.
+    pub at: Option<usize>,
+    /// The value.
+    pub value: NodeValue,
+}
+
+/// The value of a [`Node`].
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the kinds of JSON")]
+pub enum NodeValue {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(CompactString),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// One entry of a map; a key may stand there twice, and then the reader says so.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The byte where the key stands.
+    pub at: Option<usize>,
+    /// The key.
+    pub key: CompactString,
+    /// Its value.
+    pub value: Node,
+}
+
+impl Node {
+    /// Reads a JSON text with positions.
+    ///
+    /// # Errors
+    /// A [`SyntaxError`] if the text is not JSON, too long or too deep.
+    pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
+        parse_with(&mut Spanned, text, MAX_SOURCE_BYTES)
+    }
+
+    /// The value without its places. Of a doubled key the last counts.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            NodeValue::Null => Json::Null,
+            NodeValue::Bool(value) => Json::Bool(*value),
+            NodeValue::Number(number) => Json::Number(number.clone()),
+            NodeValue::Text(text) => Json::Text(text.clone()),
+            NodeValue::List(items) => Json::List(items.iter().map(Self::to_json).collect()),
+            NodeValue::Map(entries) => Json::Map(
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Map>(),
+            ),
+        }
+    }
+}
+
+impl From<&Json> for Node {
+    fn from(value: &Json) -> Self {
+        let value = match value {
+            Json::Null => NodeValue::Null,
+            Json::Bool(value) => NodeValue::Bool(*value),
+            Json::Number(number) => NodeValue::Number(number.clone()),
+            Json::Text(text) => NodeValue::Text(text.clone()),
+            Json::List(items) => NodeValue::List(items.iter().map(Self::from).collect()),
+            Json::Map(map) => NodeValue::Map(
+                map.iter().map(|(key, value)| Entry { at: None, key: key.into(), value: value.into() }).collect(),
+            ),
+        };
+        Self { at: None, value }
+    }
+}
+
+struct Spanned;
+
+impl Spanned {
+    fn node(at: usize, value: NodeValue) -> Node {
+        Node { at: Some(at), value }
+    }
+}
+
+impl Builder for Spanned {
+    type Value = Node;
+    type Map = Vec<Entry>;
+
+    fn null(&mut self, at: usize) -> Node {
+        Self::node(at, NodeValue::Null)
+    }
+    fn boolean(&mut self, at: usize, value: bool) -> Node {
+        Self::node(at, NodeValue::Bool(value))
+    }
+    fn number(&mut self, at: usize, value: Number) -> Node {
+        Self::node(at, NodeValue::Number(value))
+    }
+    fn text(&mut self, at: usize, value: &str) -> Node {
+        Self::node(at, NodeValue::Text(value.into()))
+    }
+    fn list(&mut self, at: usize, items: Vec<Node>) -> Node {
+        Self::node(at, NodeValue::List(items))
+    }
+    fn entry(&mut self, map: &mut Vec<Entry>, at: usize, key: CompactString, value: Node) {
+        map.push(Entry { at: Some(at), key, value });
+    }
+    fn map(&mut self, at: usize, map: Vec<Entry>) -> Node {
+        Self::node(at, NodeValue::Map(map))
+    }
+}

@@ -1,0 +1,216 @@
+//! The state of a tracker: what changes while documents come.
+
+use std::sync::Arc;
+
+use crate::amount::Amount;
+use crate::custom::Registry;
+use crate::definition::TrackerDefinition;
+use crate::json::{Json, Map};
+use crate::limiter::LimiterState;
+use crate::number::Number;
+use crate::time::Timestamp;
+
+/// The state of one tracker, 32 bytes as long as nothing but counting happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) progress: Amount,
+    pub(crate) extra: Option<Box<Extra>>,
+    /// Numbers the adds of a group, never used again.
+    pub(crate) generation: u32,
+    /// The position of the current target.
+    pub(crate) stage: u16,
+    flags: u8,
+}
+
+/// What few trackers need.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// One for each limiter of the definition.
+    pub(crate) limiters: Vec<LimiterState>,
+    /// How often the list of targets was completed.
+    pub(crate) cycle: u64,
+    pub(crate) expire_at: Option<Timestamp>,
+    /// How many events of these codes the tracker has had.
+    pub(crate) stages: u64,
+    pub(crate) limits: u64,
+    pub(crate) resets: u64,
+}
+
+const LIMITED: u8 = 1;
+const COMPLETED: u8 = 2;
+const EXPIRES: u8 = 4;
+
+impl Slot {
+    /// The state of a tracker that is added at `now`.
+    pub(crate) fn new(
+        definition: &TrackerDefinition,
+        generation: u32,
+        expire_at: Option<Timestamp>,
+        now: Timestamp,
+        registry: &Registry,
+    ) -> Self {
+        let limiters = definition.limiters().iter().map(|limiter| limiter.start(now, registry)).collect();
+        let expire_at = match (expire_at, definition.expire_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self::from_parts(
+            definition.init_progress(),
+            generation,
+            0,
+            (false, false),
+            Extra { limiters, expire_at, ..Extra::default() },
+        )
+    }
+
+    /// The state with these parts; `marks` are limited and completed.
+    pub(crate) fn from_parts(
+        progress: Amount,
+        generation: u32,
+        stage: u16,
+        marks: (bool, bool),
+        extra: Extra,
+    ) -> Self {
+        let (limited, completed) = marks;
+        let expires = if extra.expire_at.is_some() { EXPIRES } else { 0 };
+        let flags = if limited { LIMITED } else { 0 } | if completed { COMPLETED } else { 0 } | expires;
+        let Extra { ref limiters, cycle, expire_at, stages, limits, resets } = extra;
+        let plain = limiters.is_empty()
+            && expire_at.is_none()
+            && [cycle, stages, limits, resets].iter().all(|&number| number == 0);
+        Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags }
+    }
+
+    /// Whether nothing sets this tracker apart from plain counting.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags == 0
+    }
+
+    pub(crate) fn limited(&self) -> bool {
+        self.flags & LIMITED != 0
+    }
+
+    pub(crate) fn set_limited(&mut self, limited: bool) {
+        self.flags = if limited { self.flags | LIMITED } else { self.flags & !LIMITED };
+    }
+
+    pub(crate) fn completed(&self) -> bool {
+        self.flags & COMPLETED != 0
+    }
+
+    pub(crate) fn set_completed(&mut self) {
+        self.flags |= COMPLETED;
+    }
+
+    /// Whether the tracker is gone at `now`.
+    pub(crate) fn expired(&self, now: Timestamp) -> bool {
+        self.flags & EXPIRES != 0 && self.expire_at().is_some_and(|moment| now >= moment)
+    }
+
+    pub(crate) fn expire_at(&self) -> Option<Timestamp> {
+        self.extra.as_ref().and_then(|extra| extra.expire_at)
+    }
+
+    /// Whether the tracker counts, or refuses, at `now`.
+    pub(crate) fn active(&self, now: Timestamp) -> bool {
+        !self.completed() && !self.expired(now)
+    }
+
+    pub(crate) fn limiters(&self) -> &[LimiterState] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.limiters)
+    }
+
+    pub(crate) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// The heap bytes behind this state.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| {
+            size_of::<Extra>() + extra.limiters.capacity() * size_of::<LimiterState>()
+        })
+    }
+}
+
+/// A tracker as it stood at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TrackerSnapshot {
+    /// What the user wrote.
+    pub definition: Arc<TrackerDefinition>,
+    /// The progress.
+    pub progress: Amount,
+    /// The stage that is worked on, counted from one; of a completed tracker the last.
+    pub stage: usize,
+    /// How often a looping tracker completed its list of targets.
+    pub cycle: u64,
+    /// Whether the tracker is marked limited.
+    pub limited: bool,
+    /// The limiters in definition order.
+    pub limiters: Vec<LimiterState>,
+    /// Numbers the adds of its group.
+    pub generation: u32,
+    /// From when on it is gone.
+    pub expire_at: Option<Timestamp>,
+}
+
+impl TrackerSnapshot {
+    pub(crate) fn of(definition: &Arc<TrackerDefinition>, slot: &Slot) -> Self {
+        Self {
+            definition: Arc::clone(definition),
+            progress: slot.progress,
+            stage: usize::from(slot.stage) + 1,
+            cycle: slot.extra.as_ref().map_or(0, |extra| extra.cycle),
+            limited: slot.limited(),
+            limiters: slot.limiters().to_vec(),
+            generation: slot.generation,
+            expire_at: slot.expire_at(),
+        }
+    }
+
+    /// The tracker's name.
+    pub fn name(&self) -> &str {
+        self.definition.name()
+    }
+
+    /// The current target.
+    pub fn target(&self) -> Amount {
+        self.definition.targets()[self.stage - 1]
+    }
+
+    /// The snapshot as JSON: name, progress, target, stage, stages, limited, limiters and where they apply cycle and
+    /// `expire_at`.
+    pub fn to_json(&self) -> Json {
+        let mut map = Map::default();
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("name", self.name().into());
+        put("progress", Number::Exact(self.progress).into());
+        put("target", Number::Exact(self.target()).into());
+        put("stage", (self.stage as u64).into());
+        put("stages", (self.definition.targets().len() as u64).into());
+        put("limited", self.limited.into());
+        put("limiters", self.limiters.iter().map(LimiterState::to_json).collect::<Vec<_>>().into());
+        if self.definition.loop_forever() {
+            put("cycle", self.cycle.into());
+        }
+        if let Some(moment) = self.expire_at {
+            put("expire_at", moment.to_number().into());
+        }
+        map.into()
+    }
+}
+
+impl LimiterState {
+    /// The state as users see it: `{"remaining": n}`, `{"start": s, "end": s}` or the state of a custom limiter.
+    pub fn to_json(&self) -> Json {
+        let map = |entries: &[(&str, Number)]| {
+            entries.iter().map(|(key, value)| ((*key).into(), value.clone().into())).collect::<Map>().into()
+        };
+        match self {
+            Self::Count { remaining, .. } => map(&[("remaining", (*remaining).into())]),
+            Self::Window { start, end } => map(&[("start", start.to_number()), ("end", end.to_number())]),
+            Self::Custom(state) => state.as_deref().cloned().unwrap_or_default(),
+        }
+    }
+}
