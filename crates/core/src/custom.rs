@@ -125,6 +125,11 @@ impl Registry {
         self.limiters.insert(name.into(), Arc::new(limiter));
     }
 
+    /// Whether nothing is registered.
+    pub fn is_empty(&self) -> bool {
+        self.conditions.is_empty() && self.measures.is_empty() && self.limiters.is_empty()
+    }
+
     pub(crate) fn check(&self, name: &str, params: &Json, document: &dyn Document) -> Result<bool, CustomError> {
         let condition = known(&self.conditions, "condition", name)?;
         guard("condition", name, || condition.check(params, document))

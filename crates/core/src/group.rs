@@ -254,6 +254,12 @@ impl Group {
         Ok(result)
     }
 
+    /// Whether `list` was ensured and no tracker was added, changed or removed since.
+    #[inline]
+    pub fn has(&self, list: &TrackerList) -> bool {
+        self.ensured == list.key
+    }
+
     /// Sees to it that the group has the trackers of `list`; completed names are left alone.
     ///
     /// # Errors
@@ -265,9 +271,6 @@ impl Group {
         differing: Differing,
     ) -> Result<Added, GroupError> {
         let mut result = Added::default();
-        if self.ensured == list.key {
-            return Ok(result);
-        }
         let mut new = Vec::new();
         let mut changed = Vec::new();
         for definition in list.definitions() {

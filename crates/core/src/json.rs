@@ -12,7 +12,7 @@ use crate::path::Segment;
 
 mod parse;
 
-pub use parse::{Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
+pub use parse::{Bounds, Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
 
 /// A JSON value whose numbers are exact.
 ///
@@ -40,7 +40,15 @@ impl Json {
     /// # Errors
     /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
-        parse_with(&mut Plain, text, MAX_BYTES)
+        Self::parse_within(text, Bounds::DOCUMENT)
+    }
+
+    /// Reads one JSON text within `bounds`.
+    ///
+    /// # Errors
+    /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.
+    pub fn parse_within(text: &[u8], bounds: Bounds) -> Result<Self, SyntaxError> {
+        parse_with(&mut Plain, text, bounds)
     }
 
     /// The number, if this is one.

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::json::{Builder, Json, Map, SyntaxError, parse_with};
+use crate::json::{Bounds, Builder, Json, MAX_DEPTH, Map, SyntaxError, parse_with};
 use crate::number::Number;
 
 /// The longest definition source that is read, in bytes.
@@ -46,7 +46,7 @@ impl Node {
     /// # Errors
     /// A [`SyntaxError`] if the text is not JSON, too long or too deep.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
-        parse_with(&mut Spanned, text, MAX_SOURCE_BYTES)
+        parse_with(&mut Spanned, text, Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH })
     }
 
     /// The value without its places. Of a doubled key the last counts.

@@ -57,27 +57,39 @@ pub struct SyntaxError {
     pub at: usize,
 }
 
+/// How much is read of one JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most bytes.
+    pub bytes: usize,
+    /// The most levels of lists and maps.
+    pub depth: usize,
+}
+
+impl Bounds {
+    /// Those of a document: [`MAX_BYTES`] and [`MAX_DEPTH`].
+    pub const DOCUMENT: Self = Self { bytes: MAX_BYTES, depth: MAX_DEPTH };
+    /// Those of what dictrack stored itself: any length, and room for the records around a user's values.
+    pub const STORED: Self = Self { bytes: usize::MAX, depth: MAX_DEPTH * 2 };
+}
+
 /// Reads `text` into what `builder` makes of it.
 ///
 /// # Errors
-/// A [`SyntaxError`] if `text` is longer than `max_bytes`, deeper than [`MAX_DEPTH`] or not JSON.
-pub fn parse_with<B: Builder>(
-    builder: &mut B,
-    text: &[u8],
-    max_bytes: usize,
-) -> Result<B::Value, SyntaxError> {
+/// A [`SyntaxError`] if `text` exceeds `bounds` or is not JSON.
+pub fn parse_with<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> Result<B::Value, SyntaxError> {
     let fail = |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at };
-    if text.len() > max_bytes {
-        return Err(fail(format!("{} bytes of JSON where {max_bytes} are the most", text.len()), 0));
+    if text.len() > bounds.bytes {
+        return Err(fail(format!("{} bytes of JSON where {} are the most", text.len(), bounds.bytes), 0));
     }
-    let mut reader = Reader { jiter: Jiter::new(text), builder };
+    let mut reader = Reader { jiter: Jiter::new(text), builder, depth: bounds.depth };
     let value = reader.value(0).and_then(|value| {
         reader.jiter.finish().map_err(Fault::from)?;
         Ok(value)
     });
     value.map_err(|fault| match fault {
         Fault::Syntax(error) => fail(describe(&error.error_type), error.index),
-        Fault::TooDeep(at) => fail(format!("lists and maps nested deeper than {MAX_DEPTH} levels"), at),
+        Fault::TooDeep(at) => fail(format!("lists and maps nested deeper than {} levels", bounds.depth), at),
     })
 }
 
@@ -110,6 +122,7 @@ fn describe(error: &JiterErrorType) -> String {
 struct Reader<'a, 'b, B> {
     jiter: Jiter<'a>,
     builder: &'b mut B,
+    depth: usize,
 }
 
 impl<B: Builder> Reader<'_, '_, B> {
@@ -133,7 +146,7 @@ impl<B: Builder> Reader<'_, '_, B> {
                 self.jiter.known_null()?;
                 self.builder.null(at)
             }
-            Peek::Array | Peek::Object if depth >= MAX_DEPTH => return Err(Fault::TooDeep(at)),
+            Peek::Array | Peek::Object if depth >= self.depth => return Err(Fault::TooDeep(at)),
             Peek::Array => {
                 let mut items = Vec::new();
                 let mut next = self.jiter.known_array()?;

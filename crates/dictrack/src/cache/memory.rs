@@ -1,0 +1,269 @@
+//! The memory cache: a sharded map, one lock a group, changed in place.
+
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use dictrack_core::{Engine, Group, GroupChange};
+use hashbrown::HashTable;
+use parking_lot::{Mutex, RwLock};
+
+use super::{DataCache, Load, Step};
+use crate::Error;
+
+/// Enough shards that two threads rarely want the same one.
+const SHARDS: usize = 256;
+
+/// What an entry costs beside its group's own bytes: the entry, its share of the table, its id.
+const ENTRY_BYTES: usize = 192;
+
+/// Groups in the memory of this process.
+///
+/// With a memory budget, groups that the store holds and that nobody used lately are dropped when it is exceeded;
+/// changes that are not stored yet are never dropped.
+pub struct MemoryCache {
+    shards: Box<[Shard]>,
+    hasher: foldhash::quality::RandomState,
+    dirty: Mutex<Vec<Arc<Entry>>>,
+    /// Whether changes are collected for a store.
+    collects: AtomicBool,
+    budget: usize,
+    bytes: AtomicUsize,
+    /// The shard that the next sweep begins with.
+    hand: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    entries: RwLock<HashTable<Arc<Entry>>>,
+    /// Counts dropped groups: a group that was loaded while one was dropped may be out of date.
+    drops: AtomicU64,
+}
+
+struct Entry {
+    id: CompactString,
+    state: Mutex<State>,
+    used: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    group: Group,
+    /// Whether the entry is in the list of dirty ones.
+    dirty: bool,
+    /// Whether the entry is no longer in the map.
+    dropped: bool,
+    stored_version: u64,
+    bytes: usize,
+}
+
+impl MemoryCache {
+    /// A cache without a budget.
+    pub fn new() -> Self {
+        Self::with_budget(usize::MAX)
+    }
+
+    /// A cache that drops stored, idle groups when its groups take more than about `bytes` bytes.
+    pub fn with_budget(bytes: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: foldhash::quality::RandomState::default(),
+            dirty: Mutex::default(),
+            collects: AtomicBool::new(false),
+            budget: bytes,
+            bytes: AtomicUsize::new(0),
+            hand: AtomicUsize::new(0),
+        }
+    }
+
+    /// Begins to note changes for [`collect`](DataCache::collect).
+    pub(crate) fn collect_changes(&self) {
+        self.collects.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of groups held.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.entries.read().len()).sum()
+    }
+
+    /// Whether no group is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn locate(&self, id: &str) -> (&Shard, u64) {
+        let hash = self.hasher.hash_one(id);
+        // The table uses the low and the top bits.
+        (&self.shards[(hash >> 32) as usize % SHARDS], hash)
+    }
+
+    /// The entry of a group, loaded if need be.
+    async fn entry(&self, id: &str, load: &dyn Load) -> Result<Arc<Entry>, Error> {
+        let (shard, hash) = self.locate(id);
+        loop {
+            if let Some(entry) = shard.entries.read().find(hash, |entry| entry.id == id) {
+                return Ok(Arc::clone(entry));
+            }
+            let drops = shard.drops.load(Ordering::Acquire);
+            let group = load.load(id).await?.unwrap_or_default();
+            let bytes = ENTRY_BYTES + group.heap_bytes();
+            let state = State { stored_version: group.version(), group, bytes, ..State::default() };
+            let mut entries = shard.entries.write();
+            if let Some(entry) = entries.find(hash, |entry| entry.id == id) {
+                return Ok(Arc::clone(entry));
+            }
+            if shard.drops.load(Ordering::Acquire) != drops {
+                continue;
+            }
+            let entry = Arc::new(Entry { id: id.into(), state: Mutex::new(state), used: AtomicBool::new(true) });
+            entries.insert_unique(hash, Arc::clone(&entry), |entry| self.hasher.hash_one(entry.id.as_str()));
+            drop(entries);
+            self.grow(bytes);
+            return Ok(entry);
+        }
+    }
+
+    fn grow(&self, bytes: usize) {
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.budget {
+            self.sweep();
+        }
+    }
+
+    /// Drops stored groups that were not used since the last sweep, until the budget is kept or each had its turn twice.
+    fn sweep(&self) {
+        for _ in 0..SHARDS * 2 {
+            if self.bytes.load(Ordering::Relaxed) <= self.budget {
+                return;
+            }
+            let shard = &self.shards[self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS];
+            shard.entries.write().retain(|entry| {
+                if entry.used.swap(false, Ordering::Relaxed) {
+                    return true;
+                }
+                let Some(mut state) = entry.state.try_lock() else { return true };
+                if state.dirty || state.stored_version != state.group.version() {
+                    return true;
+                }
+                self.drop_entry(shard, &mut state);
+                false
+            });
+        }
+    }
+
+    fn drop_entry(&self, shard: &Shard, state: &mut State) {
+        state.dropped = true;
+        shard.drops.fetch_add(1, Ordering::Release);
+        self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
+    }
+
+    /// Takes a group that stayed blank out of the map: asking for a group does not make one.
+    fn forget_blank(&self, entry: &Entry) {
+        let (shard, hash) = self.locate(&entry.id);
+        let mut entries = shard.entries.write();
+        let mut state = entry.state.lock();
+        if state.group.is_blank() && !state.dropped {
+            if let Ok(found) = entries.find_entry(hash, |present| present.id == entry.id) {
+                found.remove();
+            }
+            self.drop_entry(shard, &mut state);
+        }
+    }
+}
+
+impl Default for MemoryCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCache").field("groups", &self.len()).field("bytes", &self.bytes).finish()
+    }
+}
+
+#[async_trait]
+impl DataCache for MemoryCache {
+    async fn update(
+        &self,
+        group: &str,
+        load: &dyn Load,
+        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send),
+    ) -> Result<(), Error> {
+        loop {
+            let entry = self.entry(group, load).await?;
+            let mut state = entry.state.lock();
+            if state.dropped {
+                continue;
+            }
+            let changed = step(&mut state.group) == Step::Changed;
+            entry.used.store(true, Ordering::Relaxed);
+            if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
+                state.dirty = true;
+                self.dirty.lock().push(Arc::clone(&entry));
+            }
+            let blank = state.group.is_blank();
+            drop(state);
+            if blank {
+                self.forget_blank(&entry);
+            }
+            return Ok(());
+        }
+    }
+
+    async fn view(&self, group: &str, load: &dyn Load, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+        let entry = self.entry(group, load).await?;
+        let state = entry.state.lock();
+        view(&state.group);
+        let blank = state.group.is_blank();
+        drop(state);
+        if blank {
+            self.forget_blank(&entry);
+        }
+        Ok(())
+    }
+
+    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+        let dirty = std::mem::take(&mut *self.dirty.lock());
+        let mut changes = Vec::with_capacity(dirty.len());
+        for entry in dirty {
+            let mut state = entry.state.lock();
+            state.dirty = false;
+            changes.push(state.group.take_change(&entry.id, engine));
+            let (before, after) = (state.bytes, ENTRY_BYTES + state.group.heap_bytes());
+            state.bytes = after;
+            self.bytes.fetch_add(after, Ordering::Relaxed);
+            self.bytes.fetch_sub(before, Ordering::Relaxed);
+        }
+        Ok(changes)
+    }
+
+    async fn stored(&self, versions: &[(CompactString, u64)]) -> Result<(), Error> {
+        for (id, version) in versions {
+            let (shard, hash) = self.locate(id);
+            let entry = shard.entries.read().find(hash, |entry| entry.id == *id).cloned();
+            if let Some(entry) = entry {
+                let mut state = entry.state.lock();
+                state.stored_version = state.stored_version.max(*version);
+            }
+        }
+        if self.bytes.load(Ordering::Relaxed) > self.budget {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.dirty.lock().clear();
+        for shard in &self.shards {
+            for entry in shard.entries.write().drain() {
+                self.drop_entry(shard, &mut entry.state.lock());
+            }
+        }
+        Ok(())
+    }
+}

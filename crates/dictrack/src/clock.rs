@@ -1,0 +1,81 @@
+//! The clocks: the only place that reads the time.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::{Span, Timestamp};
+
+/// What says which moment it is.
+pub trait Clock: Send + Sync + Debug {
+    /// The current moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        let now = SystemTime::now();
+        let micros = match now.duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+        };
+        Timestamp::from_micros(micros)
+    }
+}
+
+/// A clock that stands still until it is told otherwise.
+///
+/// ```
+/// use dictrack::{Clock, Span, TestClock, Timestamp};
+/// let clock = TestClock::new(Timestamp::from_secs(100));
+/// clock.advance(Span::from_secs(5));
+/// assert_eq!(clock.now(), Timestamp::from_secs(105));
+/// ```
+#[derive(Debug, Default)]
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    /// A clock that stands at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self(AtomicI64::new(now.micros()))
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, span: Span) {
+        self.0.fetch_add(span.micros(), Ordering::Relaxed);
+    }
+
+    /// Puts the clock to `now`, also back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.micros(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Measures how long things take; unlike a [`Clock`] it never goes back and decides nothing about documents.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts at zero.
+    #[must_use]
+    pub fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        Self(Instant::now())
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

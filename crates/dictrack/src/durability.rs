@@ -1,0 +1,93 @@
+//! When a change counts as kept.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// When a call is acknowledged, and so what a crash can take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The store has it on disk. Neither a crash nor a power failure takes it back.
+    Fsync,
+    /// The operating system has it. A killed process loses nothing; a power failure may.
+    Os,
+    /// At once; the store follows within this time, and that much can be lost.
+    Interval(Duration),
+}
+
+impl Default for Durability {
+    fn default() -> Self {
+        Self::Os
+    }
+}
+
+impl Durability {
+    /// Whether a commit reaches the disk before it is acknowledged.
+    pub fn syncs(self) -> bool {
+        matches!(self, Self::Fsync)
+    }
+
+    /// Whether a call waits for its commit.
+    pub(crate) fn waits(self) -> bool {
+        !matches!(self, Self::Interval(_))
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fsync => f.write_str("fsync"),
+            Self::Os => f.write_str("os"),
+            Self::Interval(time) => write!(f, "interval({} ms)", time.as_millis()),
+        }
+    }
+}
+
+/// Why a text is not a durability.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no durability; expected fsync, os or interval(100ms)")]
+pub struct ParseDurabilityError(String);
+
+impl FromStr for Durability {
+    type Err = ParseDurabilityError;
+
+    /// Reads `fsync`, `os`, `interval(100ms)` or `interval(2s)`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let interval = || {
+            let inner = text.strip_prefix("interval(")?.strip_suffix(')')?;
+            let (digits, millis) = match inner.strip_suffix("ms") {
+                Some(digits) => (digits, 1),
+                None => (inner.strip_suffix('s')?, 1000),
+            };
+            let count: u32 = digits.trim().parse().ok()?;
+            (count > 0).then(|| Self::Interval(Duration::from_millis(u64::from(count) * millis)))
+        };
+        match text {
+            "fsync" => Ok(Self::Fsync),
+            "os" => Ok(Self::Os),
+            _ => interval().ok_or_else(|| ParseDurabilityError(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_names_the_durabilities() {
+        let millis = |millis| Durability::Interval(Duration::from_millis(millis));
+        for (text, expected) in [
+            ("fsync", Some(Durability::Fsync)),
+            ("os", Some(Durability::Os)),
+            ("interval(100ms)", Some(millis(100))),
+            ("interval(2s)", Some(millis(2000))),
+            ("interval(0ms)", None),
+            ("interval", None),
+            ("interval(-1s)", None),
+            ("FSYNC", None),
+        ] {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! dictrack counts what matches, for each user: milestones, quests, quotas, campaign goals, usage limits.
+//!
+//! Say once what counts (conditions), how far (targets) and how often (limiters); hand in documents; hear in the same
+//! call what each of them did. Counting is exact, atomic with storage, and a document with an id counts once.
+//!
+//! ```
+//! use dictrack::{Manager, TrackerDefinition, json::Json};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let manager = Manager::in_memory().blocking();
+//! let logins = TrackerDefinition::count("logins").targets([3, 10]).eq("event", "login").build()?;
+//! manager.add_tracker("user_001", logins)?;
+//!
+//! let login = Json::parse(br#"{"event": "login"}"#)?;
+//! let outcome = manager.track("user_001", &login)?;
+//! let logins = outcome.dirtied().next().unwrap();
+//! assert_eq!(format!("{}: {}/{}", logins.name(), logins.progress(), logins.target()), "logins: 1/3");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
+//! | `memory` | yes | a store in memory, for tests |
+//! | `files` | yes | definition files in TOML, YAML and JSON |
+//! | `scenario` | | scenario files: behaviour as JSON, replayed |
+//! | `conformance` | | the suite for caches and stores of one's own |
+
+pub mod cache;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod crash;
+mod durability;
+mod error;
+#[cfg(feature = "files")]
+pub mod files;
+mod manager;
+#[cfg(feature = "scenario")]
+pub mod scenario;
+pub mod store;
+
+pub use cache::memory::MemoryCache;
+pub use clock::{Clock, Stopwatch, SystemClock, TestClock};
+#[cfg(feature = "crash-points")]
+pub use crash::CRASH_POINTS;
+pub use crash::crash_point;
+pub use dictrack_core::*;
+pub use durability::{Durability, ParseDurabilityError};
+pub use error::Error;
+pub use manager::{Blocking, Commit, Item, ListenerId, Manager, ManagerBuilder, TrackOptions};
+#[cfg(feature = "memory")]
+pub use store::memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use store::sqlite::SqliteStore;

@@ -1,0 +1,685 @@
+//! The manager: the one that knows cache, store, clock and listeners.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use dictrack_core::{
+    Added, Amount, BoxError, Call, CompletedTracker, ContentHash, Differing, Document, Engine, Event, EventCode,
+    Explanation, Group, GroupError, Outcome, Renewal, ResetPolicy, Span, Timestamp, Track, TrackerDefinition,
+    TrackerList, TrackerSnapshot,
+};
+
+use crate::Error;
+use crate::cache::{DataCache, Load, Step};
+use crate::clock::Clock;
+use crate::store::{DataStore, Mark};
+
+mod blocking;
+mod builder;
+mod commit;
+mod delivery;
+
+pub use blocking::Blocking;
+pub use builder::ManagerBuilder;
+pub use commit::Commit;
+use commit::Committer;
+pub use delivery::ListenerId;
+use delivery::{Deliveries, within_step};
+
+/// Tracks documents for groups: finds the group, lets the engine decide, keeps the result, tells the listeners.
+///
+/// Cheap to clone; all clones are one manager. [`Manager::blocking`] gives the same calls for programs without an
+/// async runtime. When the last clone is dropped, everything is written (at most 5 seconds).
+#[derive(Clone)]
+pub struct Manager {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    cache: Arc<dyn DataCache>,
+    source: Source,
+    clock: Arc<dyn Clock>,
+    committer: Option<Committer>,
+    deliveries: Deliveries,
+    /// Whether custom code is registered, which might call back.
+    has_custom: bool,
+    /// Whether events are kept without listeners, too.
+    keeps_events: bool,
+    closed: AtomicBool,
+}
+
+/// Where groups come from that the cache lacks.
+struct Source {
+    store: Option<Arc<dyn DataStore>>,
+    engine: Arc<Engine>,
+    /// Whether the store held nothing when the manager was made, and the cache holds all that came since.
+    all_cached: bool,
+}
+
+#[async_trait]
+impl Load for Source {
+    async fn load(&self, group: &str) -> Result<Option<Group>, Error> {
+        match &self.store {
+            Some(store) if !self.all_cached => store.load(group, &self.engine).await,
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What a call to [`Manager::track_with`] may say beyond group and document.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TrackOptions<'a> {
+    /// The moment of the document; the manager's clock if this is not given.
+    pub now: Option<Timestamp>,
+    /// The id of the document: it is applied once in its group.
+    pub event_id: Option<&'a str>,
+    /// Trackers that the group shall have before the document is applied, in the same change. Nearly free where it
+    /// has them.
+    pub ensure: Option<(&'a TrackerList, Differing)>,
+}
+
+impl<'a> TrackOptions<'a> {
+    /// The document happened at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now: Some(now), ..Self::default() }
+    }
+
+    /// The group shall have the trackers of `list` before the document is applied.
+    #[must_use]
+    pub fn ensure(mut self, list: &'a TrackerList, differing: Differing) -> Self {
+        self.ensure = Some((list, differing));
+        self
+    }
+
+    /// The document has this id.
+    #[must_use]
+    pub fn id(mut self, event_id: &'a str) -> Self {
+        self.event_id = Some(event_id);
+        self
+    }
+}
+
+/// One document of [`Manager::track_many`].
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    /// The group.
+    pub group: &'a str,
+    /// The document.
+    pub document: &'a dyn Document,
+    /// Its moment and id.
+    pub options: TrackOptions<'a>,
+}
+
+impl fmt::Debug for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item").field("group", &self.group).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Manager {
+    /// A manager that keeps nothing when it ends.
+    pub fn in_memory() -> Self {
+        ManagerBuilder::default().build_in_memory()
+    }
+
+    /// A manager that keeps everything in the SQLite file at `path`, with durability `os`.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`](crate::SqliteStore::open).
+    #[cfg(feature = "sqlite")]
+    pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        Self::builder().store(crate::SqliteStore::open(path)?).open().await
+    }
+
+    /// Begins a manager with a cache, a store, a clock, custom code.
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder::default()
+    }
+
+    /// The same manager for programs without an async runtime.
+    pub fn blocking(&self) -> Blocking {
+        Blocking::new(self.clone())
+    }
+
+    /// What groups share: the registered custom code, the definition sets, the bounds.
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// The manager's clock.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Adds a tracker; `false` if an equal one was there and nothing changed.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if an active tracker of that name has another definition.
+    pub async fn add_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
+        Ok(!self.add_trackers(group, [definition]).await?.added.is_empty())
+    }
+
+    /// Adds trackers: all or none.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if a name stands twice or an active tracker of that name has another definition.
+    pub async fn add_trackers(
+        &self,
+        group: &str,
+        definitions: impl IntoIterator<Item = TrackerDefinition>,
+    ) -> Result<Added, Error> {
+        self.add_trackers_at(group, definitions, None, None).await
+    }
+
+    /// Adds trackers at a moment; `expire` makes them expire that long after it.
+    ///
+    /// # Errors
+    /// As [`add_trackers`](Self::add_trackers).
+    pub async fn add_trackers_at(
+        &self,
+        group: &str,
+        definitions: impl IntoIterator<Item = TrackerDefinition>,
+        now: Option<Timestamp>,
+        expire: Option<Span>,
+    ) -> Result<Added, Error> {
+        let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
+        self.change(group, now, |found, call| {
+            let added = found.add(call, &definitions, expire)?;
+            let events = added.events.clone();
+            Ok((step(!added.added.is_empty()), events, added))
+        })
+        .await
+    }
+
+    /// Prepares a list of definitions for [`ensure_trackers`](Self::ensure_trackers).
+    ///
+    /// # Errors
+    /// [`Error::Group`] if a name stands there twice.
+    pub fn tracker_list(
+        &self,
+        definitions: impl IntoIterator<Item = TrackerDefinition>,
+    ) -> Result<TrackerList, Error> {
+        let definitions = definitions.into_iter().map(Arc::new).collect();
+        TrackerList::new(definitions, &self.shared.engine).map_err(|error| Error::group("(any)", error))
+    }
+
+    /// Sees to it that `group` has the trackers of `list`; completed names are left alone.
+    ///
+    /// To do so before each document, [`TrackOptions::ensure`] is cheaper.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if an active tracker differs and `differing` refuses that.
+    pub async fn ensure_trackers(
+        &self,
+        group: &str,
+        list: &TrackerList,
+        differing: Differing,
+    ) -> Result<Added, Error> {
+        self.ensure_trackers_at(group, list, differing, None).await
+    }
+
+    /// As [`ensure_trackers`](Self::ensure_trackers), at a moment.
+    ///
+    /// # Errors
+    /// As [`ensure_trackers`](Self::ensure_trackers).
+    pub async fn ensure_trackers_at(
+        &self,
+        group: &str,
+        list: &TrackerList,
+        differing: Differing,
+        now: Option<Timestamp>,
+    ) -> Result<Added, Error> {
+        self.change(group, now, |found, call| {
+            let before = found.version();
+            let ensured = found.ensure(call, list, differing)?;
+            let events = ensured.events.clone();
+            Ok((step(found.version() != before), events, ensured))
+        })
+        .await
+    }
+
+    /// The active trackers of a group, in the order added: all, or those named. Empty where there are none.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn get_trackers(&self, group: &str, names: Option<&[&str]>) -> Result<Vec<TrackerSnapshot>, Error> {
+        self.get_trackers_at(group, names, None).await
+    }
+
+    /// As [`get_trackers`](Self::get_trackers), at a moment.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn get_trackers_at(
+        &self,
+        group: &str,
+        names: Option<&[&str]>,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<TrackerSnapshot>, Error> {
+        let now = self.moment(now);
+        self.view(group, |found| found.trackers(names, now)).await
+    }
+
+    /// Replaces the definition of the active tracker of that name and keeps its state; `false` if there is none.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn update_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
+        self.update_tracker_at(group, definition, None).await
+    }
+
+    /// As [`update_tracker`](Self::update_tracker), at a moment.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn update_tracker_at(
+        &self,
+        group: &str,
+        definition: TrackerDefinition,
+        now: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        let definition = Arc::new(definition);
+        self.change(group, now, |group, call| {
+            let before = group.version();
+            let found = group.update(call, &definition);
+            Ok((step(group.version() != before), Vec::new(), found))
+        })
+        .await
+    }
+
+    /// Sets the progress of an active tracker; `false` if there is none of that name. Nothing fires.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn set_progress(&self, group: &str, name: &str, progress: impl Into<Amount>) -> Result<bool, Error> {
+        let progress = progress.into();
+        self.change(group, None, |group, call| {
+            let found = group.set_progress(name, progress, call.now);
+            Ok((step(found), Vec::new(), found))
+        })
+        .await
+    }
+
+    /// Puts targets behind those of an active tracker; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if the result would not be a definition.
+    pub async fn add_targets<T: Into<Amount>>(
+        &self,
+        group: &str,
+        name: &str,
+        targets: impl IntoIterator<Item = T>,
+    ) -> Result<bool, Error> {
+        let targets: Vec<Amount> = targets.into_iter().map(Into::into).collect();
+        self.change(group, None, |group, call| {
+            let found = group.add_targets(call, name, &targets)?;
+            Ok((step(found), Vec::new(), found))
+        })
+        .await
+    }
+
+    /// Removes active trackers; the names of those that were there.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn remove_trackers(&self, group: &str, names: &[&str]) -> Result<Vec<String>, Error> {
+        self.remove_trackers_at(group, names, None).await
+    }
+
+    /// As [`remove_trackers`](Self::remove_trackers), at a moment.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn remove_trackers_at(
+        &self,
+        group: &str,
+        names: &[&str],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<String>, Error> {
+        self.change(group, now, |group, call| {
+            let removed = group.remove(names, call.now);
+            Ok((step(!removed.is_empty()), Vec::new(), removed))
+        })
+        .await
+    }
+
+    /// Removes an active tracker; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn remove_tracker(&self, group: &str, name: &str) -> Result<bool, Error> {
+        Ok(!self.remove_trackers(group, &[name]).await?.is_empty())
+    }
+
+    /// Resets an active tracker and fires RESET; `false` if there is none of that name.
+    ///
+    /// Without a policy the tracker's own applies.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if a custom limiter cannot be renewed.
+    pub async fn reset_tracker(
+        &self,
+        group: &str,
+        name: &str,
+        policy: Option<ResetPolicy>,
+    ) -> Result<bool, Error> {
+        Ok(self.reset_tracker_at(group, name, policy, Renewal::default(), None).await?.is_some())
+    }
+
+    /// Resets an active tracker at a moment, with new limits; the RESET event, or `None` if there is no such tracker.
+    ///
+    /// # Errors
+    /// As [`reset_tracker`](Self::reset_tracker).
+    pub async fn reset_tracker_at(
+        &self,
+        group: &str,
+        name: &str,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+        now: Option<Timestamp>,
+    ) -> Result<Option<Arc<Event>>, Error> {
+        self.change(group, now, |group, call| {
+            let event = group.reset(call, name, policy, renewal)?;
+            Ok((step(event.is_some()), event.iter().cloned().collect(), event))
+        })
+        .await
+    }
+
+    /// Applies a document to a group, now.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store; [`Error::Reentrant`] from custom code.
+    pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
+        self.track_with(group, document, TrackOptions::default()).await
+    }
+
+    /// Applies a document to a group, with its moment and id.
+    ///
+    /// # Errors
+    /// As [`track`](Self::track).
+    pub async fn track_with(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        options: TrackOptions<'_>,
+    ) -> Result<Outcome, Error> {
+        self.check()?;
+        let outcome = self.apply(group, document, options).await?;
+        if let Some(committer) = &self.shared.committer
+            && (outcome.changed() || outcome.duplicate())
+        {
+            committer.settle().await?;
+        }
+        self.deliver(group, outcome.events()).await?;
+        Ok(outcome)
+    }
+
+    /// Applies many documents in order and commits them together; one result a document.
+    ///
+    /// # Errors
+    /// Where the commit fails, every document that changed something has that error as its result.
+    pub async fn track_many(&self, items: &[Item<'_>]) -> Vec<Result<Outcome, Error>> {
+        let mut results = Vec::with_capacity(items.len());
+        let mut waits = false;
+        for item in items {
+            let result = match self.check() {
+                Ok(()) => self.apply(item.group, item.document, item.options).await,
+                Err(error) => Err(error),
+            };
+            waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
+            results.push(result);
+        }
+        let settled = match &self.shared.committer {
+            Some(committer) if waits => committer.settle().await,
+            _ => Ok(()),
+        };
+        for (item, result) in items.iter().zip(&mut results) {
+            let Ok(outcome) = &*result else { continue };
+            let told = match &settled {
+                Ok(()) => self.deliver(item.group, outcome.events()).await,
+                Err(error) if outcome.changed() || outcome.duplicate() => Err(error.clone()),
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = told {
+                *result = Err(error);
+            }
+        }
+        results
+    }
+
+    /// The engine's part of `track`: on the newest state, in the cache.
+    #[inline]
+    async fn apply(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        options: TrackOptions<'_>,
+    ) -> Result<Outcome, Error> {
+        let shared = &*self.shared;
+        let clock = shared.clock.now();
+        let track = Track {
+            document,
+            now: options.now.unwrap_or(clock),
+            clock,
+            id: options.event_id.map(|id| ContentHash::of([id])),
+        };
+        let mut outcome = Ok(Outcome::default());
+        let apply = |found: &mut Group| match options.ensure {
+            Some((list, differing)) if !found.has(list) => {
+                let call = Call { engine: &shared.engine, group, now: track.now };
+                found.ensure(&call, list, differing)?;
+                let outcome = found.track(&shared.engine, group, &track);
+                Ok((outcome, Step::Changed))
+            }
+            _ => {
+                let outcome = found.track(&shared.engine, group, &track);
+                let changed = step(outcome.changed());
+                Ok((outcome, changed))
+            }
+        };
+        let mut run = |found: &mut Group| {
+            let done = if shared.has_custom { within_step(|| apply(found)) } else { apply(found) };
+            let (done, changed) = match done {
+                Ok((done, changed)) => (Ok(done), changed),
+                Err(error) => (Err(error), Step::Unchanged),
+            };
+            outcome = done;
+            changed
+        };
+        shared.cache.update(group, &shared.source, &mut run).await?;
+        outcome.map_err(|error: GroupError| Error::group(group, error))
+    }
+
+    /// What a document would do to each tracker of a group, and why, without changing anything.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn explain(&self, group: &str, document: &dyn Document) -> Result<Vec<Explanation>, Error> {
+        self.explain_at(group, document, None).await
+    }
+
+    /// As [`explain`](Self::explain), at a moment.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn explain_at(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Explanation>, Error> {
+        let now = self.moment(now);
+        let engine = &self.shared.engine;
+        self.view(group, |found| within_step(|| found.explain(engine, document, now))).await
+    }
+
+    /// The trackers that a group completed, in that order; the last 100, unless the builder says otherwise.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn completed(&self, group: &str) -> Result<Vec<CompletedTracker>, Error> {
+        self.view(group, Group::completed).await
+    }
+
+    /// Calls `listener` for each event with this code, once its change has the chosen durability: in commit order, one
+    /// at a time for each group, at least once. A failure is logged and stops nobody.
+    pub fn add_listener(
+        &self,
+        code: EventCode,
+        listener: impl Fn(&Event) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> ListenerId {
+        self.shared.engine.keep_events.store(true, Ordering::Relaxed);
+        self.shared.deliveries.add(code, Arc::new(listener))
+    }
+
+    /// Removes a listener; `false` if it was removed before.
+    pub fn remove_listener(&self, listener: ListenerId) -> bool {
+        let (removed, left) = self.shared.deliveries.remove(listener);
+        if left == 0 && !self.shared.keeps_events {
+            self.shared.engine.keep_events.store(false, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    /// Empties the cache and the store for good.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] if `confirm` is false; else a failure of the cache or the store.
+    pub async fn flush(&self, confirm: bool) -> Result<(), Error> {
+        self.check()?;
+        if !confirm {
+            return Err(Error::Unconfirmed);
+        }
+        if let Some(committer) = &self.shared.committer {
+            committer.settle_now().await?;
+        }
+        self.shared.cache.clear().await?;
+        match &self.shared.source.store {
+            Some(store) => store.clear().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes everything and ends the manager; further calls fail with [`Error::Closed`].
+    ///
+    /// # Errors
+    /// The failure of the store, if not everything could be written.
+    pub async fn close(&self) -> Result<(), Error> {
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        match &self.shared.committer {
+            Some(committer) => committer.close(),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to commit what has changed, together with `marks`: either all of it is kept or none. Wait for the
+    /// [`Commit`] to know.
+    ///
+    /// For programs that read an input and note how far; see [`ManagerBuilder::commit_by_hand`].
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if the store failed earlier.
+    pub async fn commit(&self, marks: Vec<Mark>) -> Result<Commit, Error> {
+        self.check()?;
+        match &self.shared.committer {
+            Some(committer) => committer.begin(marks).await,
+            None => Ok(Commit::done()),
+        }
+    }
+
+    /// The events that were not delivered, of an earlier run also.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn undelivered(&self) -> Result<Vec<Arc<Event>>, Error> {
+        let mut events = Vec::new();
+        if let Some(store) = &self.shared.source.store {
+            for group in store.undelivered().await? {
+                events.extend(self.view(&group, Group::undelivered).await?);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Marks the events of `group` up to `sequence` as delivered, with the next commit.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
+        let mut run = |found: &mut Group| step(found.delivered(sequence));
+        self.shared.cache.update(group, &self.shared.source, &mut run).await
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.shared.has_custom && delivery::is_within_step() {
+            return Err(Error::Reentrant);
+        }
+        if self.shared.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        match &self.shared.committer {
+            Some(committer) => committer.check(),
+            None => Ok(()),
+        }
+    }
+
+    fn moment(&self, now: Option<Timestamp>) -> Timestamp {
+        now.unwrap_or_else(|| self.shared.clock.now())
+    }
+
+    async fn view<T: Send>(&self, group: &str, view: impl Fn(&Group) -> T + Send + Sync) -> Result<T, Error> {
+        if self.shared.has_custom && delivery::is_within_step() {
+            return Err(Error::Reentrant);
+        }
+        let mut seen = None;
+        self.shared.cache.view(group, &self.shared.source, &mut |found| seen = Some(view(found))).await?;
+        Ok(seen.unwrap_or_else(|| view(&Group::default())))
+    }
+
+    /// A change other than a document: applied, committed, told.
+    async fn change<T: Send>(
+        &self,
+        group: &str,
+        now: Option<Timestamp>,
+        mut change: impl FnMut(&mut Group, &Call<'_>) -> Result<(Step, Vec<Arc<Event>>, T), GroupError> + Send,
+    ) -> Result<T, Error> {
+        self.check()?;
+        let call = Call { engine: &self.shared.engine, group, now: self.moment(now) };
+        let mut result = None;
+        let mut run = |found: &mut Group| {
+            let done = within_step(|| change(found, &call));
+            let changed = done.as_ref().map_or(Step::Unchanged, |(changed, ..)| *changed);
+            result = Some(done);
+            changed
+        };
+        self.shared.cache.update(group, &self.shared.source, &mut run).await?;
+        let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
+        let (changed, events, value) = done.map_err(|error| Error::group(group, error))?;
+        if let Some(committer) = &self.shared.committer
+            && changed == Step::Changed
+        {
+            committer.settle().await?;
+        }
+        self.deliver(group, &events).await?;
+        Ok(value)
+    }
+}
+
+fn step(changed: bool) -> Step {
+    if changed { Step::Changed } else { Step::Unchanged }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("cache", &self.shared.cache)
+            .field("store", &self.shared.source.store)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! Making a manager.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use dictrack_core::{CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
+
+use super::commit::Committer;
+use super::delivery::Deliveries;
+use super::{Manager, Shared, Source};
+use crate::Error;
+use crate::cache::memory::MemoryCache;
+use crate::clock::{Clock, SystemClock};
+use crate::durability::Durability;
+use crate::store::DataStore;
+
+/// Makes a [`Manager`].
+#[derive(Debug)]
+pub struct ManagerBuilder {
+    store: Option<Arc<dyn DataStore>>,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    limits: Limits,
+    durability: Durability,
+    memory_budget: usize,
+    keep_events: bool,
+    by_hand: bool,
+}
+
+impl Default for ManagerBuilder {
+    fn default() -> Self {
+        Self {
+            store: None,
+            clock: Arc::new(SystemClock),
+            registry: Registry::default(),
+            limits: Limits::default(),
+            durability: Durability::default(),
+            memory_budget: 1 << 30,
+            keep_events: false,
+            by_hand: false,
+        }
+    }
+}
+
+impl ManagerBuilder {
+    /// Keeps groups in `store`.
+    pub fn store(mut self, store: impl DataStore + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// When a call is acknowledged; [`Durability::Os`] if this is not called.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Takes the time from `clock`.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Takes the time from a clock that the caller keeps, such as a test clock.
+    pub fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Registers a condition by name.
+    pub fn condition(mut self, name: &str, condition: impl CustomCondition + 'static) -> Self {
+        self.registry.add_condition(name, condition);
+        self
+    }
+
+    /// Registers a measure by name.
+    pub fn measure(mut self, name: &str, measure: impl Measure + 'static) -> Self {
+        self.registry.add_measure(name, measure);
+        self
+    }
+
+    /// Registers a limiter by name.
+    pub fn limiter(mut self, name: &str, limiter: impl CustomLimiter + 'static) -> Self {
+        self.registry.add_limiter(name, limiter);
+        self
+    }
+
+    /// The bounds of what a group remembers.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many bytes of groups the memory cache holds before it drops idle ones that the store has; 1 GiB if this is
+    /// not called. Without a store nothing is dropped.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
+    /// Keeps events until [`Manager::mark_delivered`], also without a listener.
+    pub fn keep_events(mut self) -> Self {
+        self.keep_events = true;
+        self
+    }
+
+    /// Commits only when [`Manager::commit`] is called; calls return as soon as the cache has their change.
+    pub fn commit_by_hand(mut self) -> Self {
+        self.by_hand = true;
+        self
+    }
+
+    /// The manager.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn open(self) -> Result<Manager, Error> {
+        let Some(store) = self.store.clone() else { return Ok(self.build_in_memory()) };
+        store.begin(self.durability).await?;
+        let blank = store.groups(None, 1).await?.is_empty();
+        let pending = store.undelivered().await?;
+        // Only where nothing is ever dropped can a group that the cache lacks be taken for absent.
+        let all_cached = blank && self.memory_budget == usize::MAX;
+        let budget = self.memory_budget;
+        let (durability, by_hand) = (self.durability, self.by_hand);
+        Ok(self.build(MemoryCache::with_budget(budget), Some(store), all_cached, pending, |cache, store, engine| {
+            Some(Committer::start(cache, store, engine, durability, by_hand))
+        }))
+    }
+
+    /// A manager without the store.
+    pub(super) fn build_in_memory(self) -> Manager {
+        self.build(MemoryCache::new(), None, true, Vec::new(), |_, _, _| None)
+    }
+
+    fn build(
+        self,
+        cache: MemoryCache,
+        store: Option<Arc<dyn DataStore>>,
+        all_cached: bool,
+        pending: Vec<String>,
+        committer: impl FnOnce(Arc<MemoryCache>, Arc<dyn DataStore>, Arc<Engine>) -> Option<Committer>,
+    ) -> Manager {
+        let has_custom = !self.registry.is_empty();
+        let engine = Arc::new(Engine {
+            registry: self.registry,
+            sets: SetPool::default(),
+            limits: self.limits,
+            keep_events: AtomicBool::new(self.keep_events),
+        });
+        let cache = Arc::new(cache);
+        let committer = store.clone().and_then(|store| {
+            cache.collect_changes();
+            committer(Arc::clone(&cache), store, Arc::clone(&engine))
+        });
+        let source = Source { store, engine: Arc::clone(&engine), all_cached };
+        let shared = Shared {
+            engine,
+            cache,
+            source,
+            clock: self.clock,
+            committer,
+            deliveries: Deliveries::new(pending),
+            has_custom,
+            keeps_events: self.keep_events,
+            closed: AtomicBool::new(false),
+        };
+        Manager { shared: Arc::new(shared) }
+    }
+}
+
+/// How long the end of a manager may take.
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,296 @@
+//! Group commit: one thread writes what many callers changed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dictrack_core::{Engine, GroupChange};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use super::builder::CLOSE_WITHIN;
+use crate::Error;
+use crate::cache::{BackendError, DataCache};
+use crate::clock::Stopwatch;
+use crate::durability::Durability;
+use crate::store::{DataStore, Mark};
+
+/// How long the thread waits before it does work that was put off.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Commits that are asked for while one runs share the next one.
+///
+/// Rounds are numbered. A change that was made before round n began is in round n or an earlier one.
+pub(super) struct Committer {
+    core: Arc<Core>,
+    durability: Durability,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Core {
+    cache: Arc<dyn DataCache>,
+    store: Arc<dyn DataStore>,
+    engine: Arc<Engine>,
+    state: Mutex<State>,
+    wake: Condvar,
+    done: watch::Sender<Progress>,
+    /// Changes are committed only when [`Committer::begin`] is called.
+    by_hand: bool,
+    /// Calls that did not wait for their commit, since the last round began.
+    unawaited: AtomicUsize,
+}
+
+/// A store that falls behind by this many calls is waited for.
+const MOST_UNAWAITED: usize = 1 << 18;
+
+#[derive(Default)]
+struct State {
+    /// The last round that began.
+    begun: u64,
+    /// The last round that somebody waits for.
+    wanted: u64,
+    /// A round whose changes were collected by the caller.
+    ready: Option<(Vec<GroupChange>, Vec<Mark>)>,
+    closing: bool,
+}
+
+#[derive(Clone, Default)]
+struct Progress {
+    /// The last round that ended.
+    ended: u64,
+    failure: Option<Arc<BackendError>>,
+}
+
+/// A commit that is under way.
+#[derive(Debug)]
+#[must_use = "only a commit that was waited for is known to be kept"]
+pub struct Commit {
+    round: u64,
+    done: Option<watch::Receiver<Progress>>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "round {}", self.ended)
+    }
+}
+
+impl Commit {
+    pub(super) fn done() -> Self {
+        Self { round: 0, done: None }
+    }
+
+    /// Whether the commit has ended, well or not.
+    pub fn is_over(&self) -> bool {
+        self.done.as_ref().is_none_or(|done| {
+            let progress = done.borrow();
+            progress.ended >= self.round || progress.failure.is_some()
+        })
+    }
+
+    /// Waits until everything of the commit is kept.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if the store failed; nothing of it is acknowledged then.
+    pub async fn wait(self) -> Result<(), Error> {
+        let Some(mut done) = self.done else { return Ok(()) };
+        let over = done.wait_for(|progress| progress.ended >= self.round || progress.failure.is_some()).await;
+        match over {
+            Ok(progress) if progress.ended >= self.round => Ok(()),
+            Ok(progress) => match progress.failure.clone() {
+                Some(source) => Err(Error::Stopped { source }),
+                None => Ok(()),
+            },
+            Err(_) => Err(Error::Closed),
+        }
+    }
+
+    /// As [`wait`](Self::wait), for programs without an async runtime.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_blocking(self) -> Result<(), Error> {
+        pollster::block_on(self.wait())
+    }
+}
+
+impl Committer {
+    pub(super) fn start(
+        cache: Arc<dyn DataCache>,
+        store: Arc<dyn DataStore>,
+        engine: Arc<Engine>,
+        durability: Durability,
+        by_hand: bool,
+    ) -> Self {
+        let core = Arc::new(Core {
+            cache,
+            store,
+            engine,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            done: watch::Sender::default(),
+            by_hand,
+            unawaited: AtomicUsize::new(0),
+        });
+        let interval = match durability {
+            Durability::Interval(interval) if !by_hand => Some(interval),
+            _ => None,
+        };
+        let worker = Arc::clone(&core);
+        let run = move || worker.run(interval);
+        let thread = std::thread::Builder::new().name("dictrack-commit".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| core.fail(spawn_failed(error))).ok();
+        Self { core, durability, thread: Mutex::new(thread) }
+    }
+
+    /// Refuses if the store has failed.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match &self.core.done.borrow().failure {
+            Some(source) => Err(Error::Stopped { source: Arc::clone(source) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits as the durability says for what has changed so far.
+    pub(super) async fn settle(&self) -> Result<(), Error> {
+        if self.core.by_hand {
+            return self.check();
+        }
+        if !self.durability.waits() && self.core.unawaited.fetch_add(1, Ordering::Relaxed) < MOST_UNAWAITED {
+            return self.check();
+        }
+        self.settle_now().await
+    }
+
+    /// Waits until what has changed so far is kept.
+    pub(super) async fn settle_now(&self) -> Result<(), Error> {
+        let round = {
+            let mut state = self.core.state.lock();
+            state.wanted = state.begun + 1;
+            state.wanted
+        };
+        self.core.wake.notify_one();
+        self.ticket(round).wait().await
+    }
+
+    fn ticket(&self, round: u64) -> Commit {
+        Commit { round, done: Some(self.core.done.subscribe()) }
+    }
+
+    /// Collects what has changed, here and now, and has it written together with `marks`. One such commit waits while
+    /// another is written; a third waits for its place.
+    pub(super) async fn begin(&self, marks: Vec<Mark>) -> Result<Commit, Error> {
+        loop {
+            let waiting = {
+                let state = self.core.state.lock();
+                state.ready.is_some().then_some(state.begun + 1)
+            };
+            match waiting {
+                Some(round) => self.ticket(round).wait().await?,
+                None => break,
+            }
+        }
+        let changes = self.core.cache.collect(&self.core.engine).await?;
+        let round = {
+            let mut state = self.core.state.lock();
+            state.ready = Some((changes, marks));
+            state.wanted = state.begun + 1;
+            state.wanted
+        };
+        self.core.wake.notify_one();
+        Ok(self.ticket(round))
+    }
+
+    /// Has everything written and ends the thread; waits at most [`CLOSE_WITHIN`].
+    pub(super) fn close(&self) -> Result<(), Error> {
+        let Some(thread) = self.thread.lock().take() else { return Ok(()) };
+        self.core.state.lock().closing = true;
+        self.core.wake.notify_one();
+        let waited = Stopwatch::start();
+        while !thread.is_finished() && waited.elapsed() < CLOSE_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !thread.is_finished() {
+            let unsaved = pollster::block_on(self.core.cache.collect(&self.core.engine)).map_or(0, |left| left.len());
+            tracing::warn!(unsaved, "the store did not take everything within {CLOSE_WITHIN:?}");
+        }
+        self.check()
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "not everything was written");
+        }
+    }
+}
+
+fn spawn_failed(error: std::io::Error) -> Error {
+    BackendError { backend: "the system", action: "start the commit thread".to_owned(), source: error.into() }.into()
+}
+
+impl Core {
+    /// The thread: round after round, until it is told to end or the store fails.
+    fn run(&self, interval: Option<Duration>) {
+        let pause = interval.unwrap_or(IDLE);
+        loop {
+            let (ready, due, closing) = {
+                let mut state = self.state.lock();
+                if state.wanted <= state.begun && !state.closing {
+                    self.wake.wait_for(&mut state, pause);
+                }
+                let due = state.wanted > state.begun || interval.is_some() || state.closing;
+                if due {
+                    state.begun += 1;
+                }
+                (state.ready.take(), due, state.closing)
+            };
+            let result = pollster::block_on(async {
+                if due {
+                    self.round(ready).await?;
+                }
+                self.store.maintain(closing).await
+            });
+            if let Err(error) = result {
+                return self.fail(error);
+            }
+            if closing {
+                return;
+            }
+        }
+    }
+
+    async fn round(&self, ready: Option<(Vec<GroupChange>, Vec<Mark>)>) -> Result<(), Error> {
+        if let Some((changes, marks)) = ready {
+            self.save(&changes, &marks).await?;
+        }
+        if !self.by_hand {
+            self.unawaited.store(0, Ordering::Relaxed);
+            let changes = self.cache.collect(&self.engine).await?;
+            self.save(&changes, &[]).await?;
+        }
+        let begun = self.state.lock().begun;
+        self.done.send_modify(|progress| progress.ended = begun);
+        Ok(())
+    }
+
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+        if changes.is_empty() && marks.is_empty() {
+            return Ok(());
+        }
+        self.store.save(changes, marks).await?;
+        let versions: Vec<(CompactString, u64)> =
+            changes.iter().map(|change| (change.group.clone(), change.version)).collect();
+        self.cache.stored(&versions).await
+    }
+
+    /// Ends acknowledging. The failed write is not repeated: what a failed sync left on disk is not known.
+    fn fail(&self, error: Error) {
+        tracing::error!(%error, "the store failed; nothing is acknowledged any more");
+        self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));
+    }
+}

@@ -1,0 +1,388 @@
+//! Scenarios: behaviour written down as JSON, replayed on any host and compared.
+//!
+//! A scenario names a group, definitions that are added at `t0`, steps with what each is expected to give, and the
+//! trackers at the end. Every expectation is optional; what stands there is checked, and numbers compare by value.
+//! `docs/scenarios.md` describes the format.
+
+use std::fmt;
+
+use dictrack_core::json::{Bounds, Json, Map};
+use dictrack_core::{
+    Amount, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError,
+};
+
+mod compare;
+mod host;
+
+pub use host::{Bare, Host, OnManager};
+
+/// A scenario that was read from a file.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    group: String,
+    start: Timestamp,
+    ordered: bool,
+    definitions: Vec<TrackerDefinition>,
+    steps: Vec<ScenarioStep>,
+    end: Option<Json>,
+}
+
+#[derive(Clone, Debug)]
+struct ScenarioStep {
+    word: &'static str,
+    now: Timestamp,
+    call: Op,
+    expected: Map,
+}
+
+/// A call of a step.
+#[derive(Clone, Debug)]
+enum Op {
+    Track { document: Json, id: Option<String> },
+    Add { trackers: Vec<Json>, expire: Option<Span> },
+    Ensure { trackers: Vec<TrackerDefinition> },
+    Update { tracker: Json },
+    SetProgress { name: String, progress: Amount },
+    AddTargets { name: String, targets: Vec<Amount> },
+    Remove { names: Vec<String> },
+    Reset { name: String, policy: Option<ResetPolicy>, renewal: Renewal },
+    Get { names: Option<Vec<String>> },
+    Explain { document: Json },
+    Completed,
+}
+
+/// Why a text is not a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScenarioError {
+    /// The text is not JSON.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// The JSON is not a scenario.
+    #[error("{place}: {problem}")]
+    Shape {
+        /// Where, as a path: `steps[3].now`.
+        place: String,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+}
+
+/// One thing that a host did otherwise than expected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mismatch {
+    /// Which step, counted from one; `None` for the trackers at the end.
+    pub step: Option<usize>,
+    /// The call of that step.
+    pub call: &'static str,
+    /// What differs, as a path: `dirtied.orders.progress`.
+    pub field: String,
+    /// What the scenario says; `None` if nothing should be there.
+    pub expected: Option<Json>,
+    /// What the host gave; `None` if nothing was there.
+    pub actual: Option<Json>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Some(step) => write!(f, "step {step} ({}): {}", self.call, self.field)?,
+            None => write!(f, "at the end: {}", self.field)?,
+        }
+        let text = |value: &Option<Json>| value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        write!(f, "\n  - expected {}\n  + got      {}", text(&self.expected), text(&self.actual))
+    }
+}
+
+type Read<T> = Result<T, ScenarioError>;
+
+fn shape(place: &str, problem: impl Into<String>) -> ScenarioError {
+    ScenarioError::Shape { place: place.to_owned(), problem: problem.into() }
+}
+
+/// The members of a map and the path to it, for errors.
+struct Members<'a> {
+    map: &'a Map,
+    place: String,
+}
+
+impl<'a> Members<'a> {
+    fn of(json: &'a Json, place: &str) -> Read<Self> {
+        let map = json.as_map().ok_or_else(|| shape(place, format!("{}; expected a map", json.kind())))?;
+        Ok(Self { map, place: place.to_owned() })
+    }
+
+    fn at(&self, key: &str) -> String {
+        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+    }
+
+    fn optional<T>(&self, key: &str, read: impl FnOnce(&'a Json) -> Option<T>, expected: &str) -> Read<Option<T>> {
+        let Some(value) = self.map.get(key) else { return Ok(None) };
+        let problem = || shape(&self.at(key), format!("{}; expected {expected}", value.kind()));
+        read(value).map(Some).ok_or_else(problem)
+    }
+
+    fn required<T>(&self, key: &str, read: impl FnOnce(&'a Json) -> Option<T>, expected: &str) -> Read<T> {
+        let missing = || shape(&self.at(key), format!("the field is missing; expected {expected}"));
+        self.optional(key, read, expected)?.ok_or_else(missing)
+    }
+
+    fn text(&self, key: &str) -> Read<String> {
+        self.required(key, |value| value.as_str().map(str::to_owned), "a text")
+    }
+
+    fn definition(&self, json: &Json, place: &str) -> Read<TrackerDefinition> {
+        TrackerDefinition::from_json(json).map_err(|error| shape(&self.at(place), error.to_string()))
+    }
+
+    fn definitions(&self, key: &str) -> Read<Vec<TrackerDefinition>> {
+        let items = self.required(key, Json::as_list, "a list of trackers")?.iter().enumerate();
+        items.map(|(at, item)| self.definition(item, &format!("{key}[{at}]"))).collect()
+    }
+
+    fn only(&self, known: &[&str]) -> Read<()> {
+        match self.map.iter().find(|(key, _)| !known.contains(key)) {
+            Some((key, _)) => Err(shape(&self.at(key), format!("an unknown field; expected one of {}", known.join(", ")))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn names(json: &Json) -> Option<Vec<String>> {
+    json.as_list()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn amount(json: &Json) -> Option<Amount> {
+    match json {
+        Json::Number(Number::Exact(amount)) => Some(*amount),
+        _ => None,
+    }
+}
+
+fn policy(json: &Json) -> Option<ResetPolicy> {
+    let mut policy = ResetPolicy::NONE;
+    for flag in json.as_list()? {
+        match flag.as_str()? {
+            "progress" => policy.progress = true,
+            "limiter" => policy.limiter = true,
+            _ => return None,
+        }
+    }
+    Some(policy)
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// A [`ScenarioError`] that says where the text is not JSON or not a scenario.
+    pub fn parse(text: &[u8]) -> Result<Self, ScenarioError> {
+        let bounds = Bounds { bytes: dictrack_core::source::MAX_SOURCE_BYTES, ..Bounds::DOCUMENT };
+        let json = Json::parse_within(text, bounds)?;
+        let members = Members::of(&json, "")?;
+        members.only(&["description", "group", "t0", "ordered", "definitions", "steps", "final"])?;
+        let steps = members.required("steps", Json::as_list, "a list of steps")?;
+        let start = members.required("t0", Timestamp::read, "a moment")?;
+        Ok(Self {
+            group: members.text("group")?,
+            start,
+            ordered: members
+                .optional("ordered", |flag| if let Json::Bool(flag) = flag { Some(*flag) } else { None }, "true or false")?
+                .unwrap_or(false),
+            definitions: members.definitions("definitions")?,
+            steps: {
+                let mut read: Vec<ScenarioStep> = Vec::with_capacity(steps.len());
+                for (at, step) in steps.iter().enumerate() {
+                    let before = read.last().map_or(start, |step| step.now);
+                    read.push(ScenarioStep::read(step, &format!("steps[{at}]"), before)?);
+                }
+                read
+            },
+            end: members.optional("final", |end| end.as_map().map(|_| end.clone()), "a map of trackers")?,
+        })
+    }
+
+    /// Replays the scenario on `host` and lists what differs; nothing, if it passes.
+    pub fn run(&self, host: &mut dyn Host) -> Vec<Mismatch> {
+        let mut mismatches = Vec::new();
+        let start = host.add(&self.group, self.definitions.clone(), self.start, None);
+        if let Err(error) = start {
+            mismatches.push(Mismatch {
+                step: None,
+                call: "add",
+                field: "definitions".to_owned(),
+                expected: None,
+                actual: Some(error.into()),
+            });
+            return mismatches;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let actual = step.run(&self.group, host);
+            let differ = compare::step(&step.expected, &actual, self.ordered);
+            mismatches.extend(differ.into_iter().map(|(field, expected, actual)| Mismatch {
+                step: Some(at + 1),
+                call: step.word,
+                field,
+                expected,
+                actual,
+            }));
+        }
+        if let Some(end) = &self.end {
+            let now = self.steps.iter().map(|step| step.now).next_back().unwrap_or(self.start);
+            let actual = match host.trackers(&self.group, None, now) {
+                Ok(trackers) => host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))),
+                Err(error) => error.into(),
+            };
+            let differ = compare::trackers("final", end, &actual);
+            mismatches.extend(differ.into_iter().map(|(field, expected, actual)| Mismatch {
+                step: None,
+                call: "final",
+                field,
+                expected,
+                actual,
+            }));
+        }
+        mismatches
+    }
+}
+
+impl ScenarioStep {
+    fn read(json: &Json, place: &str, before: Timestamp) -> Read<Self> {
+        let members = Members::of(json, place)?;
+        let op = members.text("op")?;
+        let document = || members.required("data", |data| Some(data.clone()), "a document");
+        let tracker = || members.required("tracker", |tracker| Some(tracker.clone()), "a definition");
+        let (word, takes, gives, call): (_, &[&str], &[&str], Op) = match op.as_str() {
+            "track" => (
+                "track",
+                &["data", "id"],
+                &["dirtied", "completed", "limited", "refused", "failed", "duplicate", "events"],
+                Op::Track {
+                    document: document()?,
+                    id: members.optional("id", |id| id.as_str().map(str::to_owned), "a text")?,
+                },
+            ),
+            "add" => (
+                "add",
+                &["trackers", "expire"],
+                &["added", "existing", "events", "error"],
+                Op::Add {
+                    trackers: members.required("trackers", Json::as_list, "a list of trackers")?.to_vec(),
+                    expire: members.optional("expire", Span::read, "seconds")?,
+                },
+            ),
+            "ensure" => (
+                "ensure",
+                &["trackers"],
+                &["added", "existing", "completed", "events", "error"],
+                Op::Ensure { trackers: members.definitions("trackers")? },
+            ),
+            "update" => ("update", &["tracker"], &["found", "error"], Op::Update { tracker: tracker()? }),
+            "set_progress" => (
+                "set_progress",
+                &["name", "progress"],
+                &["found", "error"],
+                Op::SetProgress {
+                    name: members.text("name")?,
+                    progress: members.required("progress", amount, "a number")?,
+                },
+            ),
+            "add_targets" => (
+                "add_targets",
+                &["name", "targets"],
+                &["found", "error"],
+                Op::AddTargets {
+                    name: members.text("name")?,
+                    targets: members.required(
+                        "targets",
+                        |targets| targets.as_list()?.iter().map(amount).collect(),
+                        "a list of numbers",
+                    )?,
+                },
+            ),
+            "remove" => (
+                "remove",
+                &["names"],
+                &["removed"],
+                Op::Remove { names: members.required("names", names, "a list of names")? },
+            ),
+            "reset" => (
+                "reset",
+                &["name", "policy", "count", "seconds"],
+                &["found", "events", "error"],
+                Op::Reset {
+                    name: members.text("name")?,
+                    policy: members.optional("policy", policy, "a list of \"progress\" and \"limiter\"")?,
+                    renewal: Renewal {
+                        count: members.optional(
+                            "count",
+                            |count| u64::try_from(amount(count)?.to_integer()?).ok(),
+                            "a whole number",
+                        )?,
+                        length: members.optional("seconds", Span::read, "seconds")?,
+                    },
+                },
+            ),
+            "get" => (
+                "get",
+                &["names"],
+                &["trackers"],
+                Op::Get { names: members.optional("names", names, "a list of names")? },
+            ),
+            "explain" => ("explain", &["data"], &["explain"], Op::Explain { document: document()? }),
+            "completed" => ("completed", &[], &["names"], Op::Completed),
+            _ => {
+                let expected = "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, completed";
+                return Err(shape(&members.at("op"), format!("the unknown step {op:?}; expected one of {expected}")));
+            }
+        };
+        let known: Vec<&str> = ["op", "now", "description"].iter().chain(takes).chain(gives).copied().collect();
+        members.only(&known)?;
+        let now = members.optional("now", Timestamp::read, "a moment")?;
+        if now.is_none() && word != "completed" {
+            return Err(shape(&members.at("now"), "the field is missing; expected a moment"));
+        }
+        let expected = members.map.iter().filter(|(key, _)| gives.contains(key));
+        let expected = expected.map(|(key, value)| (key.into(), value.clone())).collect();
+        Ok(Self { word, now: now.unwrap_or(before), call, expected })
+    }
+
+    /// What the call gave, as JSON in the shape of the expectations.
+    fn run(&self, group: &str, host: &mut dyn Host) -> Json {
+        let now = self.now;
+        let found = |found: bool| vec![("found", Json::from(found))];
+        let result = match &self.call {
+            Op::Track { document, id } => {
+                host.track(group, document, now, id.as_deref()).map(|outcome| host::outcome(&outcome))
+            }
+            Op::Add { trackers, expire } => {
+                let read: Result<Vec<_>, _> = trackers.iter().map(TrackerDefinition::from_json).collect();
+                let added = read.map_err(|error| error.to_string());
+                added.and_then(|trackers| host.add(group, trackers, now, *expire)).map(host::added)
+            }
+            Op::Ensure { trackers } => host.ensure(group, trackers.clone(), now).map(host::added),
+            Op::Update { tracker } => TrackerDefinition::from_json(tracker)
+                .map_err(|error| error.to_string())
+                .and_then(|tracker| host.update(group, tracker, now))
+                .map(found),
+            Op::SetProgress { name, progress } => host.set_progress(group, name, *progress, now).map(found),
+            Op::AddTargets { name, targets } => host.add_targets(group, name, targets.clone(), now).map(found),
+            Op::Remove { names } => {
+                host.remove(group, names, now).map(|removed| vec![("removed", host::list(removed))])
+            }
+            Op::Reset { name, policy, renewal } => host.reset(group, name, *policy, *renewal, now).map(|event| {
+                let events = event.iter().map(|event| host::event(event)).collect::<Vec<_>>();
+                vec![("found", event.is_some().into()), ("events", events.into())]
+            }),
+            Op::Get { names } => host.trackers(group, names.as_deref(), now).map(|trackers| {
+                vec![("trackers", host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))))]
+            }),
+            Op::Explain { document } => host.explain(group, document, now).map(|reasons| {
+                vec![("explain", host::by_name(reasons.iter().map(|reason| (reason.name.as_str(), reason.to_json()))))]
+            }),
+            Op::Completed => host.completed(group).map(|names| vec![("names", host::list(names))]),
+        };
+        let entries = result.unwrap_or_else(|error| vec![("error", error.to_lowercase().into())]);
+        Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+}

@@ -1,0 +1,263 @@
+//! What a scenario runs on.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use dictrack_core::json::{Json, Map};
+use dictrack_core::{
+    Added, Amount, Call, ContentHash, Differing, Engine, Event, Explanation, Group, Number, Outcome, Renewal,
+    ResetPolicy, Span, Timestamp, Track, TrackerDefinition, TrackerList, TrackerSnapshot,
+};
+
+use crate::clock::TestClock;
+use crate::manager::{Blocking, TrackOptions};
+
+type Answer<T> = Result<T, String>;
+
+/// Something that trackers can be added to and documents handed to, at any moment. Errors are texts.
+#[expect(missing_docs, reason = "each method is the manager's call of that name")]
+#[expect(clippy::missing_errors_doc, reason = "the text of the error that the host gave")]
+pub trait Host {
+    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added>;
+    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added>;
+    fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool>;
+    fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool>;
+    fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool>;
+    fn remove(&mut self, group: &str, names: &[String], now: Timestamp) -> Answer<Vec<String>>;
+    fn reset(
+        &mut self,
+        group: &str,
+        name: &str,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Answer<Option<Arc<Event>>>;
+    fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome>;
+    fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>>;
+    fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>>;
+    fn completed(&mut self, group: &str) -> Answer<Vec<String>>;
+}
+
+/// The bare engine: groups in a map, nothing around them.
+#[derive(Debug, Default)]
+pub struct Bare {
+    engine: Engine,
+    groups: HashMap<String, Group>,
+}
+
+impl Bare {
+    fn group(&mut self, id: &str) -> (&Engine, &mut Group) {
+        (&self.engine, self.groups.entry(id.to_owned()).or_default())
+    }
+
+    fn call<T, E: fmt::Display>(
+        &mut self,
+        group: &str,
+        now: Timestamp,
+        call: impl FnOnce(&mut Group, &Call<'_>) -> Result<T, E>,
+    ) -> Answer<T> {
+        let (engine, found) = self.group(group);
+        call(found, &Call { engine, group, now }).map_err(|error| error.to_string())
+    }
+}
+
+fn shared(trackers: Vec<TrackerDefinition>) -> Vec<Arc<TrackerDefinition>> {
+    trackers.into_iter().map(Arc::new).collect()
+}
+
+impl Host for Bare {
+    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added> {
+        self.call(group, now, |found, call| found.add(call, &shared(trackers), expire))
+    }
+
+    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added> {
+        let list = TrackerList::new(shared(trackers), &self.engine).map_err(|error| error.to_string())?;
+        self.call(group, now, |found, call| found.ensure(call, &list, Differing::Refuse))
+    }
+
+    fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool> {
+        self.call(group, now, |found, call| Ok::<_, String>(found.update(call, &Arc::new(tracker))))
+    }
+
+    fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool> {
+        self.call(group, now, |found, call| Ok::<_, String>(found.set_progress(name, progress, call.now)))
+    }
+
+    fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool> {
+        self.call(group, now, |found, call| found.add_targets(call, name, &targets))
+    }
+
+    fn remove(&mut self, group: &str, names: &[String], now: Timestamp) -> Answer<Vec<String>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.call(group, now, |found, call| Ok::<_, String>(found.remove(&names, call.now)))
+    }
+
+    fn reset(
+        &mut self,
+        group: &str,
+        name: &str,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Answer<Option<Arc<Event>>> {
+        self.call(group, now, |found, call| found.reset(call, name, policy, renewal))
+    }
+
+    fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
+        let track = Track { document, now, clock: now, id: id.map(|id| ContentHash::of([id])) };
+        let (engine, found) = self.group(group);
+        Ok(found.track(engine, group, &track))
+    }
+
+    fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>> {
+        let (engine, found) = self.group(group);
+        Ok(found.explain(engine, document, now))
+    }
+
+    fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
+        let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
+        Ok(self.group(group).1.trackers(names.as_deref(), now))
+    }
+
+    fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
+        let completed = self.group(group).1.completed();
+        Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
+    }
+}
+
+/// A manager with any cache and store; its clock follows the steps.
+#[derive(Debug)]
+pub struct OnManager {
+    manager: Blocking,
+    clock: Arc<TestClock>,
+}
+
+impl OnManager {
+    /// Runs on `manager`, which must take its time from `clock`.
+    pub fn new(manager: Blocking, clock: Arc<TestClock>) -> Self {
+        Self { manager, clock }
+    }
+
+    fn at(&self, now: Timestamp) -> &Blocking {
+        self.clock.set(now);
+        &self.manager
+    }
+}
+
+fn text<T>(result: Result<T, crate::Error>) -> Answer<T> {
+    result.map_err(|error| error.to_string())
+}
+
+impl Host for OnManager {
+    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added> {
+        text(self.at(now).add_trackers_at(group, trackers, None, expire))
+    }
+
+    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added> {
+        let list = text(self.manager.tracker_list(trackers))?;
+        text(self.at(now).ensure_trackers(group, &list, Differing::Refuse))
+    }
+
+    fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool> {
+        text(self.at(now).update_tracker(group, tracker))
+    }
+
+    fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool> {
+        text(self.at(now).set_progress(group, name, progress))
+    }
+
+    fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool> {
+        text(self.at(now).add_targets(group, name, targets))
+    }
+
+    fn remove(&mut self, group: &str, names: &[String], now: Timestamp) -> Answer<Vec<String>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        text(self.at(now).remove_trackers(group, &names))
+    }
+
+    fn reset(
+        &mut self,
+        group: &str,
+        name: &str,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+        now: Timestamp,
+    ) -> Answer<Option<Arc<Event>>> {
+        text(self.at(now).reset_tracker_at(group, name, policy, renewal, None))
+    }
+
+    fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
+        let options = TrackOptions::at(now);
+        text(self.at(now).track_with(group, document, id.map_or(options, |id| options.id(id))))
+    }
+
+    fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>> {
+        text(self.at(now).explain(group, document))
+    }
+
+    fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
+        let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
+        text(self.at(now).get_trackers(group, names.as_deref()))
+    }
+
+    fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
+        let completed = text(self.manager.completed(group))?;
+        Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
+    }
+}
+
+type Fields = Vec<(&'static str, Json)>;
+
+pub(super) fn list(names: impl IntoIterator<Item = String>) -> Json {
+    Json::List(names.into_iter().map(Json::from).collect())
+}
+
+pub(super) fn by_name<'a>(entries: impl Iterator<Item = (&'a str, Json)>) -> Json {
+    Json::Map(entries.map(|(name, value)| (name.into(), value)).collect())
+}
+
+pub(super) fn added(added: Added) -> Fields {
+    let events: Vec<Json> = added.events.iter().map(|found| event(found)).collect();
+    vec![
+        ("added", list(added.added)),
+        ("existing", list(added.existing)),
+        ("completed", list(added.completed)),
+        ("events", events.into()),
+    ]
+}
+
+pub(super) fn event(event: &Event) -> Json {
+    let Json::Map(mut map) = event.to_json() else { return Json::Null };
+    map.insert("name".into(), event.name().into());
+    map.insert("times".into(), event.times.into());
+    Json::Map(map)
+}
+
+pub(super) fn outcome(outcome: &Outcome) -> Fields {
+    let names = |trackers: &mut dyn Iterator<Item = &str>| list(trackers.map(str::to_owned));
+    let dirtied = outcome.dirtied().filter(|tracker| !tracker.is_completed()).map(|tracker| {
+        let exact = |amount| Json::Number(Number::Exact(amount));
+        let snapshot: Map = [
+            ("name", tracker.name().into()),
+            ("progress", exact(tracker.progress())),
+            ("target", exact(tracker.target())),
+            ("stage", (tracker.stage() as u64).into()),
+            ("limited", tracker.is_limited().into()),
+            ("limiters", Json::List(tracker.limiters().iter().map(|limiter| limiter.to_json()).collect())),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.into(), value))
+        .collect();
+        (tracker.name(), Json::Map(snapshot))
+    });
+    vec![
+        ("dirtied", by_name(dirtied)),
+        ("completed", names(&mut outcome.completed().map(|tracker| tracker.name()))),
+        ("limited", names(&mut outcome.limited().map(|tracker| tracker.name()))),
+        ("refused", names(&mut outcome.refused().map(|tracker| tracker.name()))),
+        ("failed", names(&mut outcome.failed().map(|(name, _)| name))),
+        ("duplicate", outcome.duplicate().into()),
+        ("events", Json::List(outcome.events().iter().map(|found| event(found)).collect())),
+    ]
+}

@@ -1,0 +1,112 @@
+//! The parts of a stored group, gathered over many changes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dictrack_core::json::{Bounds, Json};
+use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, TrackerDefinition};
+
+use crate::Error;
+use crate::error::corrupt;
+
+/// A group as its parts stand in a store: texts of JSON. See `docs/storage.md`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) version: u64,
+    pub(crate) state: String,
+    pub(crate) delivered: u64,
+    pub(crate) ids: Vec<String>,
+    pub(crate) events: Vec<String>,
+    pub(crate) completed: Vec<String>,
+}
+
+impl Record {
+    /// Takes over a change: the state is replaced, the lists grow.
+    pub(crate) fn absorb(&mut self, change: &GroupChange) {
+        self.version = change.version;
+        self.state.clear();
+        change.state(&mut self.state);
+        self.delivered = change.delivered;
+        let add = |list: &mut Vec<String>, write: &dyn Fn(&mut String), empty: bool| {
+            if !empty {
+                let mut text = String::new();
+                write(&mut text);
+                list.push(text);
+            }
+        };
+        add(&mut self.ids, &|out| change.ids(out), change.ids.is_empty());
+        add(&mut self.events, &|out| change.events(out), change.events.is_empty());
+        let completed = change.completed.is_empty() && change.completed_names.is_empty();
+        add(&mut self.completed, &|out| change.completed(out), completed);
+    }
+
+    /// Takes over what came later.
+    pub(crate) fn append(&mut self, later: Self) {
+        self.version = later.version;
+        self.state = later.state;
+        self.delivered = later.delivered;
+        self.ids.extend(later.ids);
+        self.events.extend(later.events);
+        self.completed.extend(later.completed);
+    }
+
+    /// The group, with its set from `find`.
+    pub(crate) fn restore(
+        &self,
+        path: &Path,
+        group: &str,
+        find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
+    ) -> Result<Group, Error> {
+        let place = || format!("group {group:?}");
+        let fail = |error: RecordError| corrupt(path, place(), &error);
+        let damaged = |problem: String| Error::Corrupt { path: path.to_owned(), place: place(), problem };
+        let read = |text: &str| parse_stored(text).map_err(damaged);
+        let lists = |texts: &[String]| -> Result<Vec<Json>, Error> {
+            let mut all = Vec::new();
+            for text in texts {
+                match read(text)? {
+                    Json::List(items) => all.extend(items),
+                    other => return Err(damaged(format!("{} where a list was expected", other.kind()))),
+                }
+            }
+            Ok(all)
+        };
+        let state = read(&self.state)?;
+        let hash = Group::stored_set(&state).map_err(fail)?;
+        let set = find(hash)?.ok_or_else(|| damaged(format!("its definition set {hash} is missing")))?;
+        let (ids, events, completed) = (lists(&self.ids)?, lists(&self.events)?, lists(&self.completed)?);
+        Group::restore(self.version, &state, set, &ids, &events, &completed).map_err(fail)
+    }
+}
+
+/// Reads JSON that dictrack wrote.
+pub(crate) fn parse_stored(text: &str) -> Result<Json, String> {
+    Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| error.to_string())
+}
+
+/// The text of a definition set.
+pub(crate) fn set_text(set: &DefinitionSet) -> String {
+    Json::List(set.trackers().iter().map(|tracker| tracker.to_json()).collect()).to_string()
+}
+
+/// Reads a definition set and checks that it is the one that was asked for.
+pub(crate) fn restore_set(
+    path: &Path,
+    hash: ContentHash,
+    text: &str,
+    engine: &Engine,
+) -> Result<Arc<DefinitionSet>, Error> {
+    let damaged =
+        |problem: String| Error::Corrupt { path: path.to_owned(), place: format!("definition set {hash}"), problem };
+    let set = engine.sets.intern(restore_definitions(text).map_err(damaged)?);
+    if set.hash() == hash { Ok(set) } else { Err(damaged("its content has another hash".to_owned())) }
+}
+
+/// Reads the definitions of a set.
+pub(crate) fn restore_definitions(text: &str) -> Result<Vec<Arc<TrackerDefinition>>, String> {
+    let Json::List(items) = parse_stored(text)? else { return Err("not a list of definitions".to_owned()) };
+    items
+        .iter()
+        .map(|item| TrackerDefinition::from_json(item).map(Arc::new).map_err(|error| error.to_string()))
+        .collect()
+}

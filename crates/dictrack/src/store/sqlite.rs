@@ -1,0 +1,288 @@
+//! The SQLite store: one file, no service.
+//!
+//! A commit appends one journal row: the states, ids and events of every group that changed, a single small write and
+//! sync for many callers. The tables that people read are brought up to date every few seconds and at the end; reading
+//! adds the tail of the journal that they lack. `docs/storage.md` describes each table.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::record::{Record, restore_definitions, restore_set, set_text};
+use super::{DataStore, Mark};
+use crate::Error;
+use crate::cache::BackendError;
+use crate::clock::Stopwatch;
+use crate::crash::crash_point;
+use crate::durability::Durability;
+
+mod owner;
+mod schema;
+mod tail;
+
+use owner::Owner;
+use tail::Tail;
+
+/// The journal is folded into the tables at this size, in bytes: it bounds the memory that the tail takes.
+const FOLD_AT_BYTES: usize = 48 * 1024 * 1024;
+/// The journal is folded into the tables this often.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// The embedded store: one SQLite file in WAL mode, with one writer.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    tail: Tail,
+    /// The sets that the file holds.
+    sets: HashSet<ContentHash>,
+    folded: Stopwatch,
+    limits: Limits,
+    /// Absent where the file is only read.
+    owner: Option<Owner>,
+}
+
+fn failed(action: &str) -> impl FnOnce(rusqlite::Error) -> Error {
+    let action = action.to_owned();
+    move |error| BackendError { backend: "SQLite", action, source: Box::new(error) }.into()
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, as its one writer.
+    ///
+    /// # Errors
+    /// [`Error::Owned`] if another process writes it, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure of
+    /// SQLite.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Limits::default())
+    }
+
+    /// As [`open`](Self::open), keeping completed trackers and ids within `limits`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let owner = Owner::claim(path)?;
+        let connection = Connection::open(path).map_err(failed("open the file"))?;
+        schema::prepare(&connection, path)?;
+        let mut inner = Inner {
+            tail: Tail::read(&connection, path)?,
+            sets: schema::sets(&connection)?,
+            connection,
+            folded: Stopwatch::start(),
+            limits,
+            owner: Some(owner),
+        };
+        inner.fold()?;
+        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+    }
+
+    /// Opens the file for reading only, also beside a running writer. It shows the moment of this call.
+    ///
+    /// # Errors
+    /// A failure of SQLite if there is no such file, else as [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed("open the file for reading"))?;
+        schema::check(&connection, path)?;
+        // One read transaction for good: the tables and the journal stay those of one moment.
+        connection.execute_batch("BEGIN").map_err(failed("begin reading"))?;
+        let inner = Inner {
+            tail: Tail::read(&connection, path)?,
+            sets: HashSet::new(),
+            connection,
+            folded: Stopwatch::start(),
+            limits: Limits::default(),
+            owner: None,
+        };
+        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Inner {
+    fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), rusqlite::Error> {
+        let payload = self.tail.encode(changes);
+        crash_point("before_commit");
+        let transaction = self.connection.transaction()?;
+        let mut new_sets = Vec::new();
+        for change in changes {
+            let hash = change.set.hash();
+            if !self.sets.contains(&hash) && !new_sets.contains(&hash) {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
+                    .execute(params![hash.to_string(), set_text(&change.set)])?;
+                new_sets.push(hash);
+            }
+        }
+        if !changes.is_empty() {
+            transaction
+                .prepare_cached("INSERT INTO journal (checksum, payload) VALUES (?1, ?2)")?
+                .execute(params![crc32fast::hash(payload.as_bytes()), payload])?;
+        }
+        for mark in marks {
+            match &mark.text {
+                Some(text) => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO marks (name, text) VALUES (?1, ?2)")?
+                    .execute(params![mark.name, text])?,
+                None => transaction.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([&mark.name])?,
+            };
+        }
+        crash_point("within_commit");
+        transaction.commit()?;
+        crash_point("after_commit");
+        self.sets.extend(new_sets);
+        self.tail.absorb(changes, payload.len());
+        Ok(())
+    }
+
+    /// Brings the tables up to date and empties the journal, in one transaction.
+    fn fold(&mut self) -> Result<(), Error> {
+        if !self.tail.is_empty() {
+            crash_point("before_fold");
+            let transaction = self.connection.transaction().map_err(failed("bring the tables up to date"))?;
+            self.tail.write(&transaction, &self.limits).map_err(failed("bring the tables up to date"))?;
+            crash_point("within_fold");
+            transaction.commit().map_err(failed("bring the tables up to date"))?;
+            crash_point("after_fold");
+            self.tail = Tail::default();
+        }
+        self.folded = Stopwatch::start();
+        Ok(())
+    }
+
+    fn record(&self, group: &str) -> Result<Option<Record>, Error> {
+        let base = schema::record(&self.connection, group).map_err(failed("read a group"))?;
+        Ok(match (base, self.tail.get(group)) {
+            (None, None) => None,
+            (Some(base), None) => Some(base),
+            (None, Some(later)) => Some(later.clone()),
+            (Some(mut base), Some(later)) => {
+                base.append(later.clone());
+                Some(base)
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl DataStore for SqliteStore {
+    async fn begin(&self, durability: Durability) -> Result<(), Error> {
+        // In WAL mode FULL syncs each commit; NORMAL syncs only where the WAL is copied into the file.
+        let level = if durability.syncs() { "FULL" } else { "NORMAL" };
+        let inner = self.inner.lock();
+        inner.connection.pragma_update(None, "synchronous", level).map_err(failed("set the durability"))
+    }
+
+    async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+        let inner = self.inner.lock();
+        let Some(record) = inner.record(group)? else { return Ok(None) };
+        let find = |hash: ContentHash| -> Result<Option<Arc<DefinitionSet>>, Error> {
+            if let Some(set) = engine.sets.find(hash) {
+                return Ok(Some(set));
+            }
+            let text: Option<String> = inner
+                .connection
+                .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
+                .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
+                .map_err(failed("read a definition set"))?;
+            text.map(|text| restore_set(&self.path, hash, &text, engine)).transpose()
+        };
+        record.restore(&self.path, group, find).map(Some)
+    }
+
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        inner.save(changes, marks).map_err(failed("commit"))?;
+        if inner.tail.bytes() > FOLD_AT_BYTES {
+            inner.fold()?;
+        }
+        Ok(())
+    }
+
+    async fn maintain(&self, all: bool) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        if inner.owner.is_none() {
+            return Ok(());
+        }
+        if all || inner.folded.elapsed() >= FOLD_EVERY {
+            inner.fold()?;
+        }
+        if all {
+            schema::drop_unused_sets(&inner.connection).map_err(failed("drop unused definitions"))?;
+            inner.sets = schema::sets(&inner.connection)?;
+        }
+        Ok(())
+    }
+
+    async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
+        let inner = self.inner.lock();
+        let stored = schema::groups(&inner.connection, after, limit).map_err(failed("list the groups"))?;
+        let mut all: std::collections::BTreeSet<String> = stored.into_iter().collect();
+        let behind = |group: &&CompactString| after.is_none_or(|after| group.as_str() > after);
+        all.extend(inner.tail.groups().filter(behind).map(ToString::to_string));
+        Ok(all.into_iter().take(limit).collect())
+    }
+
+    async fn undelivered(&self) -> Result<Vec<String>, Error> {
+        let inner = self.inner.lock();
+        let mut all: std::collections::BTreeSet<String> = schema::texts(
+            &inner.connection,
+            "SELECT DISTINCT group_id FROM events",
+            [],
+        )
+        .map_err(failed("list undelivered events"))?
+        .into_iter()
+        .collect();
+        all.extend(inner.tail.with_events().map(ToString::to_string));
+        Ok(all.into_iter().collect())
+    }
+
+    async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
+        let inner = self.inner.lock();
+        let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", []);
+        let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
+        for text in texts.map_err(failed("read the definitions"))? {
+            all.extend(restore_definitions(&text).map_err(|problem| Error::Corrupt {
+                path: self.path.clone(),
+                place: "a definition set".to_owned(),
+                problem,
+            })?);
+            all.sort_by_key(|definition| definition.hash());
+            all.dedup();
+        }
+        Ok(all)
+    }
+
+    async fn mark(&self, name: &str) -> Result<Option<String>, Error> {
+        let inner = self.inner.lock();
+        let found = schema::texts(&inner.connection, "SELECT text FROM marks WHERE name = ?1", [name]);
+        Ok(found.map_err(failed("read a mark"))?.into_iter().next())
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        schema::clear(&inner.connection).map_err(failed("empty the store"))?;
+        inner.tail = Tail::default();
+        inner.sets.clear();
+        Ok(())
+    }
+}

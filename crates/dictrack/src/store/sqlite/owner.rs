@@ -1,0 +1,47 @@
+//! One writer a file: an operating system lock that ends with its process.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::cache::BackendError;
+
+/// Holds the lock beside the file, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Owner {
+    _lock: File,
+}
+
+impl Owner {
+    /// Locks `<path>.lock` and writes there who owns the store.
+    pub(super) fn claim(path: &Path) -> Result<Self, Error> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock_path = PathBuf::from(name);
+        let fail = |source: std::io::Error| {
+            let action = format!("lock {}", lock_path.display());
+            Error::from(BackendError { backend: "SQLite", action, source: source.into() })
+        };
+        let mut lock =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(fail)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // The name of the owner is a courtesy; the lock is what counts.
+                let _ = lock.read_to_string(&mut text);
+                let mut words = text.split_whitespace();
+                let mut word = || words.next().unwrap_or("(unknown)").to_owned();
+                return Err(Error::Owned { path: path.to_owned(), pid: word(), host: word() });
+            }
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "this host".to_owned());
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{} {}", std::process::id(), host.trim()))
+            .map_err(fail)?;
+        Ok(Self { _lock: lock })
+    }
+}

@@ -1,0 +1,156 @@
+//! The tables, and reading them.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use dictrack_core::ContentHash;
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
+
+use super::failed;
+use crate::Error;
+use crate::store::record::Record;
+
+/// The storage format that this version writes: `PRAGMA user_version`.
+pub(super) const VERSION: i64 = 1;
+/// `PRAGMA application_id`: "dctr".
+const APPLICATION: i64 = 0x6463_7472;
+
+const TABLES: &str = "
+CREATE TABLE definition_sets (hash TEXT PRIMARY KEY, trackers TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE groups (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, set_hash TEXT NOT NULL, state TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE event_ids (
+    group_id TEXT NOT NULL, chunk INTEGER NOT NULL, newest INTEGER NOT NULL, count INTEGER NOT NULL, ids TEXT NOT NULL,
+    PRIMARY KEY (group_id, chunk)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    group_id TEXT NOT NULL, sequence INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (group_id, sequence)
+) WITHOUT ROWID;
+CREATE TABLE completed (
+    number INTEGER PRIMARY KEY, group_id TEXT NOT NULL, name TEXT NOT NULL, record TEXT
+);
+CREATE INDEX completed_of_group ON completed (group_id, number);
+CREATE TABLE marks (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE journal (number INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, payload TEXT NOT NULL);
+CREATE VIEW trackers AS
+    SELECT groups.id AS group_id,
+           definition.value ->> 'name' AS name,
+           definition.value ->> 'kind' AS kind,
+           state.value ->> 1 AS progress,
+           CASE json_type(definition.value, '$.target')
+               WHEN 'array' THEN definition.value -> 'target' ->> (state.value ->> 2)
+               ELSE definition.value ->> 'target' END AS target,
+           (state.value ->> 2) + 1 AS stage,
+           CASE WHEN state.value -> 3 ->> 'completed' THEN 'completed'
+                WHEN state.value -> 3 ->> 'limited' THEN 'limited'
+                ELSE 'active' END AS status,
+           definition.value AS definition,
+           state.value AS state
+    FROM groups
+    JOIN definition_sets ON definition_sets.hash = groups.set_hash
+    JOIN json_each(definition_sets.trackers) AS definition
+    JOIN json_each(groups.state, '$.trackers') AS state ON state.key = definition.key;
+";
+
+/// Makes the tables of a new file, and checks those of an old one.
+pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let fail = || failed("prepare the file");
+    let empty: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| not_a_store(path, &error))?;
+    if empty == 0 {
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
+        let make = format!(
+            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        );
+        connection.execute_batch(&make).map_err(fail())?;
+    }
+    check(connection, path)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
+    // A larger log is copied into the file less often.
+    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(fail())?;
+    connection.pragma_update(None, "cache_size", -65_536).map_err(fail())?;
+    Ok(())
+}
+
+/// Checks that the file is a store of a version that is known.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let pragma = |name: &str| -> Result<i64, rusqlite::Error> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
+    let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
+    if application != APPLICATION {
+        let problem = "it is an SQLite file that dictrack did not make".to_owned();
+        return Err(Error::Corrupt { path: path.to_owned(), place: "the file".to_owned(), problem });
+    }
+    if version > VERSION {
+        return Err(Error::NewerVersion { path: path.to_owned(), found: version, known: VERSION });
+    }
+    Ok(())
+}
+
+fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
+    Error::Corrupt { path: path.to_owned(), place: "the file".to_owned(), problem: error.to_string() }
+}
+
+/// The first column of each row.
+pub(super) fn texts(
+    connection: &Connection,
+    query: &str,
+    parameters: impl Params,
+) -> Result<Vec<String>, rusqlite::Error> {
+    connection.prepare_cached(query)?.query_map(parameters, |row| row.get(0))?.collect()
+}
+
+pub(super) fn sets(connection: &Connection) -> Result<HashSet<ContentHash>, Error> {
+    let hashes = texts(connection, "SELECT hash FROM definition_sets", []).map_err(failed("list the definitions"))?;
+    Ok(hashes.iter().filter_map(|hash| ContentHash::parse(hash)).collect())
+}
+
+pub(super) fn groups(
+    connection: &Connection,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<String>, rusqlite::Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match after {
+        Some(after) => texts(connection, "SELECT id FROM groups WHERE id > ?1 ORDER BY id LIMIT ?2", params![after, limit]),
+        None => texts(connection, "SELECT id FROM groups ORDER BY id LIMIT ?1", [limit]),
+    }
+}
+
+/// What the tables hold of a group.
+pub(super) fn record(connection: &Connection, group: &str) -> Result<Option<Record>, rusqlite::Error> {
+    let found = connection
+        .prepare_cached("SELECT version, state FROM groups WHERE id = ?1")?
+        .query_row([group], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((version, state)) = found else { return Ok(None) };
+    let list = |query: &str| texts(connection, query, [group]);
+    Ok(Some(Record {
+        version: version.unsigned_abs(),
+        state,
+        delivered: 0,
+        ids: list("SELECT ids FROM event_ids WHERE group_id = ?1 ORDER BY chunk")?,
+        events: list("SELECT json_group_array(json(event)) FROM (SELECT event FROM events WHERE group_id = ?1 ORDER BY sequence)")?,
+        completed: list(
+            "SELECT json_array(json(coalesce(record, json_object('name', name)))) FROM completed WHERE group_id = ?1 ORDER BY number",
+        )?,
+    }))
+}
+
+/// Drops the definition sets that no group uses any more.
+pub(super) fn drop_unused_sets(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection
+        .execute("DELETE FROM definition_sets WHERE hash NOT IN (SELECT DISTINCT set_hash FROM groups)", [])
+        .map(drop)
+}
+
+pub(super) fn clear(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch(
+        "BEGIN IMMEDIATE; DELETE FROM groups; DELETE FROM event_ids; DELETE FROM events; DELETE FROM completed;
+         DELETE FROM marks; DELETE FROM journal; DELETE FROM definition_sets; COMMIT;",
+    )
+}
