@@ -42,6 +42,15 @@ impl Amount {
         }
     }
 
+    /// The sum, if it is not negative and below `bound`: then it is in range, too.
+    #[inline]
+    pub(crate) const fn add_below(self, other: Self, bound: Self) -> Option<Self> {
+        match self.0.checked_add(other.0) {
+            Some(sum) if sum >= 0 && sum < bound.0 => Some(Self(sum)),
+            _ => None,
+        }
+    }
+
     /// How often `step` fits into this amount, and what remains. Both must be positive.
     pub(crate) const fn cycles(self, step: Self) -> (u64, Self) {
         // At most 1.7·10²⁰ / 10⁻¹⁸ cycles fit 128 bits; the count saturates at 64 bits, far above any number of events.

@@ -34,21 +34,43 @@ const SPARSE_FROM: usize = 512;
 /// A posting list is selective if it holds at most this share of the trackers.
 const SELECTIVE_SHARE: usize = 128;
 
-/// What `track` needs of one tracker for the common case, in one place.
+/// What `track` needs of one tracker for the common case, in half a cache line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hot {
+    /// Its first target.
+    pub(crate) target: Amount,
+    /// Which of the sums it adds, counted from one; [`COUNT`] adds one, [`CUSTOM`] asks a measure.
+    pub(crate) amount: u32,
     /// Where its targets begin in [`Index::targets`].
     pub(crate) targets: u32,
-    /// Which of the sums it adds; [`COUNT`] adds one, [`CUSTOM`] asks a measure.
-    pub(crate) amount: u32,
-    /// Whether it is beyond the common case: it has predicates or limiters.
-    pub(crate) special: bool,
+    /// Its first predicate.
+    predicate: u32,
+    /// How many predicates it has: none, one, or more, which are looked up.
+    predicates: u8,
+    /// Whether it has limiters or a measure.
+    special: bool,
+    /// Whether it has neither predicates, limiters nor a measure.
+    plain: bool,
 }
 
-/// [`Hot::amount`] of a `count` tracker.
-pub(crate) const COUNT: u32 = u32::MAX;
+impl Hot {
+    /// Whether nothing but conditions in columns and targets decides.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether nothing but conditions and targets decides.
+    #[inline]
+    pub(crate) fn is_simple(&self) -> bool {
+        !self.special
+    }
+}
+
+/// [`Hot::amount`] of a `count` tracker: the sum that is always one.
+pub(crate) const COUNT: u32 = 0;
 /// [`Hot::amount`] of a `custom` tracker.
-pub(crate) const CUSTOM: u32 = u32::MAX - 1;
+pub(crate) const CUSTOM: u32 = u32::MAX;
 
 /// The compiled form of a definition set.
 #[derive(Debug)]
@@ -95,10 +117,11 @@ enum Tree {
 /// The values of one document, each looked up at most once.
 pub(crate) struct View<'d> {
     pub(crate) document: &'d dyn Document,
-    values: SmallVec<[Option<Option<Value<'d>>>; 8]>,
+    values: SmallVec<[Option<Option<Value<'d>>>; 4]>,
 }
 
 impl<'d> View<'d> {
+    #[inline]
     pub(crate) fn new(document: &'d dyn Document, index: &Index) -> Self {
         let mut values = SmallVec::new();
         values.resize_with(index.paths.len(), || None);
@@ -183,14 +206,21 @@ impl Index {
                     let path = paths.number(key);
                     *sums.entry(path).or_insert_with(|| {
                         index.sums.push(path);
-                        index.sums.len() as u32 - 1
+                        index.sums.len() as u32
                     })
                 }
             };
-            let special = index.predicate_starts[at] != index.predicate_starts[at + 1]
-                || !tracker.limiters().is_empty()
-                || matches!(tracker.kind(), Kind::Custom { .. });
-            index.hot.push(Hot { targets: index.targets.len() as u32, amount, special });
+            let start = index.predicate_starts[at];
+            let count = index.predicate_starts[at + 1] - start;
+            index.hot.push(Hot {
+                target: tracker.targets()[0],
+                amount,
+                targets: index.targets.len() as u32,
+                predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),
+                predicates: count.min(2) as u8,
+                special: !tracker.limiters().is_empty() || amount == CUSTOM,
+                plain: count == 0 && tracker.limiters().is_empty() && amount != CUSTOM,
+            });
             index.targets.extend_from_slice(tracker.targets());
         }
         index.paths = paths.list;
@@ -223,37 +253,54 @@ impl Index {
     }
 
     /// Whether `tracker` passes its predicates.
+    #[inline]
     pub(crate) fn holds(
         &self,
         tracker: u32,
+        hot: &Hot,
         trackers: &[std::sync::Arc<TrackerDefinition>],
         view: &mut View<'_>,
         scratch: &mut Scratch,
         registry: &Registry,
     ) -> Result<bool, CustomError> {
-        let range = self.predicate_starts[tracker as usize]..self.predicate_starts[tracker as usize + 1];
-        for &id in &self.predicate_ids[range.start as usize..range.end as usize] {
-            let holds = match scratch.memory(id) {
-                Some(holds) => holds,
-                None => {
-                    let holds = match &self.predicates[id as usize] {
-                        Predicate::Leaf { path, tracker, condition } => {
-                            let condition = &trackers[*tracker as usize].conditions()[*condition as usize];
-                            let Condition::Test { test, .. } = condition else { unreachable!("a leaf is a test") };
-                            test.holds(view.value(self, *path))
-                        }
-                        // A failure is not remembered: each tracker concerned is listed with it.
-                        Predicate::Tree(tree) => self.tree_holds(tree, view, registry)?,
-                    };
-                    scratch.memorize(id, holds);
-                    holds
+        match hot.predicates {
+            0 => Ok(true),
+            1 => self.predicate_holds(hot.predicate, trackers, view, scratch, registry),
+            _ => {
+                let range = self.predicate_starts[tracker as usize]..self.predicate_starts[tracker as usize + 1];
+                for &id in &self.predicate_ids[range.start as usize..range.end as usize] {
+                    if !self.predicate_holds(id, trackers, view, scratch, registry)? {
+                        return Ok(false);
+                    }
                 }
-            };
-            if !holds {
-                return Ok(false);
+                Ok(true)
             }
         }
-        Ok(true)
+    }
+
+    #[inline]
+    fn predicate_holds(
+        &self,
+        id: u32,
+        trackers: &[std::sync::Arc<TrackerDefinition>],
+        view: &mut View<'_>,
+        scratch: &mut Scratch,
+        registry: &Registry,
+    ) -> Result<bool, CustomError> {
+        if let Some(holds) = scratch.memory(id) {
+            return Ok(holds);
+        }
+        let holds = match &self.predicates[id as usize] {
+            Predicate::Leaf { path, tracker, condition } => {
+                let condition = &trackers[*tracker as usize].conditions()[*condition as usize];
+                let Condition::Test { test, .. } = condition else { unreachable!("a leaf is a test") };
+                test.holds(view.value(self, *path))
+            }
+            // A failure is not remembered: each tracker concerned is listed with it.
+            Predicate::Tree(tree) => self.tree_holds(tree, view, registry)?,
+        };
+        scratch.memorize(id, holds);
+        Ok(holds)
     }
 
     fn tree_holds(&self, tree: &Tree, view: &mut View<'_>, registry: &Registry) -> Result<bool, CustomError> {
@@ -280,9 +327,9 @@ impl Index {
         }
     }
 
-    /// The value that sum number `sum` adds up.
+    /// The value that sum number `sum`, counted from one, adds up.
     pub(crate) fn summed<'v, 'd>(&self, sum: u32, view: &'v mut View<'d>) -> Option<&'v Value<'d>> {
-        view.value(self, self.sums[sum as usize])
+        view.value(self, self.sums[sum as usize - 1])
     }
 
     /// How many distinct paths are summed.

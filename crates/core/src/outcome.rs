@@ -15,7 +15,9 @@ use crate::set::DefinitionSet;
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     set: Option<Arc<DefinitionSet>>,
+    /// While the document is applied, `listed` of them are in use.
     entries: Vec<Entry>,
+    listed: u32,
     pub(crate) rare: Option<Box<Rare>>,
     duplicate: bool,
     changed: bool,
@@ -49,18 +51,39 @@ pub(crate) struct Rare {
 }
 
 impl Outcome {
+    /// An outcome that will list at most `capacity` trackers.
     pub(crate) fn new(set: Arc<DefinitionSet>, capacity: usize) -> Self {
-        Self { set: Some(set), entries: Vec::with_capacity(capacity), ..Self::default() }
+        let blank = Entry { progress: Amount::ZERO, tracker: 0, limiters: 0, stage: 0, flags: 0 };
+        Self { set: Some(set), entries: vec![blank; capacity], ..Self::default() }
     }
 
     pub(crate) fn repeat() -> Self {
         Self { duplicate: true, ..Self::default() }
     }
 
+    /// The entries that are not in use.
+    #[inline]
+    pub(crate) fn free(&mut self) -> &mut [Entry] {
+        &mut self.entries[self.listed as usize..]
+    }
+
+    /// Takes the next `count` entries into use.
+    #[inline]
+    pub(crate) fn take(&mut self, count: usize) {
+        self.listed += count as u32;
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.changed |= entry.flags & DIRTIED != 0;
-        self.entries.push(entry);
+        self.entries[self.listed as usize] = entry;
+        self.listed += 1;
+    }
+
+    /// Drops the entries that are not in use and notes whether a tracker changed.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        self.entries.truncate(self.listed as usize);
+        self.changed |= self.entries.iter().any(|entry| entry.flags & DIRTIED != 0);
     }
 
     pub(crate) fn rare(&mut self) -> &mut Rare {

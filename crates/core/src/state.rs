@@ -81,9 +81,15 @@ impl Slot {
         Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags }
     }
 
-    /// Whether nothing sets this tracker apart from plain counting.
+    /// Whether nothing sets this tracker apart from plain counting towards its first target.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
+        self.flags == 0 && self.stage == 0
+    }
+
+    /// Whether it is not marked in any way.
+    #[inline]
+    pub(crate) fn is_unmarked(&self) -> bool {
         self.flags == 0
     }
 

@@ -61,6 +61,10 @@ pub trait DataCache: Send + Sync + Debug {
         step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send),
     ) -> Result<(), Error>;
 
+    /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
+    /// `false` if it does not, and then nothing has happened.
+    fn update_now(&self, group: &str, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool;
+
     /// Shows the newest state of `group` to `view`; a blank one if there is none.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! What can go wrong, by what the caller can do about it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
-use dictrack_core::{DefinitionError, GroupError, RecordError};
+use dictrack_core::{DefinitionError, GroupError};
 
 use crate::cache::BackendError;
 
@@ -15,13 +15,13 @@ pub enum Error {
     #[error("group {group:?}: {source}")]
     Group {
         /// The group.
-        group: String,
+        group: Box<str>,
         /// What does not fit.
-        source: GroupError,
+        source: Box<GroupError>,
     },
     /// A definition is refused.
     #[error("{0}")]
-    Definition(#[from] DefinitionError),
+    Definition(Box<DefinitionError>),
     /// A custom condition, measure or limiter called the manager.
     #[error("a custom condition, measure or limiter called the manager, which is busy with its group")]
     Reentrant,
@@ -41,40 +41,47 @@ pub enum Error {
     #[error("{0}")]
     Backend(Arc<BackendError>),
     /// Another manager owns the store.
-    #[error("{path} is in use by process {pid} on {host}; one writer a store: stop that one, or share a Redis cache")]
+    #[error("{} is in use by process {pid} on {host}; one writer a store: stop that one, or share a Redis cache", path.display())]
     Owned {
         /// The store.
-        path: PathBuf,
+        path: Box<Path>,
         /// The owner's host.
-        host: String,
+        host: Box<str>,
         /// The owner's process id.
-        pid: String,
+        pid: Box<str>,
     },
     /// A newer dictrack wrote the store.
-    #[error("{path} has storage format {found}; this dictrack reads up to {known}: use a newer dictrack")]
+    #[error("{} has storage format {found}; this dictrack reads up to {known}: use a newer dictrack", path.display())]
     NewerVersion {
         /// The store.
-        path: PathBuf,
+        path: Box<Path>,
         /// The version it has.
         found: i64,
         /// The newest version that is known.
         known: i64,
     },
     /// Something in the store is not what dictrack writes; it is left as it is.
-    #[error("{path}: {place} cannot be read: {problem}; it is left untouched")]
+    #[error("{}: {place} cannot be read: {problem}; it is left untouched", path.display())]
     Corrupt {
         /// The store.
-        path: PathBuf,
+        path: Box<Path>,
         /// What is damaged.
-        place: String,
+        place: Box<str>,
         /// How.
-        problem: String,
+        problem: Box<str>,
     },
 }
 
 impl Error {
     pub(crate) fn group(group: &str, source: GroupError) -> Self {
-        Self::Group { group: group.to_owned(), source }
+        Self::Group { group: group.into(), source: Box::new(source) }
+    }
+
+    /// Something in the store at `path` is damaged.
+    #[cfg(any(feature = "memory", feature = "sqlite"))]
+    pub(crate) fn corrupt(path: &Path, place: impl Into<String>, problem: impl Into<String>) -> Self {
+        let (place, problem): (String, String) = (place.into(), problem.into());
+        Self::Corrupt { path: path.into(), place: place.into(), problem: problem.into() }
     }
 
     /// The same failure as what stops a store from acknowledging.
@@ -92,7 +99,8 @@ impl From<BackendError> for Error {
     }
 }
 
-/// A [`RecordError`] of a group, for stores.
-pub(crate) fn corrupt(path: &std::path::Path, place: impl Into<String>, error: &RecordError) -> Error {
-    Error::Corrupt { path: path.to_owned(), place: place.into(), problem: error.to_string() }
+impl From<DefinitionError> for Error {
+    fn from(error: DefinitionError) -> Self {
+        Self::Definition(Box::new(error))
+    }
 }

@@ -408,14 +408,39 @@ impl Manager {
         options: TrackOptions<'_>,
     ) -> Result<Outcome, Error> {
         self.check()?;
-        let outcome = self.apply(group, document, options).await?;
+        let (outcome, done) = self.apply_now(group, document, options);
+        let outcome = outcome?;
+        if done && outcome.events().is_empty() && !self.has_to_settle(&outcome) {
+            return Ok(outcome);
+        }
+        // Waiting takes room that the common case should not have to move around.
+        Box::pin(self.finish(group, document, options, done.then_some(outcome))).await
+    }
+
+    /// What of `track` may have to wait: loading the group, the commit, the listeners.
+    async fn finish(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        options: TrackOptions<'_>,
+        outcome: Option<Outcome>,
+    ) -> Result<Outcome, Error> {
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => self.apply(group, document, options).await?,
+        };
         if let Some(committer) = &self.shared.committer
-            && (outcome.changed() || outcome.duplicate())
+            && self.has_to_settle(&outcome)
         {
             committer.settle().await?;
         }
         self.deliver(group, outcome.events()).await?;
         Ok(outcome)
+    }
+
+    #[inline]
+    fn has_to_settle(&self, outcome: &Outcome) -> bool {
+        self.shared.committer.is_some() && (outcome.changed() || outcome.duplicate())
     }
 
     /// Applies many documents in order and commits them together; one result a document.
@@ -427,7 +452,10 @@ impl Manager {
         let mut waits = false;
         for item in items {
             let result = match self.check() {
-                Ok(()) => self.apply(item.group, item.document, item.options).await,
+                Ok(()) => match self.apply_now(item.group, item.document, item.options) {
+                    (result, true) => result,
+                    (_, false) => self.apply(item.group, item.document, item.options).await,
+                },
                 Err(error) => Err(error),
             };
             waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
@@ -452,13 +480,44 @@ impl Manager {
     }
 
     /// The engine's part of `track`: on the newest state, in the cache.
-    #[inline]
     async fn apply(
         &self,
         group: &str,
         document: &dyn Document,
         options: TrackOptions<'_>,
     ) -> Result<Outcome, Error> {
+        let mut outcome = Ok(Outcome::default());
+        let mut step = self.track_step(group, document, options, &mut outcome);
+        self.shared.cache.update(group, &self.shared.source, &mut step).await?;
+        drop(step);
+        outcome.map_err(|error| Error::group(group, error))
+    }
+
+    /// As [`apply`](Self::apply), if that needs no waiting, and whether it did not.
+    #[inline]
+    fn apply_now(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        options: TrackOptions<'_>,
+    ) -> (Result<Outcome, Error>, bool) {
+        let mut outcome = Ok(Outcome::default());
+        let done = {
+            let mut step = self.track_step(group, document, options, &mut outcome);
+            self.shared.cache.update_now(group, &mut step)
+        };
+        (outcome.map_err(|error| Error::group(group, error)), done)
+    }
+
+    /// The step that tracks a document and leaves its outcome in `outcome`.
+    #[inline]
+    fn track_step<'a>(
+        &'a self,
+        group: &'a str,
+        document: &'a dyn Document,
+        options: TrackOptions<'a>,
+        outcome: &'a mut Result<Outcome, GroupError>,
+    ) -> impl FnMut(&mut Group) -> Step + Send + 'a {
         let shared = &*self.shared;
         let clock = shared.clock.now();
         let track = Track {
@@ -467,31 +526,14 @@ impl Manager {
             clock,
             id: options.event_id.map(|id| ContentHash::of([id])),
         };
-        let mut outcome = Ok(Outcome::default());
-        let apply = |found: &mut Group| match options.ensure {
-            Some((list, differing)) if !found.has(list) => {
-                let call = Call { engine: &shared.engine, group, now: track.now };
-                found.ensure(&call, list, differing)?;
-                let outcome = found.track(&shared.engine, group, &track);
-                Ok((outcome, Step::Changed))
-            }
-            _ => {
-                let outcome = found.track(&shared.engine, group, &track);
-                let changed = step(outcome.changed());
-                Ok((outcome, changed))
-            }
+        let apply = move |found: &mut Group| match options.ensure {
+            Some((list, differing)) => found.ensure_and_track(&shared.engine, group, &track, list, differing),
+            None => Ok(found.track(&shared.engine, group, &track)),
         };
-        let mut run = |found: &mut Group| {
-            let done = if shared.has_custom { within_step(|| apply(found)) } else { apply(found) };
-            let (done, changed) = match done {
-                Ok((done, changed)) => (Ok(done), changed),
-                Err(error) => (Err(error), Step::Unchanged),
-            };
-            outcome = done;
-            changed
-        };
-        shared.cache.update(group, &shared.source, &mut run).await?;
-        outcome.map_err(|error: GroupError| Error::group(group, error))
+        move |found: &mut Group| {
+            *outcome = if shared.has_custom { within_step(|| apply(found)) } else { apply(found) };
+            step(outcome.as_ref().is_ok_and(Outcome::changed))
+        }
     }
 
     /// What a document would do to each tracker of a group, and why, without changing anything.

@@ -264,7 +264,7 @@ fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)
 impl Slot {
     fn store(&self, out: &mut String) {
         let _ = write!(out, "[{},{},{}", self.generation, self.progress, self.stage);
-        if !self.is_plain() || self.extra.is_some() {
+        if !self.is_unmarked() || self.extra.is_some() {
             out.push_str(",{");
             let start = out.len();
             let put = |out: &mut String, key: &str, value: &dyn std::fmt::Display| {

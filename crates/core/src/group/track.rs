@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Call, Group};
+use super::{Call, Differing, Group, GroupError, TrackerList};
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{Kind, TrackerDefinition};
@@ -12,7 +12,7 @@ use crate::document::{Document, Value};
 use crate::engine::Engine;
 use crate::event::EventCode;
 use crate::hash::ContentHash;
-use crate::index::{COUNT, CUSTOM, Index, Scratch, View};
+use crate::index::{COUNT, CUSTOM, Hot, Index, Scratch, View};
 use crate::limiter::Verdict;
 use crate::number::{NotAnAmount, Number};
 use crate::outcome::{COMPLETED, DIRTIED, Entry, LISTED, MARKED, Outcome, REFUSED};
@@ -72,8 +72,25 @@ pub(crate) fn summed(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoAmou
     }
 }
 
-/// The distinct sums of one document, each read at most once.
-type Sums = SmallVec<[Option<Option<Amount>>; 4]>;
+/// The distinct sums of one document, each read at most once. The first is the one that `count` trackers add, so that
+/// counting and summing take the same path: a branch between them would be mispredicted half of the time.
+type Sums = SmallVec<[Sum; 3]>;
+
+/// An amount, or a mark that lies out of the range of amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sum(i128);
+
+impl Sum {
+    /// Not asked for yet.
+    const UNREAD: Self = Self(i128::MIN);
+    /// The document has no such amount.
+    const NOTHING: Self = Self(i128::MIN + 1);
+
+    #[inline]
+    fn amount(self) -> Option<Amount> {
+        Amount::from_units(self.0)
+    }
+}
 
 struct Step<'a> {
     index: &'a Index,
@@ -99,6 +116,30 @@ impl Group {
         self.finish(engine, track, outcome)
     }
 
+    /// Sees to it that the group has the trackers of `list`, then applies one document: one change.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure); then nothing has changed.
+    pub fn ensure_and_track(
+        &mut self,
+        engine: &Engine,
+        group: &str,
+        track: &Track<'_>,
+        list: &TrackerList,
+        differing: Differing,
+    ) -> Result<Outcome, GroupError> {
+        if self.has(list) {
+            return Ok(self.track(engine, group, track));
+        }
+        let added = self.ensure(&Call { engine, group, now: track.now }, list, differing)?;
+        let mut outcome = self.track(engine, group, track);
+        outcome.mark_changed();
+        if !added.events.is_empty() {
+            outcome.rare().events.splice(0..0, added.events);
+        }
+        Ok(outcome)
+    }
+
     /// Shares the set with other groups that have the same.
     pub(super) fn share_set(&mut self, engine: &Engine) {
         if self.set.is_private() {
@@ -120,47 +161,47 @@ impl Group {
 
     fn apply(&mut self, engine: &Engine, group: &str, track: &Track<'_>, set: &Arc<DefinitionSet>) -> Outcome {
         let index = set.index();
-        let mut view = View::new(track.document, index);
-        let mut scratch = Scratch::take();
-        index.select(&mut view, &mut scratch);
-        let mut sums = Sums::new();
-        sums.resize(index.sums(), None);
-        let matches = std::mem::take(&mut scratch.matches);
         let mut step = Step {
             index,
             trackers: set.trackers(),
             call: Call { engine, group, now: track.now },
-            view,
-            scratch,
-            sums,
-            outcome: Outcome::new(Arc::clone(set), matches.len()),
+            view: View::new(track.document, index),
+            scratch: Scratch::take(),
+            sums: SmallVec::from_elem(Sum::UNREAD, index.sums() + 1),
+            outcome: Outcome::default(),
         };
-        for &at in &matches {
-            self.count(&mut step, at);
-        }
+        step.sums[COUNT as usize] = Sum(Amount::ONE.units());
+        index.select(&mut step.view, &mut step.scratch);
+        let matches = std::mem::take(&mut step.scratch.matches);
+        step.outcome = Outcome::new(Arc::clone(set), matches.len());
+        self.count_all(&mut step, &matches);
+        step.outcome.settle();
         step.scratch.matches = matches;
         step.scratch.give();
         step.outcome
     }
 
-    /// Counts one match. The common case, no predicate, limiter, expiry or target reached, is handled here.
-    #[inline]
-    fn count(&mut self, step: &mut Step<'_>, at: u32) {
-        let hot = step.index.hot[at as usize];
-        let slot = &mut self.slots[at as usize];
-        if slot.is_plain() && !hot.special {
-            let amount = if hot.amount == COUNT { Amount::ONE } else {
-                let Some(amount) = step.sum(hot.amount) else { return };
-                amount
-            };
-            let Some(progress) = slot.progress.checked_add(amount) else { return };
-            if progress < step.index.targets[hot.targets as usize + usize::from(slot.stage)] {
-                slot.progress = progress;
-                let entry = Entry { progress, tracker: at, limiters: 0, stage: slot.stage, flags: DIRTIED };
-                return step.outcome.push(entry);
-            }
+    /// Counts every match, in order.
+    fn count_all(&mut self, step: &mut Step<'_>, matches: &[u32]) {
+        let mut left = matches;
+        loop {
+            let counted = count_plain(&mut self.slots, &step.index.hot, &step.sums, left, step.outcome.free());
+            step.outcome.take(counted);
+            let Some((&special, rest)) = left[counted..].split_first() else { return };
+            self.count_special(step, special);
+            left = rest;
         }
-        self.count_special(step, at);
+    }
+
+    /// Adds the amount to a plain tracker.
+    #[inline]
+    fn add_amount(&mut self, step: &mut Step<'_>, at: u32, hot: &Hot) {
+        let slot = &mut self.slots[at as usize];
+        let Some(amount) = step.sum(hot.amount) else { return };
+        let target = step.index.targets[hot.targets as usize + usize::from(slot.stage)];
+        let Some(progress) = slot.progress.add_below(amount, target) else { return self.count_fully(step, at) };
+        slot.progress = progress;
+        step.outcome.push(Entry { progress, tracker: at, limiters: 0, stage: slot.stage, flags: DIRTIED });
     }
 
     #[cold]
@@ -173,6 +214,19 @@ impl Group {
         if !self.slots[at as usize].active(step.call.now) {
             return;
         }
+        let hot = &step.index.hot[at as usize];
+        let registry = &step.call.engine.registry;
+        match step.index.holds(at, hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
+            Ok(true) if hot.is_simple() && self.slots[at as usize].is_unmarked() => self.add_amount(step, at, hot),
+            Ok(true) => self.count_fully(step, at),
+            Ok(false) => {}
+            Err(error) => Self::fail(step, at, error),
+        }
+    }
+
+    /// Counts an active tracker whose conditions hold.
+    #[inline(never)]
+    fn count_fully(&mut self, step: &mut Step<'_>, at: u32) {
         let events = step.outcome.rare.as_ref().map_or(0, |rare| rare.events.len());
         let backup = step.needs_backup(at).then(|| (self.slots[at as usize].clone(), self.log.clone()));
         if let Err(error) = self.try_count(step, at) {
@@ -190,11 +244,8 @@ impl Group {
         let Step { index, trackers, call, .. } = *step;
         let definition = &trackers[at as usize];
         let registry = &call.engine.registry;
-        if !index.holds(at, trackers, &mut step.view, &mut step.scratch, registry)? {
-            return Ok(());
-        }
-        let amount = match (index.hot[at as usize].amount, definition.kind()) {
-            (COUNT, _) => Some(Amount::ONE),
+        let hot = &index.hot[at as usize];
+        let amount = match (hot.amount, definition.kind()) {
             (CUSTOM, Kind::Custom { measure, params }) => registry.amount(measure, params, step.view.document)?,
             (sum, _) => step.sum(sum),
         };
@@ -399,15 +450,36 @@ impl Group {
     }
 }
 
+/// Counts matches up to the first that is not the common case: no predicate, limiter, expiry, later stage, target
+/// reached or sum not read yet. Returns how many.
+///
+/// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`].
+/// Slices, and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
+/// measures it, and the law `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
+fn count_plain(slots: &mut [Slot], hot: &[Hot], sums: &[Sum], matches: &[u32], entries: &mut [Entry]) -> usize {
+    let mut counted = 0;
+    for (entry, &at) in entries.iter_mut().zip(matches) {
+        let (Some(slot), Some(hot)) = (slots.get_mut(at as usize), hot.get(at as usize)) else { break };
+        if !slot.is_plain() || !hot.is_plain() {
+            break;
+        }
+        let Some(amount) = sums.get(hot.amount as usize).and_then(|sum| sum.amount()) else { break };
+        let Some(progress) = slot.progress.add_below(amount, hot.target) else { break };
+        slot.progress = progress;
+        *entry = Entry { progress, tracker: at, limiters: 0, stage: 0, flags: DIRTIED };
+        counted += 1;
+    }
+    counted
+}
+
 impl Step<'_> {
     #[inline]
     fn sum(&mut self, sum: u32) -> Option<Amount> {
-        if let Some(amount) = self.sums[sum as usize] {
-            return amount;
+        if self.sums[sum as usize] == Sum::UNREAD {
+            let amount = summed(self.index.summed(sum, &mut self.view));
+            self.sums[sum as usize] = amount.map_or(Sum::NOTHING, |(amount, _)| Sum(amount.units()));
         }
-        let amount = summed(self.index.summed(sum, &mut self.view)).ok().map(|(amount, _)| amount);
-        self.sums[sum as usize] = Some(amount);
-        amount
+        self.sums[sum as usize].amount()
     }
 
     /// Whether counting can fail after something changed: custom limiters record, renew and run out.

@@ -42,16 +42,15 @@ impl Scratch {
     /// Appends the tracker of each bit that is set.
     pub(super) fn collect(&mut self, dense: &[u32]) {
         let Self { words, matches, .. } = self;
-        for (at, &word) in words.iter().enumerate() {
+        for (&word, trackers) in words.iter().zip(dense.chunks(64)) {
             let mut word = word;
-            if word == 0 {
-                continue;
-            }
-            matches.reserve(64);
+            let (mut found, mut count) = ([0; 64], 0);
             while word != 0 {
-                matches.push(dense[at * 64 + word.trailing_zeros() as usize]);
+                found[count % 64] = trackers[word.trailing_zeros() as usize];
+                count += 1;
                 word &= word - 1;
             }
+            matches.extend_from_slice(&found[..count]);
         }
     }
 

@@ -160,6 +160,27 @@ impl MemoryCache {
         self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
     }
 
+    /// Runs a step on an entry; `false` if the entry was dropped in the meantime.
+    #[inline]
+    fn run(&self, entry: &Arc<Entry>, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool {
+        let mut state = entry.state.lock();
+        if state.dropped {
+            return false;
+        }
+        let changed = step(&mut state.group) == Step::Changed;
+        entry.used.store(true, Ordering::Relaxed);
+        if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
+            state.dirty = true;
+            self.dirty.lock().push(Arc::clone(entry));
+        }
+        let blank = state.group.is_blank();
+        drop(state);
+        if blank {
+            self.forget_blank(entry);
+        }
+        true
+    }
+
     /// Takes a group that stayed blank out of the map: asking for a group does not make one.
     fn forget_blank(&self, entry: &Entry) {
         let (shard, hash) = self.locate(&entry.id);
@@ -196,23 +217,17 @@ impl DataCache for MemoryCache {
     ) -> Result<(), Error> {
         loop {
             let entry = self.entry(group, load).await?;
-            let mut state = entry.state.lock();
-            if state.dropped {
-                continue;
+            if self.run(&entry, step) {
+                return Ok(());
             }
-            let changed = step(&mut state.group) == Step::Changed;
-            entry.used.store(true, Ordering::Relaxed);
-            if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
-                state.dirty = true;
-                self.dirty.lock().push(Arc::clone(&entry));
-            }
-            let blank = state.group.is_blank();
-            drop(state);
-            if blank {
-                self.forget_blank(&entry);
-            }
-            return Ok(());
         }
+    }
+
+    #[inline]
+    fn update_now(&self, group: &str, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool {
+        let (shard, hash) = self.locate(group);
+        let entry = shard.entries.read().find(hash, |entry| entry.id == group).map(Arc::clone);
+        entry.is_some_and(|entry| self.run(&entry, step))
     }
 
     async fn view(&self, group: &str, load: &dyn Load, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {

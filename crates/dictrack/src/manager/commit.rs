@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Core {
     state: Mutex<State>,
     wake: Condvar,
     done: watch::Sender<Progress>,
+    /// Whether `done` has a failure.
+    failed: AtomicBool,
     /// Changes are committed only when [`Committer::begin`] is called.
     by_hand: bool,
     /// Calls that did not wait for their commit, since the last round began.
@@ -132,6 +134,7 @@ impl Committer {
             state: Mutex::default(),
             wake: Condvar::new(),
             done: watch::Sender::default(),
+            failed: AtomicBool::new(false),
             by_hand,
             unawaited: AtomicUsize::new(0),
         });
@@ -148,6 +151,9 @@ impl Committer {
 
     /// Refuses if the store has failed.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if !self.core.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         match &self.core.done.borrow().failure {
             Some(source) => Err(Error::Stopped { source: Arc::clone(source) }),
             None => Ok(()),
@@ -292,5 +298,6 @@ impl Core {
     fn fail(&self, error: Error) {
         tracing::error!(%error, "the store failed; nothing is acknowledged any more");
         self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));
+        self.failed.store(true, Ordering::Release);
     }
 }

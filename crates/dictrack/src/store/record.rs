@@ -7,7 +7,6 @@ use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, TrackerDefinition};
 
 use crate::Error;
-use crate::error::corrupt;
 
 /// A group as its parts stand in a store: texts of JSON. See `docs/storage.md`.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +57,8 @@ impl Record {
         find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
     ) -> Result<Group, Error> {
         let place = || format!("group {group:?}");
-        let fail = |error: RecordError| corrupt(path, place(), &error);
-        let damaged = |problem: String| Error::Corrupt { path: path.to_owned(), place: place(), problem };
+        let fail = |error: RecordError| Error::corrupt(path, place(), error.to_string());
+        let damaged = |problem: String| Error::corrupt(path, place(), problem);
         let read = |text: &str| parse_stored(text).map_err(damaged);
         let lists = |texts: &[String]| -> Result<Vec<Json>, Error> {
             let mut all = Vec::new();
@@ -96,8 +95,7 @@ pub(crate) fn restore_set(
     text: &str,
     engine: &Engine,
 ) -> Result<Arc<DefinitionSet>, Error> {
-    let damaged =
-        |problem: String| Error::Corrupt { path: path.to_owned(), place: format!("definition set {hash}"), problem };
+    let damaged = |problem: String| Error::corrupt(path, format!("definition set {hash}"), problem);
     let set = engine.sets.intern(restore_definitions(text).map_err(damaged)?);
     if set.hash() == hash { Ok(set) } else { Err(damaged("its content has another hash".to_owned())) }
 }

@@ -261,11 +261,8 @@ impl DataStore for SqliteStore {
         let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", []);
         let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
         for text in texts.map_err(failed("read the definitions"))? {
-            all.extend(restore_definitions(&text).map_err(|problem| Error::Corrupt {
-                path: self.path.clone(),
-                place: "a definition set".to_owned(),
-                problem,
-            })?);
+            let damaged = |problem: String| Error::corrupt(&self.path, "a definition set", problem);
+            all.extend(restore_definitions(&text).map_err(damaged)?);
             all.sort_by_key(|definition| definition.hash());
             all.dedup();
         }

@@ -32,8 +32,8 @@ impl Owner {
                 // The name of the owner is a courtesy; the lock is what counts.
                 let _ = lock.read_to_string(&mut text);
                 let mut words = text.split_whitespace();
-                let mut word = || words.next().unwrap_or("(unknown)").to_owned();
-                return Err(Error::Owned { path: path.to_owned(), pid: word(), host: word() });
+                let mut word = || words.next().unwrap_or("(unknown)").into();
+                return Err(Error::Owned { path: path.into(), pid: word(), host: word() });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }

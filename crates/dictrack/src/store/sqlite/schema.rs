@@ -82,17 +82,16 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
-        let problem = "it is an SQLite file that dictrack did not make".to_owned();
-        return Err(Error::Corrupt { path: path.to_owned(), place: "the file".to_owned(), problem });
+        return Err(Error::corrupt(path, "the file", "it is an SQLite file that dictrack did not make"));
     }
     if version > VERSION {
-        return Err(Error::NewerVersion { path: path.to_owned(), found: version, known: VERSION });
+        return Err(Error::NewerVersion { path: path.into(), found: version, known: VERSION });
     }
     Ok(())
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::Corrupt { path: path.to_owned(), place: "the file".to_owned(), problem: error.to_string() }
+    Error::corrupt(path, "the file", error.to_string())
 }
 
 /// The first column of each row.

@@ -1,0 +1,227 @@
+//! `cargo bench --bench engine`: the hot path beside the loop that one would write by hand, in one run.
+//!
+//! Every line quotes the hand-written limit of the same run, so that the ratios hold on any machine.
+
+use std::hint::black_box;
+
+use dictrack::json::Json;
+use dictrack::{Amount, Document, Manager, Stopwatch, TestClock, Timestamp, TrackerDefinition};
+
+#[path = "workload.rs"]
+mod workload;
+
+use workload::{Loop, W, definitions, documents};
+
+/// Polls a future that never waits, as an executor would.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
+    }
+}
+
+/// The fastest of several rounds, in nanoseconds a call.
+fn measure(calls: usize, mut call: impl FnMut(usize)) -> f64 {
+    (0..7)
+        .map(|_| {
+            let watch = Stopwatch::start();
+            for at in 0..calls {
+                call(at);
+            }
+            watch.elapsed().as_nanos() as f64 / calls as f64
+        })
+        .fold(f64::MAX, f64::min)
+}
+
+fn manager() -> Manager {
+    // A fixed clock and no store: what is measured is counting.
+    pollster::block_on(Manager::builder().clock(TestClock::new(Timestamp::from_secs(1_700_000_000))).open()).unwrap()
+}
+
+fn with_trackers(trackers: Vec<TrackerDefinition>) -> Manager {
+    let manager = manager();
+    now(manager.add_trackers("g", trackers)).unwrap();
+    manager
+}
+
+fn track_time(manager: &Manager, documents: &[Json], calls: usize) -> f64 {
+    measure(calls, |at| {
+        black_box(now(manager.track("g", &documents[at % documents.len()])).unwrap());
+    })
+}
+
+fn w() {
+    println!("\nW(N): N trackers, game eq one of 3 and bet ge one of 41; track on the memory cache");
+    println!("{:>8} {:>12} {:>12} {:>14} {:>8}", "N", "loop ns", "track ns", "200+3×loop", "");
+    let documents = documents(1 << 12);
+    for n in [1, 100, 1_000, 10_000] {
+        let calls = (20_000_000 / (n + 100)).clamp(2_000, 200_000);
+        let mut by_hand = Loop::new(n);
+        let plain: Vec<W> = documents.iter().map(W::of).collect();
+        let limit = measure(calls, |at| {
+            black_box(by_hand.track(&plain[at % plain.len()]));
+        });
+        let manager = with_trackers(definitions(n));
+        let ours = track_time(&manager, &documents, calls);
+        let goal = 200.0 + 3.0 * limit;
+        println!("{n:>8} {limit:>12.1} {ours:>12.1} {goal:>14.1} {:>8}", verdict(ours <= goal));
+    }
+}
+
+fn verdict(reached: bool) -> &'static str {
+    if reached { "ok" } else { "MISSED" }
+}
+
+fn scaling() {
+    println!("\nCost follows matches: 20 trackers match, sku eq (i mod N/20) and bet ge 100");
+    println!("{:>8} {:>12} {:>8}", "N", "track ns", "ratio");
+    let mut first = 0.0;
+    for n in [1_000, 10_000, 100_000] {
+        let trackers = (0..n).map(|at| {
+            let tracker = TrackerDefinition::count(&format!("t{at}")).target(1_000_000_000);
+            tracker.eq("sku", (at % (n / 20)) as i64).ge("bet", 100).build().unwrap()
+        });
+        let manager = with_trackers(trackers.collect());
+        let documents: Vec<Json> = (0..1024_i64)
+            .map(|at| {
+                let sku = at * 7919 % (n as i64 / 20);
+                Json::parse(format!(r#"{{"sku":{sku},"bet":{}}}"#, 100 + at % 400).as_bytes()).unwrap()
+            })
+            .collect();
+        assert_eq!(now(manager.track("g", &documents[0])).unwrap().dirtied().count(), 20);
+        let ours = track_time(&manager, &documents, 50_000);
+        if first == 0.0 {
+            first = ours;
+        }
+        println!("{n:>8} {ours:>12.1} {:>7.2}× {:>6}", ours / first, verdict(ours <= 2.0 * first));
+    }
+}
+
+fn w2() {
+    println!("\nW2(1,000): 50 paths, 20 % any/not/contains, limiters on 10 %, a stage each 100 documents; goal 3 × W(1,000)");
+    let (trackers, documents) = workload::w2(1_000);
+    let manager = with_trackers(trackers);
+    let matches = documents.iter().map(|document| now(manager.track("g", document)).unwrap().dirtied().count());
+    let matches = matches.sum::<usize>() as f64 / documents.len() as f64;
+    let ours = track_time(&manager, &documents, 50_000);
+    let plain = with_trackers(definitions(1_000));
+    let simple = workload::documents(1 << 12);
+    let plain_matches = simple.iter().map(|document| now(plain.track("g", document)).unwrap().dirtied().count());
+    let plain_matches = plain_matches.sum::<usize>() as f64 / simple.len() as f64;
+    let base = track_time(&plain, &simple, 50_000);
+    println!(
+        "W {base:.0} ns at {plain_matches:.0} matches, W2 {ours:.0} ns at {matches:.0} matches: {:.2}× {}",
+        ours / base,
+        verdict(ours <= 3.0 * base)
+    );
+}
+
+fn groups() {
+    println!("\nGroups: 10 trackers of one shared set, 3 match, a random group each time");
+    println!("{:>9} {:>12} {:>8}", "groups", "track ns", "ratio");
+    let mut first = 0.0;
+    for count in [1_000_usize, 10_000, 100_000, 1_000_000] {
+        let manager = manager();
+        let list = manager.tracker_list(workload::ten()).unwrap();
+        let ids: Vec<String> = (0..count).map(|at| format!("user_{at:07}")).collect();
+        for id in &ids {
+            now(manager.ensure_trackers(id, &list, dictrack::Differing::Refuse)).unwrap();
+        }
+        let document = Json::parse(br#"{"event":"purchase","amount":12.5}"#).unwrap();
+        let ours = measure(400_000, |at| {
+            let id = &ids[at.wrapping_mul(2_654_435_761) % count];
+            black_box(now(manager.track(id, &document)).unwrap());
+        });
+        if first == 0.0 {
+            first = ours;
+        }
+        println!("{count:>9} {ours:>12.1} {:>7.2}× {:>6}", ours / first, verdict(ours <= 3.0 * first));
+    }
+}
+
+fn threads() {
+    println!("\nTwo threads on different groups, W(1,000); gain over one thread");
+    let documents = documents(1 << 12);
+    let plain: Vec<W> = documents.iter().map(W::of).collect();
+    let manager = manager();
+    for group in ["a", "b"] {
+        now(manager.add_trackers(group, definitions(1_000))).unwrap();
+    }
+    let calls = 100_000;
+    let by_hand = |threads: usize| {
+        parallel(threads, |_| {
+            let mut by_hand = Loop::new(1_000);
+            let plain = &plain;
+            move |at| {
+                black_box(by_hand.track(&plain[at % plain.len()]));
+            }
+        }, calls)
+    };
+    let ours = |threads: usize| {
+        parallel(threads, |thread| {
+            let (manager, documents) = (&manager, &documents);
+            let group = ["a", "b"][thread];
+            move |at| {
+                black_box(now(manager.track(group, &documents[at % documents.len()])).unwrap());
+            }
+        }, calls)
+    };
+    let best = |run: &dyn Fn(usize) -> f64, threads| (0..5).map(|_| run(threads)).fold(f64::MAX, f64::min);
+    let limit = 2.0 * best(&by_hand, 1) / best(&by_hand, 2);
+    let gain = 2.0 * best(&ours, 1) / best(&ours, 2);
+    println!("loop {limit:.2}×, track {gain:.2}×: {:.2} of the loop's {}", gain / limit, verdict(gain >= 0.9 * limit));
+}
+
+/// Seconds until each of `threads` made `calls` calls.
+fn parallel<F: FnMut(usize) + Send>(threads: usize, mut make: impl FnMut(usize) -> F, calls: usize) -> f64 {
+    let workers: Vec<F> = (0..threads).map(&mut make).collect();
+    let barrier = std::sync::Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = workers
+            .into_iter()
+            .map(|mut call| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let watch = Stopwatch::start();
+                    for at in 0..calls {
+                        call(at);
+                    }
+                    watch.elapsed().as_secs_f64()
+                })
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).fold(0.0, f64::max)
+    })
+}
+
+fn check_agreement() {
+    // The loop and the manager must agree before their times are compared.
+    let documents = documents(500);
+    let mut by_hand = Loop::new(100);
+    let manager = with_trackers(definitions(100));
+    for document in &documents {
+        by_hand.track(&W::of(document));
+        now(manager.track("g", document)).unwrap();
+    }
+    let trackers = now(manager.get_trackers("g", None)).unwrap();
+    for (tracker, units) in trackers.iter().zip(by_hand.progress()) {
+        assert_eq!(tracker.progress, Amount::from_units(units).unwrap(), "{}", tracker.name());
+    }
+    let path = dictrack::Path::parse("bet").unwrap();
+    assert!(documents[0].value_at(&path).is_some());
+}
+
+fn main() {
+    check_agreement();
+    let only = std::env::args().nth(1).filter(|name| !name.starts_with('-'));
+    let parts: [(&str, fn()); 5] =
+        [("w", w), ("w2", w2), ("scaling", scaling), ("groups", groups), ("threads", threads)];
+    for (name, part) in parts {
+        if only.as_deref().is_none_or(|only| only == name) {
+            part();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The workloads that the benchmarks share, and the loop that one would write by hand for the first of them.
+#![allow(unreachable_pub, reason = "a module of each benchmark")]
+#![allow(dead_code, reason = "each benchmark uses some of it")]
+
+use dictrack::json::Json;
+use dictrack::{Condition, Needle, Order, Path, Span, Test, TrackerDefinition};
+
+const ONE: i128 = 1_000_000_000_000_000_000;
+const FAR: i128 = 100_000_000_000 * ONE;
+
+/// A small seeded generator (SplitMix64, Steele et al., OOPSLA 2014), so that every run sees the same documents.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// Workload W(n): half count, half sum of `bet`; `game` eq one of three and `bet` ge one of 41 thresholds.
+pub fn definitions(n: usize) -> Vec<TrackerDefinition> {
+    (0..n)
+        .map(|at| {
+            let name = format!("t{at}");
+            let tracker = if at % 2 == 0 {
+                TrackerDefinition::count(&name)
+            } else {
+                TrackerDefinition::sum(&name).key("bet")
+            };
+            let game = ["a", "b", "c"][at % 3];
+            tracker.target(100_000_000_000_i64).eq("game", game).ge("bet", threshold(at)).build().unwrap()
+        })
+        .collect()
+}
+
+fn threshold(at: usize) -> i64 {
+    // Every pair of game and threshold occurs.
+    100 + 10 * ((at / 3) % 41) as i64
+}
+
+/// Documents with `game` and `bet` in 100..=500, parsed once.
+pub fn documents(count: usize) -> Vec<Json> {
+    let mut random = Random(7);
+    (0..count)
+        .map(|_| {
+            let game = ["a", "b", "c"][random.below(3) as usize];
+            let bet = 100 + random.below(401);
+            Json::parse(format!(r#"{{"game":"{game}","bet":{bet}}}"#).as_bytes()).unwrap()
+        })
+        .collect()
+}
+
+/// A document of W as a loop by hand would hold it.
+pub struct W {
+    game: usize,
+    bet: i128,
+}
+
+impl W {
+    pub fn of(document: &Json) -> Self {
+        let map = document.as_map().unwrap();
+        let game = match map.get("game").unwrap().as_str().unwrap() {
+            "a" => 0,
+            "b" => 1,
+            _ => 2,
+        };
+        let bet: i128 = map.get("bet").unwrap().to_string().parse().unwrap();
+        Self { game, bet }
+    }
+}
+
+/// W by hand: two bit sets are intersected, and each tracker left gets its amount and its target checked.
+pub struct Loop {
+    games: Vec<Vec<u64>>,
+    thresholds: Vec<Vec<u64>>,
+    sums: Vec<bool>,
+    progress: Vec<i128>,
+    targets: Vec<i128>,
+}
+
+impl Loop {
+    pub fn new(n: usize) -> Self {
+        let words = n.div_ceil(64);
+        let mut games = vec![vec![0; words]; 3];
+        let mut thresholds = vec![vec![0; words]; 41];
+        for at in 0..n {
+            games[at % 3][at / 64] |= 1 << (at % 64);
+            for passed in &mut thresholds[(at / 3) % 41..] {
+                passed[at / 64] |= 1 << (at % 64);
+            }
+        }
+        let sums = (0..n).map(|at| at % 2 == 1).collect();
+        Self { games, thresholds, sums, progress: vec![0; n], targets: vec![FAR; n] }
+    }
+
+    /// The trackers that reached their target.
+    pub fn track(&mut self, document: &W) -> usize {
+        let mut reached = 0;
+        let passed = &self.thresholds[((document.bet - 100) / 10) as usize];
+        let bet = document.bet * ONE;
+        for (word, (game, passed)) in self.games[document.game].iter().zip(passed).enumerate() {
+            let mut bits = game & passed;
+            while bits != 0 {
+                let at = word * 64 + bits.trailing_zeros() as usize;
+                self.progress[at] += if self.sums[at] { bet } else { ONE };
+                reached += usize::from(self.progress[at] >= self.targets[at]);
+                bits &= bits - 1;
+            }
+        }
+        reached
+    }
+
+    pub fn progress(&self) -> impl Iterator<Item = i128> {
+        self.progress.iter().copied()
+    }
+}
+
+/// Workload W2(n): 50 paths, 20 % with any, not or contains, limiters on 10 %, a stage crossed every 100 documents;
+/// about a sixth of the trackers match, as in W.
+pub fn w2(n: usize) -> (Vec<TrackerDefinition>, Vec<Json>) {
+    let trackers = (0..n)
+        .map(|at| {
+            let name = format!("t{at}");
+            let mut tracker =
+                if at % 2 == 0 { TrackerDefinition::count(&name) } else { TrackerDefinition::sum(&name).key("p0") };
+            let (first, second) = (format!("p{}", at % 50), format!("p{}", (at * 7 + 13) % 50));
+            // Numbers stand at even paths, texts at odd ones.
+            tracker = if at % 2 == 0 {
+                tracker.ge(&first, 100 + 10 * (at as i64 / 50 % 41))
+            } else {
+                tracker.eq(&first, ["a", "b", "c"][at / 50 % 3])
+            };
+            let test = |key: &str, test| Condition::Test { key: Path::parse(key).unwrap(), test };
+            let is = |key: &str, value: &str| test(key, Test::Eq(value.into()));
+            let odd = format!("p{}", (at * 2 + 1) % 50);
+            tracker = match at % 15 {
+                0 => tracker.condition(Condition::Any([is(&odd, "a"), is(&second, "b")].into())),
+                5 => tracker.condition(Condition::Not(Box::new(is(&odd, "a")))),
+                10 => tracker.condition(test(&odd, Test::Contains(Needle::new("a".into(), false)))),
+                _ if at % 15 < 3 => tracker.condition(test(&second, Test::Order(Order::Lt, 300.into()))),
+                _ => tracker.is_in(&odd, ["a", "c"]),
+            };
+            if at % 10 == 3 {
+                tracker = tracker.limit(1_000_000_000);
+            }
+            if at == 2 {
+                // Matches about a sixth of the documents: 17 matches are about 100 documents.
+                return tracker.targets([17]).loop_forever().build().unwrap();
+            }
+            tracker.target(100_000_000_000_i64).build().unwrap()
+        })
+        .collect();
+    let mut random = Random(11);
+    let documents = (0..1 << 10)
+        .map(|_| {
+            let fields = (0..50).map(|path| {
+                if path % 2 == 0 {
+                    format!(r#""p{path}":{}"#, 100 + random.below(401))
+                } else {
+                    format!(r#""p{path}":"{}""#, ["a", "b", "c"][random.below(3) as usize])
+                }
+            });
+            let text = format!("{{{}}}", fields.collect::<Vec<_>>().join(","));
+            Json::parse(text.as_bytes()).unwrap()
+        })
+        .collect();
+    (trackers, documents)
+}
+
+/// Ten trackers of which three match a purchase.
+pub fn ten() -> Vec<TrackerDefinition> {
+    let mut all = vec![
+        TrackerDefinition::count("purchases").targets([10, 100, 1_000_000]).eq("event", "purchase").build().unwrap(),
+        TrackerDefinition::sum("revenue").target(1_000_000_000).eq("event", "purchase").build().unwrap(),
+        TrackerDefinition::count("large").target(1_000_000_000).ge("amount", 10).build().unwrap(),
+    ];
+    for (at, event) in ["login", "share", "comment", "refund", "visit", "search", "vote"].into_iter().enumerate() {
+        let tracker = TrackerDefinition::count(event).target(1_000_000_000).eq("event", event);
+        let tracker = if at == 0 { tracker.within(Span::from_secs(3600)) } else { tracker };
+        all.push(tracker.build().unwrap());
+    }
+    all
+}
