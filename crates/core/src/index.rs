@@ -30,7 +30,7 @@ use column::{Column, ColumnBuilder, Scalar};
 pub(crate) use scratch::Scratch;
 
 /// A set smaller than this has no sparse trackers: intersecting its few words is cheaper.
-const SPARSE_FROM: usize = 512;
+const SPARSE_FROM: usize = 4096;
 /// A posting list is selective if it holds at most this share of the trackers.
 const SELECTIVE_SHARE: usize = 128;
 

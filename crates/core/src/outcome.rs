@@ -47,6 +47,7 @@ pub(crate) const MARKED: u8 = 16;
 pub(crate) struct Rare {
     pub(crate) limiters: Vec<LimiterState>,
     pub(crate) failed: Vec<(u32, CustomError)>,
+    pub(crate) skipped: Vec<u32>,
     pub(crate) events: Vec<Arc<Event>>,
 }
 
@@ -104,6 +105,11 @@ impl Outcome {
         })
     }
 
+    /// Every tracker that counted, changed or refused.
+    pub fn touched(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(u8::MAX)
+    }
+
     /// The trackers that counted or whose state changed, completed ones among them.
     pub fn dirtied(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(DIRTIED)
@@ -129,6 +135,14 @@ impl Outcome {
         let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
         let failed = self.rare.as_ref().map_or(&[][..], |rare| &rare.failed);
         failed.iter().map(move |(at, error)| (trackers[*at as usize].name(), error))
+    }
+
+    /// The trackers whose conditions hold and that found no amount to add, or none within range, by name; they are
+    /// untouched, and `explain` says why.
+    pub fn skipped(&self) -> impl Iterator<Item = &str> {
+        let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
+        let skipped = self.rare.as_ref().map_or(&[][..], |rare| &rare.skipped);
+        skipped.iter().map(move |at| trackers[*at as usize].name())
     }
 
     /// The events that the document caused, in order.
@@ -174,6 +188,16 @@ impl<'a> Tracked<'a> {
     /// What the user wrote.
     pub fn definition(&self) -> &'a Arc<TrackerDefinition> {
         self.definition
+    }
+
+    /// Its position among the trackers of its group.
+    pub fn position(&self) -> usize {
+        self.entry.tracker as usize
+    }
+
+    /// Whether a limiter refused the document.
+    pub fn is_refused(&self) -> bool {
+        self.entry.flags & REFUSED != 0
     }
 
     /// Its progress.

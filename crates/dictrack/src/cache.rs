@@ -83,6 +83,12 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache.
     async fn stored(&self, versions: &[(compact_str::CompactString, u64)]) -> Result<(), Error>;
 
+    /// Shows every group that the cache holds to `visit`, in no order.
+    fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send));
+
+    /// Whether a group was dropped since the cache was made: then one that the cache lacks may be in the store.
+    fn has_dropped(&self) -> bool;
+
     /// Drops every group.
     ///
     /// # Errors

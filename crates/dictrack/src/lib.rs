@@ -25,12 +25,9 @@
 //! | `memory` | yes | a store in memory, for tests |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
-//! | `conformance` | | the suite for caches and stores of one's own |
 
 pub mod cache;
 mod clock;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod crash;
 mod durability;
 mod error;
@@ -40,6 +37,8 @@ mod manager;
 #[cfg(feature = "scenario")]
 pub mod scenario;
 pub mod store;
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+pub mod transfer;
 
 pub use cache::memory::MemoryCache;
 pub use clock::{Clock, Stopwatch, SystemClock, TestClock};

@@ -55,16 +55,17 @@ struct Shared {
 struct Source {
     store: Option<Arc<dyn DataStore>>,
     engine: Arc<Engine>,
-    /// Whether the store held nothing when the manager was made, and the cache holds all that came since.
-    all_cached: bool,
+    /// The cache, if the store held nothing when the manager was made: as long as it drops nothing, it has everything.
+    complete: Option<Arc<dyn DataCache>>,
 }
 
 #[async_trait]
 impl Load for Source {
     async fn load(&self, group: &str) -> Result<Option<Group>, Error> {
         match &self.store {
-            Some(store) if !self.all_cached => store.load(group, &self.engine).await,
-            _ => Ok(None),
+            Some(_) if self.complete.as_ref().is_some_and(|cache| !cache.has_dropped()) => Ok(None),
+            Some(store) => store.load(group, &self.engine).await,
+            None => Ok(None),
         }
     }
 }
@@ -656,6 +657,37 @@ impl Manager {
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
         let mut run = |found: &mut Group| step(found.delivered(sequence));
         self.shared.cache.update(group, &self.shared.source, &mut run).await
+    }
+
+    /// Shows every group to `visit`, as it is in the cache or else in the store.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn for_each_group(&self, mut visit: impl FnMut(&str, &Group) + Send) -> Result<(), Error> {
+        let Some(store) = &self.shared.source.store else {
+            self.shared.cache.for_each(&mut visit);
+            return Ok(());
+        };
+        if self.shared.source.complete.as_ref().is_some_and(|cache| !cache.has_dropped()) {
+            self.shared.cache.for_each(&mut visit);
+            return Ok(());
+        }
+        if let Some(committer) = &self.shared.committer {
+            committer.settle_now().await?;
+        }
+        let mut last: Option<String> = None;
+        loop {
+            let page = store.groups(last.as_deref(), 1000).await?;
+            for group in &page {
+                if let Some(found) = store.load(group, &self.shared.engine).await? {
+                    visit(group, &found);
+                }
+            }
+            match page.last() {
+                Some(group) => last = Some(group.clone()),
+                None => return Ok(()),
+            }
+        }
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use crate::durability::Durability;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(any(feature = "memory", feature = "sqlite"))]
-mod record;
+pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -74,11 +74,11 @@ pub trait DataStore: Send + Sync + Debug {
     /// A failure of the store.
     async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error>;
 
-    /// The mark of that name.
+    /// Every mark, in the order of their names.
     ///
     /// # Errors
     /// A failure of the store.
-    async fn mark(&self, name: &str) -> Result<Option<String>, Error>;
+    async fn marks(&self) -> Result<Vec<Mark>, Error>;
 
     /// Removes every group and mark.
     ///
@@ -110,8 +110,8 @@ impl<T: DataStore + ?Sized> DataStore for Arc<T> {
     async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
         (**self).definitions().await
     }
-    async fn mark(&self, name: &str) -> Result<Option<String>, Error> {
-        (**self).mark(name).await
+    async fn marks(&self) -> Result<Vec<Mark>, Error> {
+        (**self).marks().await
     }
     async fn clear(&self) -> Result<(), Error> {
         (**self).clear().await

@@ -183,13 +183,27 @@ impl Group {
 
     /// Counts every match, in order.
     fn count_all(&mut self, step: &mut Step<'_>, matches: &[u32]) {
-        let mut left = matches;
-        loop {
-            let counted = count_plain(&mut self.slots, &step.index.hot, &step.sums, left, step.outcome.free());
-            step.outcome.take(counted);
-            let Some((&special, rest)) = left[counted..].split_first() else { return };
-            self.count_special(step, special);
-            left = rest;
+        const CHUNK: usize = 64;
+        for chunk in matches.chunks(CHUNK) {
+            // Looking at all of a chunk first lets the processor fetch its cache lines side by side; in a large group
+            // that is most of the time.
+            let plain = chunk.iter().fold(true, |plain, &at| {
+                plain & self.slots[at as usize].is_plain() & step.index.hot[at as usize].is_plain()
+            });
+            let mut left = chunk;
+            loop {
+                let index = step.index;
+                let entries = step.outcome.free();
+                let counted = if plain {
+                    count_plain::<true>(&mut self.slots, &index.hot, &step.sums, left, entries)
+                } else {
+                    count_plain::<false>(&mut self.slots, &index.hot, &step.sums, left, entries)
+                };
+                step.outcome.take(counted);
+                let Some((&special, rest)) = left[counted..].split_first() else { break };
+                self.count_special(step, special);
+                left = rest;
+            }
         }
     }
 
@@ -197,11 +211,16 @@ impl Group {
     #[inline]
     fn add_amount(&mut self, step: &mut Step<'_>, at: u32, hot: &Hot) {
         let slot = &mut self.slots[at as usize];
-        let Some(amount) = step.sum(hot.amount) else { return };
+        let Some(amount) = step.sum(hot.amount) else { return Self::skip(step, at) };
         let target = step.index.targets[hot.targets as usize + usize::from(slot.stage)];
         let Some(progress) = slot.progress.add_below(amount, target) else { return self.count_fully(step, at) };
         slot.progress = progress;
         step.outcome.push(Entry { progress, tracker: at, limiters: 0, stage: slot.stage, flags: DIRTIED });
+    }
+
+    #[cold]
+    fn skip(step: &mut Step<'_>, at: u32) {
+        step.outcome.rare().skipped.push(at);
     }
 
     #[cold]
@@ -249,12 +268,18 @@ impl Group {
             (CUSTOM, Kind::Custom { measure, params }) => registry.amount(measure, params, step.view.document)?,
             (sum, _) => step.sum(sum),
         };
-        let Some(amount) = amount else { return Ok(()) };
+        let Some(amount) = amount else {
+            Self::skip(step, at);
+            return Ok(());
+        };
         if let Some(refusing) = self.refusing(step, at)? {
             self.refuse(step, at, refusing);
             return Ok(());
         }
-        let Some(progress) = self.slots[at as usize].progress.checked_add(amount) else { return Ok(()) };
+        let Some(progress) = self.slots[at as usize].progress.checked_add(amount) else {
+            Self::skip(step, at);
+            return Ok(());
+        };
         self.record(step, at)?;
         let slot = &mut self.slots[at as usize];
         slot.progress = progress;
@@ -456,11 +481,17 @@ impl Group {
 /// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`].
 /// Slices, and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
 /// measures it, and the law `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
-fn count_plain(slots: &mut [Slot], hot: &[Hot], sums: &[Sum], matches: &[u32], entries: &mut [Entry]) -> usize {
+fn count_plain<const KNOWN_PLAIN: bool>(
+    slots: &mut [Slot],
+    hot: &[Hot],
+    sums: &[Sum],
+    matches: &[u32],
+    entries: &mut [Entry],
+) -> usize {
     let mut counted = 0;
     for (entry, &at) in entries.iter_mut().zip(matches) {
         let (Some(slot), Some(hot)) = (slots.get_mut(at as usize), hot.get(at as usize)) else { break };
-        if !slot.is_plain() || !hot.is_plain() {
+        if !KNOWN_PLAIN && (!slot.is_plain() || !hot.is_plain()) {
             break;
         }
         let Some(amount) = sums.get(hot.amount as usize).and_then(|sum| sum.amount()) else { break };

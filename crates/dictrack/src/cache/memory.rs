@@ -34,6 +34,7 @@ pub struct MemoryCache {
     bytes: AtomicUsize,
     /// The shard that the next sweep begins with.
     hand: AtomicUsize,
+    dropped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -76,6 +77,7 @@ impl MemoryCache {
             budget: bytes,
             bytes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
+            dropped: AtomicBool::new(false),
         }
     }
 
@@ -148,6 +150,7 @@ impl MemoryCache {
                 if state.dirty || state.stored_version != state.group.version() {
                     return true;
                 }
+                self.dropped.store(true, Ordering::Release);
                 self.drop_entry(shard, &mut state);
                 false
             });
@@ -270,6 +273,19 @@ impl DataCache for MemoryCache {
             self.sweep();
         }
         Ok(())
+    }
+
+    fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) {
+        for shard in &self.shards {
+            let entries: Vec<_> = shard.entries.read().iter().cloned().collect();
+            for entry in entries {
+                visit(&entry.id, &entry.state.lock().group);
+            }
+        }
+    }
+
+    fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -120,11 +120,9 @@ impl ManagerBuilder {
         store.begin(self.durability).await?;
         let blank = store.groups(None, 1).await?.is_empty();
         let pending = store.undelivered().await?;
-        // Only where nothing is ever dropped can a group that the cache lacks be taken for absent.
-        let all_cached = blank && self.memory_budget == usize::MAX;
         let budget = self.memory_budget;
         let (durability, by_hand) = (self.durability, self.by_hand);
-        Ok(self.build(MemoryCache::with_budget(budget), Some(store), all_cached, pending, |cache, store, engine| {
+        Ok(self.build(MemoryCache::with_budget(budget), Some(store), blank, pending, |cache, store, engine| {
             Some(Committer::start(cache, store, engine, durability, by_hand))
         }))
     }
@@ -138,7 +136,7 @@ impl ManagerBuilder {
         self,
         cache: MemoryCache,
         store: Option<Arc<dyn DataStore>>,
-        all_cached: bool,
+        blank: bool,
         pending: Vec<String>,
         committer: impl FnOnce(Arc<MemoryCache>, Arc<dyn DataStore>, Arc<Engine>) -> Option<Committer>,
     ) -> Manager {
@@ -154,7 +152,8 @@ impl ManagerBuilder {
             cache.collect_changes();
             committer(Arc::clone(&cache), store, Arc::clone(&engine))
         });
-        let source = Source { store, engine: Arc::clone(&engine), all_cached };
+        let complete = blank.then(|| Arc::clone(&cache) as Arc<dyn crate::cache::DataCache>);
+        let source = Source { store, engine: Arc::clone(&engine), complete };
         let shared = Shared {
             engine,
             cache,

@@ -105,8 +105,9 @@ impl DataStore for MemoryStore {
         Ok(all)
     }
 
-    async fn mark(&self, name: &str) -> Result<Option<String>, Error> {
-        Ok(self.kept.lock().marks.get(name).cloned())
+    async fn marks(&self) -> Result<Vec<Mark>, Error> {
+        let kept = self.kept.lock();
+        Ok(kept.marks.iter().map(|(name, text)| Mark { name: name.clone(), text: Some(text.clone()) }).collect())
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -269,10 +269,13 @@ impl DataStore for SqliteStore {
         Ok(all)
     }
 
-    async fn mark(&self, name: &str) -> Result<Option<String>, Error> {
+    async fn marks(&self) -> Result<Vec<Mark>, Error> {
         let inner = self.inner.lock();
-        let found = schema::texts(&inner.connection, "SELECT text FROM marks WHERE name = ?1", [name]);
-        Ok(found.map_err(failed("read a mark"))?.into_iter().next())
+        let read = || -> Result<Vec<Mark>, rusqlite::Error> {
+            let mut query = inner.connection.prepare_cached("SELECT name, text FROM marks ORDER BY name")?;
+            query.query_map([], |row| Ok(Mark { name: row.get(0)?, text: Some(row.get(1)?) }))?.collect()
+        };
+        read().map_err(failed("read the marks"))
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -1,0 +1,85 @@
+//! `dictrack explain`: what a document would do, and why.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use comfy_table::{Table, presets};
+use dictrack::json::Json;
+use dictrack::{Call, Engine, Explanation, Group, Timestamp};
+use dictrack::store::DataStore as _;
+
+use crate::{Failure, Outcome, store};
+
+/// Say what a document would do to each tracker of a group, and why, without changing anything.
+///
+/// Example: dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The group.
+    group: String,
+    /// The document as JSON, or - to read it from standard input.
+    document: String,
+    /// The store that holds the group.
+    #[arg(long, value_name = "FILE", required_unless_present = "trackers")]
+    store: Option<PathBuf>,
+    /// Definitions for a group that is not stored.
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    trackers: Option<PathBuf>,
+    /// The moment of the document: seconds, an RFC 3339 moment or a date; the clock if this is not given.
+    #[arg(long, value_name = "MOMENT")]
+    now: Option<String>,
+    /// How the answer is printed.
+    #[arg(long, default_value = "table")]
+    output: super::report::Output,
+}
+
+pub(crate) fn explain(args: &Args) -> Outcome {
+    let mut text = args.document.clone();
+    if text == "-" {
+        text.clear();
+        std::io::stdin().read_to_string(&mut text)?;
+    }
+    let document = Json::parse(text.as_bytes()).map_err(|error| Failure(format!("the document: {error}")))?;
+    let now = match &args.now {
+        Some(now) => moment(now)?,
+        None => dictrack::Clock::now(&dictrack::SystemClock),
+    };
+    let engine = Engine::default();
+    let mut group = Group::default();
+    if let Some(path) = &args.store {
+        let loaded = wait(store::read_only(path)?.load(&args.group, &engine))?;
+        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {:?}", path.display(), args.group)))?;
+    }
+    if let Some(path) = &args.trackers {
+        let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
+        group.add(&Call { engine: &engine, group: &args.group, now }, &trackers, None)?;
+    }
+    let explanations = group.explain(&engine, &document, now);
+    if args.output.is_json() {
+        println!("{}", Json::List(explanations.iter().map(Explanation::to_json).collect()));
+        return Ok(true);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["tracker", "verdict", "why"]);
+    for explanation in &explanations {
+        table.add_row([
+            explanation.name.clone(),
+            explanation.verdict.word().replace('_', " "),
+            explanation.verdict.to_string(),
+        ]);
+    }
+    println!("{table}");
+    Ok(true)
+}
+
+/// Reads a moment of the command line.
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    let seconds = dictrack::Number::parse(text).map(Json::Number);
+    let read = Timestamp::read(&seconds.unwrap_or_else(|| text.into()));
+    read.ok_or_else(|| Failure(format!("{text:?} is no moment; expected seconds, an RFC 3339 moment or a date")))
+}
+
+/// Waits for a call of a store.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}

@@ -1,0 +1,85 @@
+//! The command `dictrack`: count documents from files and pipes, look at what was counted.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+mod check;
+mod explain;
+mod report;
+mod run;
+mod show;
+mod store;
+mod test;
+mod transfer;
+
+/// Count what matches, for each user: milestones, quests, quotas, limits.
+#[derive(Parser)]
+#[command(name = "dictrack", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Test(test::Args),
+    Show(show::Args),
+    Explain(explain::Args),
+    Export(transfer::ExportArgs),
+    Import(transfer::ImportArgs),
+    /// Print a completion script for a shell.
+    ///
+    /// Example: dictrack completions bash > /etc/bash_completion.d/dictrack
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command failed, in words for a person.
+struct Failure(String);
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a command ends with: whether all went well.
+type Outcome = Result<bool, Failure>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .without_time()
+        .with_target(false)
+        .init();
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Test(args) => test::test(&args),
+        Command::Show(args) => show::show(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Export(args) => transfer::export(&args),
+        Command::Import(args) => transfer::import(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut std::io::stdout());
+            Ok(true)
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(problem)) => {
+            eprintln!("dictrack: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The reading thread: parses ahead while the documents before are counted.
+
+use std::cell::Cell;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use dictrack::json::{Json, MAX_BYTES, Map};
+use dictrack::{Number, json};
+
+use super::input::{Format, Input, Position};
+
+/// What is read at once, and so about the size of a batch.
+const CHUNK_BYTES: usize = 1 << 17;
+/// Batches that wait to be counted: enough to keep both threads busy, few enough to bound memory.
+const AHEAD: usize = 4;
+/// The documents of a CSV batch.
+const CSV_BATCH: usize = 512;
+
+/// Documents that were read together.
+pub(super) struct Batch {
+    /// The input they came from.
+    pub(super) name: Arc<str>,
+    pub(super) items: Vec<Item>,
+    /// The input's mark and where the batch begins in it.
+    pub(super) from: Option<(String, Position)>,
+    /// The bytes taken from disk so far, of all inputs.
+    pub(super) raw_bytes: u64,
+}
+
+/// A document, or what is wrong with it.
+pub(super) struct Item {
+    pub(super) document: Result<Json, String>,
+    pub(super) line: u64,
+    /// The byte behind it.
+    pub(super) end: u64,
+}
+
+/// Reads inputs one after the other.
+pub(super) struct Reader {
+    batches: Receiver<Batch>,
+}
+
+impl Reader {
+    pub(super) fn start(inputs: Vec<Input>, text_columns: Vec<String>) -> Self {
+        let (sender, batches) = sync_channel(AHEAD);
+        std::thread::spawn(move || {
+            let raw = Arc::new(AtomicU64::new(0));
+            for input in inputs {
+                let mut source =
+                    Source { input: &input, sender: &sender, raw: &raw, items: Vec::new(), at: input.start.clone() };
+                let result = match input.format {
+                    Format::Ndjson => source.lines(),
+                    Format::Csv => source.records(&text_columns),
+                };
+                match result {
+                    Ok(()) => {}
+                    Err(Stop::Closed) => return,
+                    Err(Stop::Failed(error)) => {
+                        let (line, end) = (source.at.line + 1, source.at.offset);
+                        source.items.push(Item { document: Err(format!("cannot be read: {error}")), line, end });
+                        if source.send().is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Self { batches }
+    }
+
+    pub(super) fn receive(&self, wait: Duration) -> Result<Batch, RecvTimeoutError> {
+        self.batches.recv_timeout(wait)
+    }
+}
+
+/// Why reading an input ended early.
+enum Stop {
+    /// Nobody counts any more.
+    Closed,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Source<'a> {
+    input: &'a Input,
+    sender: &'a SyncSender<Batch>,
+    raw: &'a Arc<AtomicU64>,
+    items: Vec<Item>,
+    /// Where the items in hand begin.
+    at: Position,
+}
+
+impl Source<'_> {
+    fn send(&mut self) -> Result<(), Stop> {
+        let Some(last) = self.items.last() else { return Ok(()) };
+        let next = self.at.at(last.end, last.line);
+        let batch = Batch {
+            name: Arc::clone(&self.input.name),
+            items: std::mem::take(&mut self.items),
+            from: self.input.key.clone().map(|key| (key, self.at.clone())),
+            raw_bytes: self.raw.load(Ordering::Relaxed),
+        };
+        self.at = next;
+        self.sender.send(batch).map_err(|_| Stop::Closed)
+    }
+
+    /// Reads JSON lines. A line that is too long is skipped without being held.
+    fn lines(&mut self) -> Result<(), Stop> {
+        let text = self.input.from(self.at.offset, self.raw)?;
+        let mut reader = BufReader::with_capacity(CHUNK_BYTES, text);
+        let (mut offset, mut line) = (self.at.offset, self.at.line);
+        // The beginning of a line whose end is not read yet, at most one byte longer than a document may be.
+        let mut carry: Vec<u8> = Vec::new();
+        let mut carried = 0_u64;
+        loop {
+            let chunk = reader.fill_buf()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let length = chunk.len();
+            let mut from = 0;
+            for newline in memchr::memchr_iter(b'\n', chunk) {
+                let part = &chunk[from..newline];
+                line += 1;
+                offset += carried + part.len() as u64 + 1;
+                if carried == 0 {
+                    self.line(part, line, offset);
+                } else {
+                    keep(&mut carry, part);
+                    let whole = std::mem::take(&mut carry);
+                    self.line(&whole, line, offset);
+                    carried = 0;
+                }
+                from = newline + 1;
+            }
+            let rest = &chunk[from..];
+            keep(&mut carry, rest);
+            carried += rest.len() as u64;
+            reader.consume(length);
+            self.send()?;
+        }
+        if carried > 0 {
+            self.line(&carry, line + 1, offset + carried);
+        }
+        self.send()
+    }
+
+    fn line(&mut self, text: &[u8], line: u64, end: u64) {
+        let trimmed = text.trim_ascii();
+        if trimmed.is_empty() {
+            return;
+        }
+        let document = Json::parse(trimmed).map_err(|error| {
+            let json::SyntaxError { problem, position, .. } = error;
+            format!("{problem} at column {}", position.column)
+        });
+        self.items.push(Item { document, line, end });
+    }
+
+    /// Reads CSV records below a header.
+    fn records(&mut self, text_columns: &[String]) -> Result<(), Stop> {
+        let left = Rc::new(Cell::new(0_usize));
+        let open = |offset: u64, raw: &Arc<AtomicU64>| -> Result<_, Stop> {
+            let text = Bounded { inner: self.input.from(offset, raw)?, left: Rc::clone(&left) };
+            let mut builder = csv::ReaderBuilder::new();
+            Ok(builder.has_headers(false).flexible(true).buffer_capacity(CHUNK_BYTES).from_reader(text))
+        };
+        left.set(2 * MAX_BYTES);
+        let mut record = csv::ByteRecord::new();
+        let unread = Arc::new(AtomicU64::new(0));
+        let resumes = self.at.offset > 0;
+        // The header is at the beginning, wherever the records go on; a pipe is opened only once.
+        let mut reader = open(0, if resumes { &unread } else { self.raw })?;
+        if !reader.read_byte_record(&mut record).map_err(io::Error::other)? {
+            return Ok(());
+        }
+        let header: Vec<(String, bool)> = record
+            .iter()
+            .map(|name| String::from_utf8_lossy(name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name)).into_owned())
+            .map(|name| {
+                let stays_text = text_columns.contains(&name);
+                (name, stays_text)
+            })
+            .collect();
+        let (mut base, mut line_base) = (0, 0);
+        if resumes {
+            reader = open(self.at.offset, self.raw)?;
+            (base, line_base) = (self.at.offset, self.at.line);
+        }
+        let most = if self.input.is_pipe() { 1 } else { CSV_BATCH };
+        loop {
+            left.set(2 * MAX_BYTES);
+            let line = line_base + reader.position().line();
+            if !reader.read_byte_record(&mut record).map_err(io::Error::other)? {
+                break;
+            }
+            let end = base + reader.position().byte();
+            let last_line = line_base + reader.position().line() - 1;
+            self.items.push(Item { document: document(&header, &record), line: line.max(last_line), end });
+            if self.items.len() >= most {
+                self.send()?;
+            }
+        }
+        self.send()
+    }
+}
+
+/// Appends to the beginning of a line, up to one byte more than a document may have.
+fn keep(carry: &mut Vec<u8>, part: &[u8]) {
+    let room = (MAX_BYTES + 1).saturating_sub(carry.len());
+    carry.extend_from_slice(&part[..part.len().min(room)]);
+}
+
+/// The document of a record: an empty cell is missing, and a cell is what its text says.
+fn document(header: &[(String, bool)], record: &csv::ByteRecord) -> Result<Json, String> {
+    if record.len() != header.len() {
+        return Err(format!("{} cells below a header of {}", record.len(), header.len()));
+    }
+    if record.as_slice().len() > MAX_BYTES {
+        return Err(format!("{} bytes where {MAX_BYTES} are the most", record.as_slice().len()));
+    }
+    let mut map = Map::default();
+    for ((name, stays_text), cell) in header.iter().zip(record) {
+        let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
+        let value = match cell {
+            "" => continue,
+            text if *stays_text => text.into(),
+            "true" => true.into(),
+            "false" => false.into(),
+            text => Number::parse(text).map_or_else(|| text.into(), Json::Number),
+        };
+        map.insert(name.as_str().into(), value);
+    }
+    Ok(Json::Map(map))
+}
+
+/// Ends with an error when a record takes more than its share: a quote that is never closed must not fill the memory.
+struct Bounded<R> {
+    inner: R,
+    left: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        match self.left.get().checked_sub(count) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other("a record of over 1 MiB; is a quote not closed?")),
+        }
+        Ok(count)
+    }
+}

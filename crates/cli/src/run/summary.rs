@@ -1,0 +1,247 @@
+//! What a run did, to read at a glance.
+
+use std::sync::Arc;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use dictrack::json::{Json, Map};
+use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
+
+use crate::Failure;
+use crate::explain::wait;
+use crate::report::{bar, thousands};
+
+/// Stages that get a line of their own; of a longer list the first, and the last.
+const STAGES_SHOWN: usize = 8;
+
+pub(super) struct Summary {
+    trackers: Vec<Line>,
+    pub(super) documents: u64,
+    pub(super) malformed: u64,
+    duplicates: u64,
+    untouched: u64,
+    groups: u64,
+    seconds: f64,
+    pub(super) interrupted: bool,
+    since: Stopwatch,
+}
+
+/// What is said of one tracker.
+struct Line {
+    definition: Arc<TrackerDefinition>,
+    counted: u64,
+    refused: u64,
+    skipped: u64,
+    failed: u64,
+    /// Groups that have it, that completed it, in which it is limited.
+    groups: u64,
+    completed: u64,
+    limited: u64,
+    /// Groups that reached each stage, in this cycle or an earlier one.
+    reached: Vec<u64>,
+}
+
+impl Summary {
+    pub(super) fn new(trackers: &[TrackerDefinition]) -> Self {
+        let line = |definition: &TrackerDefinition| Line {
+            reached: vec![0; definition.targets().len()],
+            definition: Arc::new(definition.clone()),
+            counted: 0,
+            refused: 0,
+            skipped: 0,
+            failed: 0,
+            groups: 0,
+            completed: 0,
+            limited: 0,
+        };
+        Self {
+            trackers: trackers.iter().map(line).collect(),
+            documents: 0,
+            malformed: 0,
+            duplicates: 0,
+            untouched: 0,
+            groups: 0,
+            seconds: 0.0,
+            interrupted: false,
+            since: Stopwatch::start(),
+        }
+    }
+
+    fn line(&mut self, name: &str) -> Option<&mut Line> {
+        self.trackers.iter_mut().find(|line| line.definition.name() == name)
+    }
+
+    /// Notes what a document did.
+    pub(super) fn count(&mut self, outcome: &Outcome) {
+        self.documents += 1;
+        self.duplicates += u64::from(outcome.duplicate());
+        self.untouched += u64::from(!outcome.duplicate() && outcome.is_empty());
+        for tracker in outcome.touched() {
+            // The position is right unless the group has other trackers, too.
+            let at = tracker.position();
+            let line = match self.trackers.get_mut(at) {
+                Some(line) if line.definition.name() == tracker.name() => line,
+                _ => match self.line(tracker.name()) {
+                    Some(line) => line,
+                    None => continue,
+                },
+            };
+            if tracker.is_refused() {
+                line.refused += 1;
+            } else {
+                line.counted += 1;
+            }
+        }
+        for name in outcome.skipped() {
+            if let Some(line) = self.line(name) {
+                line.skipped += 1;
+            }
+        }
+        for (name, error) in outcome.failed() {
+            if let Some(line) = self.line(name) {
+                if line.failed == 0 {
+                    eprintln!("tracker {name:?}: {error}");
+                }
+                line.failed += 1;
+            }
+        }
+    }
+
+    /// Ends the time.
+    pub(super) fn stop(&mut self) {
+        self.seconds = self.since.elapsed().as_secs_f64();
+    }
+
+    /// Looks at every group: how far each tracker came.
+    pub(super) fn survey(&mut self, manager: &Blocking) -> Result<(), Failure> {
+        let now = manager.manager().now();
+        let mut groups = 0;
+        let trackers = &mut self.trackers;
+        wait(manager.manager().for_each_group(|_, group| {
+            groups += 1;
+            let mut reach = |name: &str, note: &dyn Fn(&mut Line) -> usize| {
+                let Some(line) = trackers.iter_mut().find(|line| line.definition.name() == name) else { return };
+                line.groups += 1;
+                let stages = note(line);
+                line.reached.iter_mut().take(stages).for_each(|reached| *reached += 1);
+            };
+            for tracker in group.trackers(None, now) {
+                reach(tracker.name(), &|line| {
+                    line.limited += u64::from(tracker.limited);
+                    if tracker.cycle > 0 { usize::MAX } else { tracker.stage - 1 }
+                });
+            }
+            for completed in group.completed() {
+                reach(completed.tracker.name(), &|line| {
+                    line.completed += 1;
+                    usize::MAX
+                });
+            }
+        }))?;
+        self.groups = groups;
+        Ok(())
+    }
+
+    fn rate(&self) -> f64 {
+        self.documents as f64 / self.seconds.max(1e-9)
+    }
+
+    fn totals(&self) -> String {
+        let mut text = format!(
+            "{} documents in {:.2} s, {} a second",
+            thousands(self.documents),
+            self.seconds,
+            thousands(self.rate() as u64)
+        );
+        for (count, what) in [
+            (self.malformed, "malformed"),
+            (self.duplicates, "repeated"),
+            (self.untouched, "matched no tracker"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {} {what}", thousands(count)));
+            }
+        }
+        if self.interrupted {
+            text.push_str("; interrupted, run again to go on");
+        }
+        text
+    }
+
+    /// One line on standard error, where standard output has the events.
+    pub(super) fn one_line(&self) {
+        eprintln!("{}", self.totals());
+    }
+
+    /// The table and the totals.
+    pub(super) fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let header = ["tracker", "reached by groups", "completed", "limited", "counted", "refused", "skipped"];
+        table.set_header(header.iter().enumerate().map(|(at, name)| {
+            let alignment = if at < 2 { CellAlignment::Left } else { CellAlignment::Right };
+            Cell::new(name).set_alignment(alignment)
+        }));
+        for line in &self.trackers {
+            let numbers = [line.completed, line.limited, line.counted, line.refused, line.skipped + line.failed];
+            let cells = [Cell::new(line.definition.name()), Cell::new(line.bars(self.groups))];
+            table.add_row(cells.into_iter().chain(numbers.map(|number| right(thousands(number)))));
+        }
+        format!("{table}\n{}, {} groups", self.totals(), thousands(self.groups))
+    }
+
+    pub(super) fn to_json(&self) -> Json {
+        let number = |number: u64| Json::from(number);
+        let trackers = self.trackers.iter().map(|line| {
+            let stages = line.definition.targets().iter().zip(&line.reached).map(|(target, reached)| {
+                object([("target", Number::Exact(*target).into()), ("groups", number(*reached))])
+            });
+            object([
+                ("name", line.definition.name().into()),
+                ("stages", Json::List(stages.collect())),
+                ("groups", number(line.groups)),
+                ("completed", number(line.completed)),
+                ("limited", number(line.limited)),
+                ("counted", number(line.counted)),
+                ("refused", number(line.refused)),
+                ("skipped", number(line.skipped)),
+                ("failed", number(line.failed)),
+            ])
+        });
+        let rounded = |value: f64| Json::Number(Number::from((value * 1000.0).round() / 1000.0));
+        object([
+            ("documents", number(self.documents)),
+            ("malformed", number(self.malformed)),
+            ("repeated", number(self.duplicates)),
+            ("matched_nothing", number(self.untouched)),
+            ("groups", number(self.groups)),
+            ("seconds", rounded(self.seconds)),
+            ("documents_per_second", rounded(self.rate())),
+            ("interrupted", self.interrupted.into()),
+            ("trackers", Json::List(trackers.collect())),
+        ])
+    }
+}
+
+fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
+    Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
+}
+
+impl Line {
+    /// A line for each stage: its target, a bar, and how many groups reached it.
+    fn bars(&self, groups: u64) -> String {
+        let targets = self.definition.targets();
+        let width = targets.iter().map(|target| target.to_string().len()).max().unwrap_or(0);
+        let line = |(target, reached): (&Amount, &u64)| {
+            let part = *reached as f64 / groups.max(1) as f64;
+            let percent = part * 100.0;
+            format!("{:>width$} {} {:>7} {percent:>5.1}%", target.to_string(), bar(part, 12), thousands(*reached))
+        };
+        let all: Vec<String> = targets.iter().zip(&self.reached).map(line).collect();
+        if all.len() <= STAGES_SHOWN {
+            return all.join("\n");
+        }
+        let more = format!("{:>width$} … {} more", "", all.len() - STAGES_SHOWN);
+        [&all[..STAGES_SHOWN - 1], &[more], &all[all.len() - 1..]].concat().join("\n")
+    }
+}

@@ -1,0 +1,169 @@
+//! `dictrack show`: what a store holds.
+
+use std::path::PathBuf;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use dictrack::json::{Json, Map};
+use dictrack::store::DataStore as _;
+use dictrack::{CompletedTracker, Engine, Group, LimiterState, SqliteStore, TrackerSnapshot};
+
+use crate::explain::wait;
+use crate::report::{Output, bar, thousands};
+use crate::{Failure, Outcome, store};
+
+/// Show the groups of a store, or the trackers of one group.
+///
+/// May be used beside a running writer.
+///
+/// Examples:
+///   dictrack show --store dictrack.db
+///   dictrack show user_001 --store dictrack.db
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The group; all groups if this is not given.
+    group: Option<String>,
+    /// The store.
+    #[arg(long, value_name = "FILE")]
+    store: PathBuf,
+    /// How the answer is printed.
+    #[arg(long, default_value = "table")]
+    output: Output,
+    /// The most groups that are listed; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+pub(crate) fn show(args: &Args) -> Outcome {
+    let store = store::read_only(&args.store)?;
+    let engine = Engine::default();
+    match &args.group {
+        Some(id) => {
+            let group = wait(store.load(id, &engine))?;
+            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {id:?}", args.store.display())))?;
+            show_group(id, &group, args.output);
+        }
+        None => show_groups(&store, &engine, args)?,
+    }
+    Ok(true)
+}
+
+fn now() -> dictrack::Timestamp {
+    dictrack::Clock::now(&dictrack::SystemClock)
+}
+
+fn group_json(id: &str, group: &Group) -> Json {
+    let completed = |completed: &CompletedTracker| {
+        let Json::Map(mut map) = completed.tracker.to_json() else { return Json::Null };
+        map.insert("completed_at".into(), completed.completed_at.to_string().into());
+        Json::Map(map)
+    };
+    let trackers = group.trackers(None, now()).iter().map(TrackerSnapshot::to_json).collect();
+    let entries = [
+        ("group", Json::from(id)),
+        ("trackers", Json::List(trackers)),
+        ("completed", Json::List(group.completed().iter().map(completed).collect())),
+    ];
+    Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
+}
+
+fn show_group(id: &str, group: &Group, output: Output) {
+    if output.is_json() {
+        println!("{}", group_json(id, group));
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["tracker", "progress", "", "stage", "limiters"]);
+    for tracker in group.trackers(None, now()) {
+        let stages = tracker.definition.targets().len();
+        let mut stage = format!("{} of {stages}", tracker.stage);
+        if tracker.definition.loop_forever() {
+            stage.push_str(&format!(", cycle {}", tracker.cycle + 1));
+        }
+        table.add_row([
+            tracker.name().to_owned(),
+            bar(tracker.progress.to_f64() / tracker.target().to_f64(), 20),
+            format!("{}/{}", tracker.progress, tracker.target()),
+            stage,
+            limiters(&tracker),
+        ]);
+    }
+    for completed in group.completed() {
+        let tracker = &completed.tracker;
+        table.add_row([
+            tracker.name().to_owned(),
+            bar(1.0, 20),
+            format!("{}/{}", tracker.progress, tracker.target()),
+            "completed".to_owned(),
+            completed.completed_at.to_string(),
+        ]);
+    }
+    println!("group {id}\n{table}");
+}
+
+fn limiters(tracker: &TrackerSnapshot) -> String {
+    let words = tracker.limiters.iter().map(|limiter| match limiter {
+        LimiterState::Count { limit, remaining } => format!("{remaining} of {limit} left"),
+        LimiterState::Window { start, end } => format!("{start} to {end}"),
+        LimiterState::Custom(state) => state.as_deref().map_or_else(|| "custom".to_owned(), ToString::to_string),
+    });
+    let mut text = words.collect::<Vec<_>>().join(", ");
+    if tracker.limited {
+        text = format!("LIMITED {text}");
+    }
+    text
+}
+
+fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), Failure> {
+    const PAGE: usize = 1000;
+    let most = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["group", "active", "completed", "limited", "furthest", ""]);
+    let (mut shown, mut last): (usize, Option<String>) = (0, None);
+    let more = loop {
+        let page = wait(store.groups(last.as_deref(), PAGE.min(most - shown + 1)))?;
+        let Some(end) = page.last().cloned() else { break false };
+        let mut full = false;
+        for id in &page {
+            if shown == most {
+                full = true;
+                break;
+            }
+            let Some(group) = wait(store.load(id, engine))? else { continue };
+            shown += 1;
+            if args.output.is_json() {
+                println!("{}", group_json(id, &group));
+            } else {
+                table.add_row(overview(id, &group));
+            }
+        }
+        if full {
+            break true;
+        }
+        last = Some(end);
+    };
+    if !args.output.is_json() {
+        println!("{table}");
+        let rest = if more { " shown, and there are more: --limit 0 lists all" } else { "" };
+        println!("{} groups{rest}", thousands(shown as u64));
+    }
+    Ok(())
+}
+
+fn overview(id: &str, group: &Group) -> Vec<Cell> {
+    let trackers = group.trackers(None, now());
+    let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
+    let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
+    let limited = trackers.iter().filter(|tracker| tracker.limited).count();
+    let number = |number: usize| Cell::new(number).set_alignment(CellAlignment::Right);
+    vec![
+        Cell::new(id),
+        number(trackers.len()),
+        number(group.completed().len()),
+        number(limited),
+        Cell::new(furthest.map_or_else(String::new, |tracker| bar(part(tracker), 12))),
+        Cell::new(furthest.map_or_else(String::new, |tracker| {
+            format!("{} {}/{}", tracker.name(), tracker.progress, tracker.target())
+        })),
+    ]
+}

@@ -1,0 +1,44 @@
+//! `dictrack test`: replays scenario files.
+
+use std::path::PathBuf;
+
+use dictrack::scenario::{Bare, Scenario};
+
+use crate::Outcome;
+
+/// Replay scenario files and compare.
+///
+/// A scenario adds trackers, hands in documents and says what each is expected to do; see docs/scenarios.md.
+///
+/// Example: dictrack test scenarios/law/*.json
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Scenario files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+pub(crate) fn test(args: &Args) -> Outcome {
+    let (mut passed, mut failed) = (0, 0);
+    for path in &args.files {
+        let scenario = match std::fs::read(path) {
+            Ok(text) => Scenario::parse(&text).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let problems: Vec<String> = match scenario {
+            Ok(scenario) => scenario.run(&mut Bare::default()).iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error],
+        };
+        if problems.is_empty() {
+            passed += 1;
+            continue;
+        }
+        failed += 1;
+        println!("{}", path.display());
+        for problem in problems {
+            println!("  {}", problem.replace('\n', "\n  "));
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0)
+}

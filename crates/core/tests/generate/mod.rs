@@ -1,0 +1,379 @@
+//! Random documents, definitions and streams.
+//!
+//! All draw from the same few paths and values, so that tests and documents meet often.
+
+use std::sync::Arc;
+
+use dictrack_core::json::{Json, Map};
+use dictrack_core::{
+    Amount, Condition, Kind, LimiterDefinition, Needle, Order, Path, Renewal, ResetPolicy, Span, Test, Timestamp,
+    TrackerDefinition,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// When the trackers of every law are added.
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+const PATHS: [&str; 9] = ["a", "b", "c", "a.b", "b.0", "b.-1", "b.0.a", "c.a", r"a\.b"];
+const NUMBERS: [&str; 24] = [
+    "0",
+    "-0.0",
+    "1",
+    "1.0",
+    "-1",
+    "2",
+    "3",
+    "5",
+    "0.1",
+    "0.3",
+    "1.5",
+    "-2.5",
+    "1e-18",
+    "1e-19",
+    "5e-19",
+    "-1e-40",
+    "9007199254740993",
+    "9007199254740992.0",
+    "1e20",
+    "1.69e20",
+    "-1.69e20",
+    "1.7e20",
+    "1e300",
+    "-1e300",
+];
+const TEXTS: [&str; 14] = ["", "a", "A", "ab", "aB", "b", "1", " +1.5 ", "-2", "ß", "SS", "ss", "é", "\u{10000}"];
+const KEYS: [&str; 5] = ["a", "A", "b", "0", "a.b"];
+
+pub(crate) fn parse(text: &str) -> Json {
+    Json::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn number() -> impl Strategy<Value = Json> {
+    prop_oneof![3 => select(&NUMBERS[..8]), 1 => select(&NUMBERS[..])].prop_map(parse)
+}
+
+fn text() -> impl Strategy<Value = Json> {
+    prop_oneof![3 => select(&TEXTS[..5]), 1 => select(&TEXTS[..])].prop_map(Json::from)
+}
+
+fn scalar() -> impl Strategy<Value = Json> {
+    prop_oneof![4 => number(), 3 => text(), 1 => any::<bool>().prop_map(Json::from), 1 => Just(Json::Null)]
+}
+
+fn map_of(values: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
+    let entries = vec((select(&KEYS[..]), values), 0..4);
+    entries.prop_map(|entries| entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into())
+}
+
+fn value_of(leaves: impl Strategy<Value = Json> + 'static) -> impl Strategy<Value = Json> {
+    leaves.prop_recursive(
+        2,
+        8,
+        4,
+        |parts| prop_oneof![2 => vec(parts.clone(), 0..4).prop_map(Json::from), 1 => map_of(parts)],
+    )
+}
+
+fn operand() -> impl Strategy<Value = Json> {
+    prop_oneof![4 => scalar(), 1 => value_of(scalar())]
+}
+
+/// A document: mostly a map with some of the keys that paths begin with, its values of any kind.
+pub(crate) fn document() -> impl Strategy<Value = Json> {
+    let never_in_json = select(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY][..]).prop_map(Json::from);
+    let value = value_of(prop_oneof![40 => scalar(), 1 => never_in_json]).boxed();
+    let entries =
+        ["a", "b", "c", "a.b"].map(|key| option::weighted(0.7, value.clone().prop_map(move |value| (key, value))));
+    let map = entries.prop_map(|entries| {
+        entries.into_iter().flatten().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
+    });
+    prop_oneof![19 => map, 1 => value]
+}
+
+fn test() -> impl Strategy<Value = Test> {
+    let order = select(&[Order::Lt, Order::Le, Order::Gt, Order::Ge][..]);
+    let operands = || vec(operand(), 1..4);
+    let needle =
+        || (prop_oneof![4 => text(), 1 => operand()], any::<bool>()).prop_map(|(value, any)| Needle::new(value, any));
+    prop_oneof![
+        1 => Just(Test::Exists),
+        1 => Just(Test::Absent),
+        3 => operand().prop_map(Test::Eq),
+        1 => operand().prop_map(Test::Ne),
+        4 => (order, prop_oneof![2 => number(), 1 => text()]).prop_map(|(order, operand)| Test::Order(order, operand)),
+        1 => needle().prop_map(Test::Contains),
+        1 => needle().prop_map(Test::NotContains),
+        2 => operands().prop_map(Test::In),
+        1 => operands().prop_map(Test::NotIn),
+        1 => operand().prop_map(Test::Has),
+        1 => operand().prop_map(Test::NotHas),
+        1 => operands().prop_map(Test::Intersects),
+        1 => operands().prop_map(Test::NotIntersects),
+    ]
+}
+
+fn path() -> impl Strategy<Value = Path> {
+    prop_oneof![3 => select(&PATHS[..3]), 1 => select(&PATHS[..])].prop_map(|text| Path::parse(text).unwrap())
+}
+
+fn leaf() -> impl Strategy<Value = Condition> {
+    (path(), test()).prop_map(|(key, test)| Condition::Test { key, test })
+}
+
+fn nested(leaves: impl Strategy<Value = Condition> + 'static) -> impl Strategy<Value = Condition> {
+    leaves.prop_recursive(3, 8, 3, |parts| {
+        let some = || vec(parts.clone(), 1..4).prop_map(Vec::into_boxed_slice);
+        prop_oneof![
+            some().prop_map(Condition::All),
+            some().prop_map(Condition::Any),
+            parts.clone().prop_map(|part| Condition::Not(Box::new(part))),
+        ]
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![3 => leaf(), 1 => nested(leaf())]
+}
+
+/// A custom condition that answers, one that fails and one that nobody registered.
+fn custom() -> impl Strategy<Value = Condition> {
+    let name = select(&["answers", "fails", "unknown"][..]);
+    (name, any::<bool>()).prop_map(|(name, answer)| Condition::Custom { name: name.into(), params: answer.into() })
+}
+
+/// A moment around [`START`], on a grid of half seconds so that moments often coincide.
+pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
+    (-8_i64..80).prop_map(|half| Timestamp::from_micros(START.micros() + half * 500_000))
+}
+
+fn length() -> impl Strategy<Value = Span> {
+    (0_i64..40).prop_map(|half| Span::from_micros(half * 500_000))
+}
+
+pub(crate) fn limiter() -> impl Strategy<Value = LimiterDefinition> {
+    let window = |(start, length): (Timestamp, _)| LimiterDefinition::Window(start, start.saturating_add(length));
+    prop_oneof![
+        (1_u64..5).prop_map(LimiterDefinition::Count),
+        (moment(), length()).prop_map(window),
+        length().prop_map(LimiterDefinition::Interval),
+    ]
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    // Halves around zero, and what takes the whole range.
+    let halves = (-6_i128..16).prop_map(|half| Amount::from_units(half * 500_000_000_000_000_000).unwrap());
+    let far = select(&[-169_i128, 169][..]).prop_map(|far| Amount::from_units(far * 10_i128.pow(36)).unwrap());
+    prop_oneof![12 => halves, 1 => far]
+}
+
+fn policy() -> impl Strategy<Value = ResetPolicy> {
+    (any::<bool>(), any::<bool>()).prop_map(|(progress, limiter)| ResetPolicy { progress, limiter })
+}
+
+/// A definition that has no name yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    kind: Kind,
+    targets: Vec<Amount>,
+    conditions: Vec<Condition>,
+    limiters: Vec<LimiterDefinition>,
+    policy: ResetPolicy,
+    loops: bool,
+    init: Amount,
+    expire_at: Option<Timestamp>,
+}
+
+impl Shape {
+    fn counting(conditions: Vec<Condition>, target: i64) -> Self {
+        Self {
+            kind: Kind::Count,
+            targets: vec![target.into()],
+            conditions,
+            limiters: Vec::new(),
+            policy: ResetPolicy::default(),
+            loops: false,
+            init: Amount::ZERO,
+            expire_at: None,
+        }
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Arc<TrackerDefinition> {
+        let builder = match &self.kind {
+            Kind::Sum(key) => TrackerDefinition::sum(name).key(key.as_str()),
+            Kind::Count | Kind::Custom { .. } => TrackerDefinition::count(name),
+        };
+        let mut builder =
+            builder.targets(self.targets.iter().copied()).reset_policy(self.policy).init_progress(self.init);
+        for condition in &self.conditions {
+            builder = builder.condition(condition.clone());
+        }
+        for limiter in &self.limiters {
+            builder = builder.limiter(limiter.clone());
+        }
+        if let Some(moment) = self.expire_at {
+            builder = builder.expire_at(moment);
+        }
+        let rises = self.targets[0].is_positive() && self.targets.is_sorted_by(|a, b| a < b);
+        if self.loops && rises {
+            builder = builder.loop_forever();
+        }
+        Arc::new(builder.build().unwrap_or_else(|error| panic!("{self:?}: {error}")))
+    }
+}
+
+/// The shapes by the names `t0`, `t1`, …
+pub(crate) fn named(shapes: &[Shape]) -> Vec<Arc<TrackerDefinition>> {
+    shapes.iter().enumerate().map(|(at, shape)| shape.named(&name(at))).collect()
+}
+
+fn name(at: usize) -> String {
+    format!("t{at}")
+}
+
+fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Value = Shape> {
+    let kind = prop_oneof![Just(Kind::Count), path().prop_map(Kind::Sum)];
+    let targets = prop_oneof![
+        2 => Just(vec![Amount::from(1_000_000)]),
+        2 => vec(1_i64..4, 1..4).prop_map(|steps| {
+            steps.iter().scan(0, |sum, step| { *sum += step; Some(Amount::from(*sum)) }).collect()
+        }),
+        1 => vec(amount(), 1..4),
+    ];
+    let init = prop_oneof![3 => Just(Amount::ZERO), 1 => amount()];
+    (
+        kind,
+        targets,
+        vec(conditions, 0..4),
+        vec(limiter(), 0..3),
+        policy(),
+        any::<bool>(),
+        init,
+        option::weighted(0.1, moment()),
+    )
+        .prop_map(|(kind, targets, conditions, limiters, policy, loops, init, expire_at)| Shape {
+            kind,
+            targets,
+            conditions,
+            limiters,
+            policy,
+            loops,
+            init,
+            expire_at,
+        })
+}
+
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
+    shape_with(condition())
+}
+
+/// A shape among whose conditions are custom ones.
+pub(crate) fn custom_shape() -> impl Strategy<Value = Shape> {
+    shape_with(prop_oneof![2 => condition(), 2 => custom(), 1 => nested(prop_oneof![leaf(), custom()])])
+}
+
+/// How many users and shops a large set tells apart.
+const SELECTED: i64 = 300;
+
+/// A number or the text of it: neither equals the other.
+fn selected() -> impl Strategy<Value = Json> {
+    (0..SELECTED, any::<bool>()).prop_map(|(at, text)| if text { at.to_string().into() } else { at.into() })
+}
+
+fn selective() -> impl Strategy<Value = Condition> {
+    let test = prop_oneof![4 => selected().prop_map(Test::Eq), 1 => vec(selected(), 1..4).prop_map(Test::In)];
+    let path = select(&["user", "shop.0"][..]).prop_map(|text| Path::parse(text).unwrap());
+    (path, test).prop_map(|(key, test)| Condition::Test { key, test })
+}
+
+/// The shapes of a large set: most have a selective test among their conditions, some none.
+pub(crate) fn selective_shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let others = || prop_oneof![6 => Just(Vec::new()), 3 => vec(leaf(), 1..3), 1 => vec(condition(), 1..3)];
+    let conditions = prop_oneof![
+        9 => (others(), selective(), others()).prop_map(|(mut all, selective, others)| {
+            all.push(selective);
+            all.extend(others);
+            all
+        }),
+        1 => vec(condition(), 1..3),
+    ];
+    let shape = (conditions, select(&[1, 2, 1_000_000][..]))
+        .prop_map(|(conditions, target)| Shape::counting(conditions, target));
+    prop_oneof![vec(shape.clone(), 600..1200), vec(shape, 4100..5000)]
+}
+
+/// A document for a large set.
+pub(crate) fn selecting_document() -> impl Strategy<Value = Json> {
+    (option::weighted(0.9, selected()), vec(selected(), 0..2), document()).prop_map(|(user, shop, others)| {
+        let mut map = others.as_map().cloned().unwrap_or_default();
+        if let Some(user) = user {
+            map.insert("user".into(), user);
+        }
+        map.insert("shop".into(), shop.into());
+        map.into()
+    })
+}
+
+/// One call for a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) now: Timestamp,
+    pub(crate) act: Act,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Track {
+        document: Json,
+        id: Option<String>,
+    },
+    Add {
+        definition: Arc<TrackerDefinition>,
+        expire: Option<Span>,
+    },
+    Update(Arc<TrackerDefinition>),
+    AddTargets {
+        name: String,
+        targets: Vec<Amount>,
+    },
+    SetProgress {
+        name: String,
+        progress: Amount,
+    },
+    Reset {
+        name: String,
+        policy: Option<ResetPolicy>,
+        renewal: Renewal,
+    },
+    Remove(String),
+    /// Marks this many of the undelivered events as delivered.
+    Deliver(usize),
+}
+
+/// Calls of every kind, mostly documents; some documents come a second time, with the same id.
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let some = || (0_usize..6).prop_map(name);
+    let definition = || (some(), shape()).prop_map(|(name, shape)| shape.named(&name));
+    let id = option::weighted(0.5, (0_u8..12).prop_map(|id| format!("document {id}")));
+    let renewal = (option::weighted(0.3, 0_u64..3), option::weighted(0.3, length()))
+        .prop_map(|(count, length)| Renewal { count, length });
+    let act = prop_oneof![
+        14 => (document(), id).prop_map(|(document, id)| Act::Track { document, id }),
+        2 => (definition(), option::weighted(0.3, length())).prop_map(|(definition, expire)| Act::Add { definition, expire }),
+        1 => definition().prop_map(Act::Update),
+        1 => (some(), vec(amount(), 1..3)).prop_map(|(name, targets)| Act::AddTargets { name, targets }),
+        1 => (some(), amount()).prop_map(|(name, progress)| Act::SetProgress { name, progress }),
+        2 => (some(), option::of(policy()), renewal).prop_map(|(name, policy, renewal)| Act::Reset { name, policy, renewal }),
+        1 => some().prop_map(Act::Remove),
+        1 => (0_usize..6).prop_map(Act::Deliver),
+    ];
+    vec((moment(), act).prop_map(|(now, act)| Step { now, act }), 1..30)
+}
+
+/// Many trackers of which every second completes with the first document.
+pub(crate) fn crowd(size: usize) -> Vec<Arc<TrackerDefinition>> {
+    let target = |at: usize| if at % 2 == 0 { 1 } else { 1_000 };
+    (0..size).map(|at| Shape::counting(Vec::new(), target(at)).named(&format!("crowd {at}"))).collect()
+}

@@ -1,0 +1,56 @@
+//! TOML, where null is written `{null = true}`.
+
+use dictrack_core::Number;
+use dictrack_core::source::{Entry, Node, NodeValue};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Fault;
+
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+    let table = DeTable::parse(text).map_err(|error| Fault {
+        problem: error.message().to_owned(),
+        at: error.span().map(|span| span.start),
+    })?;
+    map(table.get_ref(), 0)
+}
+
+fn map(table: &DeTable<'_>, at: usize) -> Result<Node, Fault> {
+    let mut entries = Vec::new();
+    for (key, value) in table {
+        let at = Some(key.span().start);
+        entries.push(Entry { at, key: key.get_ref().as_ref().into(), value: node(value)? });
+    }
+    let value = match entries.as_slice() {
+        [Entry { key, value: Node { value: NodeValue::Bool(true), .. }, .. }] if key == "null" => NodeValue::Null,
+        _ => NodeValue::Map(entries),
+    };
+    Ok(Node { at: Some(at), value })
+}
+
+fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
+    let at = value.span().start;
+    let value = match value.get_ref() {
+        DeValue::String(text) => NodeValue::Text(text.as_ref().into()),
+        DeValue::Boolean(value) => NodeValue::Bool(*value),
+        DeValue::Datetime(moment) => NodeValue::Text(moment.to_string().into()),
+        DeValue::Integer(number) => {
+            let digits = number.as_str().replace('_', "");
+            let text = match number.radix() {
+                10 => digits.trim_start_matches('+').to_owned(),
+                radix => i128::from_str_radix(&digits, radix)
+                    .map_err(|error| Fault::new(error.to_string(), at))?
+                    .to_string(),
+            };
+            NodeValue::Number(Number::parse(&text).ok_or_else(|| Fault::new("not a number", at))?)
+        }
+        DeValue::Float(number) => {
+            let text = number.as_str().replace('_', "");
+            let number = Number::parse(text.trim_start_matches('+'));
+            NodeValue::Number(number.ok_or_else(|| Fault::new("NaN or infinite; numbers must be finite", at))?)
+        }
+        DeValue::Array(items) => NodeValue::List(items.iter().map(node).collect::<Result<_, _>>()?),
+        DeValue::Table(table) => return map(table, at),
+    };
+    Ok(Node { at: Some(at), value })
+}

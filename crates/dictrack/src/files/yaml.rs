@@ -1,0 +1,140 @@
+//! YAML 1.2 with its core schema; one document a file.
+
+use std::collections::HashMap;
+
+use dictrack_core::Number;
+use dictrack_core::json::MAX_DEPTH;
+use dictrack_core::source::{Entry, Node, NodeValue};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+
+use super::Fault;
+
+/// The values that aliases may unfold to, so that a small text cannot grow without bound.
+const MAX_VALUES: usize = 1_000_000;
+
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+    let mut reader = Reader { parser: Parser::new_from_str(text), text, anchors: HashMap::new(), left: MAX_VALUES };
+    let mut document = None;
+    loop {
+        let (event, at) = reader.next()?;
+        match event {
+            Event::StreamEnd => break,
+            Event::DocumentStart(_) if document.is_some() => {
+                return Err(Fault::new("a second document in one file", at));
+            }
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            event => document = Some(reader.node(event, at, 0)?),
+        }
+    }
+    Ok(document.unwrap_or(Node { at: Some(0), value: NodeValue::Null }))
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    text: &'a str,
+    anchors: HashMap<usize, (Node, usize)>,
+    left: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next event and the byte where it begins.
+    fn next(&mut self) -> Result<(Event<'a>, usize), Fault> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, self.byte(span))),
+            Some(Err(error)) => Err(self.fault(&error)),
+            None => Ok((Event::StreamEnd, self.text.len())),
+        }
+    }
+
+    fn byte(&self, span: Span) -> usize {
+        self.byte_of(span.start.index())
+    }
+
+    /// The parser counts letters.
+    fn byte_of(&self, letter: usize) -> usize {
+        if self.text.is_ascii() {
+            return letter.min(self.text.len());
+        }
+        self.text.char_indices().nth(letter).map_or(self.text.len(), |(at, _)| at)
+    }
+
+    fn fault(&self, error: &ScanError) -> Fault {
+        Fault::new(error.info(), self.byte_of(error.marker().index()))
+    }
+
+    fn spend(&mut self, values: usize, at: usize) -> Result<(), Fault> {
+        self.left = self
+            .left
+            .checked_sub(values)
+            .ok_or_else(|| Fault::new(format!("too many values; {MAX_VALUES} are the most"), at))?;
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, at: usize, depth: usize) -> Result<Node, Fault> {
+        self.spend(1, at)?;
+        let before = self.left;
+        if depth > MAX_DEPTH {
+            return Err(Fault::new(format!("nested deeper than {MAX_DEPTH} levels"), at));
+        }
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => (scalar(&text, style, at)?, anchor),
+            Event::Alias(anchor) => {
+                let (node, size) =
+                    self.anchors.get(&anchor).cloned().ok_or_else(|| Fault::new("an unknown alias", at))?;
+                self.spend(size, at)?;
+                return Ok(node);
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, at) => items.push(self.node(event, at, depth + 1)?),
+                    }
+                }
+                (NodeValue::List(items), anchor)
+            }
+            Event::MappingStart(anchor, _) => {
+                let mut entries = Vec::new();
+                loop {
+                    let (event, at) = self.next()?;
+                    if event == Event::MappingEnd {
+                        break;
+                    }
+                    let Event::Scalar(key, ..) = event else {
+                        return Err(Fault::new("a key that is not a text", at));
+                    };
+                    let (event, value_at) = self.next()?;
+                    let value = self.node(event, value_at, depth + 1)?;
+                    entries.push(Entry { at: Some(at), key: key.as_ref().into(), value });
+                }
+                (NodeValue::Map(entries), anchor)
+            }
+            _ => return Err(Fault::new("a value was expected here", at)),
+        };
+        let node = Node { at: Some(at), value };
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), before - self.left));
+        }
+        Ok(node)
+    }
+}
+
+/// Resolves a scalar by the core schema: only plain ones are anything but text.
+fn scalar(text: &str, style: ScalarStyle, at: usize) -> Result<NodeValue, Fault> {
+    if style != ScalarStyle::Plain {
+        return Ok(NodeValue::Text(text.into()));
+    }
+    Ok(match text {
+        "" | "~" | "null" | "Null" | "NULL" => NodeValue::Null,
+        "true" | "True" | "TRUE" => NodeValue::Bool(true),
+        "false" | "False" | "FALSE" => NodeValue::Bool(false),
+        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "-.inf" | "-.Inf" | "-.INF" | "+.inf" => {
+            return Err(Fault::new("NaN or infinite; numbers must be finite", at));
+        }
+        _ => match Number::parse(text.strip_prefix('+').unwrap_or(text)) {
+            Some(number) => NodeValue::Number(number),
+            None => NodeValue::Text(text.into()),
+        },
+    })
+}

@@ -1,0 +1,195 @@
+//! Moving everything a store holds, as lines of JSON that lose nothing.
+//!
+//! The first line is `{"dictrack": 1}`, the version of this format. Then come definition sets (`definitions`, `trackers`),
+//! groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set stands before the
+//! groups that use it. `docs/storage.md` describes the parts of a group.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+
+use dictrack_core::json::{Bounds, Json, Map};
+use dictrack_core::{DefinitionSet, Engine, Group, GroupChange};
+
+use crate::Error;
+use crate::store::record::{restore_definitions, set_text};
+use crate::store::{DataStore, Mark};
+
+/// The version of the format.
+const VERSION: u64 = 1;
+/// Groups that are written to the store together.
+const BATCH: usize = 1000;
+
+/// What was moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Groups.
+    pub groups: u64,
+    /// Distinct definition sets.
+    pub sets: u64,
+    /// Marks.
+    pub marks: u64,
+}
+
+/// Why an export or import ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The text could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A line is not of this format.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// The line, counted from one.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store already has a group of that id.
+    #[error("line {line}: the store already has the group {group:?}; import into a store without it")]
+    Exists {
+        /// The line, counted from one.
+        line: u64,
+        /// The group.
+        group: String,
+    },
+}
+
+/// Writes everything that `store` holds to `out`.
+///
+/// # Errors
+/// A [`TransferError`] if the store or `out` fails.
+pub async fn export(
+    store: &dyn DataStore,
+    out: &mut (dyn Write + Send),
+    mut progress: impl FnMut(Moved) + Send,
+) -> Result<Moved, TransferError> {
+    let engine = Engine::default();
+    let mut moved = Moved::default();
+    let mut written = HashSet::new();
+    // Sets stay alive until the end, so that each is read once.
+    let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
+    writeln!(out, r#"{{"dictrack":{VERSION}}}"#)?;
+    let mut last: Option<String> = None;
+    loop {
+        let page = store.groups(last.as_deref(), BATCH).await?;
+        for id in &page {
+            let Some(group) = store.load(id, &engine).await? else { continue };
+            let whole = group.whole(id);
+            if written.insert(whole.set.hash()) {
+                writeln!(out, r#"{{"definitions":"{}","trackers":{}}}"#, whole.set.hash(), set_text(&whole.set))?;
+                sets.push(Arc::clone(&whole.set));
+                moved.sets += 1;
+            }
+            writeln!(out, "{}", line(&whole))?;
+            moved.groups += 1;
+        }
+        progress(moved);
+        match page.last() {
+            Some(id) => last = Some(id.clone()),
+            None => break,
+        }
+    }
+    for mark in store.marks().await? {
+        let entry = |key: &str, value: &str| (key.into(), value.into());
+        let map: Map =
+            [entry("mark", &mark.name), entry("text", mark.text.as_deref().unwrap_or_default())].into_iter().collect();
+        writeln!(out, "{}", Json::Map(map))?;
+        moved.marks += 1;
+    }
+    out.flush()?;
+    progress(moved);
+    Ok(moved)
+}
+
+fn line(whole: &GroupChange) -> String {
+    let mut out = format!(r#"{{"group":{},"version":{},"state":"#, Json::from(whole.group.as_str()), whole.version);
+    whole.state(&mut out);
+    out.push_str(r#","ids":"#);
+    whole.ids(&mut out);
+    out.push_str(r#","events":"#);
+    whole.events(&mut out);
+    out.push_str(r#","completed":"#);
+    whole.completed(&mut out);
+    out.push('}');
+    out
+}
+
+/// Reads an export into `store`, which must not have any of its groups.
+///
+/// # Errors
+/// A [`TransferError`] that names the line; what came before it may have been written.
+pub async fn import(
+    store: &dyn DataStore,
+    input: &mut (dyn BufRead + Send),
+    mut progress: impl FnMut(Moved) + Send,
+) -> Result<Moved, TransferError> {
+    let engine = Engine::default();
+    let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
+    let mut moved = Moved::default();
+    let mut batch = Vec::new();
+    let mut marks = Vec::new();
+    let mut text = String::new();
+    let mut number = 0;
+    loop {
+        text.clear();
+        if input.read_line(&mut text)? == 0 {
+            break;
+        }
+        number += 1;
+        let bad = |problem: String| TransferError::Line { line: number, problem };
+        let json = Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| bad(error.to_string()))?;
+        let member = |key: &str| json.as_map().and_then(|map| map.get(key));
+        if number == 1 {
+            if member("dictrack") != Some(&VERSION.into()) {
+                return Err(bad(format!("not an export of format {VERSION}; expected {{\"dictrack\":{VERSION}}}")));
+            }
+        } else if let Some(trackers) = member("trackers") {
+            let definitions = restore_definitions(&trackers.to_string()).map_err(bad)?;
+            sets.push(engine.sets.intern(definitions));
+            moved.sets += 1;
+        } else if let Some(id) = member("group").and_then(Json::as_str) {
+            if store.load(id, &engine).await?.is_some() {
+                return Err(TransferError::Exists { line: number, group: id.to_owned() });
+            }
+            batch.push(group(id, &json, &engine).map_err(bad)?);
+            moved.groups += 1;
+        } else if let (Some(name), Some(text)) =
+            (member("mark").and_then(Json::as_str), member("text").and_then(Json::as_str))
+        {
+            marks.push(Mark { name: name.to_owned(), text: Some(text.to_owned()) });
+            moved.marks += 1;
+        } else {
+            return Err(bad("neither definitions, a group nor a mark".to_owned()));
+        }
+        if batch.len() >= BATCH {
+            store.save(&batch, &[]).await?;
+            batch.clear();
+            progress(moved);
+        }
+    }
+    if number == 0 {
+        return Err(TransferError::Line { line: 1, problem: "an empty file is not an export".to_owned() });
+    }
+    store.save(&batch, &marks).await?;
+    store.maintain(true).await?;
+    progress(moved);
+    Ok(moved)
+}
+
+fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> {
+    let member = |key: &str| {
+        json.as_map().and_then(|map| map.get(key)).ok_or_else(|| format!("group {id:?} has no `{key}`"))
+    };
+    let list = |key: &str| member(key)?.as_list().ok_or_else(|| format!("`{key}` of group {id:?} is not a list"));
+    let version = member("version")?.to_string().parse().map_err(|_| format!("the version of {id:?} is not a number"))?;
+    let state = member("state")?;
+    let hash = Group::stored_set(state).map_err(|error| error.to_string())?;
+    let set = engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
+    let group = Group::restore(version, state, set, list("ids")?, list("events")?, list("completed")?);
+    group.map(|group| group.whole(id)).map_err(|error| format!("group {id:?}: {error}"))
+}
