@@ -100,25 +100,61 @@ impl From<u64> for Amount {
     }
 }
 
-impl fmt::Display for Amount {
-    /// The shortest decimal text: `3`, `-0.25`, `545.5`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Amount {
+    /// Appends the shortest decimal text: `3`, `-0.25`, `545.5`.
+    ///
+    /// Stores write one for each tracker of each change, which is why this does not go through the formatter.
+    pub(crate) fn push_to(self, out: &mut String) {
         let magnitude = self.0.unsigned_abs();
         let scale = SCALE.unsigned_abs();
-        let (whole, mut fraction) = (magnitude / scale, magnitude % scale);
         if self.0 < 0 {
-            f.write_str("-")?;
+            out.push('-');
         }
-        write!(f, "{whole}")?;
+        // The range bounds the whole part by 1.7·10²⁰, which is more than 64 bits hold.
+        let (whole, mut fraction) = (magnitude / scale, (magnitude % scale) as u64);
+        match u64::try_from(whole) {
+            Ok(whole) => push_integer(out, whole),
+            Err(_) => out.push_str(&whole.to_string()),
+        }
         if fraction == 0 {
-            return Ok(());
+            return;
         }
         let mut width = FRACTION_DIGITS as usize;
         while fraction % 10 == 0 {
             fraction /= 10;
             width -= 1;
         }
-        write!(f, ".{fraction:0width$}")
+        let mut digits = [b'0'; FRACTION_DIGITS as usize];
+        for digit in digits[..width].iter_mut().rev() {
+            *digit = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        out.push('.');
+        out.extend(digits[..width].iter().map(|&digit| char::from(digit)));
+    }
+}
+
+/// Appends the decimal text of `number`.
+pub(crate) fn push_integer(out: &mut String, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
+impl fmt::Display for Amount {
+    /// The shortest decimal text: `3`, `-0.25`, `545.5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 

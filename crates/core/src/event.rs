@@ -64,8 +64,6 @@ impl fmt::Display for EventCode {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The same for each delivery of this event: a hash of group, name, generation, code and number.
-    pub id: ContentHash,
     /// What happened.
     pub code: EventCode,
     /// The `now` of the document or call.
@@ -78,6 +76,8 @@ pub struct Event {
     pub target: Amount,
     /// The progress when it happened.
     pub progress: Amount,
+    /// Numbers the tracker's events of this code, from 0; an event that stands for several has the first number.
+    pub number: u64,
     /// How many such events this stands for; more than 1 where one document passed several cycles.
     pub times: u64,
     /// The position of the limiter that refused or ran out.
@@ -89,13 +89,14 @@ pub struct Event {
 }
 
 impl Event {
-    pub(crate) fn identify(group: &str, name: &str, generation: u32, code: EventCode, number: u64) -> ContentHash {
+    /// The same for each delivery of this event: a hash of group, name, generation, code and number.
+    pub fn id(&self) -> ContentHash {
         ContentHash::of([
-            group.as_bytes(),
-            name.as_bytes(),
-            &generation.to_le_bytes(),
-            &code.number().to_le_bytes(),
-            &number.to_le_bytes(),
+            self.group.as_bytes(),
+            self.name().as_bytes(),
+            &self.tracker.generation.to_le_bytes(),
+            &self.code.number().to_le_bytes(),
+            &self.number.to_le_bytes(),
         ])
     }
 
@@ -116,7 +117,7 @@ impl Event {
         put("target", Number::Exact(self.target).into());
         put("stage", (self.stage as u64).into());
         put("occurred_at", self.occurred_at.to_string().into());
-        put("id", self.id.to_string().into());
+        put("id", self.id().to_string().into());
         if let Some(limiter) = self.limiter {
             put("limiter", (limiter as u64).into());
         }

@@ -510,7 +510,7 @@ impl Group {
             0
         };
         let event = Arc::new(Event {
-            id: Event::identify(call.group, definition.name(), slot.generation, code, number),
+            number,
             code,
             occurred_at: call.now,
             group: call.group.into(),

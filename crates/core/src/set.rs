@@ -20,7 +20,7 @@ use crate::json::key_hash;
 pub struct DefinitionSet {
     trackers: Vec<Arc<TrackerDefinition>>,
     names: HashTable<u32>,
-    hash: OnceLock<ContentHash>,
+    hash: OnceLock<(ContentHash, String)>,
     index: OnceLock<Index>,
     /// Whether a [`SetPool`] shares it; then it must not change.
     pooled: bool,
@@ -58,7 +58,19 @@ impl DefinitionSet {
 
     /// The hash of its content.
     pub fn hash(&self) -> ContentHash {
-        *self.hash.get_or_init(|| ContentHash::of(self.trackers.iter().map(|tracker| *tracker.hash().bytes())))
+        self.hashed().0
+    }
+
+    /// The hash of its content as hexadecimal digits.
+    pub(crate) fn hash_text(&self) -> &str {
+        &self.hashed().1
+    }
+
+    fn hashed(&self) -> &(ContentHash, String) {
+        self.hash.get_or_init(|| {
+            let hash = ContentHash::of(self.trackers.iter().map(|tracker| *tracker.hash().bytes()));
+            (hash, hash.to_string())
+        })
     }
 
     pub(crate) fn index(&self) -> &Index {

@@ -7,8 +7,7 @@ use std::sync::atomic::AtomicBool;
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
     Amount, BoxError, Call, ContentHash, Document, Engine, EventCode, Explanation, Group, GroupChange,
-    LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, Timestamp, Track, Tracked,
-    TrackerDefinition,
+    LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, Timestamp, Track, Tracked, TrackerDefinition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -138,7 +137,10 @@ fn read(text: &str) -> Json {
 
 /// All that is known of a group, as text.
 fn known(group: &Group) -> String {
-    format!("{:#?}", Stored::whole(group))
+    let Stored { version, definitions, state, ids, events, completed } = Stored::whole(group);
+    let lists = [ids, events, completed].map(|list| list.iter().map(|item| format!("\n  {item}")).collect::<String>());
+    let [ids, events, completed] = lists;
+    format!("{version}\n{definitions}\n{state}\nids:{ids}\nevents:{events}\ncompleted:{completed}").replace(",{}]", "]")
 }
 
 /// Tracks a document and compares what it did with what plain evaluation said it would do.

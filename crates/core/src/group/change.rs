@@ -18,7 +18,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use super::{Group, Log};
-use crate::amount::Amount;
+use crate::amount::{Amount, push_integer};
 use crate::definition::TrackerDefinition;
 use crate::event::{Event, EventCode};
 use crate::hash::ContentHash;
@@ -200,14 +200,15 @@ impl Group {
 impl GroupChange {
     /// The part `state`.
     pub fn state(&self, out: &mut String) {
-        let numbers = (self.generation, self.sequence, self.delivered);
-        let (generation, sequence, delivered) = numbers;
-        // Writing to a text cannot fail.
-        let _ = write!(
-            out,
-            r#"{{"set":"{}","generation":{generation},"sequence":{sequence},"delivered":{delivered},"trackers":["#,
-            self.set.hash()
-        );
+        out.push_str(r#"{"set":""#);
+        out.push_str(self.set.hash_text());
+        out.push_str(r#"","generation":"#);
+        push_integer(out, u64::from(self.generation));
+        out.push_str(r#","sequence":"#);
+        push_integer(out, self.sequence);
+        out.push_str(r#","delivered":"#);
+        push_integer(out, self.delivered);
+        out.push_str(r#","trackers":["#);
         for (at, slot) in self.slots.iter().enumerate() {
             if at > 0 {
                 out.push(',');
@@ -263,7 +264,12 @@ fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)
 
 impl Slot {
     fn store(&self, out: &mut String) {
-        let _ = write!(out, "[{},{},{}", self.generation, self.progress, self.stage);
+        out.push('[');
+        push_integer(out, u64::from(self.generation));
+        out.push(',');
+        self.progress.push_to(out);
+        out.push(',');
+        push_integer(out, u64::from(self.stage));
         if !self.is_unmarked() || self.extra.is_some() {
             out.push_str(",{");
             let start = out.len();
@@ -411,10 +417,11 @@ impl Event {
     fn store(&self, out: &mut String) {
         let _ = write!(
             out,
-            r#"{{"sequence":{},"id":"{}","code":"{}","occurred_at":{},"stage":{},"target":{},"progress":{},"times":{},"#,
+            r#"{{"sequence":{},"id":"{}","code":"{}","number":{},"occurred_at":{},"stage":{},"target":{},"progress":{},"times":{},"#,
             self.sequence,
-            self.id,
+            self.id(),
             self.code,
+            self.number,
             self.occurred_at.micros(),
             self.stage,
             self.target,
@@ -439,7 +446,7 @@ impl Event {
             Err(_) => None,
         };
         Ok(Self {
-            id: ContentHash::parse(text("id")?).ok_or_else(|| bad("`id` is not a hash"))?,
+            number: whole(stored, "number")?,
             code: EventCode::parse(text("code")?).ok_or_else(|| bad("`code` is not known"))?,
             occurred_at: micros(member(stored, "occurred_at")?).ok_or_else(|| bad("`occurred_at` is not a moment"))?,
             group: text("group")?.into(),

@@ -116,7 +116,7 @@ impl Deliveries {
                 Ok(Err(error)) => error.to_string(),
                 Err(panic) => panic_message(&*panic),
             };
-            tracing::error!(event = %event.id, group = %event.group, %problem, "a listener failed");
+            tracing::error!(event = %event.id(), group = %event.group, %problem, "a listener failed");
         }
     }
 }

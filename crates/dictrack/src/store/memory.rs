@@ -59,7 +59,7 @@ impl DataStore for MemoryStore {
         let mut kept = self.kept.lock();
         for change in changes {
             kept.sets.entry(change.set.hash()).or_insert_with(|| set_text(&change.set));
-            kept.groups.entry(change.group.as_str().to_owned()).or_default().absorb(change);
+            kept.groups.entry(change.group.as_str().to_owned()).or_default().append(Record::of(change));
         }
         for mark in marks {
             match &mark.text {

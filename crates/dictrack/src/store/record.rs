@@ -20,23 +20,27 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Takes over a change: the state is replaced, the lists grow.
-    pub(crate) fn absorb(&mut self, change: &GroupChange) {
-        self.version = change.version;
-        self.state.clear();
-        change.state(&mut self.state);
-        self.delivered = change.delivered;
-        let add = |list: &mut Vec<String>, write: &dyn Fn(&mut String), empty: bool| {
+    /// What a change says.
+    pub(crate) fn of(change: &GroupChange) -> Self {
+        let list = |write: &dyn Fn(&mut String), empty: bool| {
+            let mut texts = Vec::new();
             if !empty {
-                let mut text = String::new();
-                write(&mut text);
-                list.push(text);
+                texts.push(String::new());
+                write(&mut texts[0]);
             }
+            texts
         };
-        add(&mut self.ids, &|out| change.ids(out), change.ids.is_empty());
-        add(&mut self.events, &|out| change.events(out), change.events.is_empty());
+        let mut state = String::with_capacity(256);
+        change.state(&mut state);
         let completed = change.completed.is_empty() && change.completed_names.is_empty();
-        add(&mut self.completed, &|out| change.completed(out), completed);
+        Self {
+            version: change.version,
+            state,
+            delivered: change.delivered,
+            ids: list(&|out| change.ids(out), change.ids.is_empty()),
+            events: list(&|out| change.events(out), change.events.is_empty()),
+            completed: list(&|out| change.completed(out), completed),
+        }
     }
 
     /// Takes over what came later.

@@ -120,7 +120,9 @@ impl SqliteStore {
 
 impl Inner {
     fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), rusqlite::Error> {
-        let payload = self.tail.encode(changes);
+        let records: Vec<_> =
+            changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
+        let payload = tail::encode(&records);
         crash_point("before_commit");
         let transaction = self.connection.transaction()?;
         let mut new_sets = Vec::new();
@@ -150,7 +152,7 @@ impl Inner {
         transaction.commit()?;
         crash_point("after_commit");
         self.sets.extend(new_sets);
-        self.tail.absorb(changes, payload.len());
+        self.tail.absorb(records, payload.len());
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The tail of the journal: what was committed and is not in the tables yet.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use compact_str::CompactString;
 use dictrack_core::json::Json;
-use dictrack_core::{GroupChange, Limits};
+use dictrack_core::Limits;
 use rusqlite::{Connection, Transaction, params};
 
 use super::failed;
@@ -46,34 +47,16 @@ impl Tail {
         self.records.iter().filter(|(_, record)| !record.events.is_empty()).map(|(group, _)| group)
     }
 
-    /// The payload of a journal row.
-    pub(super) fn encode(&self, changes: &[GroupChange]) -> String {
-        let mut out = String::with_capacity(changes.len() * 256);
-        for change in changes {
-            let _ = write!(out, "{}\t{}\t{}\t", Json::from(change.group.as_str()), change.version, change.delivered);
-            change.state(&mut out);
-            out.push('\t');
-            if !change.ids.is_empty() {
-                change.ids(&mut out);
-            }
-            out.push('\t');
-            if !change.events.is_empty() {
-                change.events(&mut out);
-            }
-            out.push('\t');
-            if !change.completed.is_empty() || !change.completed_names.is_empty() {
-                change.completed(&mut out);
-            }
-            out.push('\n');
-        }
-        out
-    }
-
-    /// Takes over changes that were committed in `bytes` bytes.
-    pub(super) fn absorb(&mut self, changes: &[GroupChange], bytes: usize) {
+    /// Takes over what was committed in `bytes` bytes.
+    pub(super) fn absorb(&mut self, records: Vec<(CompactString, Record)>, bytes: usize) {
         self.bytes += bytes;
-        for change in changes {
-            self.records.entry(change.group.clone()).or_default().absorb(change);
+        for (group, record) in records {
+            match self.records.entry(group) {
+                Entry::Occupied(mut entry) => entry.get_mut().append(record),
+                Entry::Vacant(entry) => {
+                    entry.insert(record);
+                }
+            }
         }
     }
 
@@ -118,6 +101,21 @@ impl Tail {
         }
         transaction.execute("DELETE FROM journal", []).map(drop)
     }
+}
+
+/// The payload of a journal row.
+pub(super) fn encode(records: &[(CompactString, Record)]) -> String {
+    let bytes: usize = records.iter().map(|(group, record)| record.state.len() + group.len() + 32).sum();
+    let mut out = String::with_capacity(bytes);
+    for (group, record) in records {
+        let _ = write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
+        for list in [&record.ids, &record.events, &record.completed] {
+            out.push('\t');
+            list.iter().for_each(|text| out.push_str(text));
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// The hash that begins a state: `{"set":"…`.
