@@ -35,7 +35,10 @@ fn trackers(path: &Path) {
     let mut tracker = |name: &str, rest: &str| {
         text.push_str(&format!("[[trackers]]\nname = \"{name}\"\n{rest}\n\n"));
     };
-    tracker("purchases", "kind = \"count\"\ntarget = [10, 100, 1000]\nconditions = [{key = \"event\", eq = \"purchase\"}]");
+    tracker(
+        "purchases",
+        "kind = \"count\"\ntarget = [10, 100, 1000]\nconditions = [{key = \"event\", eq = \"purchase\"}]",
+    );
     tracker("revenue", "kind = \"sum\"\ntarget = [1000, 100000]\nconditions = [{key = \"event\", eq = \"purchase\"}]");
     tracker("large", "kind = \"count\"\ntarget = 1000000\nconditions = [{key = \"amount\", ge = 10}]");
     for event in ["login", "share", "comment", "refund", "visit", "search", "vote"] {
@@ -99,7 +102,8 @@ fn run(folder: &Path, name: &str, trackers: &Path, group: &str, time: &str, inpu
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    let field = |name: &str| text.split(&format!("\"{name}\":")).nth(1).unwrap().split([',', '}']).next().unwrap().to_owned();
+    let field =
+        |name: &str| text.split(&format!("\"{name}\":")).nth(1).unwrap().split([',', '}']).next().unwrap().to_owned();
     println!(
         "{name}: {} documents, {} groups, {} s, {} documents/s",
         field("documents"),

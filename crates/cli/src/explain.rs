@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
 use dictrack::json::Json;
-use dictrack::{Call, Engine, Explanation, Group, Timestamp};
 use dictrack::store::DataStore as _;
+use dictrack::{Call, Engine, Explanation, Group, Timestamp};
 
 use crate::{Failure, Outcome, store};
 

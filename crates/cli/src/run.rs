@@ -115,7 +115,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         marks.extend(wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))));
         compare_trackers(args, &trackers, &**store, &marks)?;
     }
-    let inputs = args.inputs.iter().map(|path| Input::open(path, args.format, &marks)).collect::<Result<Vec<_>, _>>()?;
+    let inputs =
+        args.inputs.iter().map(|path| Input::open(path, args.format, &marks)).collect::<Result<Vec<_>, _>>()?;
     let inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
     let mut builder = Manager::builder().durability(args.durability).clock(SystemClock).commit_by_hand();
     builder = builder.memory_budget(args.memory.saturating_mul(1024 * 1024));

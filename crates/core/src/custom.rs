@@ -156,20 +156,12 @@ impl Registry {
     }
 }
 
-fn known<'a, T>(
-    things: &'a HashMap<CompactString, T>,
-    kind: &'static str,
-    name: &str,
-) -> Result<&'a T, CustomError> {
+fn known<'a, T>(things: &'a HashMap<CompactString, T>, kind: &'static str, name: &str) -> Result<&'a T, CustomError> {
     things.get(name).ok_or_else(|| CustomError::Unknown { kind, name: name.into() })
 }
 
 /// Runs custom code; a panic is a failure like any other, so that the group changes as a whole or not at all.
-fn guard<T>(
-    kind: &'static str,
-    name: &str,
-    code: impl FnOnce() -> Result<T, BoxError>,
-) -> Result<T, CustomError> {
+fn guard<T>(kind: &'static str, name: &str, code: impl FnOnce() -> Result<T, BoxError>) -> Result<T, CustomError> {
     let message = match catch_unwind(AssertUnwindSafe(code)) {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),

@@ -222,10 +222,13 @@ impl Parts {
                 }
             }
         }
-        put("target", match &*self.targets {
-            [target] => exact(*target),
-            targets => targets.iter().copied().map(exact).collect::<Vec<_>>().into(),
-        });
+        put(
+            "target",
+            match &*self.targets {
+                [target] => exact(*target),
+                targets => targets.iter().copied().map(exact).collect::<Vec<_>>().into(),
+            },
+        );
         if !self.conditions.is_empty() {
             put("conditions", self.conditions.iter().map(condition_json).collect::<Vec<_>>().into());
         }

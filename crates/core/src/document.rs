@@ -60,10 +60,7 @@ impl Value<'_> {
             (Self::Text(a), Json::Text(b)) => a.as_ref() == b.as_str(),
             (Self::List(a), Json::List(b)) => a.as_ref() == b.as_slice(),
             (Self::Map(a), Json::Map(b)) => a.as_ref() == b,
-            (
-                Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) | Self::Map(_),
-                _,
-            ) => false,
+            (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) | Self::Map(_), _) => false,
         }
     }
 
@@ -157,9 +154,8 @@ mod tests {
         let serde: serde_json::Value = serde_json::from_str(text).unwrap();
         let documents: [&dyn Document; 2] = [&exact, &serde];
         for document in documents {
-            let at = |path: &str| {
-                document.value_at(&Path::parse(path).unwrap()).map(|value| value.to_json().to_string())
-            };
+            let at =
+                |path: &str| document.value_at(&Path::parse(path).unwrap()).map(|value| value.to_json().to_string());
             assert_eq!(at("a.b.0").as_deref(), Some("10"));
             assert_eq!(at("a..b.-1.c").as_deref(), Some("null"));
             assert_eq!(at(r"x\.y").as_deref(), Some("1"));

@@ -29,8 +29,7 @@ pub enum EventCode {
 
 impl EventCode {
     /// All codes.
-    pub const ALL: [Self; 5] =
-        [Self::Added, Self::StageCompleted, Self::AllCompleted, Self::Reset, Self::Limited];
+    pub const ALL: [Self; 5] = [Self::Added, Self::StageCompleted, Self::AllCompleted, Self::Reset, Self::Limited];
 
     /// The number of the code.
     pub const fn number(self) -> u16 {

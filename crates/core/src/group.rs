@@ -11,8 +11,8 @@ use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
 use crate::document::Document;
 use crate::engine::Engine;
-use crate::explain::{Explanation, Reason};
 use crate::event::{Event, EventCode};
+use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
 use crate::limiter::Renewal;
 use crate::set::DefinitionSet;
@@ -264,12 +264,7 @@ impl Group {
     ///
     /// # Errors
     /// A [`GroupError`] if an active tracker differs and `differing` refuses that.
-    pub fn ensure(
-        &mut self,
-        call: &Call<'_>,
-        list: &TrackerList,
-        differing: Differing,
-    ) -> Result<Added, GroupError> {
+    pub fn ensure(&mut self, call: &Call<'_>, list: &TrackerList, differing: Differing) -> Result<Added, GroupError> {
         let mut result = Added::default();
         let mut new = Vec::new();
         let mut changed = Vec::new();
@@ -288,7 +283,8 @@ impl Group {
         self.spare_generations(new.len())?;
         if differing == Differing::Update {
             let listed = |name: &str| list.set.position(name).is_some();
-            let others: Vec<String> = self.trackers(None, call.now).iter().map(|tracker| tracker.name().to_owned()).collect();
+            let others: Vec<String> =
+                self.trackers(None, call.now).iter().map(|tracker| tracker.name().to_owned()).collect();
             let others: Vec<&str> = others.iter().map(String::as_str).filter(|name| !listed(name)).collect();
             result.removed = self.remove(&others, call.now);
         }
@@ -384,15 +380,18 @@ impl Group {
 
     /// Removes active trackers; the names of those that were there.
     pub fn remove(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
-        let found: HashSet<&str> =
-            names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
+        let found: HashSet<&str> = names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
         if found.is_empty() {
             return Vec::new();
         }
         self.rebuild(|definition, _| (!found.contains(definition.name())).then(|| Arc::clone(definition)));
         self.version += 1;
         let mut listed = HashSet::new();
-        names.iter().filter(|name| found.contains(*name) && listed.insert(**name)).map(|&name| name.to_owned()).collect()
+        names
+            .iter()
+            .filter(|name| found.contains(*name) && listed.insert(**name))
+            .map(|&name| name.to_owned())
+            .collect()
     }
 
     /// Replaces the definition of the active tracker of that name; `false` if there is none.

@@ -100,7 +100,11 @@ struct SparsePath {
 #[derive(Debug)]
 enum Predicate {
     /// The test at one place of the set: kept there, not copied.
-    Leaf { path: u32, tracker: u32, condition: u32 },
+    Leaf {
+        path: u32,
+        tracker: u32,
+        condition: u32,
+    },
     Tree(Box<Tree>),
 }
 
@@ -360,10 +364,8 @@ fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u
             let size: usize = column::equal_values(test)?.into_iter().map(|value| sizes[&(key, value)]).sum();
             Some((size, position as u32))
         });
-        *access = candidates
-            .min()
-            .filter(|(size, _)| size * SELECTIVE_SHARE <= trackers.len())
-            .map(|(_, position)| position);
+        *access =
+            candidates.min().filter(|(size, _)| size * SELECTIVE_SHARE <= trackers.len()).map(|(_, position)| position);
     }
     access
 }

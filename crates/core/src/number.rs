@@ -120,9 +120,7 @@ impl Number {
     pub(crate) fn to_amount(&self) -> Result<(Amount, bool), NotAnAmount> {
         match self {
             Self::Exact(amount) => Ok((*amount, false)),
-            Self::Wide(decimal) => {
-                decimal.round().map(|amount| (amount, true)).ok_or(NotAnAmount::OutOfRange)
-            }
+            Self::Wide(decimal) => decimal.round().map(|amount| (amount, true)).ok_or(NotAnAmount::OutOfRange),
             Self::Infinite(_) | Self::NotANumber => Err(NotAnAmount::NotFinite),
         }
     }
@@ -140,12 +138,8 @@ impl Number {
         match (self, other) {
             (Self::NotANumber, _) | (_, Self::NotANumber) => None,
             (Self::Infinite(a), Self::Infinite(b)) => Some(b.cmp(a)),
-            (Self::Infinite(negative), _) => {
-                Some(if *negative { Ordering::Less } else { Ordering::Greater })
-            }
-            (_, Self::Infinite(negative)) => {
-                Some(if *negative { Ordering::Greater } else { Ordering::Less })
-            }
+            (Self::Infinite(negative), _) => Some(if *negative { Ordering::Less } else { Ordering::Greater }),
+            (_, Self::Infinite(negative)) => Some(if *negative { Ordering::Greater } else { Ordering::Less }),
             (Self::Exact(a), Self::Exact(b)) => Some(a.cmp(b)),
             (Self::Exact(a), Self::Wide(b)) => Some(Decimal::from(*a).compare(b)),
             (Self::Wide(a), Self::Exact(b)) => Some(a.compare(&Decimal::from(*b))),
@@ -164,9 +158,9 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let size = digits.iter().fold(0_i64, |size, digit| {
-        size.saturating_mul(10).saturating_add(i64::from(digit - b'0')).min(i64::MAX / 4)
-    });
+    let size = digits
+        .iter()
+        .fold(0_i64, |size, digit| size.saturating_mul(10).saturating_add(i64::from(digit - b'0')).min(i64::MAX / 4));
     Some(if negative { -size } else { size })
 }
 

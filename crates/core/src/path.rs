@@ -40,8 +40,7 @@ impl Path {
             }
         }
         segments.push(key);
-        let segments: Box<[_]> =
-            segments.into_iter().filter(|key| !key.is_empty()).map(Segment::new).collect();
+        let segments: Box<[_]> = segments.into_iter().filter(|key| !key.is_empty()).map(Segment::new).collect();
         let steps: Vec<_> = segments.iter().map(|segment| segment.key.replace('.', "\\.")).collect();
         (!segments.is_empty()).then(|| Self { text: steps.join(".").into(), segments })
     }

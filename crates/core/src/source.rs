@@ -57,9 +57,9 @@ impl Node {
             NodeValue::Number(number) => Json::Number(number.clone()),
             NodeValue::Text(text) => Json::Text(text.clone()),
             NodeValue::List(items) => Json::List(items.iter().map(Self::to_json).collect()),
-            NodeValue::Map(entries) => Json::Map(
-                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Map>(),
-            ),
+            NodeValue::Map(entries) => {
+                Json::Map(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Map>())
+            }
         }
     }
 }

@@ -64,13 +64,7 @@ impl Slot {
     }
 
     /// The state with these parts; `marks` are limited and completed.
-    pub(crate) fn from_parts(
-        progress: Amount,
-        generation: u32,
-        stage: u16,
-        marks: (bool, bool),
-        extra: Extra,
-    ) -> Self {
+    pub(crate) fn from_parts(progress: Amount, generation: u32, stage: u16, marks: (bool, bool), extra: Extra) -> Self {
         let (limited, completed) = marks;
         let expires = if extra.expire_at.is_some() { EXPIRES } else { 0 };
         let flags = if limited { LIMITED } else { 0 } | if completed { COMPLETED } else { 0 } | expires;
@@ -133,9 +127,9 @@ impl Slot {
 
     /// The heap bytes behind this state.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.extra.as_ref().map_or(0, |extra| {
-            size_of::<Extra>() + extra.limiters.capacity() * size_of::<LimiterState>()
-        })
+        self.extra
+            .as_ref()
+            .map_or(0, |extra| size_of::<Extra>() + extra.limiters.capacity() * size_of::<LimiterState>())
     }
 }
 

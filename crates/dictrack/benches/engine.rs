@@ -100,7 +100,9 @@ fn scaling() {
 }
 
 fn w2() {
-    println!("\nW2(1,000): 50 paths, 20 % any/not/contains, limiters on 10 %, a stage each 100 documents; goal 3 × W(1,000)");
+    println!(
+        "\nW2(1,000): 50 paths, 20 % any/not/contains, limiters on 10 %, a stage each 100 documents; goal 3 × W(1,000)"
+    );
     let (trackers, documents) = workload::w2(1_000);
     let manager = with_trackers(trackers);
     let matches = documents.iter().map(|document| now(manager.track("g", document)).unwrap().dirtied().count());
@@ -151,22 +153,30 @@ fn threads() {
     }
     let calls = 100_000;
     let by_hand = |threads: usize| {
-        parallel(threads, |_| {
-            let mut by_hand = Loop::new(1_000);
-            let plain = &plain;
-            move |at| {
-                black_box(by_hand.track(&plain[at % plain.len()]));
-            }
-        }, calls)
+        parallel(
+            threads,
+            |_| {
+                let mut by_hand = Loop::new(1_000);
+                let plain = &plain;
+                move |at| {
+                    black_box(by_hand.track(&plain[at % plain.len()]));
+                }
+            },
+            calls,
+        )
     };
     let ours = |threads: usize| {
-        parallel(threads, |thread| {
-            let (manager, documents) = (&manager, &documents);
-            let group = ["a", "b"][thread];
-            move |at| {
-                black_box(now(manager.track(group, &documents[at % documents.len()])).unwrap());
-            }
-        }, calls)
+        parallel(
+            threads,
+            |thread| {
+                let (manager, documents) = (&manager, &documents);
+                let group = ["a", "b"][thread];
+                move |at| {
+                    black_box(now(manager.track(group, &documents[at % documents.len()])).unwrap());
+                }
+            },
+            calls,
+        )
     };
     let best = |run: &dyn Fn(usize) -> f64, threads| (0..5).map(|_| run(threads)).fold(f64::MAX, f64::min);
     let limit = 2.0 * best(&by_hand, 1) / best(&by_hand, 2);

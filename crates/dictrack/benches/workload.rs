@@ -30,11 +30,8 @@ pub fn definitions(n: usize) -> Vec<TrackerDefinition> {
     (0..n)
         .map(|at| {
             let name = format!("t{at}");
-            let tracker = if at % 2 == 0 {
-                TrackerDefinition::count(&name)
-            } else {
-                TrackerDefinition::sum(&name).key("bet")
-            };
+            let tracker =
+                if at % 2 == 0 { TrackerDefinition::count(&name) } else { TrackerDefinition::sum(&name).key("bet") };
             let game = ["a", "b", "c"][at % 3];
             tracker.target(100_000_000_000_i64).eq("game", game).ge("bet", threshold(at)).build().unwrap()
         })

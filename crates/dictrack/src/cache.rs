@@ -69,7 +69,12 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache or of `load`.
-    async fn view(&self, group: &str, load: &dyn Load, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error>;
+    async fn view(
+        &self,
+        group: &str,
+        load: &dyn Load,
+        view: &mut (dyn for<'g> FnMut(&'g Group) + Send),
+    ) -> Result<(), Error>;
 
     /// Takes what changed since it was last collected, each group once.
     ///

@@ -79,7 +79,8 @@ impl fmt::Display for FileError {
             // A long line is cut around the place.
             const SHOWN: usize = 100;
             let skipped = (position.column - 1).saturating_sub(SHOWN / 2);
-            let line: String = line.chars().skip(skipped).take(SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
+            let line: String =
+                line.chars().skip(skipped).take(SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
             let number = position.line.to_string();
             let margin = " ".repeat(number.len());
             let caret = " ".repeat(position.column - 1 - skipped);
@@ -99,8 +100,9 @@ impl fmt::Display for FileError {
 /// # Errors
 /// A [`FileError`] if the file cannot be read or is refused.
 pub fn read(path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
-    let format = Format::of(path)
-        .ok_or_else(|| FileError::new(path, "a file of an unknown format", "a name that ends in .json, .toml or .yaml"))?;
+    let format = Format::of(path).ok_or_else(|| {
+        FileError::new(path, "a file of an unknown format", "a name that ends in .json, .toml or .yaml")
+    })?;
     let size = std::fs::metadata(path).map_err(|error| FileError::new(path, error.to_string(), ""))?.len();
     if size > MAX_SOURCE_BYTES as u64 {
         return Err(FileError::new(path, format!("{size} bytes"), &format!("at most {MAX_SOURCE_BYTES} bytes")));
@@ -197,9 +199,15 @@ mod tests {
    |                                            ^ expected a number or a non-empty list of numbers"
         );
         let toml = "[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\nburst = 2\n";
-        assert!(parse_as(toml, Format::Toml).unwrap_err().starts_with("trackers:5:1: trackers[0].burst: an unknown field"));
+        assert!(
+            parse_as(toml, Format::Toml).unwrap_err().starts_with("trackers:5:1: trackers[0].burst: an unknown field")
+        );
         let yaml = "trackers:\n  - name: a\n    kind: count\n    target: nine\n";
-        assert!(parse_as(yaml, Format::Yaml).unwrap_err().starts_with("trackers:4:13: trackers[0].target: a string \"nine\""));
+        assert!(
+            parse_as(yaml, Format::Yaml)
+                .unwrap_err()
+                .starts_with("trackers:4:13: trackers[0].target: a string \"nine\"")
+        );
     }
 
     #[test]

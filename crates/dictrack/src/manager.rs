@@ -200,10 +200,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Group`] if a name stands there twice.
-    pub fn tracker_list(
-        &self,
-        definitions: impl IntoIterator<Item = TrackerDefinition>,
-    ) -> Result<TrackerList, Error> {
+    pub fn tracker_list(&self, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Result<TrackerList, Error> {
         let definitions = definitions.into_iter().map(Arc::new).collect();
         TrackerList::new(definitions, &self.shared.engine).map_err(|error| Error::group("(any)", error))
     }
@@ -214,12 +211,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Group`] if an active tracker differs and `differing` refuses that.
-    pub async fn ensure_trackers(
-        &self,
-        group: &str,
-        list: &TrackerList,
-        differing: Differing,
-    ) -> Result<Added, Error> {
+    pub async fn ensure_trackers(&self, group: &str, list: &TrackerList, differing: Differing) -> Result<Added, Error> {
         self.ensure_trackers_at(group, list, differing, None).await
     }
 
@@ -362,12 +354,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Group`] if a custom limiter cannot be renewed.
-    pub async fn reset_tracker(
-        &self,
-        group: &str,
-        name: &str,
-        policy: Option<ResetPolicy>,
-    ) -> Result<bool, Error> {
+    pub async fn reset_tracker(&self, group: &str, name: &str, policy: Option<ResetPolicy>) -> Result<bool, Error> {
         Ok(self.reset_tracker_at(group, name, policy, Renewal::default(), None).await?.is_some())
     }
 
@@ -481,12 +468,7 @@ impl Manager {
     }
 
     /// The engine's part of `track`: on the newest state, in the cache.
-    async fn apply(
-        &self,
-        group: &str,
-        document: &dyn Document,
-        options: TrackOptions<'_>,
-    ) -> Result<Outcome, Error> {
+    async fn apply(&self, group: &str, document: &dyn Document, options: TrackOptions<'_>) -> Result<Outcome, Error> {
         let mut outcome = Ok(Outcome::default());
         let mut step = self.track_step(group, document, options, &mut outcome);
         self.shared.cache.update(group, &self.shared.source, &mut step).await?;

@@ -7,9 +7,7 @@
 use std::fmt;
 
 use dictrack_core::json::{Bounds, Json, Map};
-use dictrack_core::{
-    Amount, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError,
-};
+use dictrack_core::{Amount, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError};
 
 mod compare;
 mod host;
@@ -142,7 +140,9 @@ impl<'a> Members<'a> {
 
     fn only(&self, known: &[&str]) -> Read<()> {
         match self.map.iter().find(|(key, _)| !known.contains(key)) {
-            Some((key, _)) => Err(shape(&self.at(key), format!("an unknown field; expected one of {}", known.join(", ")))),
+            Some((key, _)) => {
+                Err(shape(&self.at(key), format!("an unknown field; expected one of {}", known.join(", "))))
+            }
             None => Ok(()),
         }
     }
@@ -187,7 +187,11 @@ impl Scenario {
             group: members.text("group")?,
             start,
             ordered: members
-                .optional("ordered", |flag| if let Json::Bool(flag) = flag { Some(*flag) } else { None }, "true or false")?
+                .optional(
+                    "ordered",
+                    |flag| if let Json::Bool(flag) = flag { Some(*flag) } else { None },
+                    "true or false",
+                )?
                 .unwrap_or(false),
             definitions: members.definitions("definitions")?,
             steps: {
@@ -332,7 +336,8 @@ impl ScenarioStep {
             "explain" => ("explain", &["data"], &["explain"], Op::Explain { document: document()? }),
             "completed" => ("completed", &[], &["names"], Op::Completed),
             _ => {
-                let expected = "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, completed";
+                let expected =
+                    "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, completed";
                 return Err(shape(&members.at("op"), format!("the unknown step {op:?}; expected one of {expected}")));
             }
         };

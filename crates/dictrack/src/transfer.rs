@@ -182,14 +182,15 @@ pub async fn import(
 }
 
 fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> {
-    let member = |key: &str| {
-        json.as_map().and_then(|map| map.get(key)).ok_or_else(|| format!("group {id:?} has no `{key}`"))
-    };
+    let member =
+        |key: &str| json.as_map().and_then(|map| map.get(key)).ok_or_else(|| format!("group {id:?} has no `{key}`"));
     let list = |key: &str| member(key)?.as_list().ok_or_else(|| format!("`{key}` of group {id:?} is not a list"));
-    let version = member("version")?.to_string().parse().map_err(|_| format!("the version of {id:?} is not a number"))?;
+    let version =
+        member("version")?.to_string().parse().map_err(|_| format!("the version of {id:?} is not a number"))?;
     let state = member("state")?;
     let hash = Group::stored_set(state).map_err(|error| error.to_string())?;
-    let set = engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
+    let set =
+        engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
     let group = Group::restore(version, state, set, list("ids")?, list("events")?, list("completed")?);
     group.map(|group| group.whole(id)).map_err(|error| format!("group {id:?}: {error}"))
 }

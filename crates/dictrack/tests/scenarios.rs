@@ -48,9 +48,7 @@ fn memory() -> Box<dyn Host> {
 fn sqlite() -> Box<dyn Host> {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.keep().join("scenario.db")).unwrap();
-    on_manager(|clock| {
-        pollster::block_on(Manager::builder().shared_clock(clock).store(store).open()).unwrap()
-    })
+    on_manager(|clock| pollster::block_on(Manager::builder().shared_clock(clock).store(store).open()).unwrap())
 }
 
 #[test]

@@ -86,11 +86,7 @@ impl Input {
     }
 
     /// Opens a file and finds out where an earlier run came to in it.
-    pub(super) fn open(
-        path: &Path,
-        format: Option<Format>,
-        marks: &HashMap<String, String>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, format: Option<Format>, marks: &HashMap<String, String>) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
         }

@@ -152,11 +152,9 @@ impl Summary {
             self.seconds,
             thousands(self.rate() as u64)
         );
-        for (count, what) in [
-            (self.malformed, "malformed"),
-            (self.duplicates, "repeated"),
-            (self.untouched, "matched no tracker"),
-        ] {
+        for (count, what) in
+            [(self.malformed, "malformed"), (self.duplicates, "repeated"), (self.untouched, "matched no tracker")]
+        {
             if count > 0 {
                 text.push_str(&format!(", {} {what}", thousands(count)));
             }

@@ -222,14 +222,15 @@ impl TrackerDefinition {
             },
             (node, _) => return Err(node.expected(kinds).within("kind")),
         };
-        let targets = fields.required("target", "a number or a non-empty list of numbers", |node| match &node.value {
-            NodeValue::List(_) => {
-                let items = node.filled_list("a number or a non-empty list of numbers")?;
-                Node::each(items, Node::amount)
-            }
-            NodeValue::Number(_) => Ok(vec![node.amount()?]),
-            _ => Err(node.expected("a number or a non-empty list of numbers")),
-        })?;
+        let targets =
+            fields.required("target", "a number or a non-empty list of numbers", |node| match &node.value {
+                NodeValue::List(_) => {
+                    let items = node.filled_list("a number or a non-empty list of numbers")?;
+                    Node::each(items, Node::amount)
+                }
+                NodeValue::Number(_) => Ok(vec![node.amount()?]),
+                _ => Err(node.expected("a number or a non-empty list of numbers")),
+            })?;
         let conditions = fields
             .take("conditions", |node| {
                 let mut left = MAX_CONDITIONS;
@@ -284,7 +285,11 @@ impl TrackerDefinition {
             return Err(of("target", format!("{} targets", parts.targets.len()), format!("at most {MAX_TARGETS}")));
         }
         if parts.limiters.len() > MAX_LIMITERS {
-            return Err(of("limiters", format!("{} limiters", parts.limiters.len()), format!("at most {MAX_LIMITERS}")));
+            return Err(of(
+                "limiters",
+                format!("{} limiters", parts.limiters.len()),
+                format!("at most {MAX_LIMITERS}"),
+            ));
         }
         if parts.loop_forever {
             let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
@@ -302,7 +307,11 @@ impl TrackerDefinition {
                 && start > end
             {
                 let field = format!("limiters[{at}].end");
-                return Err(of(&field, format!("{end} is before the start {start}"), "an end that is not before it".into()));
+                return Err(of(
+                    &field,
+                    format!("{end} is before the start {start}"),
+                    "an end that is not before it".into(),
+                ));
             }
         }
         let mut left = MAX_CONDITIONS;
@@ -337,9 +346,7 @@ fn check_condition(condition: &Condition, depth: usize, left: &mut usize) -> Rea
             parts.iter().try_for_each(|part| check_condition(part, depth + 1, left))
         }
         Condition::Not(part) => check_condition(part, depth + 1, left),
-        Condition::Custom { params, .. } if !finite(params) => {
-            Err(of("params", "NaN or infinite", "finite numbers"))
-        }
+        Condition::Custom { params, .. } if !finite(params) => Err(of("params", "NaN or infinite", "finite numbers")),
         Condition::Custom { .. } => Ok(()),
     }
 }
@@ -360,9 +367,9 @@ fn spend(depth: usize, left: &mut usize) -> Read<()> {
         let expected = format!("at most {MAX_CONDITION_DEPTH} levels");
         return Err(of("", "conditions nested too deep", expected));
     }
-    *left = left.checked_sub(1).ok_or_else(|| {
-        of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition"))
-    })?;
+    *left = left
+        .checked_sub(1)
+        .ok_or_else(|| of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition")))?;
     Ok(())
 }
 
@@ -485,9 +492,10 @@ fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Option<T
 /// Refuses a doubled key anywhere within an operand.
 fn unique_keys(node: &Node) -> Read<()> {
     match &node.value {
-        NodeValue::Map(_) => Fields::of(node, "a map")?.entries.iter().try_for_each(|entry| {
-            unique_keys(&entry.value).map_err(|error| error.within(&entry.key))
-        }),
+        NodeValue::Map(_) => Fields::of(node, "a map")?
+            .entries
+            .iter()
+            .try_for_each(|entry| unique_keys(&entry.value).map_err(|error| error.within(&entry.key))),
         NodeValue::List(items) => Node::each(items, unique_keys).map(drop),
         _ => Ok(()),
     }

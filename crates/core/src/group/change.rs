@@ -151,11 +151,13 @@ impl Group {
             .iter()
             .zip(states)
             .map(|(definition, state)| {
-                Slot::restore(definition, state).map_err(|error| bad(format!("tracker {:?}: {error}", definition.name())))
+                Slot::restore(definition, state)
+                    .map_err(|error| bad(format!("tracker {:?}: {error}", definition.name())))
             })
             .collect::<Result<_, _>>()?;
         let generation = u32::try_from(whole(state, "generation")?).map_err(|_| bad("`generation` is too large"))?;
-        let mut log = Log { sequence: whole(state, "sequence")?, delivered: whole(state, "delivered")?, ..Log::default() };
+        let mut log =
+            Log { sequence: whole(state, "sequence")?, delivered: whole(state, "delivered")?, ..Log::default() };
         log.saved_sequence = log.sequence;
         for id in ids {
             let pair = id.as_list().and_then(|pair| {
@@ -177,8 +179,8 @@ impl Group {
                     log.completed_names.insert(name.as_str().ok_or_else(|| bad("`name` is not a text"))?.into());
                 }
                 Err(_) => {
-                    let completed =
-                        CompletedTracker::restore(record).map_err(|error| bad(format!("a completed tracker: {error}")))?;
+                    let completed = CompletedTracker::restore(record)
+                        .map_err(|error| bad(format!("a completed tracker: {error}")))?;
                     log.completed_names.insert(completed.tracker.name().into());
                     log.completed.push_back(completed);
                 }
@@ -284,8 +286,12 @@ impl Slot {
                 put(out, "completed", &true);
             }
             if let Some(extra) = &self.extra {
-                let numbers =
-                    [("cycle", extra.cycle), ("stages", extra.stages), ("limits", extra.limits), ("resets", extra.resets)];
+                let numbers = [
+                    ("cycle", extra.cycle),
+                    ("stages", extra.stages),
+                    ("limits", extra.limits),
+                    ("resets", extra.resets),
+                ];
                 for (key, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
                     put(out, key, &number);
                 }
@@ -381,12 +387,8 @@ impl LimiterState {
 
 impl TrackerSnapshot {
     fn store(&self, out: &mut String) {
-        let extra = Extra {
-            limiters: self.limiters.clone(),
-            cycle: self.cycle,
-            expire_at: self.expire_at,
-            ..Extra::default()
-        };
+        let extra =
+            Extra { limiters: self.limiters.clone(), cycle: self.cycle, expire_at: self.expire_at, ..Extra::default() };
         let stage = (self.stage - 1) as u16;
         let slot = Slot::from_parts(self.progress, self.generation, stage, (self.limited, false), extra);
         let _ = write!(out, r#""definition":{},"state":"#, self.definition.to_json());
@@ -394,7 +396,8 @@ impl TrackerSnapshot {
     }
 
     fn restore(stored: &Json) -> Result<Self, RecordError> {
-        let definition = TrackerDefinition::from_json(member(stored, "definition")?).map_err(|error| bad(error.to_string()))?;
+        let definition =
+            TrackerDefinition::from_json(member(stored, "definition")?).map_err(|error| bad(error.to_string()))?;
         let slot = Slot::restore(&definition, member(stored, "state")?)?;
         Ok(Self::of(&Arc::new(definition), &slot))
     }
@@ -408,7 +411,8 @@ impl CompletedTracker {
     }
 
     fn restore(stored: &Json) -> Result<Self, RecordError> {
-        let completed_at = micros(member(stored, "completed_at")?).ok_or_else(|| bad("`completed_at` is not a moment"))?;
+        let completed_at =
+            micros(member(stored, "completed_at")?).ok_or_else(|| bad("`completed_at` is not a moment"))?;
         Ok(Self { tracker: TrackerSnapshot::restore(stored)?, completed_at })
     }
 }

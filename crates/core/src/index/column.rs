@@ -223,9 +223,8 @@ impl OrderColumn {
         let count = match value {
             Some(Value::Number(Number::Exact(amount))) => self.passed(|at| amount.cmp(&self.thresholds[at])),
             Some(Value::Number(Number::NotANumber)) => 0,
-            Some(Value::Number(number)) => self.passed(|at| {
-                number.compare(&Number::Exact(self.thresholds[at])).unwrap_or(std::cmp::Ordering::Equal)
-            }),
+            Some(Value::Number(number)) => self
+                .passed(|at| number.compare(&Number::Exact(self.thresholds[at])).unwrap_or(std::cmp::Ordering::Equal)),
             _ => 0,
         };
         let up = count.div_ceil(self.step);

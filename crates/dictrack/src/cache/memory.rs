@@ -233,7 +233,12 @@ impl DataCache for MemoryCache {
         entry.is_some_and(|entry| self.run(&entry, step))
     }
 
-    async fn view(&self, group: &str, load: &dyn Load, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+    async fn view(
+        &self,
+        group: &str,
+        load: &dyn Load,
+        view: &mut (dyn for<'g> FnMut(&'g Group) + Send),
+    ) -> Result<(), Error> {
         let entry = self.entry(group, load).await?;
         let state = entry.state.lock();
         view(&state.group);

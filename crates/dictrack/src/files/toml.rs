@@ -8,10 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::Fault;
 
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
-    let table = DeTable::parse(text).map_err(|error| Fault {
-        problem: error.message().to_owned(),
-        at: error.span().map(|span| span.start),
-    })?;
+    let table = DeTable::parse(text)
+        .map_err(|error| Fault { problem: error.message().to_owned(), at: error.span().map(|span| span.start) })?;
     map(table.get_ref(), 0)
 }
 
@@ -38,9 +36,9 @@ fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
             let digits = number.as_str().replace('_', "");
             let text = match number.radix() {
                 10 => digits.trim_start_matches('+').to_owned(),
-                radix => i128::from_str_radix(&digits, radix)
-                    .map_err(|error| Fault::new(error.to_string(), at))?
-                    .to_string(),
+                radix => {
+                    i128::from_str_radix(&digits, radix).map_err(|error| Fault::new(error.to_string(), at))?.to_string()
+                }
             };
             NodeValue::Number(Number::parse(&text).ok_or_else(|| Fault::new("not a number", at))?)
         }

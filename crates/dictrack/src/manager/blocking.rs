@@ -114,10 +114,7 @@ impl Blocking {
     ///
     /// # Errors
     /// As there.
-    pub fn tracker_list(
-        &self,
-        definitions: impl IntoIterator<Item = TrackerDefinition>,
-    ) -> Result<TrackerList, Error> {
+    pub fn tracker_list(&self, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Result<TrackerList, Error> {
         self.manager.tracker_list(definitions)
     }
 }

@@ -19,7 +19,13 @@ type Answer<T> = Result<T, String>;
 #[expect(missing_docs, reason = "each method is the manager's call of that name")]
 #[expect(clippy::missing_errors_doc, reason = "the text of the error that the host gave")]
 pub trait Host {
-    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added>;
+    fn add(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        now: Timestamp,
+        expire: Option<Span>,
+    ) -> Answer<Added>;
     fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added>;
     fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool>;
     fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool>;
@@ -67,7 +73,13 @@ fn shared(trackers: Vec<TrackerDefinition>) -> Vec<Arc<TrackerDefinition>> {
 }
 
 impl Host for Bare {
-    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added> {
+    fn add(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        now: Timestamp,
+        expire: Option<Span>,
+    ) -> Answer<Added> {
         self.call(group, now, |found, call| found.add(call, &shared(trackers), expire))
     }
 
@@ -150,7 +162,13 @@ fn text<T>(result: Result<T, crate::Error>) -> Answer<T> {
 }
 
 impl Host for OnManager {
-    fn add(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp, expire: Option<Span>) -> Answer<Added> {
+    fn add(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        now: Timestamp,
+        expire: Option<Span>,
+    ) -> Answer<Added> {
         text(self.at(now).add_trackers_at(group, trackers, None, expire))
     }
 

@@ -120,8 +120,7 @@ impl SqliteStore {
 
 impl Inner {
     fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), rusqlite::Error> {
-        let records: Vec<_> =
-            changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
+        let records: Vec<_> = changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
         let payload = tail::encode(&records);
         crash_point("before_commit");
         let transaction = self.connection.transaction()?;
@@ -246,14 +245,11 @@ impl DataStore for SqliteStore {
 
     async fn undelivered(&self) -> Result<Vec<String>, Error> {
         let inner = self.inner.lock();
-        let mut all: std::collections::BTreeSet<String> = schema::texts(
-            &inner.connection,
-            "SELECT DISTINCT group_id FROM events",
-            [],
-        )
-        .map_err(failed("list undelivered events"))?
-        .into_iter()
-        .collect();
+        let mut all: std::collections::BTreeSet<String> =
+            schema::texts(&inner.connection, "SELECT DISTINCT group_id FROM events", [])
+                .map_err(failed("list undelivered events"))?
+                .into_iter()
+                .collect();
         all.extend(inner.tail.with_events().map(ToString::to_string));
         Ok(all.into_iter().collect())
     }

@@ -76,9 +76,8 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
 
 /// Checks that the file is a store of a version that is known.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let pragma = |name: &str| -> Result<i64, rusqlite::Error> {
-        connection.pragma_query_value(None, name, |row| row.get(0))
-    };
+    let pragma =
+        |name: &str| -> Result<i64, rusqlite::Error> { connection.pragma_query_value(None, name, |row| row.get(0)) };
     let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
@@ -115,7 +114,9 @@ pub(super) fn groups(
 ) -> Result<Vec<String>, rusqlite::Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match after {
-        Some(after) => texts(connection, "SELECT id FROM groups WHERE id > ?1 ORDER BY id LIMIT ?2", params![after, limit]),
+        Some(after) => {
+            texts(connection, "SELECT id FROM groups WHERE id > ?1 ORDER BY id LIMIT ?2", params![after, limit])
+        }
         None => texts(connection, "SELECT id FROM groups ORDER BY id LIMIT ?1", [limit]),
     }
 }
@@ -133,7 +134,9 @@ pub(super) fn record(connection: &Connection, group: &str) -> Result<Option<Reco
         state,
         delivered: 0,
         ids: list("SELECT ids FROM event_ids WHERE group_id = ?1 ORDER BY chunk")?,
-        events: list("SELECT json_group_array(json(event)) FROM (SELECT event FROM events WHERE group_id = ?1 ORDER BY sequence)")?,
+        events: list(
+            "SELECT json_group_array(json(event)) FROM (SELECT event FROM events WHERE group_id = ?1 ORDER BY sequence)",
+        )?,
         completed: list(
             "SELECT json_array(json(coalesce(record, json_object('name', name)))) FROM completed WHERE group_id = ?1 ORDER BY number",
         )?,

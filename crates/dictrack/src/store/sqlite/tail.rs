@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use compact_str::CompactString;
-use dictrack_core::json::Json;
 use dictrack_core::Limits;
+use dictrack_core::json::Json;
 use rusqlite::{Connection, Transaction, params};
 
 use super::failed;
@@ -64,8 +64,9 @@ impl Tail {
     pub(super) fn read(connection: &Connection, path: &Path) -> Result<Self, Error> {
         let mut tail = Self::default();
         let action = "read the journal";
-        let mut query =
-            connection.prepare("SELECT number, checksum, payload FROM journal ORDER BY number").map_err(failed(action))?;
+        let mut query = connection
+            .prepare("SELECT number, checksum, payload FROM journal ORDER BY number")
+            .map_err(failed(action))?;
         let mut rows = query.query([]).map_err(failed(action))?;
         while let Some(row) = rows.next().map_err(failed(action))? {
             let (number, checksum): (i64, u32) =
@@ -108,7 +109,8 @@ pub(super) fn encode(records: &[(CompactString, Record)]) -> String {
     let bytes: usize = records.iter().map(|(group, record)| record.state.len() + group.len() + 32).sum();
     let mut out = String::with_capacity(bytes);
     for (group, record) in records {
-        let _ = write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
+        let _ =
+            write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
         for list in [&record.ids, &record.events, &record.completed] {
             out.push('\t');
             list.iter().for_each(|text| out.push_str(text));
@@ -185,8 +187,8 @@ fn write_ids(
 }
 
 fn write_events(transaction: &Transaction<'_>, group: &str, record: &Record) -> Result<(), rusqlite::Error> {
-    let mut insert = transaction
-        .prepare_cached("INSERT OR REPLACE INTO events (group_id, sequence, event) VALUES (?1, ?2, ?3)")?;
+    let mut insert =
+        transaction.prepare_cached("INSERT OR REPLACE INTO events (group_id, sequence, event) VALUES (?1, ?2, ?3)")?;
     for event in items(&record.events) {
         let sequence = event.as_map().and_then(|map| map.get("sequence")).map(ToString::to_string);
         let sequence: i64 = sequence.and_then(|number| number.parse().ok()).unwrap_or(0);
@@ -211,7 +213,8 @@ fn write_completed(
     if record.completed.is_empty() {
         return Ok(());
     }
-    let mut insert = transaction.prepare_cached("INSERT INTO completed (group_id, name, record) VALUES (?1, ?2, ?3)")?;
+    let mut insert =
+        transaction.prepare_cached("INSERT INTO completed (group_id, name, record) VALUES (?1, ?2, ?3)")?;
     for completed in items(&record.completed) {
         let member = |json: &Json, key: &str| json.as_map().and_then(|map| map.get(key)).cloned();
         let known_by_name = member(&completed, "name");
