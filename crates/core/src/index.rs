@@ -41,8 +41,8 @@ pub(crate) struct Hot {
     pub(crate) target: Amount,
     /// Which of the sums it adds, counted from one; [`COUNT`] adds one, [`CUSTOM`] asks a measure.
     pub(crate) amount: u32,
-    /// Where its targets begin in [`Index::targets`].
-    pub(crate) targets: u32,
+    /// The position of the tracker in its set.
+    pub(crate) tracker: u32,
     /// Its first predicate.
     predicate: u32,
     /// How many predicates it has: none, one, or more, which are looked up.
@@ -77,8 +77,8 @@ pub(crate) const CUSTOM: u32 = u32::MAX;
 pub(crate) struct Index {
     paths: Vec<Path>,
     columns: Vec<Column>,
-    /// The tracker of each dense number, in order.
-    dense: Vec<u32>,
+    /// How many trackers are dense.
+    dense: usize,
     sparse: Vec<SparsePath>,
     predicates: Vec<Predicate>,
     /// Where the predicates of each tracker begin in `predicate_ids`; one more than there are trackers.
@@ -86,8 +86,9 @@ pub(crate) struct Index {
     predicate_ids: Vec<u32>,
     /// The distinct paths that are summed.
     sums: Vec<u32>,
+    /// One for each tracker: the dense ones in order, then the sparse ones as they stand in the posting lists, so that
+    /// those of one list share cache lines. Matches are positions in this list.
     pub(crate) hot: Vec<Hot>,
-    pub(crate) targets: Vec<Amount>,
 }
 
 #[derive(Debug)]
@@ -160,9 +161,9 @@ impl Index {
     pub(crate) fn compile(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Self {
         let mut paths = Paths::default();
         let access = sparse_access(trackers);
-        let dense: Vec<u32> = (0..trackers.len() as u32).filter(|&at| access[at as usize].is_none()).collect();
+        let dense = access.iter().filter(|access| access.is_none()).count();
         let mut sparse: Vec<SparsePath> = Vec::new();
-        let mut columns = ColumnBuilder::new(dense.len());
+        let mut columns = ColumnBuilder::new(dense);
         let mut predicates = Predicates::default();
         let mut predicate_starts = Vec::with_capacity(trackers.len() + 1);
         let mut next_dense = 0;
@@ -198,11 +199,11 @@ impl Index {
             predicate_ids: predicates.ids,
             sums: Vec::new(),
             hot: Vec::with_capacity(trackers.len()),
-            targets: Vec::new(),
             paths: Vec::new(),
         };
         let mut sums = HashMap::new();
-        for (at, tracker) in trackers.iter().enumerate() {
+        for at in index.arrange(&access) {
+            let tracker = &trackers[at];
             let amount = match tracker.kind() {
                 Kind::Count => COUNT,
                 Kind::Custom { .. } => CUSTOM,
@@ -219,28 +220,51 @@ impl Index {
             index.hot.push(Hot {
                 target: tracker.targets()[0],
                 amount,
-                targets: index.targets.len() as u32,
+                tracker: at as u32,
                 predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),
                 predicates: count.min(2) as u8,
                 special: !tracker.limiters().is_empty() || amount == CUSTOM,
                 plain: count == 0 && tracker.limiters().is_empty() && amount != CUSTOM,
             });
-            index.targets.extend_from_slice(tracker.targets());
         }
         index.paths = paths.list;
         index
     }
 
-    /// Puts the trackers that pass every column and posting list into `scratch.matches`, in order. Those with
-    /// predicates still have to pass [`holds`](Self::holds).
+    /// The order of the trackers in `hot`, and the posting lists in positions of that order.
+    fn arrange(&mut self, access: &[Option<u32>]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..access.len()).filter(|&at| access[at].is_none()).collect();
+        let mut positions = vec![None; access.len()];
+        for sparse in &mut self.sparse {
+            for posting in sparse.postings.values_mut() {
+                for at in posting {
+                    let tracker = *at as usize;
+                    *at = *positions[tracker].get_or_insert_with(|| {
+                        order.push(tracker);
+                        order.len() as u32 - 1
+                    });
+                }
+            }
+        }
+        order
+    }
+
+    /// Whether every tracker stands in `hot` where it stands in the set.
+    #[inline]
+    pub(crate) fn is_dense(&self) -> bool {
+        self.sparse.is_empty()
+    }
+
+    /// Puts the positions of the trackers that pass every column and posting list into `scratch.matches`, in the order of
+    /// the trackers. Those with predicates still have to pass [`holds`](Self::holds).
     pub(crate) fn select(&self, view: &mut View<'_>, scratch: &mut Scratch) {
         scratch.matches.clear();
-        if !self.dense.is_empty() {
-            scratch.fill(self.dense.len());
+        if self.dense > 0 {
+            scratch.fill(self.dense);
             for column in &self.columns {
                 column.restrict(view.value(self, column.path()), scratch);
             }
-            scratch.collect(&self.dense);
+            scratch.collect();
         }
         let dense = scratch.matches.len();
         for sparse in &self.sparse {
@@ -251,7 +275,7 @@ impl Index {
             }
         }
         if scratch.matches.len() > dense && (dense > 0 || self.sparse.len() > 1) {
-            scratch.matches.sort_unstable();
+            scratch.matches.sort_unstable_by_key(|&at| self.hot[at as usize].tracker);
         }
         scratch.remember(self.predicates.len());
     }
@@ -260,7 +284,6 @@ impl Index {
     #[inline]
     pub(crate) fn holds(
         &self,
-        tracker: u32,
         hot: &Hot,
         trackers: &[std::sync::Arc<TrackerDefinition>],
         view: &mut View<'_>,
@@ -271,7 +294,8 @@ impl Index {
             0 => Ok(true),
             1 => self.predicate_holds(hot.predicate, trackers, view, scratch, registry),
             _ => {
-                let range = self.predicate_starts[tracker as usize]..self.predicate_starts[tracker as usize + 1];
+                let range =
+                    self.predicate_starts[hot.tracker as usize]..self.predicate_starts[hot.tracker as usize + 1];
                 for &id in &self.predicate_ids[range.start as usize..range.end as usize] {
                     if !self.predicate_holds(id, trackers, view, scratch, registry)? {
                         return Ok(false);

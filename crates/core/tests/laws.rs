@@ -140,7 +140,7 @@ fn known(group: &Group) -> String {
     let Stored { version, definitions, state, ids, events, completed } = Stored::whole(group);
     let lists = [ids, events, completed].map(|list| list.iter().map(|item| format!("\n  {item}")).collect::<String>());
     let [ids, events, completed] = lists;
-    format!("{version}\n{definitions}\n{state}\nids:{ids}\nevents:{events}\ncompleted:{completed}").replace(",{}]", "]")
+    format!("{version}\n{definitions}\n{state}\nids:{ids}\nevents:{events}\ncompleted:{completed}")
 }
 
 /// Tracks a document and compares what it did with what plain evaluation said it would do.
@@ -189,7 +189,7 @@ fn agrees(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp) -
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(1200))]
     #[test]
     fn the_index_agrees_with_plain_evaluation(
         shapes in vec(generate::shape(), 1..=40),
@@ -300,6 +300,19 @@ proptest! {
     }
 
     #[test]
+    fn an_event_id_is_never_given_twice((definitions, steps) in streams()) {
+        let engine = engine();
+        let mut group = group_of(&engine, &definitions);
+        for step in steps.iter().filter(|step| !matches!(step.act, Act::Deliver(_))) {
+            perform(&mut group, &engine, step);
+        }
+        let events = group.undelivered();
+        let ids: HashSet<_> = events.iter().map(|event| event.id).collect();
+        prop_assert_eq!(ids.len(), events.len());
+        prop_assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as u64));
+    }
+
+    #[test]
     fn a_document_id_counts_once((definitions, steps) in streams()) {
         let engine = engine();
         let mut group = group_of(&engine, &definitions);
@@ -352,7 +365,7 @@ fn after(moment: Timestamp, micros: i64) -> Timestamp {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(4000))]
     #[test]
     fn a_refusal_holds_until_exactly_until(
         limiters in vec(generate::limiter(), 1..4),
@@ -426,7 +439,7 @@ fn written(units: i128) -> String {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(2000))]
     #[test]
     fn the_group_total_is_conserved(payments in vec(payment(), 1..60), limit in 1_u64..20) {
         let engine = engine();

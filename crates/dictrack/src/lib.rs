@@ -53,3 +53,8 @@ pub use manager::{Blocking, Commit, Item, ListenerId, Manager, ManagerBuilder, T
 pub use store::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
+
+/// The code of the README, run as a test.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -184,36 +184,56 @@ impl Group {
     /// Counts every match, in order.
     fn count_all(&mut self, step: &mut Step<'_>, matches: &[u32]) {
         const CHUNK: usize = 64;
+        let index = step.index;
+        // Below this many trackers slots and `Hot`s stay in the processor's second cache.
+        if index.hot.len() < 4096 {
+            return self.count_chunk::<false>(step, matches);
+        }
         for chunk in matches.chunks(CHUNK) {
             // Looking at all of a chunk first lets the processor fetch its cache lines side by side; in a large group
             // that is most of the time.
             let plain = chunk.iter().fold(true, |plain, &at| {
-                plain & self.slots[at as usize].is_plain() & step.index.hot[at as usize].is_plain()
+                let hot = &index.hot[at as usize];
+                plain & self.slots[hot.tracker as usize].is_plain() & hot.is_plain()
             });
-            let mut left = chunk;
-            loop {
-                let index = step.index;
-                let entries = step.outcome.free();
-                let counted = if plain {
-                    count_plain::<true>(&mut self.slots, &index.hot, &step.sums, left, entries)
-                } else {
-                    count_plain::<false>(&mut self.slots, &index.hot, &step.sums, left, entries)
-                };
-                step.outcome.take(counted);
-                let Some((&special, rest)) = left[counted..].split_first() else { break };
-                self.count_special(step, special);
-                left = rest;
+            if plain {
+                self.count_chunk::<true>(step, chunk);
+            } else {
+                self.count_chunk::<false>(step, chunk);
             }
         }
     }
 
-    /// Adds the amount to a plain tracker.
+    /// Counts some matches, of which is known whether they are all plain.
     #[inline]
-    fn add_amount(&mut self, step: &mut Step<'_>, at: u32, hot: &Hot) {
+    fn count_chunk<const PLAIN: bool>(&mut self, step: &mut Step<'_>, matches: &[u32]) {
+        let index = step.index;
+        let mut left = matches;
+        loop {
+            let entries = step.outcome.free();
+            let counted = if index.is_dense() {
+                count_plain::<PLAIN, true>(&mut self.slots, &index.hot, &step.sums, left, entries)
+            } else {
+                count_plain::<PLAIN, false>(&mut self.slots, &index.hot, &step.sums, left, entries)
+            };
+            step.outcome.take(counted);
+            let Some((&special, rest)) = left[counted..].split_first() else { return };
+            self.count_special(step, &index.hot[special as usize]);
+            left = rest;
+        }
+    }
+
+    /// Adds the amount to a tracker without limiters.
+    #[inline]
+    fn add_amount(&mut self, step: &mut Step<'_>, hot: &Hot) {
+        let at = hot.tracker;
         let slot = &mut self.slots[at as usize];
         let Some(amount) = step.sum(hot.amount) else { return Self::skip(step, at) };
-        let target = step.index.targets[hot.targets as usize + usize::from(slot.stage)];
-        let Some(progress) = slot.progress.add_below(amount, target) else { return self.count_fully(step, at) };
+        let target = match slot.stage {
+            0 => hot.target,
+            stage => step.trackers[at as usize].targets()[usize::from(stage)],
+        };
+        let Some(progress) = slot.progress.add_below(amount, target) else { return self.count_fully(step, hot) };
         slot.progress = progress;
         step.outcome.push(Entry { progress, tracker: at, limiters: 0, stage: slot.stage, flags: DIRTIED });
     }
@@ -229,26 +249,28 @@ impl Group {
     }
 
     #[inline(never)]
-    fn count_special(&mut self, step: &mut Step<'_>, at: u32) {
-        if !self.slots[at as usize].active(step.call.now) {
+    fn count_special(&mut self, step: &mut Step<'_>, hot: &Hot) {
+        let slot = &self.slots[hot.tracker as usize];
+        if !slot.active(step.call.now) {
             return;
         }
-        let hot = &step.index.hot[at as usize];
+        let unmarked = slot.is_unmarked();
         let registry = &step.call.engine.registry;
-        match step.index.holds(at, hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
-            Ok(true) if hot.is_simple() && self.slots[at as usize].is_unmarked() => self.add_amount(step, at, hot),
-            Ok(true) => self.count_fully(step, at),
+        match step.index.holds(hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
+            Ok(true) if hot.is_simple() && unmarked => self.add_amount(step, hot),
+            Ok(true) => self.count_fully(step, hot),
             Ok(false) => {}
-            Err(error) => Self::fail(step, at, error),
+            Err(error) => Self::fail(step, hot.tracker, error),
         }
     }
 
     /// Counts an active tracker whose conditions hold.
     #[inline(never)]
-    fn count_fully(&mut self, step: &mut Step<'_>, at: u32) {
+    fn count_fully(&mut self, step: &mut Step<'_>, hot: &Hot) {
+        let at = hot.tracker;
         let events = step.outcome.rare.as_ref().map_or(0, |rare| rare.events.len());
         let backup = step.needs_backup(at).then(|| (self.slots[at as usize].clone(), self.log.clone()));
-        if let Err(error) = self.try_count(step, at) {
+        if let Err(error) = self.try_count(step, hot) {
             // A custom limiter failed half-way: the tracker is as if it had not been asked.
             if let Some((slot, log)) = backup {
                 self.slots[at as usize] = slot;
@@ -259,11 +281,11 @@ impl Group {
         }
     }
 
-    fn try_count(&mut self, step: &mut Step<'_>, at: u32) -> Result<(), CustomError> {
-        let Step { index, trackers, call, .. } = *step;
+    fn try_count(&mut self, step: &mut Step<'_>, hot: &Hot) -> Result<(), CustomError> {
+        let at = hot.tracker;
+        let Step { trackers, call, .. } = *step;
         let definition = &trackers[at as usize];
         let registry = &call.engine.registry;
-        let hot = &index.hot[at as usize];
         let amount = match (hot.amount, definition.kind()) {
             (CUSTOM, Kind::Custom { measure, params }) => registry.amount(measure, params, step.view.document)?,
             (sum, _) => step.sum(sum),
@@ -479,9 +501,10 @@ impl Group {
 /// reached or sum not read yet. Returns how many.
 ///
 /// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`].
-/// Slices, and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
+/// `PLAIN`: no match has a predicate, limiter or mark. `DENSE`: every position in `hot` is that of its tracker. Slices,
+/// and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
 /// measures it, and the law `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
-fn count_plain<const KNOWN_PLAIN: bool>(
+fn count_plain<const PLAIN: bool, const DENSE: bool>(
     slots: &mut [Slot],
     hot: &[Hot],
     sums: &[Sum],
@@ -490,14 +513,16 @@ fn count_plain<const KNOWN_PLAIN: bool>(
 ) -> usize {
     let mut counted = 0;
     for (entry, &at) in entries.iter_mut().zip(matches) {
-        let (Some(slot), Some(hot)) = (slots.get_mut(at as usize), hot.get(at as usize)) else { break };
-        if !KNOWN_PLAIN && (!slot.is_plain() || !hot.is_plain()) {
+        let Some(hot) = hot.get(at as usize) else { break };
+        let tracker = if DENSE { at } else { hot.tracker };
+        let Some(slot) = slots.get_mut(tracker as usize) else { break };
+        if !PLAIN && (!slot.is_plain() || !hot.is_plain()) {
             break;
         }
         let Some(amount) = sums.get(hot.amount as usize).and_then(|sum| sum.amount()) else { break };
         let Some(progress) = slot.progress.add_below(amount, hot.target) else { break };
         slot.progress = progress;
-        *entry = Entry { progress, tracker: at, limiters: 0, stage: 0, flags: DIRTIED };
+        *entry = Entry { progress, tracker, limiters: 0, stage: 0, flags: DIRTIED };
         counted += 1;
     }
     counted

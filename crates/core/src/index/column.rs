@@ -97,6 +97,10 @@ impl<T> ScalarMap<T> {
         self.0.find(value_hash(value)?, |(scalar, _)| scalar.is(value)).map(|(_, found)| found)
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     pub(super) fn entry(&mut self, scalar: Scalar) -> &mut T
     where
         T: Default,

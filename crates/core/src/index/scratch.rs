@@ -39,14 +39,14 @@ impl Scratch {
         }
     }
 
-    /// Appends the tracker of each bit that is set.
-    pub(super) fn collect(&mut self, dense: &[u32]) {
+    /// Appends the position of each bit that is set.
+    pub(super) fn collect(&mut self) {
         let Self { words, matches, .. } = self;
-        for (&word, trackers) in words.iter().zip(dense.chunks(64)) {
+        for (&word, first) in words.iter().zip((0..).step_by(64)) {
             let mut word = word;
             let (mut found, mut count) = ([0; 64], 0);
             while word != 0 {
-                found[count % 64] = trackers[word.trailing_zeros() as usize];
+                found[count % 64] = first + word.trailing_zeros();
                 count += 1;
                 word &= word - 1;
             }

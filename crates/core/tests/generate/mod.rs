@@ -60,7 +60,7 @@ fn text() -> impl Strategy<Value = Json> {
 }
 
 fn scalar() -> impl Strategy<Value = Json> {
-    prop_oneof![4 => number(), 3 => text(), 1 => any::<bool>().prop_map(Json::from), 1 => Just(Json::Null)]
+    prop_oneof![6 => number(), 3 => text(), 1 => any::<bool>().prop_map(Json::from), 1 => Just(Json::Null)]
 }
 
 fn map_of(values: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
@@ -69,12 +69,10 @@ fn map_of(values: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
 }
 
 fn value_of(leaves: impl Strategy<Value = Json> + 'static) -> impl Strategy<Value = Json> {
-    leaves.prop_recursive(
-        2,
-        8,
-        4,
-        |parts| prop_oneof![2 => vec(parts.clone(), 0..4).prop_map(Json::from), 1 => map_of(parts)],
-    )
+    leaves.prop_recursive(2, 8, 4, |parts| {
+        let list = vec(parts.clone(), 0..4).prop_map(Json::from);
+        prop_oneof![2 => list, 1 => map_of(parts)]
+    })
 }
 
 fn operand() -> impl Strategy<Value = Json> {
@@ -84,26 +82,31 @@ fn operand() -> impl Strategy<Value = Json> {
 /// A document: mostly a map with some of the keys that paths begin with, its values of any kind.
 pub(crate) fn document() -> impl Strategy<Value = Json> {
     let never_in_json = select(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY][..]).prop_map(Json::from);
-    let value = value_of(prop_oneof![40 => scalar(), 1 => never_in_json]).boxed();
-    let entries =
-        ["a", "b", "c", "a.b"].map(|key| option::weighted(0.7, value.clone().prop_map(move |value| (key, value))));
+    let scalar = prop_oneof![15 => scalar(), 1 => never_in_json].boxed();
+    let value = prop_oneof![2 => scalar.clone(), 1 => value_of(scalar)].boxed();
+    let entry = |key| option::weighted(0.7, value.clone().prop_map(move |value| (key, value)));
+    let entries = ["a", "b", "c", "a.b"].map(entry);
     let map = entries.prop_map(|entries| {
         entries.into_iter().flatten().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
     });
     prop_oneof![19 => map, 1 => value]
 }
 
+fn order() -> impl Strategy<Value = Order> {
+    select(&[Order::Lt, Order::Le, Order::Gt, Order::Ge][..])
+}
+
 fn test() -> impl Strategy<Value = Test> {
-    let order = select(&[Order::Lt, Order::Le, Order::Gt, Order::Ge][..]);
+    let ordered = (order(), prop_oneof![2 => number(), 1 => text()]);
     let operands = || vec(operand(), 1..4);
-    let needle =
-        || (prop_oneof![4 => text(), 1 => operand()], any::<bool>()).prop_map(|(value, any)| Needle::new(value, any));
+    let looked_for = || (prop_oneof![4 => text(), 1 => operand()], any::<bool>());
+    let needle = || looked_for().prop_map(|(value, ignore_case)| Needle::new(value, ignore_case));
     prop_oneof![
         1 => Just(Test::Exists),
         1 => Just(Test::Absent),
         3 => operand().prop_map(Test::Eq),
         1 => operand().prop_map(Test::Ne),
-        4 => (order, prop_oneof![2 => number(), 1 => text()]).prop_map(|(order, operand)| Test::Order(order, operand)),
+        4 => ordered.prop_map(|(order, operand)| Test::Order(order, operand)),
         1 => needle().prop_map(Test::Contains),
         1 => needle().prop_map(Test::NotContains),
         2 => operands().prop_map(Test::In),
@@ -120,7 +123,9 @@ fn path() -> impl Strategy<Value = Path> {
 }
 
 fn leaf() -> impl Strategy<Value = Condition> {
-    (path(), test()).prop_map(|(key, test)| Condition::Test { key, test })
+    // Many orders with few thresholds, so that strict ones and others stand side by side.
+    let ordered = (order(), number()).prop_map(|(order, operand)| Test::Order(order, operand));
+    (path(), prop_oneof![4 => test(), 1 => ordered]).prop_map(|(key, test)| Condition::Test { key, test })
 }
 
 fn nested(leaves: impl Strategy<Value = Condition> + 'static) -> impl Strategy<Value = Condition> {
@@ -140,7 +145,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 
 /// A custom condition that answers, one that fails and one that nobody registered.
 fn custom() -> impl Strategy<Value = Condition> {
-    let name = select(&["answers"][..]);
+    let name = select(&["answers", "fails", "unknown"][..]);
     (name, any::<bool>()).prop_map(|(name, answer)| Condition::Custom { name: name.into(), params: answer.into() })
 }
 
@@ -217,7 +222,7 @@ impl Shape {
             builder = builder.expire_at(moment);
         }
         let rises = self.targets[0].is_positive() && self.targets.is_sorted_by(|a, b| a < b);
-        if self.loops && rises && *self.targets.last().unwrap() >= Amount::from(10) {
+        if self.loops && rises {
             builder = builder.loop_forever();
         }
         Arc::new(builder.build().unwrap_or_else(|error| panic!("{self:?}: {error}")))
@@ -237,7 +242,7 @@ fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Val
     let kind = prop_oneof![Just(Kind::Count), path().prop_map(Kind::Sum)];
     let targets = prop_oneof![
         2 => Just(vec![Amount::from(1_000_000)]),
-        2 => vec(1_i64..8, 1..4).prop_map(|steps| {
+        2 => vec(1_i64..4, 1..4).prop_map(|steps| {
             steps.iter().scan(0, |sum, step| { *sum += step; Some(Amount::from(*sum)) }).collect()
         }),
         1 => vec(amount(), 1..4),
@@ -283,7 +288,11 @@ fn selected() -> impl Strategy<Value = Json> {
 }
 
 fn selective() -> impl Strategy<Value = Condition> {
-    let test = prop_oneof![4 => selected().prop_map(Test::Eq), 1 => vec(selected(), 1..4).prop_map(Test::In)];
+    let some = (vec(selected(), 1..4), any::<bool>()).prop_map(|(mut some, again)| {
+        some.extend(again.then(|| some[0].clone()));
+        some
+    });
+    let test = prop_oneof![4 => selected().prop_map(Test::Eq), 1 => some.prop_map(Test::In)];
     let path = select(&["user", "shop.0"][..]).prop_map(|text| Path::parse(text).unwrap());
     (path, test).prop_map(|(key, test)| Condition::Test { key, test })
 }
