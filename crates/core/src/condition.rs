@@ -25,11 +25,11 @@ pub enum Condition {
         test: Test,
     },
     /// Every one of these, of which there is at least one.
-    All(Box<[Condition]>),
+    All(Box<[Self]>),
     /// At least one of these.
-    Any(Box<[Condition]>),
+    Any(Box<[Self]>),
     /// The contrary.
-    Not(Box<Condition>),
+    Not(Box<Self>),
     /// A condition that the process registered by name.
     Custom {
         /// The registered name.

@@ -113,9 +113,9 @@ enum Predicate {
 #[derive(Debug)]
 enum Tree {
     Test(u32, Test),
-    All(Vec<Tree>),
-    Any(Vec<Tree>),
-    Not(Box<Tree>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Custom(Condition),
 }
 

@@ -29,7 +29,7 @@ pub enum Json {
     /// A string.
     Text(CompactString),
     /// A list.
-    List(Vec<Json>),
+    List(Vec<Self>),
     /// A map.
     Map(Map),
 }

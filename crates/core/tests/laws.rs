@@ -294,7 +294,7 @@ proptest! {
             let expected = perform(&mut whole, &engine_whole, step);
             prop_assert_eq!(perform(&mut split, &engine_split, step), expected);
         }
-        let ids = |group: &Group| group.undelivered().iter().map(|event| event.id).collect::<Vec<_>>();
+        let ids = |group: &Group| group.undelivered().iter().map(|event| event.id()).collect::<Vec<_>>();
         prop_assert_eq!(ids(&split), ids(&whole));
         prop_assert_eq!(split.trackers(None, START), whole.trackers(None, START));
     }
@@ -307,7 +307,7 @@ proptest! {
             perform(&mut group, &engine, step);
         }
         let events = group.undelivered();
-        let ids: HashSet<_> = events.iter().map(|event| event.id).collect();
+        let ids: HashSet<_> = events.iter().map(|event| event.id()).collect();
         prop_assert_eq!(ids.len(), events.len());
         prop_assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as u64));
     }

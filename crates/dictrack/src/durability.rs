@@ -5,20 +5,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// When a call is acknowledged, and so what a crash can take back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
     /// The store has it on disk. Neither a crash nor a power failure takes it back.
     Fsync,
     /// The operating system has it. A killed process loses nothing; a power failure may.
+    #[default]
     Os,
     /// At once; the store follows within this time, and that much can be lost.
     Interval(Duration),
-}
-
-impl Default for Durability {
-    fn default() -> Self {
-        Self::Os
-    }
 }
 
 impl Durability {

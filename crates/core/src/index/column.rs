@@ -1,6 +1,6 @@
 //! Columns: one kind of test on one path, over all dense trackers.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 
 use compact_str::CompactString;
 use hashbrown::HashTable;
@@ -62,9 +62,8 @@ impl Scalar {
 
 fn amount_hash(amount: Amount) -> u64 {
     // Documents choose the amounts that are looked up, not those that are stored: a fixed seed is enough.
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    amount.units().hash(&mut hasher);
-    hasher.finish()
+
+    foldhash::fast::FixedState::default().hash_one(amount.units())
 }
 
 /// The hash under which a value would be found, if it is a scalar.

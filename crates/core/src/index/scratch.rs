@@ -34,7 +34,7 @@ impl Scratch {
     pub(super) fn fill(&mut self, trackers: usize) {
         self.words.clear();
         self.words.resize(trackers / 64, u64::MAX);
-        if trackers % 64 > 0 {
+        if !trackers.is_multiple_of(64) {
             self.words.push((1 << (trackers % 64)) - 1);
         }
     }

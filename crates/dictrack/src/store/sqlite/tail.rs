@@ -128,10 +128,7 @@ fn set_of(state: &str) -> &str {
 fn decode(line: &str) -> Option<(CompactString, Record)> {
     let mut parts = line.split('\t');
     let mut next = || parts.next();
-    let group = match parse_stored(next()?).ok()? {
-        Json::Text(group) => group,
-        _ => return None,
-    };
+    let Json::Text(group) = parse_stored(next()?).ok()? else { return None };
     let version = next()?.parse().ok()?;
     let delivered = next()?.parse().ok()?;
     let state = next()?.to_owned();
