@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use compact_str::CompactString;
+use memchr::memmem;
 
 use crate::custom::{CustomError, Registry};
 use crate::document::{Document, Value};
@@ -88,6 +89,8 @@ pub struct Needle {
     value: Json,
     /// The text in full Unicode case folding, where case is ignored.
     folded: Option<String>,
+    /// Looks for the text, where it is one and case counts.
+    finder: Option<memmem::Finder<'static>>,
     ignore_case: bool,
 }
 
@@ -95,7 +98,8 @@ impl Needle {
     /// Looks for `value`, in any letter case if `ignore_case`.
     pub fn new(value: Json, ignore_case: bool) -> Self {
         let folded = value.as_str().filter(|_| ignore_case).map(fold);
-        Self { value, folded, ignore_case }
+        let finder = value.as_str().filter(|_| !ignore_case).map(|text| memmem::Finder::new(text).into_owned());
+        Self { value, folded, finder, ignore_case }
     }
 
     /// The value looked for.
@@ -116,10 +120,10 @@ impl Needle {
             (None, _) => false,
         };
         match value {
-            Value::Text(text) => match (&self.folded, &self.value) {
+            Value::Text(text) => match (&self.folded, &self.finder) {
                 (Some(folded), _) => fold(text).contains(folded),
-                (None, Json::Text(part)) => text.contains(part.as_str()),
-                (None, _) => false,
+                (None, Some(finder)) => finder.find(text.as_bytes()).is_some(),
+                (None, None) => false,
             },
             Value::List(items) => items.iter().any(|item| match item {
                 Json::Text(text) => equal(text),
@@ -227,6 +231,16 @@ impl Condition {
             }
             Self::Not(part) => Ok(!part.holds(document, registry)?),
             Self::Custom { name, params } => registry.check(name, params, document),
+        }
+    }
+
+    /// Whether custom code has to be asked. It is asked last: only where every condition without any holds.
+    pub(crate) fn asks_custom(&self) -> bool {
+        match self {
+            Self::Test { .. } => false,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_custom),
+            Self::Not(part) => part.asks_custom(),
+            Self::Custom { .. } => true,
         }
     }
 

@@ -106,7 +106,9 @@ impl Reason {
         if let Some(since) = slot.expire_at().filter(|_| slot.expired(now)) {
             return Ok(Self::Expired { since });
         }
-        for condition in definition.conditions() {
+        let conditions = definition.conditions().iter();
+        let (custom, own): (Vec<_>, Vec<_>) = conditions.partition(|condition| condition.asks_custom());
+        for condition in own.into_iter().chain(custom) {
             if !condition.holds(document, &engine.registry)? {
                 let key = if let Condition::Test { key, .. } = condition { Some(key) } else { None };
                 return Ok(Self::NoMatch {

@@ -169,16 +169,32 @@ impl Index {
         let mut next_dense = 0;
         for (at, tracker) in trackers.iter().enumerate() {
             predicate_starts.push(predicates.ids.len() as u32);
-            for (position, condition) in tracker.conditions().iter().enumerate() {
-                let Condition::Test { key, test } = condition else {
-                    predicates.tree(condition, &mut paths);
-                    continue;
+            let conditions = tracker.conditions().iter().enumerate();
+            let (custom, own): (Vec<_>, Vec<_>) = conditions.partition(|(_, condition)| condition.asks_custom());
+            for (position, condition) in own.into_iter().chain(custom) {
+                let (key, test, negated) = match condition {
+                    Condition::Test { key, test } => (key, test, false),
+                    Condition::Not(part) => match &**part {
+                        Condition::Test { key, test } if access[at].is_none() => (key, test, true),
+                        _ => {
+                            predicates.tree(condition, &mut paths);
+                            continue;
+                        }
+                    },
+                    _ => {
+                        predicates.tree(condition, &mut paths);
+                        continue;
+                    }
                 };
                 let path = paths.number(key);
                 let taken = match access[at] {
                     Some(chosen) => chosen as usize == position,
-                    None => columns.add(next_dense, path, test),
+                    None => columns.add(next_dense, path, test, negated),
                 };
+                if negated && !taken {
+                    predicates.tree(condition, &mut paths);
+                    continue;
+                }
                 if !taken {
                     predicates.leaf(condition, path, at as u32, position as u32);
                 }

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::custom::{CustomError, Registry};
+use crate::custom::{BoxError, CustomError, CustomLimiter, Registry};
 use crate::document::Document;
 use crate::json::Json;
 use crate::time::{Span, Timestamp};
@@ -85,6 +85,7 @@ impl LimiterDefinition {
         }
     }
 
+    #[inline]
     pub(crate) fn admits(
         &self,
         state: &LimiterState,
@@ -92,59 +93,71 @@ impl LimiterDefinition {
         document: &dyn Document,
         registry: &Registry,
     ) -> Result<Verdict, CustomError> {
-        let admitted = match (self, state) {
-            (_, LimiterState::Count { remaining, .. }) => *remaining > 0,
-            (_, LimiterState::Window { start, .. }) if now < *start => {
+        let admitted = match state {
+            LimiterState::Count { remaining, .. } => *remaining > 0,
+            LimiterState::Window { start, .. } if now < *start => {
                 return Ok(Verdict::Refused { until: Some(*start) });
             }
-            (_, LimiterState::Window { end, .. }) => now <= *end,
-            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry.limiter(name, |limiter| {
-                let fresh = state.is_none().then(|| limiter.renewed(params, now)).transpose()?;
-                let state = state.as_deref().or(fresh.as_ref()).unwrap_or(&Json::Null);
+            LimiterState::Window { end, .. } => now <= *end,
+            LimiterState::Custom(state) => self.ask(state.as_deref(), now, registry, |limiter, params, state| {
                 limiter.admits(params, state, now, document)
             })?,
-            (Self::Count(_) | Self::Window(..) | Self::Interval(_), LimiterState::Custom(_)) => true,
         };
         Ok(if admitted { Verdict::Admitted } else { Verdict::Refused { until: None } })
     }
 
-    /// The state after a document counted.
+    /// Takes note of a document that counts.
+    #[inline]
     pub(crate) fn record(
         &self,
-        state: &LimiterState,
+        state: &mut LimiterState,
         now: Timestamp,
         document: &dyn Document,
         registry: &Registry,
-    ) -> Result<LimiterState, CustomError> {
-        match (self, state) {
-            (_, LimiterState::Count { limit, remaining }) => {
-                Ok(LimiterState::Count { limit: *limit, remaining: remaining.saturating_sub(1) })
-            }
-            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry
-                .limiter(name, |limiter| {
-                    let fresh = state.is_none().then(|| limiter.renewed(params, now)).transpose()?;
-                    let state = state.as_deref().or(fresh.as_ref()).unwrap_or(&Json::Null);
+    ) -> Result<(), CustomError> {
+        match state {
+            LimiterState::Count { remaining, .. } => *remaining = remaining.saturating_sub(1),
+            LimiterState::Window { .. } => {}
+            LimiterState::Custom(state) => {
+                let next = self.ask(state.as_deref(), now, registry, |limiter, params, state| {
                     limiter.record(params, state, now, document)
-                })
-                .map(|state| LimiterState::Custom(Some(Box::new(state)))),
-            (_, LimiterState::Window { .. } | LimiterState::Custom(_)) => Ok(state.clone()),
+                })?;
+                *state = Some(Box::new(next));
+            }
         }
+        Ok(())
     }
 
     /// Whether nothing more can count before a renewal, now that a document counted at `now`.
+    #[inline]
     pub(crate) fn exhausted(
         &self,
         state: &LimiterState,
         now: Timestamp,
         registry: &Registry,
     ) -> Result<bool, CustomError> {
-        match (self, state) {
-            (_, LimiterState::Count { remaining, .. }) => Ok(*remaining == 0),
-            (Self::Custom { name, params }, LimiterState::Custom(Some(state))) => {
-                registry.limiter(name, |limiter| limiter.exhausted(params, state, now))
-            }
-            (_, LimiterState::Window { .. } | LimiterState::Custom(_)) => Ok(false),
+        match state {
+            LimiterState::Count { remaining, .. } => Ok(*remaining == 0),
+            LimiterState::Window { .. } => Ok(false),
+            LimiterState::Custom(state) => self
+                .ask(state.as_deref(), now, registry, |limiter, params, state| limiter.exhausted(params, state, now)),
         }
+    }
+
+    /// Asks the registered limiter with its state, as new if it has none yet.
+    #[inline(never)]
+    fn ask<T>(
+        &self,
+        state: Option<&Json>,
+        now: Timestamp,
+        registry: &Registry,
+        question: impl FnOnce(&dyn CustomLimiter, &Json, &Json) -> Result<T, BoxError>,
+    ) -> Result<T, CustomError> {
+        let Self::Custom { name, params } = self else { unreachable!("only a custom limiter has a custom state") };
+        registry.limiter(name, |limiter| match state {
+            Some(state) => question(limiter, params, state),
+            None => question(limiter, params, &limiter.renewed(params, now)?),
+        })
     }
 
     /// The state after a stage with the `limiter` policy: as new, but a fixed window stays.

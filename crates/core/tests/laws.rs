@@ -76,7 +76,7 @@ fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
         Act::Remove(name) => format!("{:?}", group.remove(&[name], now)),
         Act::Deliver(count) => {
             let events = group.undelivered();
-            let last = events.iter().take(*count).last().map_or(0, |event| event.sequence);
+            let last = events.iter().take(*count).next_back().map_or(0, |event| event.sequence);
             group.delivered(last).to_string()
         }
     }
@@ -106,16 +106,14 @@ impl Stored {
         self.definitions = Json::List(definitions.collect()).to_string();
         self.state.clear();
         change.state(&mut self.state);
-        let parts: [(&mut Vec<Json>, fn(&GroupChange, &mut String)); 3] = [
-            (&mut self.ids, GroupChange::ids),
-            (&mut self.events, GroupChange::events),
-            (&mut self.completed, GroupChange::completed),
-        ];
-        for (kept, write) in parts {
+        let list = |write: fn(&GroupChange, &mut String)| {
             let mut text = String::new();
             write(change, &mut text);
-            kept.extend_from_slice(read(&text).as_list().unwrap());
-        }
+            read(&text).as_list().unwrap().to_vec()
+        };
+        self.ids.extend(list(GroupChange::ids));
+        self.events.extend(list(GroupChange::events));
+        self.completed.extend(list(GroupChange::completed));
     }
 
     fn restore(&self, engine: &Engine) -> Group {
@@ -338,6 +336,17 @@ proptest! {
         let mut restored = Stored::whole(&group).restore(&engine);
         for id in seen {
             prop_assert!(track(&mut restored, &engine, &Json::Null, START, Some(id)).duplicate());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+    #[test]
+    fn an_accepted_definition_reads_back_from_its_text(builder in generate::unchecked()) {
+        if let Ok(definition) = builder.build() {
+            let text = definition.to_json().to_string();
+            prop_assert_eq!(TrackerDefinition::from_json(&read(&text)), Ok(definition));
         }
     }
 }

@@ -212,6 +212,38 @@ fn parallel<F: FnMut(usize) + Send>(threads: usize, mut make: impl FnMut(usize) 
     })
 }
 
+fn batches() {
+    use dictrack::{Durability, Item, SqliteStore, TrackOptions};
+    println!("\ntrack_many with fsync: batches of 1,000 over 10,000 groups, 10 trackers of which 3 match");
+    let folder = std::env::temp_dir().join(format!("dictrack-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let store = SqliteStore::open(folder.join("batches.db")).unwrap();
+    let manager = pollster::block_on(Manager::builder().store(store).durability(Durability::Fsync).open()).unwrap();
+    let list = manager.tracker_list(workload::ten()).unwrap();
+    let document = Json::parse(br#"{"event":"purchase","amount":12.5}"#).unwrap();
+    let ids: Vec<String> = (0..10_000).map(|at| format!("user_{at:05}")).collect();
+    let manager = manager.blocking();
+    let mut random = workload::Random(5);
+    let mut batch = || {
+        let groups: Vec<&str> = (0..1_000).map(|_| ids[random.draw() as usize % ids.len()].as_str()).collect();
+        let options = TrackOptions::default().ensure(&list, dictrack::Differing::Refuse);
+        let items: Vec<Item<'_>> = groups.iter().map(|group| Item { group, document: &document, options }).collect();
+        assert!(manager.track_many(&items).iter().all(Result::is_ok));
+    };
+    for _ in 0..50 {
+        batch();
+    }
+    let rounds = 300;
+    let watch = Stopwatch::start();
+    for _ in 0..rounds {
+        batch();
+    }
+    let rate = f64::from(rounds) * 1_000.0 / watch.elapsed().as_secs_f64();
+    println!("{rate:.0} acknowledged documents/s {}", verdict(rate >= 100_000.0));
+    manager.close().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 fn check_agreement() {
     // The loop and the manager must agree before their times are compared.
     let documents = documents(500);
@@ -232,8 +264,8 @@ fn check_agreement() {
 fn main() {
     check_agreement();
     let only = std::env::args().nth(1).filter(|name| !name.starts_with('-'));
-    let parts: [(&str, fn()); 5] =
-        [("w", w), ("w2", w2), ("scaling", scaling), ("groups", groups), ("threads", threads)];
+    let parts: [(&str, fn()); 6] =
+        [("w", w), ("w2", w2), ("scaling", scaling), ("groups", groups), ("threads", threads), ("batches", batches)];
     for (name, part) in parts {
         if only.as_deref().is_none_or(|only| only == name) {
             part();

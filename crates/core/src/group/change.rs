@@ -273,6 +273,7 @@ impl Slot {
         out.push(',');
         push_integer(out, u64::from(self.stage));
         if !self.is_unmarked() || self.extra.is_some() {
+            let before = out.len();
             out.push_str(",{");
             let start = out.len();
             let put = |out: &mut String, key: &str, value: &dyn std::fmt::Display| {
@@ -304,7 +305,11 @@ impl Slot {
                     put(out, "limiters", &limiters);
                 }
             }
-            out.push('}');
+            if out.len() > start {
+                out.push('}');
+            } else {
+                out.truncate(before);
+            }
         }
         out.push(']');
     }

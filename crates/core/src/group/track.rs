@@ -356,7 +356,7 @@ impl Group {
         let call = &step.call;
         let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
         for (limiter, state) in step.trackers[at as usize].limiters().iter().zip(&mut extra.limiters) {
-            *state = limiter.record(state, call.now, step.view.document, &call.engine.registry)?;
+            limiter.record(state, call.now, step.view.document, &call.engine.registry)?;
         }
         Ok(())
     }
@@ -439,7 +439,8 @@ impl Group {
             }
         } else {
             for stage in 0..targets.len() {
-                let times = u64::from(stage >= first) + (ended - 1) + u64::from(stage < next);
+                let ends = u64::from(stage >= first) + u64::from(stage < next);
+                let times = (ended - 1).saturating_add(ends);
                 self.stage_completed(step, at, stage as u16, rest, times);
             }
         }

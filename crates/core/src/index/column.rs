@@ -111,16 +111,12 @@ impl<T> ScalarMap<T> {
 
 /// The distinct values that an `eq` or `in` test accepts, if each can be looked up.
 pub(super) fn equal_values(test: &Test) -> Option<Vec<Scalar>> {
-    let mut values = match test {
-        Test::Eq(value) => vec![scalar(value)?],
-        Test::In(values) => values.iter().map(scalar).collect::<Option<Vec<_>>>()?,
-        _ => return None,
+    let all = match test {
+        Test::Eq(value) => scalar(value).is_some(),
+        Test::In(values) => values.iter().all(|value| scalar(value).is_some()),
+        _ => false,
     };
-    if values.len() > 1 {
-        let mut seen = std::collections::HashSet::new();
-        values.retain(|value| seen.insert(value.clone()));
-    }
-    Some(values)
+    all.then(|| named_values(test))
 }
 
 /// One kind of test on one path. A tracker has at most one test in a column; those without any pass it.
@@ -162,10 +158,22 @@ fn intersect(words: &mut [u64], with: &[u64]) {
     }
 }
 
-/// `eq` and `in`: a hash map from value to trackers.
+/// What a test of equality wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Wanted {
+    /// `eq`, `in`: one of the values.
+    Equal,
+    /// `ne`, `not_in`: a value, and none of these.
+    OtherValue,
+    /// `not` of `eq` or `in`: none of these values, or nothing at all.
+    NotEqual,
+}
+
+/// Equality: a hash map from value to trackers.
 #[derive(Debug)]
 pub(super) struct Equal {
     path: u32,
+    wanted: Wanted,
     /// The trackers without a test here.
     outside: Box<[u64]>,
     values: ScalarMap<Posting>,
@@ -174,7 +182,7 @@ pub(super) struct Equal {
 #[derive(Debug, Default)]
 struct Posting {
     trackers: Vec<u32>,
-    /// `trackers` and those outside, where that set is small enough to keep.
+    /// All that pass if the document has this value, where that set is small enough to keep.
     passing: Option<Box<[u64]>>,
 }
 
@@ -182,10 +190,24 @@ impl Equal {
     #[inline]
     fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) {
         let Some(posting) = value.and_then(|value| self.values.get(value)) else {
-            return intersect(&mut scratch.words, &self.outside);
+            let fails = match self.wanted {
+                Wanted::Equal => true,
+                Wanted::OtherValue => value.is_none(),
+                Wanted::NotEqual => false,
+            };
+            if fails {
+                intersect(&mut scratch.words, &self.outside);
+            }
+            return;
         };
         if let Some(passing) = &posting.passing {
             return intersect(&mut scratch.words, passing);
+        }
+        if self.wanted != Wanted::Equal {
+            for &at in &posting.trackers {
+                scratch.words[at as usize / 64] &= !(1 << (at % 64));
+            }
+            return;
         }
         let Scratch { words, survivors, .. } = scratch;
         survivors.clear();
@@ -265,7 +287,7 @@ pub(super) struct ColumnBuilder {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum ColumnKind {
-    Equal,
+    Equal(Wanted),
     Exists,
     Absent,
     /// `gt`, `ge`
@@ -279,13 +301,20 @@ impl ColumnBuilder {
         Self { trackers, kinds: std::collections::HashMap::new() }
     }
 
-    /// Enters a test of a tracker; `false` if no column can answer it.
-    pub(super) fn add(&mut self, tracker: u32, path: u32, test: &Test) -> bool {
+    /// Enters a test of a tracker, or its contrary; `false` if no column can answer it.
+    pub(super) fn add(&mut self, tracker: u32, path: u32, test: &Test, negated: bool) -> bool {
         let on_grid = |value| matches!(scalar(value), Some(Scalar::Number(_)));
         let kind = match test {
-            Test::Exists => ColumnKind::Exists,
-            Test::Absent => ColumnKind::Absent,
-            Test::Eq(_) | Test::In(_) if equal_values(test).is_some() => ColumnKind::Equal,
+            Test::Exists if !negated => ColumnKind::Exists,
+            Test::Absent if !negated => ColumnKind::Absent,
+            Test::Eq(_) | Test::In(_) if equal_values(test).is_some() => {
+                ColumnKind::Equal(if negated { Wanted::NotEqual } else { Wanted::Equal })
+            }
+            Test::Ne(value) if !negated && scalar(value).is_some() => ColumnKind::Equal(Wanted::OtherValue),
+            Test::NotIn(values) if !negated && values.iter().all(|value| scalar(value).is_some()) => {
+                ColumnKind::Equal(Wanted::OtherValue)
+            }
+            _ if negated => return false,
             Test::Order(Order::Gt | Order::Ge, operand) if on_grid(operand) => ColumnKind::Above,
             Test::Order(Order::Lt | Order::Le, operand) if on_grid(operand) => ColumnKind::Below,
             _ => return false,
@@ -307,10 +336,24 @@ impl ColumnBuilder {
     }
 }
 
-/// A set of `count` bits, all set but those of `tests`.
-fn outside(count: usize, tests: &[(u32, Test)]) -> Box<[u64]> {
+/// The distinct scalars that a test of equality or inequality names.
+fn named_values(test: &Test) -> Vec<Scalar> {
+    let mut values: Vec<Scalar> = match test {
+        Test::Eq(value) | Test::Ne(value) => scalar(value).into_iter().collect(),
+        Test::In(values) | Test::NotIn(values) => values.iter().filter_map(scalar).collect(),
+        _ => Vec::new(),
+    };
+    if values.len() > 1 {
+        let mut seen = std::collections::HashSet::new();
+        values.retain(|value| seen.insert(value.clone()));
+    }
+    values
+}
+
+/// A set of `count` bits, all set but those of `trackers`.
+fn without(count: usize, trackers: &[u32]) -> Box<[u64]> {
     let mut words = vec![u64::MAX; count.div_ceil(64)];
-    for (at, _) in tests {
+    for at in trackers {
         words[*at as usize / 64] &= !(1 << (at % 64));
     }
     words.into()
@@ -325,25 +368,29 @@ fn with(set: &[u64], trackers: &[u32]) -> Box<[u64]> {
 }
 
 fn build(count: usize, path: u32, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
-    let outside = outside(count, &tests);
+    let members: Vec<u32> = tests.iter().map(|(at, _)| *at).collect();
+    let outside = without(count, &members);
     match kind {
         ColumnKind::Exists | ColumnKind::Absent => {
             Column::Presence(Presence { path, exists: kind == ColumnKind::Exists, outside })
         }
-        ColumnKind::Equal => {
+        ColumnKind::Equal(wanted) => {
             let mut values = ScalarMap::<Posting>::default();
             for (at, test) in &tests {
-                for value in equal_values(test).unwrap_or_default() {
+                for value in named_values(test) {
                     values.entry(value).trackers.push(*at);
                 }
             }
-            for (_, posting) in &mut values.0 {
+            for posting in values.values_mut() {
                 posting.trackers.shrink_to_fit();
                 if posting.trackers.len() * SET_BITS_A_TRACKER >= count {
-                    posting.passing = Some(with(&outside, &posting.trackers));
+                    posting.passing = Some(match wanted {
+                        Wanted::Equal => with(&outside, &posting.trackers),
+                        Wanted::OtherValue | Wanted::NotEqual => without(count, &posting.trackers),
+                    });
                 }
             }
-            Column::Equal(Equal { path, outside, values })
+            Column::Equal(Equal { path, wanted, outside, values })
         }
         ColumnKind::Above | ColumnKind::Below => Column::Order(order_column(path, &outside, kind, tests)),
     }

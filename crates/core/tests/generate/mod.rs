@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
     Amount, Condition, Kind, LimiterDefinition, Needle, Order, Path, Renewal, ResetPolicy, Span, Test, Timestamp,
-    TrackerDefinition,
+    TrackerBuilder, TrackerDefinition,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -206,6 +206,10 @@ impl Shape {
     }
 
     pub(crate) fn named(&self, name: &str) -> Arc<TrackerDefinition> {
+        Arc::new(self.builder(name).build().unwrap_or_else(|error| panic!("{self:?}: {error}")))
+    }
+
+    fn builder(&self, name: &str) -> TrackerBuilder {
         let builder = match &self.kind {
             Kind::Sum(key) => TrackerDefinition::sum(name).key(key.as_str()),
             Kind::Count | Kind::Custom { .. } => TrackerDefinition::count(name),
@@ -225,7 +229,7 @@ impl Shape {
         if self.loops && rises {
             builder = builder.loop_forever();
         }
-        Arc::new(builder.build().unwrap_or_else(|error| panic!("{self:?}: {error}")))
+        builder
     }
 }
 
@@ -383,6 +387,33 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Many trackers of which every second completes with the first document.
 pub(crate) fn crowd(size: usize) -> Vec<Arc<TrackerDefinition>> {
-    let target = |at: usize| if at % 2 == 0 { 1 } else { 1_000 };
+    let target = |at: usize| if at.is_multiple_of(2) { 1 } else { 1_000 };
     (0..size).map(|at| Shape::counting(Vec::new(), target(at)).named(&format!("crowd {at}"))).collect()
+}
+
+/// What code may hand to a builder: moments, lengths, names and values of any kind, some of which it has to refuse.
+pub(crate) fn unchecked() -> impl Strategy<Value = TrackerBuilder> {
+    let micros = || prop_oneof![2 => Just(START.micros()), 1 => any::<i64>(), 1 => select(&[i64::MIN, i64::MAX][..])];
+    let moment = || micros().prop_map(Timestamp::from_micros);
+    let deep = (0..150).prop_map(|depth| (0..depth).fold(Json::Null, |inner, _| Json::List(vec![inner])));
+    let value = prop_oneof![4 => scalar(), 1 => Just(Json::from(f64::NAN)), 1 => deep].boxed();
+    let named = (select(&["", "x"][..]), value.clone()).boxed();
+    let odd = option::weighted::<BoxedStrategy<_>>;
+    let limiters = (odd(0.2, (moment(), moment()).boxed()), odd(0.2, micros().prop_map(Span::from_micros).boxed()));
+    let custom = (odd(0.2, named.clone()), odd(0.2, named.clone()), odd(0.2, named));
+    let others = (odd(0.2, moment().boxed()), odd(0.2, value));
+    (shape(), limiters, custom, others).prop_map(|(shape, (window, length), custom, (expire_at, operand))| {
+        let (measure, condition, limiter) = custom;
+        let mut builder = match measure {
+            Some((name, params)) => TrackerDefinition::custom("t", name, params).target(1),
+            None => shape.builder("t"),
+        };
+        builder = window.into_iter().fold(builder, |builder, (start, end)| builder.between(start, end));
+        builder = length.into_iter().fold(builder, TrackerBuilder::within);
+        builder = condition.into_iter().fold(builder, |builder, (name, params)| builder.custom_condition(name, params));
+        builder = expire_at.into_iter().fold(builder, TrackerBuilder::expire_at);
+        builder = operand.into_iter().fold(builder, |builder, operand| builder.has("a", operand));
+        let custom = |(name, params): (&str, _)| LimiterDefinition::Custom { name: name.into(), params };
+        limiter.into_iter().map(custom).fold(builder, TrackerBuilder::limiter)
+    })
 }

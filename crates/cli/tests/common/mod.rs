@@ -1,0 +1,375 @@
+//! What the tests of the command share: seeded documents, an oracle that counts them in memory, and running `dictrack`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::{Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dictrack::json::{Json, Map};
+use dictrack::{Blocking, Differing, Manager, Timestamp, TrackOptions, TrackerList};
+
+/// Count and sum, several stages, a looping list, limits by count and by time, a tracker that completes.
+pub(crate) const TRACKERS: &str = r#"
+[[trackers]]
+name = "documents"
+kind = "count"
+target = 1000000000
+
+[[trackers]]
+name = "total"
+kind = "sum"
+target = 1000000000
+
+[[trackers]]
+name = "purchases"
+kind = "count"
+target = [5, 20, 100, 1000000]
+conditions = [{ key = "event", eq = "purchase" }]
+
+[[trackers]]
+name = "spent"
+kind = "sum"
+key = "amount"
+target = [50, 500.5, 5000, 1000000000]
+conditions = [{ key = "event", in = ["purchase", "refund"] }]
+
+[[trackers]]
+name = "points"
+kind = "sum"
+target = [25, 60.25]
+loop_forever = true
+reset_policy = []
+conditions = [{ key = "amount", gt = 0 }]
+
+[[trackers]]
+name = "quota"
+kind = "count"
+target = 1000000
+limiters = [{ count = 30 }]
+
+[[trackers]]
+name = "trial"
+kind = "count"
+target = 1000000
+limiters = [{ seconds = 20000 }]
+
+[[trackers]]
+name = "tenth_view"
+kind = "count"
+target = [3, 10]
+conditions = [{ key = "event", eq = "view" }]
+"#;
+
+/// The generator SplitMix64.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// A line of the input, and what the test knows of it without dictrack.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    user: String,
+    cents: i64,
+    at: i64,
+}
+
+/// Documents of about `users` groups, few of which have most.
+pub(crate) fn documents(seed: u64, count: usize, users: u64) -> Vec<Line> {
+    let mut random = Random(seed);
+    let mut at = 1_700_000_000;
+    (0..count)
+        .map(|number| {
+            let rank = (users as f64).powf(random.unit()) as u64;
+            let user = format!("user_{rank:05}");
+            let event = ["purchase", "view", "view", "refund", "login"][random.below(5) as usize];
+            let most = if random.below(50) == 0 { 100_000 } else { 2_000 };
+            let size = random.below(most) as i64;
+            let cents = if event == "refund" { -size } else { size };
+            at += random.below(4) as i64;
+            let sign = if cents < 0 { "-" } else { "" };
+            let amount = format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100);
+            let text = format!(
+                r#"{{"user":"{user}","event":"{event}","amount":{amount},"at":{at},"id":"document {number}"}}"#
+            );
+            Line { text, user, cents, at }
+        })
+        .collect()
+}
+
+/// The bytes of lines.
+pub(crate) fn bytes(lines: &[Line]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.text.bytes().chain([b'\n'])).collect()
+}
+
+/// What is right: the documents counted once, in order, in memory.
+pub(crate) struct Oracle<'a> {
+    lines: &'a [Line],
+    manager: Blocking,
+    list: TrackerList,
+    counted: usize,
+    users: BTreeSet<&'a str>,
+    /// Each event by its id, as it is printed.
+    pub(crate) events: HashMap<String, String>,
+}
+
+impl<'a> Oracle<'a> {
+    pub(crate) fn new(lines: &'a [Line], trackers: &Path) -> Self {
+        let manager = Manager::in_memory().blocking();
+        let list = manager.tracker_list(dictrack::files::read(trackers).unwrap()).unwrap();
+        Self { lines, manager, list, counted: 0, users: BTreeSet::new(), events: HashMap::new() }
+    }
+
+    /// Counts on, so that the first `count` documents are counted.
+    pub(crate) fn advance(&mut self, count: usize) {
+        assert!(count >= self.counted, "documents that were counted are lost: {} of {count} left", self.counted);
+        for line in &self.lines[self.counted..count] {
+            let document = Json::parse(line.text.as_bytes()).unwrap();
+            let options = TrackOptions::at(Timestamp::from_secs(line.at)).ensure(&self.list, Differing::Refuse);
+            let outcome = self.manager.track_with(&line.user, &document, options).unwrap();
+            for event in outcome.events() {
+                let before = self.events.insert(event.id().to_string(), event.to_json().to_string());
+                assert_eq!(before, None, "an event id twice");
+            }
+            self.users.insert(&line.user);
+        }
+        self.counted = count;
+    }
+
+    /// Each group as `dictrack show --output json` prints it.
+    pub(crate) fn groups(&self) -> BTreeMap<String, String> {
+        self.users
+            .iter()
+            .map(|user| {
+                let trackers = self.manager.get_trackers(user, None).unwrap();
+                let completed = self.manager.completed(user).unwrap();
+                let completed = completed.iter().map(|completed| {
+                    let Json::Map(mut map) = completed.tracker.to_json() else { panic!("not a map") };
+                    map.insert("completed_at".into(), completed.completed_at.to_string().into());
+                    Json::Map(map)
+                });
+                let entries = [
+                    ("group", Json::from(*user)),
+                    ("trackers", Json::List(trackers.iter().map(dictrack::TrackerSnapshot::to_json).collect())),
+                    ("completed", Json::List(completed.collect())),
+                ];
+                let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+                ((*user).to_owned(), Json::Map(map).to_string())
+            })
+            .collect()
+    }
+
+    /// Compares with what the store shows.
+    pub(crate) fn check_groups(&self, store: &Path) {
+        let shown = show(store);
+        let expected = self.groups();
+        for (group, expected) in &expected {
+            assert_eq!(shown.get(group), Some(expected), "group {group} after {} documents", self.counted);
+        }
+        assert_eq!(shown.len(), expected.len(), "groups after {} documents", self.counted);
+        self.check_sums(&shown);
+    }
+
+    /// Compares two trackers without conditions with plain addition, which owes nothing to dictrack.
+    fn check_sums(&self, shown: &BTreeMap<String, String>) {
+        let mut sums: HashMap<&str, (i64, i64)> = HashMap::new();
+        for line in &self.lines[..self.counted] {
+            let (count, cents) = sums.entry(&line.user).or_default();
+            *count += 1;
+            *cents += line.cents;
+        }
+        for (group, (count, cents)) in sums {
+            let json = Json::parse(shown[group].as_bytes()).unwrap();
+            let progress = |at: usize| {
+                let trackers = json.as_map().unwrap().get("trackers").unwrap().as_list().unwrap();
+                trackers[at].as_map().unwrap().get("progress").unwrap().to_string().parse::<f64>().unwrap()
+            };
+            assert_eq!(progress(0), count as f64, "documents of {group}");
+            assert_eq!((progress(1) * 100.0).round() as i64, cents, "cents of {group}");
+        }
+    }
+
+    /// Checks lines that were printed: each is an event of the documents counted so far, letter by letter.
+    pub(crate) fn check_printed(&self, printed: &[String]) -> HashSet<String> {
+        let mut ids = HashSet::new();
+        for line in printed {
+            let json = Json::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let id = json.as_map().and_then(|map| map.get("id")).and_then(Json::as_str).expect("an id").to_owned();
+            let expected = self.events.get(&id);
+            assert_eq!(expected, Some(line), "an event of no document among the first {}", self.counted);
+            ids.insert(id);
+        }
+        ids
+    }
+}
+
+/// Each group of the store as a line of JSON.
+pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
+        .args(["show", "--output", "json", "--limit", "0", "--store"])
+        .arg(store)
+        .output()
+        .unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "show: {problem}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let group = |line: &str| Json::parse(line.as_bytes()).unwrap().as_map().unwrap().get("group").unwrap().clone();
+    text.lines().map(|line| (group(line).as_str().unwrap().to_owned(), line.to_owned())).collect()
+}
+
+/// How many documents of its one input file the store says it has counted; `None` if it has no tables yet.
+pub(crate) fn counted(store: &Path) -> Option<usize> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = rusqlite::Connection::open_with_flags(store, flags).ok()?;
+    connection.query_row("SELECT 1 FROM sqlite_schema WHERE name = 'marks'", [], |_| Ok(())).ok()?;
+    let text: Option<String> =
+        connection.query_row("SELECT max(text) FROM marks WHERE name LIKE 'input:%'", [], |row| row.get(0)).unwrap();
+    let Some(text) = text else { return Some(0) };
+    let mark = Json::parse(text.as_bytes()).unwrap();
+    Some(mark.as_map().unwrap().get("line").unwrap().to_string().parse().unwrap())
+}
+
+/// Asks SQLite whether the file is sound.
+pub(crate) fn check_integrity(store: &Path) {
+    let connection = rusqlite::Connection::open(store).unwrap();
+    let answer: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(answer, "ok");
+}
+
+/// A folder with the trackers, an input and a store.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::write(place.trackers(), TRACKERS).unwrap();
+        std::fs::write(place.input(), "").unwrap();
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn trackers(&self) -> PathBuf {
+        self.path("trackers.toml")
+    }
+
+    pub(crate) fn input(&self) -> PathBuf {
+        self.path("input.ndjson")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("store.db")
+    }
+
+    /// Puts lines behind those of the input.
+    pub(crate) fn append(&self, lines: &[Line]) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.input()).unwrap();
+        file.write_all(&bytes(lines)).unwrap();
+    }
+
+    /// `dictrack run` that prints events.
+    pub(crate) fn run(&self, durability: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.args(["run", "--group-by", "user", "--time", "at", "--output", "ndjson", "--durability", durability]);
+        command.arg("--trackers").arg(self.trackers()).arg("--store").arg(self.store());
+        command
+    }
+
+    /// `dictrack run` over the input.
+    pub(crate) fn run_input(&self, durability: &str) -> Command {
+        let mut command = self.run(durability);
+        command.arg(self.input());
+        command
+    }
+
+    /// `dictrack run` over a pipe, with ids.
+    pub(crate) fn run_pipe(&self, durability: &str) -> Command {
+        let mut command = self.run(durability);
+        command.args(["--id", "id", "-"]);
+        command
+    }
+}
+
+/// A run under way, read as it prints.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    out: JoinHandle<Vec<u8>>,
+    error: JoinHandle<Vec<u8>>,
+}
+
+/// A run that has ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// The complete lines of standard output.
+    pub(crate) printed: Vec<String>,
+    pub(crate) error: String,
+}
+
+impl Ended {
+    pub(crate) fn was_killed(&self) -> bool {
+        self.status.signal() == Some(9)
+    }
+}
+
+impl Running {
+    /// Starts the run and hands `input` to its standard input, in a thread of its own.
+    pub(crate) fn start(mut command: Command, input: Vec<u8>) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        // A process that was killed reads no more; that is no failure of this side.
+        std::thread::spawn(move || drop(pipe.write_all(&input)));
+        let out = drain(child.stdout.take().unwrap());
+        let error = drain(child.stderr.take().unwrap());
+        Self { child, out, error }
+    }
+
+    /// Kills the run after a while, unless it has ended by then.
+    pub(crate) fn kill_after(mut self, wait: Duration) -> Ended {
+        std::thread::sleep(wait);
+        self.child.kill().unwrap();
+        self.end()
+    }
+
+    pub(crate) fn end(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let text = String::from_utf8(self.out.join().unwrap()).unwrap();
+        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let printed = lines.map(ToOwned::to_owned).collect();
+        let error = String::from_utf8_lossy(&self.error.join().unwrap()).into_owned();
+        assert!(!error.contains("panicked"), "{error}");
+        Ended { status, printed, error }
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}

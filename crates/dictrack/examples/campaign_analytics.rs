@@ -1,0 +1,62 @@
+//! Clicks, conversions and revenue of a campaign from one stream. Run it: `cargo run --example campaign_analytics`
+//!
+//! Three trackers look at every document; all conditions of a tracker have to hold. Types are strict: a `converted` of
+//! `1` or `"true"` is not `true`.
+
+use dictrack::{Manager, TrackerDefinition};
+use serde_json::json;
+
+const CAMPAIGN: &str = "campaign_summer_2024";
+
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let manager = Manager::in_memory().blocking();
+    let clicks =
+        TrackerDefinition::count("campaign_clicks").targets([1000, 5000, 10000]).eq("event", "click").build()?;
+    let conversions = TrackerDefinition::count("campaign_conversions")
+        .targets([100, 500, 1000])
+        .eq("event", "click")
+        .eq("converted", true)
+        .build()?;
+    let revenue = TrackerDefinition::sum("campaign_revenue")
+        .key("amount")
+        .targets([5000, 25000, 50000])
+        .eq("event", "purchase")
+        .gt("amount", 0)
+        .build()?;
+    manager.add_trackers(CAMPAIGN, [clicks, conversions, revenue])?;
+
+    let events = [
+        json!({"event": "click", "converted": false, "amount": 0}),
+        json!({"event": "click", "converted": true, "amount": 0}),
+        json!({"event": "click", "converted": false, "amount": 0}),
+        json!({"event": "purchase", "converted": true, "amount": 50.00}),
+        json!({"event": "click", "converted": false, "amount": 0}),
+        json!({"event": "purchase", "converted": true, "amount": 125.00}),
+        json!({"event": "click", "converted": true, "amount": 0}),
+        json!({"event": "purchase", "converted": true, "amount": 75.00}),
+    ];
+    println!("Campaign Analytics - Summer 2024");
+    println!("{}", "=".repeat(50));
+    for event in &events {
+        let outcome = manager.track(CAMPAIGN, event)?;
+        let converted = if event["converted"] == true { " (converted)" } else { "" };
+        let amount = match event["amount"].as_f64() {
+            Some(amount) if amount > 0.0 => format!(" - ${amount:.2}"),
+            _ => String::new(),
+        };
+        let touched: Vec<_> = outcome.dirtied().map(|tracker| tracker.name()).collect();
+        println!("Event: {}{converted}{amount}", event["event"].as_str().unwrap_or("?"));
+        println!("  counted by {}", touched.join(", "));
+    }
+
+    let stats: Vec<_> = manager
+        .get_trackers(CAMPAIGN, None)?
+        .iter()
+        .map(|tracker| format!("{}: {}/{}", tracker.name(), tracker.progress, tracker.target()))
+        .collect();
+    println!("\n{}", "=".repeat(50));
+    println!("Final Campaign Stats:");
+    stats.iter().for_each(|line| println!("  {line}"));
+    assert_eq!(stats, ["campaign_clicks: 5/1000", "campaign_conversions: 2/100", "campaign_revenue: 250/5000"]);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Orders and revenue that outlive the program, each order counted once. Run it: `cargo run --example order_processing`
+//!
+//! The manager keeps everything in one SQLite file. Each order is tracked with its id, so that a queue that delivers it
+//! twice, even to the next run of the program, counts it once. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
+
+use std::path::Path;
+
+use dictrack::{Blocking, EventCode, TrackOptions, TrackerDefinition};
+use serde_json::{Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Opens the file and says what is tracked there, as a service does at every start.
+fn open(path: &Path) -> Result<Blocking> {
+    let manager = Blocking::open(path)?;
+    manager.add_listener(EventCode::StageCompleted, |event| {
+        println!("📦 Order {} stage completed: ${}/${}", event.name(), event.progress, event.target);
+        Ok(())
+    });
+    manager.add_listener(EventCode::AllCompleted, |event| {
+        println!("✅ Order {} fully processed! Total amount: ${}", event.name(), event.progress);
+        Ok(())
+    });
+    let count = TrackerDefinition::count("order_count").targets([10, 50, 100, 500]).eq("status", "completed");
+    let amount = TrackerDefinition::sum("order_amount")
+        .key("amount")
+        .targets([1000, 5000, 10000, 50000])
+        .eq("status", "completed")
+        .is_in("payment_method", ["credit_card", "debit_card", "paypal"]);
+    manager.add_trackers("orders", [count.build()?, amount.build()?])?;
+    Ok(manager)
+}
+
+/// Tracks an order; whether it was new.
+fn process(manager: &Blocking, order: &Value) -> Result<bool> {
+    let id = order["order_id"].as_str().ok_or("an order has an id")?;
+    println!("\nProcessing order: {id}");
+    let outcome = manager.track_with("orders", order, TrackOptions::default().id(id))?;
+    let [orders, revenue] = totals(manager)?;
+    println!("  Orders: {orders}");
+    println!("  Revenue: ${revenue}");
+    Ok(!outcome.duplicate())
+}
+
+fn totals(manager: &Blocking) -> Result<[String; 2]> {
+    let trackers = manager.get_trackers("orders", None)?;
+    let [orders, revenue] = trackers.as_slice() else { return Err("there are two trackers".into()) };
+    Ok([format!("{}/{}", orders.progress, orders.target()), format!("{}/${}", revenue.progress, revenue.target())])
+}
+
+pub(crate) fn main() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("dictrack_order_processing_{}", std::process::id()));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir(&folder)?;
+    let path = folder.join("orders.db");
+
+    let orders = [
+        json!({"order_id": "ORD001", "status": "completed", "amount": 150.00, "payment_method": "credit_card"}),
+        json!({"order_id": "ORD002", "status": "pending", "amount": 200.00, "payment_method": "paypal"}),
+        json!({"order_id": "ORD003", "status": "completed", "amount": 75.50, "payment_method": "debit_card"}),
+        json!({"order_id": "ORD004", "status": "completed", "amount": 320.00, "payment_method": "credit_card"}),
+        json!({"order_id": "ORD005", "status": "cancelled", "amount": 50.00, "payment_method": "credit_card"}),
+    ];
+    let manager = open(&path)?;
+    for order in &orders {
+        assert!(process(&manager, order)?);
+    }
+    assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
+    // Dropping the last clone writes everything as well; closing says whether that went well.
+    manager.close()?;
+    drop(manager);
+
+    println!("\nThe next run, which gets the last orders again:");
+    let manager = open(&path)?;
+    assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
+    for order in &orders[3..] {
+        assert!(!process(&manager, order)?);
+    }
+    assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
+    manager.close()?;
+    drop(manager);
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Milestones for each user, and listeners that hear of them. Run it: `cargo run --example user_activity`
+//!
+//! Every user gets the same tracker in a group of their own. A document counts where its `event_type` is one of those
+//! listed; at 10, 50, 100 … of them a listener is told.
+
+use std::sync::mpsc;
+
+use dictrack::{EventCode, Manager, Outcome, TrackerDefinition};
+use serde_json::{Value, json};
+
+fn progress(outcome: &Outcome) -> Vec<String> {
+    outcome.dirtied().map(|tracker| format!("{}/{}", tracker.progress(), tracker.target())).collect()
+}
+
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let manager = Manager::in_memory().blocking();
+
+    // A listener may fail; that is logged and stops nobody. It runs before the call that caused its event returns.
+    let (milestones, heard) = mpsc::channel();
+    manager.add_listener(EventCode::StageCompleted, move |event| {
+        let milestone = format!("{}/{}", event.progress, event.target);
+        println!("🎯 Milestone reached! User {} completed stage: {milestone}", event.group);
+        milestones.send((event.group.to_string(), milestone))?;
+        Ok(())
+    });
+    manager.add_listener(EventCode::AllCompleted, |event| {
+        println!("🎉 User {} completed all milestones! Target: {}", event.group, event.target);
+        Ok(())
+    });
+
+    let milestone = TrackerDefinition::count("activity_milestone")
+        .targets([10, 50, 100, 500, 1000])
+        .is_in("event_type", ["login", "purchase", "comment", "share"])
+        .build()?;
+    for user in ["user_001", "user_002", "user_003"] {
+        manager.add_tracker(user, milestone.clone())?;
+    }
+
+    let track = |activity: &Value| -> Result<Vec<String>, Box<dyn std::error::Error>> {
+        let user = activity["user_id"].as_str().ok_or("an activity names its user")?;
+        let outcome = manager.track(user, activity)?;
+        println!("Tracked: {} for {user}", activity["event_type"].as_str().unwrap_or("?"));
+        let progress = progress(&outcome);
+        progress.iter().for_each(|progress| println!("  Progress: {progress}"));
+        Ok(progress)
+    };
+
+    let activities = [
+        json!({"user_id": "user_001", "event_type": "login", "timestamp": 1699000000}),
+        json!({"user_id": "user_001", "event_type": "purchase", "timestamp": 1699000100}),
+        json!({"user_id": "user_001", "event_type": "comment", "timestamp": 1699000200}),
+    ];
+    for (activity, expected) in activities.iter().zip(["1/10", "2/10", "3/10"]) {
+        assert_eq!(track(activity)?, [expected]);
+    }
+
+    // What matches nothing touches nothing.
+    assert!(track(&json!({"user_id": "user_001", "event_type": "logout"}))?.is_empty());
+    assert!(heard.try_recv().is_err());
+
+    for share in 4..=10 {
+        track(&json!({"user_id": "user_001", "event_type": "share", "timestamp": 1699000200 + 100 * share}))?;
+    }
+    assert_eq!(heard.try_recv()?, ("user_001".to_owned(), "10/10".to_owned()));
+    assert!(heard.try_recv().is_err(), "one milestone is told once");
+
+    let after = manager.get_trackers("user_001", None)?;
+    assert_eq!((after[0].progress, after[0].target(), after[0].stage), (10.into(), 50.into(), 2));
+    let others = manager.get_trackers("user_002", None)?;
+    assert_eq!(others[0].progress, 0.into());
+    Ok(())
+}

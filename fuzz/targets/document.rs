@@ -1,0 +1,33 @@
+//! Any bytes as a document: what is JSON survives printing, and the index agrees with plain evaluation on it.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use dictrack::json::Json;
+use dictrack::{Engine, Group};
+use dictrack_fuzz::{bounded, group, track_as_explained, trackers};
+use libfuzzer_sys::fuzz_target;
+
+static FIXED: LazyLock<(Engine, Group)> = LazyLock::new(|| {
+    let engine = Engine::default();
+    let group = group(&engine, &trackers()).expect("the names are distinct");
+    (engine, group)
+});
+
+fuzz_target!(|data: &[u8]| {
+    let (engine, group) = &*FIXED;
+    bounded(|| {
+        let document = match Json::parse(data) {
+            Ok(document) => document,
+            Err(error) => return drop(error.to_string()),
+        };
+        let printed = document.to_string();
+        let again = Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("what was printed is read");
+        assert_eq!(again, document);
+        assert_eq!(again.to_string(), printed);
+        // The second document finds limiters spent.
+        let mut group = group.clone();
+        track_as_explained(&mut group, engine, &document);
+        track_as_explained(&mut group, engine, &document);
+    });
+});

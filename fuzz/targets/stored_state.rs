@@ -1,0 +1,93 @@
+//! Any bytes where a store has a group, and as a whole export: what is accepted is written and read again as it was.
+//!
+//! The lines of the input are the parts `state`, `ids`, `events` and `completed`. The hash of the fixed set is put into
+//! the state, so that mutations get behind that check.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use dictrack::json::{Bounds, Json};
+use dictrack::{DefinitionSet, Engine, Group, MemoryStore, transfer};
+use dictrack_fuzz::{GROUP, bounded, track_as_explained, trackers};
+use libfuzzer_sys::fuzz_target;
+use pollster::block_on;
+
+static FIXED: LazyLock<(Engine, Arc<DefinitionSet>)> = LazyLock::new(|| {
+    let engine = Engine::default();
+    let set = engine.sets.intern(trackers());
+    (engine, set)
+});
+
+fuzz_target!(|data: &[u8]| {
+    bounded(|| {
+        parts(data);
+        whole(data);
+    });
+});
+
+fn read(text: &[u8]) -> Option<Json> {
+    Json::parse_within(text, Bounds::STORED).ok()
+}
+
+fn parts(data: &[u8]) {
+    let (engine, set) = &*FIXED;
+    let mut lines = data.splitn(4, |&byte| byte == b'\n');
+    let Some(Json::Map(mut state)) = lines.next().and_then(read) else { return };
+    state.insert("set".into(), set.hash().to_string().into());
+    let state = Json::Map(state);
+    let mut list = || match lines.next().map(read) {
+        None => Some(Vec::new()),
+        Some(Some(Json::List(items))) => Some(items),
+        Some(_) => None,
+    };
+    let (Some(ids), Some(events), Some(completed)) = (list(), list(), list()) else { return };
+    let mut group = match Group::restore(7, &state, Arc::clone(set), &ids, &events, &completed) {
+        Ok(group) => group,
+        Err(error) => return drop(error.to_string()),
+    };
+    let texts = written(&group);
+    let [state, ids, events, completed] = &texts.each_ref().map(|text| read(text.as_bytes()).expect("JSON"));
+    let list = |json: &Json| json.as_list().expect("a list").to_vec();
+    let again = Group::restore(7, state, Arc::clone(set), &list(ids), &list(events), &list(completed));
+    let again = again.expect("what was written is read");
+    assert_eq!(written(&again), texts);
+    // A group that was accepted can be worked with.
+    let document = Json::parse(br#"{"a": 5, "b": {"c": [1, null]}, "l": [1, "x", {"q": 2.5}], "m": 1}"#).expect("a document");
+    track_as_explained(&mut group, engine, &document);
+    for event in group.undelivered() {
+        let _ = (event.to_json().to_string(), event.id());
+    }
+    for completed in group.completed() {
+        let _ = completed.tracker.to_json().to_string();
+    }
+    for tracker in group.trackers(None, dictrack_fuzz::NOW) {
+        let _ = tracker.to_json().to_string();
+    }
+}
+
+fn written(group: &Group) -> [String; 4] {
+    let whole = group.whole(GROUP);
+    let mut texts = [const { String::new() }; 4];
+    whole.state(&mut texts[0]);
+    whole.ids(&mut texts[1]);
+    whole.events(&mut texts[2]);
+    whole.completed(&mut texts[3]);
+    texts
+}
+
+fn whole(data: &[u8]) {
+    let store = MemoryStore::new();
+    match block_on(transfer::import(&store, &mut &*data, |_| {})) {
+        Ok(_) => {}
+        Err(error) => return drop(error.to_string()),
+    }
+    let export = |store: &MemoryStore| {
+        let mut out = Vec::new();
+        block_on(transfer::export(store, &mut out, |_| {})).expect("what was imported is exported");
+        out
+    };
+    let first = export(&store);
+    let second = MemoryStore::new();
+    block_on(transfer::import(&second, &mut &*first, |_| {})).expect("what was exported is imported");
+    assert_eq!(String::from_utf8(export(&second)), String::from_utf8(first));
+}
