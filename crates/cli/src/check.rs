@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Outcome;
+use crate::{Outcome, say};
 
 /// Check definition files.
 ///
@@ -23,12 +23,12 @@ pub(crate) fn check(args: &Args) -> Outcome {
                     trackers.iter().flat_map(|tracker| tracker.conditions()).map(dictrack::Condition::count).sum();
                 let s = |count: usize| if count == 1 { "" } else { "s" };
                 let count = trackers.len();
-                println!(
+                say(format_args!(
                     "{}: ok, {count} tracker{} with {conditions} condition{}",
                     path.display(),
                     s(count),
                     s(conditions)
-                );
+                ));
             }
             Err(error) => {
                 eprintln!("{error}");

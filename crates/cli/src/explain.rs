@@ -8,7 +8,7 @@ use dictrack::json::Json;
 use dictrack::store::DataStore as _;
 use dictrack::{Call, Engine, Explanation, Group, Timestamp};
 
-use crate::{Failure, Outcome, store};
+use crate::{Failure, Outcome, say, store};
 
 /// Say what a document would do to each tracker of a group, and why, without changing anything.
 ///
@@ -56,7 +56,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     }
     let explanations = group.explain(&engine, &document, now);
     if args.output.is_json() {
-        println!("{}", Json::List(explanations.iter().map(Explanation::to_json).collect()));
+        say(Json::List(explanations.iter().map(Explanation::to_json).collect()));
         return Ok(true);
     }
     let mut table = Table::new();
@@ -68,7 +68,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
             explanation.verdict.to_string(),
         ]);
     }
-    println!("{table}");
+    say(format_args!("{table}"));
     Ok(true)
 }
 

@@ -1,6 +1,6 @@
 //! The command `dictrack`: count documents from files and pipes, look at what was counted.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -16,7 +16,7 @@ mod transfer;
 
 /// Count what matches, for each user: milestones, quests, quotas, limits.
 #[derive(Parser)]
-#[command(name = "dictrack", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "dictrack", version, about, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +38,13 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Prints a line for whoever reads standard output. One who has seen enough, such as `head`, ends the command.
+fn say(line: impl std::fmt::Display) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+        std::process::exit(i32::from(error.kind() != std::io::ErrorKind::BrokenPipe));
+    }
 }
 
 /// Why a command failed, in words for a person.

@@ -29,12 +29,13 @@ use summary::Summary;
 
 /// Count the documents of files or of standard input.
 ///
-/// Every group that appears has the trackers of FILE. With --store, how far each input was read is kept in the same
-/// commit as what it counted: interrupted, or killed, and started again, the run goes on and counts nothing twice.
+/// Every group that appears has the trackers of FILE. With --store, how far each input was read is kept
+/// in the same commit as what it counted: interrupted, or killed, and started again, the run goes on
+/// and counts nothing twice.
 ///
 /// Examples:
-///   dictrack run --trackers trackers.toml --group-by customer_id --time date --store shop.db sales.ndjson.gz
-///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request_id --store quotas.db -
+///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
+///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -100,7 +101,7 @@ fn code(text: &str) -> Result<EventCode, String> {
 
 /// The mark that names the trackers of the last run.
 const TRACKERS_MARK: &str = "run:trackers";
-/// A commit is made at least this often.
+/// A commit is made at least this often, or as often as the durability says.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// A commit is made after this many documents at the latest, so that events and memory stay bounded.
 const COMMIT_AFTER: u64 = 400_000;
@@ -221,12 +222,16 @@ impl Run<'_> {
         let bar = input_bar(inputs.iter().map(Input::size).sum());
         let reader = Reader::start(inputs, self.args.text.clone());
         let mut since = Stopwatch::start();
+        let every = match self.args.durability {
+            Durability::Interval(interval) => interval.min(COMMIT_EVERY),
+            Durability::Fsync | Durability::Os => COMMIT_EVERY,
+        };
         loop {
             if stop.load(Ordering::Relaxed) {
                 self.summary.interrupted = true;
                 break;
             }
-            match reader.receive(COMMIT_EVERY / 4) {
+            match reader.receive(every / 4) {
                 Ok(batch) => {
                     bar.set_position(batch.raw_bytes);
                     if !self.count_batch(batch)? {
@@ -236,7 +241,7 @@ impl Run<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let due = since.elapsed() >= COMMIT_EVERY;
+            let due = since.elapsed() >= every;
             if due || self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS {
                 if self.uncommitted > 0 || !self.events.is_empty() {
                     self.commit()?;

@@ -9,7 +9,7 @@ use dictrack::{CompletedTracker, Engine, Group, LimiterState, SqliteStore, Track
 
 use crate::explain::wait;
 use crate::report::{Output, bar, thousands};
-use crate::{Failure, Outcome, store};
+use crate::{Failure, Outcome, say, store};
 
 /// Show the groups of a store, or the trackers of one group.
 ///
@@ -69,7 +69,7 @@ fn group_json(id: &str, group: &Group) -> Json {
 
 fn show_group(id: &str, group: &Group, output: Output) {
     if output.is_json() {
-        println!("{}", group_json(id, group));
+        say(group_json(id, group));
         return;
     }
     let mut table = Table::new();
@@ -98,7 +98,7 @@ fn show_group(id: &str, group: &Group, output: Output) {
             completed.completed_at.to_string(),
         ]);
     }
-    println!("group {id}\n{table}");
+    say(format_args!("group {id}\n{table}"));
 }
 
 fn limiters(tracker: &TrackerSnapshot) -> String {
@@ -121,7 +121,7 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
     table.load_style(presets::NOTHING).set_header(["group", "active", "completed", "limited", "furthest", ""]);
     let (mut shown, mut last): (usize, Option<String>) = (0, None);
     let more = loop {
-        let page = wait(store.groups(last.as_deref(), PAGE.min(most - shown + 1)))?;
+        let page = wait(store.groups(last.as_deref(), PAGE.min((most - shown).saturating_add(1))))?;
         let Some(end) = page.last().cloned() else { break false };
         let mut full = false;
         for id in &page {
@@ -132,7 +132,7 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
             let Some(group) = wait(store.load(id, engine))? else { continue };
             shown += 1;
             if args.output.is_json() {
-                println!("{}", group_json(id, &group));
+                say(group_json(id, &group));
             } else {
                 table.add_row(overview(id, &group));
             }
@@ -143,9 +143,9 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
         last = Some(end);
     };
     if !args.output.is_json() {
-        println!("{table}");
+        say(format_args!("{table}"));
         let rest = if more { " shown, and there are more: --limit 0 lists all" } else { "" };
-        println!("{} groups{rest}", thousands(shown as u64));
+        say(format_args!("{} groups{rest}", thousands(shown as u64)));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dictrack::scenario::{Bare, Scenario};
 
-use crate::Outcome;
+use crate::{Outcome, say};
 
 /// Replay scenario files and compare.
 ///
@@ -34,11 +34,11 @@ pub(crate) fn test(args: &Args) -> Outcome {
             continue;
         }
         failed += 1;
-        println!("{}", path.display());
+        say(path.display());
         for problem in problems {
-            println!("  {}", problem.replace('\n', "\n  "));
+            say(format_args!("  {}", problem.replace('\n', "\n  ")));
         }
     }
-    println!("{passed} passed, {failed} failed");
+    say(format_args!("{passed} passed, {failed} failed"));
     Ok(failed == 0)
 }

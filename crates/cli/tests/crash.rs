@@ -38,9 +38,10 @@ fn document_count() -> usize {
     setting("DICTRACK_CRASH_DOCUMENTS", 100_000) as usize
 }
 
-/// Kills a run somewhere; half of the kills come early, where a short run is.
+/// Kills runs at random moments, about half of them before the last commit.
 struct Killer {
     random: Random,
+    /// The longest wait, in microseconds.
     longest: u64,
     killed: u64,
 }
@@ -55,13 +56,16 @@ impl Killer {
         let ended = running.kill_after(Duration::from_micros(wait));
         if ended.was_killed() {
             self.killed += 1;
-            self.longest = (self.longest + self.longest / 20).min(400_000);
         } else {
             assert!(ended.status.success(), "{}", ended.error);
-            // It was over before: kills have to come earlier.
-            self.longest = (self.longest * 3 / 4).max(5_000);
+            self.learn(true);
         }
         ended
+    }
+
+    /// Takes notice of whether everything was counted before the kill.
+    fn learn(&mut self, late: bool) {
+        self.longest = if late { self.longest * 2 / 3 } else { self.longest * 3 / 2 }.clamp(5_000, 3_000_000);
     }
 }
 
@@ -97,6 +101,7 @@ fn kill_at_random(durability: &str) {
         let mut killer = Killer::new(!seed);
         let mut seen = HashSet::new();
         let (mut given, mut runs) = (0, 0);
+        let (mut count, mut interrupted, mut moved) = (0, 0, 0);
         while killer.killed < kills() {
             // Of the documents that are left, sometimes a few and sometimes many.
             let left = lines.len() - given;
@@ -108,7 +113,16 @@ fn kill_at_random(durability: &str) {
             check_between(&place, &mut oracle, &ended, &mut seen);
             runs += 1;
             assert!(runs < 20 * kills(), "{} kills of {runs} runs", killer.killed);
+            if ended.was_killed() {
+                let now = counted(&place.store()).unwrap_or(0);
+                killer.learn(now == given);
+                interrupted += u64::from(now < given);
+                moved += u64::from(now > count);
+                count = now;
+            }
         }
+        println!("seed {seed}: {runs} runs; {interrupted} kills left documents, {moved} came after a commit");
+        assert!(interrupted > 0 && moved > 0, "{interrupted} kills left documents, {moved} came after a commit");
         place.append(&lines[given..]);
         let last = Running::start(place.run_input(durability), Vec::new());
         finish(&place, &mut oracle, last, lines.len(), seen);
@@ -134,15 +148,21 @@ fn killed_at_random_moments_a_pipe_with_ids_that_begins_anew_counts_once() {
         oracle.advance(lines.len());
         let mut killer = Killer::new(!seed);
         let mut seen = HashSet::new();
-        let mut runs = 0;
+        let (mut runs, mut committed) = (0, 0);
         while killer.killed < kills() {
             let given = lines.len() * (killer.killed as usize + 1) / (kills() as usize + 1);
             let running = Running::start(place.run_pipe("fsync"), common::bytes(&lines[..given]));
             let ended = killer.kill(running);
+            if ended.was_killed() {
+                killer.learn(!ended.printed.is_empty());
+                committed += u64::from(!ended.printed.is_empty());
+            }
             seen.extend(oracle.check_printed(&ended.printed));
             runs += 1;
             assert!(runs < 20 * kills(), "{} kills of {runs} runs", killer.killed);
         }
+        println!("seed {seed}: {runs} runs, {committed} killed after a commit");
+        assert!(committed > 0, "no kill came after a commit");
         let last = Running::start(place.run_pipe("fsync"), common::bytes(&lines));
         finish(&place, &mut oracle, last, lines.len(), seen);
     }
@@ -176,6 +196,7 @@ fn kill_at_every_point(durability: &str) {
                 check_between(&place, &mut oracle, &ended, &mut seen);
             }
         }
+        println!("seed {seed}: {hits:?}");
         for point in dictrack::CRASH_POINTS {
             assert!(hits.get(point).is_some_and(|times| times.contains(&1)), "{point} was never reached: {hits:?}");
         }

@@ -90,7 +90,7 @@ pub struct Needle {
     /// The text in full Unicode case folding, where case is ignored.
     folded: Option<String>,
     /// Looks for the text, where it is one and case counts.
-    finder: Option<memmem::Finder<'static>>,
+    finder: Option<Box<memmem::Finder<'static>>>,
     ignore_case: bool,
 }
 
@@ -98,7 +98,8 @@ impl Needle {
     /// Looks for `value`, in any letter case if `ignore_case`.
     pub fn new(value: Json, ignore_case: bool) -> Self {
         let folded = value.as_str().filter(|_| ignore_case).map(fold);
-        let finder = value.as_str().filter(|_| !ignore_case).map(|text| memmem::Finder::new(text).into_owned());
+        let finder =
+            value.as_str().filter(|_| !ignore_case).map(|text| Box::new(memmem::Finder::new(text).into_owned()));
         Self { value, folded, finder, ignore_case }
     }
 

@@ -343,8 +343,8 @@ proptest! {
 proptest! {
     #![proptest_config(cases(1000))]
     #[test]
-    fn an_accepted_definition_reads_back_from_its_text(builder in generate::unchecked()) {
-        if let Ok(definition) = builder.build() {
+    fn an_accepted_definition_reads_back_from_its_text(shape in generate::unchecked()) {
+        if let Ok(definition) = shape.builder("t").build() {
             let text = definition.to_json().to_string();
             prop_assert_eq!(TrackerDefinition::from_json(&read(&text)), Ok(definition));
         }

@@ -80,7 +80,7 @@ impl Bounds {
 pub fn parse_with<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> Result<B::Value, SyntaxError> {
     let fail = |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at };
     if text.len() > bounds.bytes {
-        return Err(fail(format!("{} bytes of JSON where {} are the most", text.len(), bounds.bytes), 0));
+        return Err(fail(format!("more than {} bytes of JSON", bounds.bytes), 0));
     }
     let mut reader = Reader { jiter: Jiter::new(text), builder, depth: bounds.depth };
     let value = reader.value(0).and_then(|value| {

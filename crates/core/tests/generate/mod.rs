@@ -209,10 +209,11 @@ impl Shape {
         Arc::new(self.builder(name).build().unwrap_or_else(|error| panic!("{self:?}: {error}")))
     }
 
-    fn builder(&self, name: &str) -> TrackerBuilder {
+    pub(crate) fn builder(&self, name: &str) -> TrackerBuilder {
         let builder = match &self.kind {
+            Kind::Count => TrackerDefinition::count(name),
             Kind::Sum(key) => TrackerDefinition::sum(name).key(key.as_str()),
-            Kind::Count | Kind::Custom { .. } => TrackerDefinition::count(name),
+            Kind::Custom { measure, params } => TrackerDefinition::custom(name, measure, params.clone()),
         };
         let mut builder =
             builder.targets(self.targets.iter().copied()).reset_policy(self.policy).init_progress(self.init);
@@ -391,29 +392,30 @@ pub(crate) fn crowd(size: usize) -> Vec<Arc<TrackerDefinition>> {
     (0..size).map(|at| Shape::counting(Vec::new(), target(at)).named(&format!("crowd {at}"))).collect()
 }
 
-/// What code may hand to a builder: moments, lengths, names and values of any kind, some of which it has to refuse.
-pub(crate) fn unchecked() -> impl Strategy<Value = TrackerBuilder> {
+/// A shape with moments, lengths, names and values of any kind, some of which the builder has to refuse.
+pub(crate) fn unchecked() -> impl Strategy<Value = Shape> {
     let micros = || prop_oneof![2 => Just(START.micros()), 1 => any::<i64>(), 1 => select(&[i64::MIN, i64::MAX][..])];
     let moment = || micros().prop_map(Timestamp::from_micros);
     let deep = (0..150).prop_map(|depth| (0..depth).fold(Json::Null, |inner, _| Json::List(vec![inner])));
     let value = prop_oneof![4 => scalar(), 1 => Just(Json::from(f64::NAN)), 1 => deep].boxed();
-    let named = (select(&["", "x"][..]), value.clone()).boxed();
-    let odd = option::weighted::<BoxedStrategy<_>>;
-    let limiters = (odd(0.2, (moment(), moment()).boxed()), odd(0.2, micros().prop_map(Span::from_micros).boxed()));
-    let custom = (odd(0.2, named.clone()), odd(0.2, named.clone()), odd(0.2, named));
-    let others = (odd(0.2, moment().boxed()), odd(0.2, value));
-    (shape(), limiters, custom, others).prop_map(|(shape, (window, length), custom, (expire_at, operand))| {
-        let (measure, condition, limiter) = custom;
-        let mut builder = match measure {
-            Some((name, params)) => TrackerDefinition::custom("t", name, params).target(1),
-            None => shape.builder("t"),
-        };
-        builder = window.into_iter().fold(builder, |builder, (start, end)| builder.between(start, end));
-        builder = length.into_iter().fold(builder, TrackerBuilder::within);
-        builder = condition.into_iter().fold(builder, |builder, (name, params)| builder.custom_condition(name, params));
-        builder = expire_at.into_iter().fold(builder, TrackerBuilder::expire_at);
-        builder = operand.into_iter().fold(builder, |builder, operand| builder.has("a", operand));
-        let custom = |(name, params): (&str, _)| LimiterDefinition::Custom { name: name.into(), params };
-        limiter.into_iter().map(custom).fold(builder, TrackerBuilder::limiter)
+    let custom = (select(&["", "x"][..]), value.clone()).boxed();
+
+    let kind = custom.clone().prop_map(|(name, params)| Kind::Custom { measure: name.into(), params });
+    let condition = prop_oneof![
+        custom.clone().prop_map(|(name, params)| Condition::Custom { name: name.into(), params }),
+        (path(), value).prop_map(|(key, value)| Condition::Test { key, test: Test::Has(value) }),
+    ];
+    let limiter = prop_oneof![
+        custom.prop_map(|(name, params)| LimiterDefinition::Custom { name: name.into(), params }),
+        (moment(), moment()).prop_map(|(start, end)| LimiterDefinition::Window(start, end)),
+        micros().prop_map(|length| LimiterDefinition::Interval(Span::from_micros(length))),
+    ];
+    let odd = (option::weighted(0.2, kind), vec(condition, 0..2), vec(limiter, 0..2), option::weighted(0.2, moment()));
+    (shape(), odd).prop_map(|(mut shape, (kind, conditions, limiters, expire_at))| {
+        shape.kind = kind.unwrap_or(shape.kind);
+        shape.conditions.extend(conditions);
+        shape.limiters.extend(limiters);
+        shape.expire_at = expire_at.or(shape.expire_at);
+        shape
     })
 }
