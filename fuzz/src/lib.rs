@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::{Amount, Call, Engine, Group, Reason, Timestamp, Track, TrackerDefinition};
+use dictrack::{Amount, Call, Engine, Explanation, Group, Reason, Timestamp, Track, TrackerDefinition};
 
 /// The time that one input may take.
 const TIME: Duration = Duration::from_millis(100);
@@ -55,8 +55,8 @@ pub fn group(engine: &Engine, trackers: &[Arc<TrackerDefinition>]) -> Option<Gro
     Some(group)
 }
 
-/// Tracks `document` and compares what the index found with what plain evaluation had said.
-pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) {
+/// Tracks `document` and compares what the index found with what plain evaluation had said, which it returns.
+pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -> Vec<Explanation> {
     let explained = group.explain(engine, document, NOW);
     let before: BTreeMap<String, Amount> =
         group.trackers(None, NOW).iter().map(|tracker| (tracker.name().to_owned(), tracker.progress)).collect();
@@ -87,7 +87,6 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) {
         };
         let actual = named.get(name).copied().unwrap_or_default();
         assert_eq!(actual, wanted, "{name}: [counted, refused, failed, skipped] where explain says: {verdict}");
-        let _ = explanation.to_json().to_string();
     }
     for tracker in outcome.dirtied().filter(|tracker| !tracker.is_refused() && plain(tracker.definition())) {
         let Some(Reason::Counted { amount, .. }) =
@@ -101,6 +100,7 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) {
     for event in outcome.events() {
         let _ = event.to_json().to_string();
     }
+    explained
 }
 
 /// Whether progress is nothing but the sum of what was counted.

@@ -27,7 +27,9 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(again.to_string(), printed);
         // The second document finds limiters spent.
         let mut group = group.clone();
-        track_as_explained(&mut group, engine, &document);
+        for explanation in track_as_explained(&mut group, engine, &document) {
+            let _ = explanation.to_json().to_string();
+        }
         track_as_explained(&mut group, engine, &document);
     });
 });

@@ -1,5 +1,5 @@
 //! The workloads that the benchmarks share, and the loop that one would write by hand for the first of them.
-#![allow(unreachable_pub, reason = "a module of each benchmark")]
+#![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "a module of each benchmark")]
 #![allow(dead_code, reason = "each benchmark uses some of it")]
 
 use dictrack::json::Json;

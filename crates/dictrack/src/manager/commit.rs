@@ -1,13 +1,14 @@
 //! Group commit: one thread writes what many callers changed.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use compact_str::CompactString;
-use dictrack_core::{Engine, GroupChange};
+use dictrack_core::{Engine, GroupChange, panic_message};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
@@ -143,7 +144,13 @@ impl Committer {
             _ => None,
         };
         let worker = Arc::clone(&core);
-        let run = move || worker.run(interval);
+        let run = move || {
+            // A panic must not leave callers waiting for ever.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run(interval))) {
+                let source = panic_message(&*panic).into();
+                worker.fail(BackendError { backend: "the commit thread", action: "go on".to_owned(), source }.into());
+            }
+        };
         let thread = std::thread::Builder::new().name("dictrack-commit".to_owned()).spawn(run);
         let thread = thread.map_err(|error| core.fail(spawn_failed(error))).ok();
         Self { core, durability, thread: Mutex::new(thread) }
