@@ -3,11 +3,11 @@
 use std::alloc::System;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::{Amount, Call, Engine, Explanation, Group, Reason, Timestamp, Track, TrackerDefinition};
+use dictrack::{Amount, Call, Engine, Explanation, Group, Reason, Stopwatch, Timestamp, Track, TrackerDefinition};
 
 /// The time that one input may take.
 const TIME: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ pub fn bounded(mut check: impl FnMut()) {
     HEAP.set_limit(HEAP.allocated() + MEMORY).expect("the limit lies above what is allocated");
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
-        let start = Instant::now();
+        let start = Stopwatch::start();
         check();
         fastest = fastest.min(start.elapsed());
         if fastest < TIME {

@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
             Err(error) => return drop(error.to_string()),
         };
         let printed = document.to_string();
-        let again = Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("what was printed is read");
+        let again =
+            Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("what was printed is read");
         assert_eq!(again, document);
         assert_eq!(again.to_string(), printed);
         // The second document finds limiters spent.

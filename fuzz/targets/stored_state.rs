@@ -52,7 +52,8 @@ fn parts(data: &[u8]) {
     let again = again.expect("what was written is read");
     assert_eq!(written(&again), texts);
     // A group that was accepted can be worked with.
-    let document = Json::parse(br#"{"a": 5, "b": {"c": [1, null]}, "l": [1, "x", {"q": 2.5}], "m": 1}"#).expect("a document");
+    let document =
+        Json::parse(br#"{"a": 5, "b": {"c": [1, null]}, "l": [1, "x", {"q": 2.5}], "m": 1}"#).expect("a document");
     track_as_explained(&mut group, engine, &document);
     for event in group.undelivered() {
         let _ = (event.to_json().to_string(), event.id());
@@ -77,13 +78,14 @@ fn written(group: &Group) -> [String; 4] {
 
 fn whole(data: &[u8]) {
     let store = MemoryStore::new();
-    match block_on(transfer::import(&store, &mut &*data, |_| {})) {
-        Ok(_) => {}
+    let imported = match block_on(transfer::import(&store, &mut &*data, |_| {})) {
+        Ok(moved) => moved,
         Err(error) => return drop(error.to_string()),
-    }
+    };
     let export = |store: &MemoryStore| {
         let mut out = Vec::new();
-        block_on(transfer::export(store, &mut out, |_| {})).expect("what was imported is exported");
+        let moved = block_on(transfer::export(store, &mut out, |_| {})).expect("what was imported is exported");
+        assert_eq!(moved.groups, imported.groups, "a group that stands there twice is refused");
         out
     };
     let first = export(&store);

@@ -53,7 +53,7 @@ impl Amount {
 
     /// How often `step` fits into this amount, and what remains. Both must be positive.
     pub(crate) const fn cycles(self, step: Self) -> (u64, Self) {
-        // At most 1.7·10²⁰ / 10⁻¹⁸ cycles fit 128 bits; the count saturates at 64 bits, far above any number of events.
+        // The count saturates at 64 bits; more cannot be numbered, and such a document is refused.
         let whole = self.0 / step.0;
         let count = if whole > u64::MAX as i128 { u64::MAX } else { whole as u64 };
         (count, Self(self.0 % step.0))

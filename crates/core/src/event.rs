@@ -81,7 +81,7 @@ pub struct Event {
     pub times: u64,
     /// The position of the limiter that refused or ran out.
     pub limiter: Option<usize>,
-    /// The tracker after the document or call.
+    /// The tracker as it was then.
     pub tracker: TrackerSnapshot,
     /// Numbers the stored events of the group; 0 if the event is not stored.
     pub sequence: u64,

@@ -140,8 +140,11 @@ impl Reason {
                 return Ok(Self::Limited { limiter, by: in_words(definition, state), until });
             }
         }
-        if slot.progress.checked_add(amount).is_none() {
+        let Some(progress) = slot.progress.checked_add(amount) else {
             return skipped("the progress would be out of range (|x| < 1.7e20)".to_owned());
+        };
+        if !slot.numbers_events(definition, progress) {
+            return skipped("it would complete more stages than can be numbered (2⁶⁴)".to_owned());
         }
         Ok(Self::Counted { amount, rounded })
     }

@@ -122,6 +122,11 @@ impl TrackerList {
         Ok(Self { key: set.hash().short(), set })
     }
 
+    /// Names this list, and how it was ensured; never 0.
+    fn key(&self, differing: Differing) -> u64 {
+        self.key & !3 | if differing == Differing::Update { 3 } else { 1 }
+    }
+
     /// The definitions.
     pub fn definitions(&self) -> &[Arc<TrackerDefinition>] {
         self.set.trackers()
@@ -254,10 +259,12 @@ impl Group {
         Ok(result)
     }
 
-    /// Whether `list` was ensured and no tracker was added, changed or removed since.
+    /// Whether `list` was ensured so, no tracker was added, changed or removed since, and none can expire.
     #[inline]
-    pub fn has(&self, list: &TrackerList) -> bool {
-        self.ensured == list.key
+    pub fn has(&self, list: &TrackerList, differing: Differing) -> bool {
+        // A list that was taken over holds all the more where differing trackers would have been refused.
+        self.ensured == list.key(differing)
+            || (differing == Differing::Refuse && self.ensured == list.key(Differing::Update))
     }
 
     /// Sees to it that the group has the trackers of `list`; completed names are left alone.
@@ -299,7 +306,8 @@ impl Group {
         } else {
             self.append(call, new, None, &mut result)?;
         }
-        self.ensured = list.key;
+        let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none());
+        self.ensured = if lasts { list.key(differing) } else { 0 };
         Ok(result)
     }
 
@@ -315,6 +323,7 @@ impl Group {
             return Ok(());
         }
         self.spare_generations(new.len())?;
+        self.ensured = 0;
         let replaced = new.iter().any(|definition| self.set.position(definition.name()).is_some());
         if replaced || self.completed > 0 {
             self.rebuild(|definition, slot| {

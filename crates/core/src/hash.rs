@@ -25,10 +25,10 @@ impl ContentHash {
         &self.0
     }
 
-    /// The first 64 bits, never zero.
+    /// The first 64 bits.
     pub(crate) fn short(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 1
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Reads 32 hexadecimal digits.

@@ -47,23 +47,15 @@ pub(crate) struct Hot {
     predicate: u32,
     /// How many predicates it has: none, one, or more, which are looked up.
     predicates: u8,
-    /// Whether it has limiters or a measure.
-    special: bool,
-    /// Whether it has neither predicates, limiters nor a measure.
-    plain: bool,
+    /// Whether nothing but conditions and targets decides: it has no limiters and no measure.
+    pub(crate) plain: bool,
 }
 
 impl Hot {
-    /// Whether nothing but conditions in columns and targets decides.
+    /// Whether [`Index::holds`] has to be asked.
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.plain
-    }
-
-    /// Whether nothing but conditions and targets decides.
-    #[inline]
-    pub(crate) fn is_simple(&self) -> bool {
-        !self.special
+    pub(crate) fn has_predicates(&self) -> bool {
+        self.predicates > 0
     }
 }
 
@@ -239,8 +231,7 @@ impl Index {
                 tracker: at as u32,
                 predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),
                 predicates: count.min(2) as u8,
-                special: !tracker.limiters().is_empty() || amount == CUSTOM,
-                plain: count == 0 && tracker.limiters().is_empty() && amount != CUSTOM,
+                plain: tracker.limiters().is_empty() && amount != CUSTOM,
             });
         }
         index.paths = paths.list;
@@ -263,6 +254,12 @@ impl Index {
             }
         }
         order
+    }
+
+    /// Whether any tracker has predicates.
+    #[inline]
+    pub(crate) fn has_predicates(&self) -> bool {
+        !self.predicates.is_empty()
     }
 
     /// Whether every tracker stands in `hot` where it stands in the set.

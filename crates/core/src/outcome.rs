@@ -84,6 +84,10 @@ impl Outcome {
     #[inline]
     pub(crate) fn settle(&mut self) {
         self.entries.truncate(self.listed as usize);
+        if let Some(rare) = &mut self.rare {
+            rare.failed.sort_by_key(|(at, _)| *at);
+            rare.skipped.sort_unstable();
+        }
         self.changed |= self.entries.iter().any(|entry| entry.flags & DIRTIED != 0);
     }
 

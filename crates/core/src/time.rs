@@ -41,12 +41,15 @@ impl Timestamp {
     pub fn read(value: &Json) -> Option<Self> {
         match value {
             // Years -9999 to 9999, as in texts.
-            Json::Number(number) => {
-                micros(number).filter(|&at| jiff::Timestamp::from_microsecond(at).is_ok()).map(Self)
-            }
+            Json::Number(number) => micros(number).map(Self).filter(|moment| moment.is_writable()),
             Json::Text(text) => Self::parse(text),
             Json::Null | Json::Bool(_) | Json::List(_) | Json::Map(_) => None,
         }
+    }
+
+    /// Whether it lies in the years that can be written down.
+    pub(crate) fn is_writable(self) -> bool {
+        jiff::Timestamp::from_microsecond(self.0).is_ok()
     }
 
     /// Reads an RFC 3339 moment or a plain date (midnight UTC).

@@ -291,6 +291,14 @@ impl TrackerDefinition {
                 format!("at most {MAX_LIMITERS}"),
             ));
         }
+        if let Kind::Custom { measure, params } = &parts.kind {
+            check_custom(measure, params).map_err(|error| {
+                if error.field == "custom" { DefinitionError { field: "measure".to_owned(), ..error } } else { error }
+            })?;
+        }
+        if parts.expire_at.is_some_and(|moment| !moment.is_writable()) {
+            return Err(of("expire_at", "a moment out of range".into(), "a year from -9999 to 9999".into()));
+        }
         if parts.loop_forever {
             let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
             if !ascending || !parts.targets[0].is_positive() {
@@ -302,6 +310,15 @@ impl TrackerDefinition {
             if *limiter == LimiterDefinition::Count(0) {
                 let field = format!("limiters[{at}].count");
                 return Err(of(&field, "0, which never admits".into(), "a whole number of at least 1".into()));
+            }
+            if let LimiterDefinition::Custom { name, params } = limiter {
+                check_custom(name, params).map_err(|error| error.within(&format!("limiters[{at}]")))?;
+            }
+            if let LimiterDefinition::Window(start, end) = limiter
+                && !(start.is_writable() && end.is_writable())
+            {
+                let field = format!("limiters[{at}]");
+                return Err(of(&field, "a moment out of range".into(), "years from -9999 to 9999".into()));
             }
             if let LimiterDefinition::Window(start, end) = limiter
                 && start > end
@@ -336,8 +353,7 @@ fn check_condition(condition: &Condition, depth: usize, left: &mut usize) -> Rea
             {
                 Err(of(test.operator(), "an empty list", "a non-empty list"))
             }
-            _ if !finite(&test.operand()) => Err(of(test.operator(), "NaN or infinite", "finite numbers")),
-            _ => Ok(()),
+            _ => check_value(&test.operand()).map_err(|error| error.within(test.operator())),
         },
         Condition::All(parts) | Condition::Any(parts) => {
             if parts.is_empty() {
@@ -346,8 +362,38 @@ fn check_condition(condition: &Condition, depth: usize, left: &mut usize) -> Rea
             parts.iter().try_for_each(|part| check_condition(part, depth + 1, left))
         }
         Condition::Not(part) => check_condition(part, depth + 1, left),
-        Condition::Custom { params, .. } if !finite(params) => Err(of("params", "NaN or infinite", "finite numbers")),
-        Condition::Custom { .. } => Ok(()),
+        Condition::Custom { name, params } => check_custom(name, params),
+    }
+}
+
+/// Checks the name and the parameters of something that the process registers.
+fn check_custom(name: &str, params: &Json) -> Read<()> {
+    if name.is_empty() {
+        return Err(DefinitionError::of("custom", "an empty text", "a registered name"));
+    }
+    check_value(params).map_err(|error| error.within("params"))
+}
+
+/// How deep the lists and maps of an operand or of parameters may nest.
+const MAX_VALUE_DEPTH: usize = 32;
+
+/// Checks that a value can be written down and read back.
+fn check_value(value: &Json) -> Read<()> {
+    if !finite(value) {
+        return Err(DefinitionError::of("", "NaN or infinite", "finite numbers"));
+    }
+    if depth(value) > MAX_VALUE_DEPTH {
+        let expected = format!("at most {MAX_VALUE_DEPTH} levels");
+        return Err(DefinitionError::of("", "lists and maps nested too deep", expected));
+    }
+    Ok(())
+}
+
+fn depth(value: &Json) -> usize {
+    match value {
+        Json::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Json::Map(map) => 1 + map.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => 0,
     }
 }
 

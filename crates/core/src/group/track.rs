@@ -128,12 +128,16 @@ impl Group {
         list: &TrackerList,
         differing: Differing,
     ) -> Result<Outcome, GroupError> {
-        if self.has(list) {
+        if self.has(list, differing) || track.id.is_some_and(|id| self.knows(id)) {
             return Ok(self.track(engine, group, track));
         }
+        let before = self.version;
         let added = self.ensure(&Call { engine, group, now: track.now }, list, differing)?;
+        let ensured = self.version != before;
         let mut outcome = self.track(engine, group, track);
-        outcome.mark_changed();
+        if ensured {
+            outcome.mark_changed();
+        }
         if !added.events.is_empty() {
             outcome.rare().events.splice(0..0, added.events);
         }
@@ -172,13 +176,36 @@ impl Group {
         };
         step.sums[COUNT as usize] = Sum(Amount::ONE.units());
         index.select(&mut step.view, &mut step.scratch);
-        let matches = std::mem::take(&mut step.scratch.matches);
+        let mut matches = std::mem::take(&mut step.scratch.matches);
         step.outcome = Outcome::new(Arc::clone(set), matches.len());
+        if index.has_predicates() {
+            matches.retain(|&at| self.passes(&mut step, &index.hot[at as usize]));
+        }
         self.count_all(&mut step, &matches);
         step.outcome.settle();
         step.scratch.matches = matches;
         step.scratch.give();
         step.outcome
+    }
+
+    /// Whether a match passes its predicates. Those of a tracker that is not active are not asked.
+    #[inline]
+    fn passes(&self, step: &mut Step<'_>, hot: &Hot) -> bool {
+        if !hot.has_predicates() {
+            return true;
+        }
+        let slot = &self.slots[hot.tracker as usize];
+        if !slot.is_unmarked() && !slot.active(step.call.now) {
+            return false;
+        }
+        let registry = &step.call.engine.registry;
+        match step.index.holds(hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
+            Ok(holds) => holds,
+            Err(error) => {
+                Self::fail(step, hot.tracker, error);
+                false
+            }
+        }
     }
 
     /// Counts every match, in order.
@@ -194,7 +221,7 @@ impl Group {
             // that is most of the time.
             let plain = chunk.iter().fold(true, |plain, &at| {
                 let hot = &index.hot[at as usize];
-                plain & self.slots[hot.tracker as usize].is_plain() & hot.is_plain()
+                plain & self.slots[hot.tracker as usize].is_plain() & hot.plain
             });
             if plain {
                 self.count_chunk::<true>(step, chunk);
@@ -254,13 +281,10 @@ impl Group {
         if !slot.active(step.call.now) {
             return;
         }
-        let unmarked = slot.is_unmarked();
-        let registry = &step.call.engine.registry;
-        match step.index.holds(hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
-            Ok(true) if hot.is_simple() && unmarked => self.add_amount(step, hot),
-            Ok(true) => self.count_fully(step, hot),
-            Ok(false) => {}
-            Err(error) => Self::fail(step, hot.tracker, error),
+        if hot.plain && slot.is_unmarked() {
+            self.add_amount(step, hot);
+        } else {
+            self.count_fully(step, hot);
         }
     }
 
@@ -302,6 +326,10 @@ impl Group {
             Self::skip(step, at);
             return Ok(());
         };
+        if !self.slots[at as usize].numbers_events(definition, progress) {
+            Self::skip(step, at);
+            return Ok(());
+        }
         self.record(step, at)?;
         let slot = &mut self.slots[at as usize];
         slot.progress = progress;
@@ -395,7 +423,8 @@ impl Group {
             }
             if usize::from(stage) == last {
                 slot.stage = 0;
-                slot.extra().cycle += 1;
+                let extra = slot.extra();
+                extra.cycle = extra.cycle.saturating_add(1);
             } else {
                 slot.stage += 1;
             }
@@ -440,7 +469,7 @@ impl Group {
         } else {
             for stage in 0..targets.len() {
                 let ends = u64::from(stage >= first) + u64::from(stage < next);
-                let times = (ended - 1).saturating_add(ends);
+                let times = ended - 1 + ends;
                 self.stage_completed(step, at, stage as u16, rest, times);
             }
         }
@@ -465,7 +494,7 @@ impl Group {
         }
         let extra = self.slots[at as usize].extra();
         let number = extra.stages;
-        extra.stages = number.saturating_add(times);
+        extra.stages = number + times;
         self.fire(step, at, (EventCode::StageCompleted, number, progress, stage, times, None));
     }
 
@@ -498,11 +527,11 @@ impl Group {
     }
 }
 
-/// Counts matches up to the first that is not the common case: no predicate, limiter, expiry, later stage, target
+/// Counts matches up to the first that is not the common case: no limiter, expiry, later stage, target
 /// reached or sum not read yet. Returns how many.
 ///
 /// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`].
-/// `PLAIN`: no match has a predicate, limiter or mark. `DENSE`: every position in `hot` is that of its tracker. Slices,
+/// `PLAIN`: no match has a limiter or a mark. `DENSE`: every position in `hot` is that of its tracker. Slices,
 /// and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
 /// measures it, and the law `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
 fn count_plain<const PLAIN: bool, const DENSE: bool>(
@@ -517,7 +546,7 @@ fn count_plain<const PLAIN: bool, const DENSE: bool>(
         let Some(hot) = hot.get(at as usize) else { break };
         let tracker = if DENSE { at } else { hot.tracker };
         let Some(slot) = slots.get_mut(tracker as usize) else { break };
-        if !PLAIN && (!slot.is_plain() || !hot.is_plain()) {
+        if !PLAIN && (!slot.is_plain() || !hot.plain) {
             break;
         }
         let Some(amount) = sums.get(hot.amount as usize).and_then(|sum| sum.amount()) else { break };

@@ -143,7 +143,8 @@ impl MemoryCache {
             }
             let shard = &self.shards[self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS];
             shard.entries.write().retain(|entry| {
-                if entry.used.swap(false, Ordering::Relaxed) {
+                // Somebody holds an entry that was just found or loaded: dropping it would send them back to load it.
+                if entry.used.swap(false, Ordering::Relaxed) || Arc::strong_count(entry) > 1 {
                     return true;
                 }
                 let Some(mut state) = entry.state.try_lock() else { return true };

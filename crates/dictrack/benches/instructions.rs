@@ -1,0 +1,59 @@
+//! `scripts/instructions`: the instructions of one `track` on the memory cache, counted by valgrind.
+//!
+//! Counts do not depend on how busy the machine is, so that a hot path that grew by some percent is seen.
+#![allow(missing_docs, reason = "the macros make undocumented modules")]
+
+use std::hint::black_box;
+
+use dictrack::json::Json;
+use dictrack::{Manager, TestClock, Timestamp};
+use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+
+#[path = "workload.rs"]
+mod workload;
+
+/// The documents that are tracked in one measurement.
+const DOCUMENTS: usize = 1_000;
+
+/// Polls a future that never waits, as an executor would.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
+    }
+}
+
+fn track_all((manager, documents): &(Manager, Vec<Json>)) {
+    for document in documents {
+        black_box(now(manager.track("g", document)).unwrap());
+    }
+}
+
+/// A manager with W(n) that has seen every document once: the index is compiled and buffers have their size.
+fn warm(n: usize) -> (Manager, Vec<Json>) {
+    let clock = TestClock::new(Timestamp::from_secs(1_700_000_000));
+    let manager = pollster::block_on(Manager::builder().clock(clock).open()).unwrap();
+    now(manager.add_trackers("g", workload::definitions(n))).unwrap();
+    let ready = (manager, workload::documents(DOCUMENTS));
+    track_all(&ready);
+    ready
+}
+
+#[library_benchmark]
+#[bench::w_1(args = (1), setup = warm)]
+#[bench::w_100(args = (100), setup = warm)]
+#[bench::w_1000(args = (1_000), setup = warm)]
+fn track(ready: (Manager, Vec<Json>)) -> (Manager, Vec<Json>) {
+    track_all(black_box(&ready));
+    // Dropped outside of what is counted.
+    ready
+}
+
+library_benchmark_group!(name = instructions, benchmarks = track);
+
+main!(
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
+    library_benchmark_groups = instructions
+);

@@ -1,0 +1,104 @@
+//! `cargo bench --bench memory`: what a million groups hold, and what the index costs for each test.
+
+use std::alloc::System;
+
+use cap::Cap;
+use dictrack::json::Json;
+use dictrack::{Differing, Manager, TestClock, Timestamp, TrackerDefinition};
+
+#[path = "workload.rs"]
+mod workload;
+
+/// Counts what is allocated; it sets no bound.
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
+
+const GROUPS: usize = 1_000_000;
+
+/// Polls a future that never waits, as an executor would.
+fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
+    }
+}
+
+/// The bytes of this process in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this runs on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the status has VmRSS");
+    let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number");
+    kilobytes * 1024
+}
+
+fn verdict(reached: bool) -> &'static str {
+    if reached { "ok" } else { "MISSED" }
+}
+
+fn groups() {
+    let manager = Manager::in_memory();
+    let list = manager.tracker_list(workload::ten()).unwrap();
+    let document = Json::parse(br#"{"event":"purchase","amount":12.5}"#).unwrap();
+    let before = resident();
+    println!("\n{GROUPS} groups with 10 trackers of one shared set");
+    println!("{:<24} {:>14} {:>10} {:>12} {:>16}", "", "resident bytes", "a group", "a tracker", "goal < 1.0 GB");
+    let line = |what: &str| {
+        let bytes = resident();
+        let held = bytes - before;
+        println!(
+            "{what:<24} {bytes:>14} {:>10.1} {:>12.1} {:>16}",
+            held as f64 / GROUPS as f64,
+            held as f64 / (GROUPS * 10) as f64,
+            verdict(bytes < 1_000_000_000)
+        );
+    };
+    println!("{:<24} {before:>14}", "before");
+    for at in 0..GROUPS {
+        now(manager.ensure_trackers(&format!("user_{at:07}"), &list, Differing::Refuse)).unwrap();
+    }
+    line("with their trackers");
+    for at in 0..GROUPS {
+        assert_eq!(now(manager.track(&format!("user_{at:07}"), &document)).unwrap().dirtied().count(), 3);
+    }
+    line("after a document in each");
+}
+
+/// The heap bytes that the first document of a group with `trackers` adds.
+fn compiled(trackers: Vec<TrackerDefinition>) -> usize {
+    let clock = TestClock::new(Timestamp::from_secs(1_700_000_000));
+    let manager = pollster::block_on(Manager::builder().clock(clock).open()).unwrap();
+    now(manager.add_trackers("g", trackers)).unwrap();
+    // Matches the first threshold alone, so that the list of matches takes nothing.
+    let document = Json::parse(br#"{"bet":0}"#).unwrap();
+    let before = HEAP.allocated();
+    let outcome = now(manager.track("g", &document)).unwrap();
+    assert!(outcome.dirtied().count() <= 1);
+    drop(outcome);
+    HEAP.allocated() - before
+}
+
+fn index() {
+    println!("\nThe index: N trackers with `bet ge i`; heap bytes that the first document adds");
+    println!("{:>8} {:>12} {:>8} {:>12} {:>28}", "N", "bytes", "a test", "goal <= 64", "beyond a tracker without it");
+    for n in [1_000_usize, 10_000, 100_000] {
+        let count = |at: usize| TrackerDefinition::count(&format!("t{at}")).target(1_000_000_000);
+        let all = compiled((0..n).map(|at| count(at).ge("bet", at as i64).build().unwrap()).collect());
+        // A shared test that costs a bit each: what remains is what the index holds for any tracker.
+        let bare = compiled((0..n).map(|at| count(at).exists("nowhere").build().unwrap()).collect());
+        let each = all as f64 / n as f64;
+        let beyond = (all as f64 - bare as f64) / n as f64;
+        println!("{n:>8} {all:>12} {each:>8.1} {:>12} {beyond:>28.1}", verdict(each <= 64.0));
+    }
+}
+
+fn main() {
+    // The resident bytes first, before anything else has left pages behind.
+    let only = std::env::args().nth(1).filter(|name| !name.starts_with('-'));
+    for (name, part) in [("groups", groups as fn()), ("index", index)] {
+        if only.as_deref().is_none_or(|only| only == name) {
+            part();
+        }
+    }
+}
