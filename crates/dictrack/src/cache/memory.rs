@@ -17,6 +17,10 @@ use crate::Error;
 /// Enough shards that two threads rarely want the same one.
 const SHARDS: usize = 256;
 
+/// The shards that are swept when one group comes in over the budget: what is not stored yet cannot go anyway, and looking
+/// at all of it for each group would take ever longer.
+const SWEPT_FOR_ONE: usize = 4;
+
 /// What an entry costs beside its group's own bytes: the entry, its share of the table, its id.
 const ENTRY_BYTES: usize = 192;
 
@@ -131,13 +135,13 @@ impl MemoryCache {
 
     fn grow(&self, bytes: usize) {
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.budget {
-            self.sweep();
+            self.sweep(SWEPT_FOR_ONE);
         }
     }
 
-    /// Drops stored groups that were not used since the last sweep, until the budget is kept or each had its turn twice.
-    fn sweep(&self) {
-        for _ in 0..SHARDS * 2 {
+    /// Drops stored groups that were not used since the last sweep, until the budget is kept or `shards` had their turn.
+    fn sweep(&self, shards: usize) {
+        for _ in 0..shards {
             if self.bytes.load(Ordering::Relaxed) <= self.budget {
                 return;
             }
@@ -276,7 +280,7 @@ impl DataCache for MemoryCache {
             }
         }
         if self.bytes.load(Ordering::Relaxed) > self.budget {
-            self.sweep();
+            self.sweep(SHARDS * 2);
         }
         Ok(())
     }

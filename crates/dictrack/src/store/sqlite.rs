@@ -75,6 +75,7 @@ impl SqliteStore {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, Error> {
         let path = path.as_ref();
+        schema::check_header(path)?;
         let owner = Owner::claim(path)?;
         let connection = Connection::open(path).map_err(failed("open the file"))?;
         schema::prepare(&connection, path)?;
@@ -96,6 +97,7 @@ impl SqliteStore {
     /// A failure of SQLite if there is no such file, else as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
+        schema::check_header(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed("open the file for reading"))?;
         schema::check(&connection, path)?;

@@ -53,6 +53,20 @@ CREATE VIEW trackers AS
     JOIN json_each(groups.state, '$.trackers') AS state ON state.key = definition.key;
 ";
 
+/// Refuses a file that is neither empty nor SQLite's, before SQLite may take a short one for a new database.
+pub(super) fn check_header(path: &Path) -> Result<(), Error> {
+    const HEADER: &[u8; 16] = b"SQLite format 3\0";
+    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
+    let mut begins = Vec::new();
+    let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEADER.len() as u64), &mut begins);
+    match read {
+        Ok(0) => Ok(()),
+        Ok(_) if begins == HEADER => Ok(()),
+        Ok(_) => Err(Error::corrupt(path, "the file", "it is not an SQLite file")),
+        Err(error) => Err(Error::corrupt(path, "the file", error.to_string())),
+    }
+}
+
 /// Makes the tables of a new file, and checks those of an old one.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     let fail = || failed("prepare the file");
