@@ -530,7 +530,7 @@ fn a_listener_may_call_the_manager_on_its_own_and_on_another_group() {
         last.sort();
         assert_eq!(last, ["other stage_completed n 1", "own stage_completed n 2"]);
         assert_eq!((progress(&manager, "own"), progress(&manager, "other")), ("2".to_owned(), "1".to_owned()));
-        assert_eq!(pollster::block_on(manager.manager().undelivered()).unwrap().len(), 2, "those of code `added` only");
+        assert!(pollster::block_on(manager.manager().undelivered()).unwrap().is_empty());
         manager.close().unwrap();
     });
 }
