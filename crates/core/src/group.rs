@@ -227,7 +227,7 @@ impl Group {
         while log.events.front().is_some_and(|event| event.sequence <= sequence) {
             log.events.pop_front();
         }
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         true
     }
 
@@ -368,7 +368,7 @@ impl Group {
             result.events.push(event);
             self.slots.push(slot);
         }
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         Ok(())
     }
 
@@ -394,7 +394,7 @@ impl Group {
             return Vec::new();
         }
         self.rebuild(|definition, _| (!found.contains(definition.name())).then(|| Arc::clone(definition)));
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         let mut listed = HashSet::new();
         names
             .iter()
@@ -433,7 +433,7 @@ impl Group {
         if slot.extra.is_some() || !limiters.is_empty() {
             slot.extra().limiters = limiters;
         }
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         true
     }
 
@@ -441,7 +441,7 @@ impl Group {
     pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
         let Some(at) = self.active_slot(name, now) else { return false };
         self.slots[at].progress = progress;
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         true
     }
 
@@ -486,12 +486,12 @@ impl Group {
             slot.stage = 0;
         }
         let number = slot.extra().resets;
-        slot.extra().resets += 1;
+        slot.extra().resets = number.saturating_add(1);
         let stage = slot.stage;
         let event = (call, EventCode::Reset, number, slot.progress, stage, 1, None);
         let event = self.event(event, &definition, &slot);
         self.slots[at] = slot;
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         Ok(Some(event))
     }
 
@@ -512,7 +512,7 @@ impl Group {
     ) -> Arc<Event> {
         let sequence = if call.engine.keep_events.load(Ordering::Relaxed) {
             let log = self.log();
-            log.sequence += 1;
+            log.sequence = log.sequence.saturating_add(1);
             log.sequence
         } else {
             0

@@ -28,6 +28,9 @@ pub struct Decimal {
     digits: Box<[u8]>,
 }
 
+/// The largest exponent that is told apart from larger ones.
+const FAR: i64 = i64::MAX / 8;
+
 /// Why a number is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAnAmount {
@@ -99,7 +102,8 @@ impl Number {
         }
         let count = total - leading - trailing;
         // Position of the decimal point, counted from the first digit that is not zero.
-        let point = exponent.saturating_add(whole.len() as i64 - leading as i64);
+        // An exponent beyond all reason is cut so far inside 64 bits that what is printed reads back.
+        let point = exponent.saturating_add(whole.len() as i64 - leading as i64).clamp(-FAR, FAR);
         let digits = || all().skip(leading).take(count).map(|digit| digit - b'0');
         // On the grid if the last digit does not lie beyond it and the whole is in range.
         let below = count as i64 - point;
@@ -303,6 +307,13 @@ mod tests {
         assert!(number("-1e-30").compare(&number("0")) == Some(Ordering::Less));
         assert!(number("1e99999999999999999999").compare(&number("1e400")) == Some(Ordering::Greater));
         assert!(number("0.1000000000000000000001").compare(&number("0.1")) == Some(Ordering::Greater));
+    }
+
+    #[test]
+    fn far_exponents_read_back() {
+        for text in ["10e9999999999999999999", "0.1e-9999999999999999999", "-1e9223372036854775807"] {
+            assert_eq!(number(&number(text).to_string()), number(text), "{text}");
+        }
     }
 
     #[test]

@@ -128,8 +128,11 @@ impl Slot {
     /// Whether every stage event up to `progress` would get a number of its own: 64 bits of them are counted, and a
     /// document that would need more is out of range.
     pub(crate) fn numbers_events(&self, definition: &TrackerDefinition, progress: Amount) -> bool {
-        let stages = self.extra.as_ref().map_or(0, |extra| extra.stages);
         let targets = definition.targets();
+        if progress < targets[usize::from(self.stage)] {
+            return true;
+        }
+        let stages = self.extra.as_ref().map_or(0, |extra| extra.stages);
         let last = targets[targets.len() - 1];
         let cycles = if definition.loop_forever() && progress >= last { progress.cycles(last).0 } else { 0 };
         let events = cycles.checked_add(1).and_then(|cycles| cycles.checked_mul(targets.len() as u64));

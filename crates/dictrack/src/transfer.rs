@@ -132,6 +132,7 @@ pub async fn import(
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
     let mut moved = Moved::default();
     let mut batch = Vec::new();
+    let mut in_batch = HashSet::new();
     let mut marks = Vec::new();
     let mut text = String::new();
     let mut number = 0;
@@ -153,7 +154,7 @@ pub async fn import(
             sets.push(engine.sets.intern(definitions));
             moved.sets += 1;
         } else if let Some(id) = member("group").and_then(Json::as_str) {
-            if store.load(id, &engine).await?.is_some() {
+            if !in_batch.insert(id.to_owned()) || store.load(id, &engine).await?.is_some() {
                 return Err(TransferError::Exists { line: number, group: id.to_owned() });
             }
             batch.push(group(id, &json, &engine).map_err(bad)?);
@@ -169,6 +170,7 @@ pub async fn import(
         if batch.len() >= BATCH {
             store.save(&batch, &[]).await?;
             batch.clear();
+            in_batch.clear();
             progress(moved);
         }
     }

@@ -226,7 +226,7 @@ impl<'a> Oracle<'a> {
 /// Each group of the store as a line of JSON.
 pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
-        .args(["show", "--output", "json", "--limit", "1000000000", "--store"])
+        .args(["show", "--output", "json", "--limit", "0", "--store"])
         .arg(store)
         .output()
         .unwrap();

@@ -157,7 +157,7 @@ impl Group {
             outcome.mark_changed();
         }
         if outcome.changed() {
-            self.version += 1;
+            self.version = self.version.saturating_add(1);
             self.compact();
         }
         outcome
@@ -374,7 +374,7 @@ impl Group {
         let slot = &mut self.slots[at as usize];
         slot.set_limited(true);
         let number = slot.extra().limits;
-        slot.extra().limits += 1;
+        slot.extra().limits = number.saturating_add(1);
         let (progress, stage) = (slot.progress, slot.stage);
         self.fire(step, at, (EventCode::Limited, number, progress, stage, 1, Some(limiter)));
     }

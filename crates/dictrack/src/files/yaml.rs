@@ -9,11 +9,19 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::Fault;
 
-/// The values that aliases may unfold to, so that a small text cannot grow without bound.
-const MAX_VALUES: usize = 1_000_000;
+/// What a small text may unfold to by aliases: this many values more than it has bytes. Texts count for their length.
+const UNFOLDED: usize = 10_000;
+/// The bytes of text that count as one value.
+const VALUE_BYTES: usize = 32;
 
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), text, anchors: HashMap::new(), left: MAX_VALUES };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        text,
+        anchors: HashMap::new(),
+        left: text.len() + UNFOLDED,
+        seen: (0, 0),
+    };
     let mut document = None;
     loop {
         let (event, at) = reader.next()?;
@@ -34,6 +42,8 @@ struct Reader<'a> {
     text: &'a str,
     anchors: HashMap<usize, (Node, usize)>,
     left: usize,
+    /// The letter that was looked up last, and its byte: events come in order.
+    seen: (usize, usize),
 }
 
 impl<'a> Reader<'a> {
@@ -46,19 +56,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn byte(&self, span: Span) -> usize {
+    fn byte(&mut self, span: Span) -> usize {
         self.byte_of(span.start.index())
     }
 
     /// The parser counts letters.
-    fn byte_of(&self, letter: usize) -> usize {
-        if self.text.is_ascii() {
-            return letter.min(self.text.len());
-        }
-        self.text.char_indices().nth(letter).map_or(self.text.len(), |(at, _)| at)
+    fn byte_of(&mut self, letter: usize) -> usize {
+        let (seen, at) = if self.seen.0 <= letter { self.seen } else { (0, 0) };
+        let rest = &self.text[at..];
+        let byte = at + rest.char_indices().nth(letter - seen).map_or(rest.len(), |(byte, _)| byte);
+        self.seen = if byte < self.text.len() { (letter, byte) } else { (0, 0) };
+        byte
     }
 
-    fn fault(&self, error: &ScanError) -> Fault {
+    fn fault(&mut self, error: &ScanError) -> Fault {
         Fault::new(error.info(), self.byte_of(error.marker().index()))
     }
 
@@ -66,7 +77,7 @@ impl<'a> Reader<'a> {
         self.left = self
             .left
             .checked_sub(values)
-            .ok_or_else(|| Fault::new(format!("too many values; {MAX_VALUES} are the most"), at))?;
+            .ok_or_else(|| Fault::new("too many values; aliases unfold to far more than the text", at))?;
         Ok(())
     }
 
@@ -77,7 +88,10 @@ impl<'a> Reader<'a> {
             return Err(Fault::new(format!("nested deeper than {MAX_DEPTH} levels"), at));
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (scalar(&text, style, at)?, anchor),
+            Event::Scalar(text, style, anchor, _) => {
+                self.spend(text.len() / VALUE_BYTES, at)?;
+                (scalar(&text, style, at)?, anchor)
+            }
             Event::Alias(anchor) => {
                 let (node, size) =
                     self.anchors.get(&anchor).cloned().ok_or_else(|| Fault::new("an unknown alias", at))?;
@@ -114,6 +128,7 @@ impl<'a> Reader<'a> {
         };
         let node = Node { at: Some(at), value };
         if anchor > 0 {
+            self.spend(before - self.left, at)?;
             self.anchors.insert(anchor, (node.clone(), before - self.left));
         }
         Ok(node)

@@ -1,0 +1,424 @@
+//! What each command prints, takes and refuses.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use dictrack::json::Json;
+
+/// An answer: exit code, standard output, standard error.
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Answer {
+    fn good(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.error);
+        self.out
+    }
+
+    fn json(self) -> Json {
+        let text = self.good();
+        Json::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+/// Runs `dictrack` with the words of `line`, within `folder`.
+fn dictrack(folder: &Path, line: &str) -> Answer {
+    dictrack_with(folder, &line.split_whitespace().collect::<Vec<_>>(), "")
+}
+
+fn dictrack_with(folder: &Path, words: &[&str], input: &str) -> Answer {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+    let output = command.current_dir(folder).args(words).write_stdin(input).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let answer = Answer { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) };
+    assert!(!answer.error.contains("panicked"), "{words:?}: {}", answer.error);
+    answer
+}
+
+fn repository(path: &str) -> PathBuf {
+    std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn at<'a>(json: &'a Json, path: &str) -> &'a Json {
+    path.split('.').fold(json, |json, key| match json {
+        Json::List(items) => &items[key.parse::<usize>().unwrap()],
+        Json::Map(map) => map.get(key).unwrap_or_else(|| panic!("no {key} in {json}")),
+        _ => panic!("no {key} in {json}"),
+    })
+}
+
+fn number(json: &Json, path: &str) -> u64 {
+    at(json, path).to_string().parse().unwrap()
+}
+
+/// How many documents a tracker counted.
+fn counted(summary: &Json, name: &str) -> u64 {
+    let trackers = at(summary, "trackers").as_list().unwrap();
+    number(trackers.iter().find(|tracker| at(tracker, "name").as_str() == Some(name)).unwrap(), "counted")
+}
+
+const COUNTER: &str = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [2, 1000]\n";
+
+/// `dictrack run` of `inputs`, with the counter in `t.toml` and the store `s.db`.
+fn run(folder: &Path, more: &str) -> Answer {
+    dictrack(folder, &format!("run --trackers t.toml --group-by user --store s.db --output json {more}"))
+}
+
+fn progress(folder: &Path, group: &str) -> u64 {
+    number(&dictrack(folder, &format!("show {group} --store s.db --output json")).json(), "trackers.0.progress")
+}
+
+const CDNOW: &str = "run --group-by customer_id --time date --store s.db --trackers";
+
+#[test]
+fn the_sample_counts_as_plain_addition_does_and_a_second_run_adds_nothing() {
+    let folder = folder(&[]);
+    let (trackers, sample) =
+        (repository("examples/cdnow/trackers.toml"), repository("examples/cdnow/sample.ndjson.gz"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(&sample).unwrap()).read_to_string(&mut text).unwrap();
+    let mut customers: HashMap<String, (u64, u64, u64)> = HashMap::new();
+    for line in text.lines() {
+        let order = Json::parse(line.as_bytes()).unwrap();
+        let (orders, cents, large) = customers.entry(at(&order, "customer_id").as_str().unwrap().into()).or_default();
+        *orders += 1;
+        *cents += (at(&order, "amount").to_string().parse::<f64>().unwrap() * 100.0).round() as u64;
+        *large += u64::from(number(&order, "quantity") >= 5);
+    }
+    let line = format!("{CDNOW} {} --output json {}", trackers.display(), sample.display());
+    let first = dictrack(folder.path(), &line).json();
+    let second = dictrack(folder.path(), &line).json();
+    assert_eq!((number(&first, "documents"), number(&second, "documents")), (text.lines().count() as u64, 0));
+    let reached = |name: &str, stage: usize, least: u64, of: fn(&(u64, u64, u64)) -> u64| {
+        let expected = customers.values().filter(|&customer| of(customer) >= least).count() as u64;
+        for summary in [&first, &second] {
+            let tracker = at(summary, "trackers").as_list().unwrap().iter();
+            let tracker = tracker.clone().find(|tracker| at(tracker, "name").as_str() == Some(name)).unwrap();
+            assert_eq!(number(tracker, &format!("stages.{stage}.groups")), expected, "{name} {least}");
+        }
+    };
+    for (stage, least) in [2, 5, 10, 25].into_iter().enumerate() {
+        reached("loyal_customer", stage, least, |customer| customer.0);
+    }
+    for (stage, least) in [5_000, 10_000, 50_000, 100_000].into_iter().enumerate() {
+        reached("spent_dollars", stage, least, |customer| customer.1);
+    }
+    for (stage, least) in [1, 3].into_iter().enumerate() {
+        reached("box_sets", stage, least, |customer| customer.2);
+    }
+    assert_eq!(number(&second, "groups"), customers.len() as u64);
+    let shown = dictrack(folder.path(), "show --store s.db --output json --limit 0").good();
+    assert_eq!(shown.lines().count(), customers.len());
+    let few = dictrack(folder.path(), "show --store s.db --limit 7").good();
+    assert!(few.contains("7 groups shown, and there are more"), "{few}");
+}
+
+#[test]
+fn a_file_that_grew_goes_on_behind_the_last_document() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n")]);
+    assert_eq!(number(&run(folder.path(), "in.ndjson").json(), "documents"), 2);
+    std::fs::write(folder.path().join("in.ndjson"), "{\"user\":\"a\"}\n{\"user\":\"b\"}\n\n{\"user\":\"a\"}\n")
+        .unwrap();
+    assert_eq!(number(&run(folder.path(), "in.ndjson").json(), "documents"), 1);
+    assert_eq!((progress(folder.path(), "a"), progress(folder.path(), "b")), (2, 1));
+    std::fs::write(folder.path().join("in.ndjson"), "{\"user\":\"a\"}\n").unwrap();
+    let replaced = run(folder.path(), "in.ndjson");
+    assert!(replaced.error.contains("not the file that was counted before"), "{}", replaced.error);
+}
+
+#[test]
+fn malformed_lines_are_named_and_counted_and_the_rest_counts() {
+    let lines = "{\"user\":\"a\"}\n{\"user\":\n{\"user\":\"a\"}\n{\"other\":1}\n{\"user\":[]}\n{\"user\":7}\n";
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
+    let answer = run(folder.path(), "in.ndjson");
+    for start in ["in.ndjson:2: ", "in.ndjson:4: there is no group at user", "in.ndjson:5: the group at user is a list"]
+    {
+        assert!(answer.error.lines().any(|line| line.starts_with(start)), "{start}: {}", answer.error);
+    }
+    assert_eq!(answer.error.lines().count(), 3, "{}", answer.error);
+    let summary = answer.json();
+    assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (3, 3));
+    assert_eq!((progress(folder.path(), "a"), progress(folder.path(), "7")), (2, 1));
+}
+
+#[test]
+fn a_strict_run_stops_at_a_malformed_line_and_goes_on_there_once_it_is_gone() {
+    let good = "{\"user\":\"a\",\"note\":\"a line of some length\"}\n";
+    // The beginning of a file, by which it is known again, ends before the bad line.
+    let (before, after) = (good.repeat(200), good.repeat(50));
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &format!("{before}{{\n{after}"))]);
+    for _ in 0..2 {
+        let answer = run(folder.path(), "--strict in.ndjson");
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.error.contains("in.ndjson:201: "), "{}", answer.error);
+        assert_eq!(progress(folder.path(), "a"), 200);
+    }
+    std::fs::write(folder.path().join("in.ndjson"), format!("{before}{after}")).unwrap();
+    assert_eq!(number(&run(folder.path(), "--strict in.ndjson").json(), "documents"), 50);
+    assert_eq!(progress(folder.path(), "a"), 250);
+}
+
+#[test]
+fn csv_cells_are_what_their_text_says() {
+    let trackers = r#"[[trackers]]
+name = "zeros stay text"
+kind = "count"
+target = 99
+conditions = [{ key = "zip", eq = "00001" }]
+[[trackers]]
+name = "number"
+kind = "sum"
+key = "n"
+target = 99
+conditions = [{ key = "n", eq = 1.5 }]
+[[trackers]]
+name = "true"
+kind = "count"
+target = 99
+conditions = [{ key = "flag", eq = true }]
+[[trackers]]
+name = "false"
+kind = "count"
+target = 99
+conditions = [{ key = "flag", eq = false }]
+[[trackers]]
+name = "missing"
+kind = "count"
+target = 99
+conditions = [{ key = "empty", absent = true }]
+[[trackers]]
+name = "text"
+kind = "count"
+target = 99
+conditions = [{ key = "n", eq = "1.50" }]
+[[trackers]]
+name = "quoted"
+kind = "count"
+target = 99
+conditions = [{ key = "empty", eq = "x, \"y\"\nz" }]
+"#;
+    let csv = "user,zip,flag,n,empty\na,00001,true,1.50,\nb,00001,false,x,\nc,1,yes,2,\"x, \"\"y\"\"\nz\"\na,b\n";
+    let folder = folder(&[("t.toml", trackers), ("in.csv", csv)]);
+    let base = "run --trackers t.toml --group-by user --output json in.csv";
+    let names = ["zeros stay text", "number", "true", "false", "missing", "text", "quoted"];
+    let counts = |summary: &Json| names.map(|name| counted(summary, name));
+    let plain = dictrack(folder.path(), base);
+    assert!(plain.error.contains("in.csv:6: 2 cells below a header of 5"), "{}", plain.error);
+    assert_eq!(counts(&plain.json()), [2, 1, 1, 1, 2, 0, 1]);
+    let text = dictrack(folder.path(), &format!("{base} --text n,flag")).json();
+    assert_eq!(counts(&text), [2, 0, 0, 0, 2, 1, 1]);
+}
+
+#[test]
+fn a_gz_file_counts_and_goes_on_like_a_plain_one() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let write = |lines: usize| {
+        let file = std::fs::File::create(folder.path().join("in.csv.gz")).unwrap();
+        let mut out = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        std::io::Write::write_all(&mut out, format!("user,n\n{}", "a,1\n".repeat(lines)).as_bytes()).unwrap();
+        out.finish().unwrap();
+    };
+    write(2000);
+    assert_eq!(number(&run(folder.path(), "in.csv.gz").json(), "documents"), 2000);
+    assert_eq!(number(&run(folder.path(), "in.csv.gz").json(), "documents"), 0);
+    write(2003);
+    assert_eq!(number(&run(folder.path(), "in.csv.gz").json(), "documents"), 3);
+}
+
+#[test]
+fn a_pipe_counts_and_its_ids_count_once() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let words = "run --trackers t.toml --group-by user --store s.db --id id --output json -";
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let lines = "{\"user\":\"a\",\"id\":1}\n{\"user\":\"a\",\"id\":\"2\"}\n{\"user\":\"a\",\"id\":1}\n";
+    for repeated in [1, 3] {
+        let summary = dictrack_with(folder.path(), &words, lines).json();
+        assert_eq!((number(&summary, "documents"), number(&summary, "repeated")), (3, repeated));
+        assert_eq!(progress(folder.path(), "a"), 2);
+    }
+}
+
+#[test]
+fn only_the_events_that_were_asked_for_are_printed_and_none_of_them_twice() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &"{\"user\":\"a\"}\n".repeat(3))]);
+    let line = "run --trackers t.toml --group-by user --store s.db --output ndjson --events stage_completed in.ndjson";
+    let out = dictrack(folder.path(), line).good();
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let event = Json::parse(out.as_bytes()).unwrap();
+    assert_eq!((at(&event, "event").as_str(), number(&event, "progress")), (Some("stage_completed"), 2));
+    assert_eq!(dictrack(folder.path(), line).good(), "");
+}
+
+#[test]
+fn trackers_that_differ_from_the_store_are_named_and_update_takes_them_over() {
+    let folder =
+        folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
+    run(folder.path(), "in.ndjson").good();
+    let other = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [2, 5]\n\
+                 [[trackers]]\nname = \"m\"\nkind = \"count\"\ntarget = 9\n";
+    std::fs::write(folder.path().join("t.toml"), other).unwrap();
+    std::fs::write(folder.path().join("more.ndjson"), "{\"user\":\"a\"}\n").unwrap();
+    let refused = run(folder.path(), "more.ndjson");
+    assert_eq!(refused.code, Some(1));
+    for words in ["\"n\" has another definition", "\"m\" is not in the store yet", "--update"] {
+        assert!(refused.error.contains(words), "{words}: {}", refused.error);
+    }
+    assert_eq!(progress(folder.path(), "a"), 3);
+    run(folder.path(), "--update more.ndjson").good();
+    let group = dictrack(folder.path(), "show a --store s.db --output json").json();
+    let seen = [number(&group, "trackers.0.progress"), number(&group, "trackers.0.target")];
+    assert_eq!((seen, number(&group, "trackers.1.progress")), ([4, 5], 1));
+    std::fs::write(folder.path().join("t.toml"), COUNTER.replace("[2, 1000]", "[2, 5]")).unwrap();
+    let refused = run(folder.path(), "more.ndjson");
+    assert!(refused.error.contains("\"m\" is missing from the file"), "{}", refused.error);
+    run(folder.path(), "--update more.ndjson in.ndjson").good();
+}
+
+#[test]
+fn check_shows_line_column_and_caret() {
+    let toml = "[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\nburst = 2\n";
+    let folder = folder(&[("bad.toml", toml), ("t.toml", COUNTER), ("bad.json", "[{\"name\": \"a\", \"kind\": 7}]")]);
+    let answer = dictrack(folder.path(), "check t.toml bad.toml bad.json");
+    assert_eq!(answer.code, Some(1));
+    assert_eq!(answer.out, "t.toml: ok, 1 tracker with 0 conditions\n");
+    let expected =
+        "bad.toml:5:1: trackers[0].burst: an unknown field\n   |\n 5 | burst = 2\n   | ^ expected one of name,";
+    assert!(answer.error.starts_with(expected), "{}", answer.error);
+    let lines: Vec<&str> = answer.error.lines().collect();
+    let place = lines.iter().position(|line| line.starts_with("bad.json:1:24: ")).expect(&answer.error);
+    let column = |line: &str, of: &str| line.split('|').nth(1).unwrap().find(of);
+    assert_eq!(column(lines[place + 3], "^"), column(lines[place + 2], "7"), "{}", answer.error);
+}
+
+#[test]
+fn every_scenario_of_the_law_passes_and_a_wrong_one_shows_the_difference() {
+    let folder = folder(&[]);
+    let law: Vec<String> = std::fs::read_dir(repository("scenarios/law"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".json"))
+        .collect();
+    let words: Vec<&str> = std::iter::once("test").chain(law.iter().map(String::as_str)).collect();
+    assert!(law.len() >= 100);
+    assert_eq!(dictrack_with(folder.path(), &words, "").good(), format!("{} passed, 0 failed\n", law.len()));
+    let text = std::fs::read_to_string(repository("scenarios/law/add_targets_lengthens_the_list.json")).unwrap();
+    let wrong = text.replacen("\"progress\": 1, \"target\": 2", "\"progress\": 8, \"target\": 2", 1);
+    assert_ne!(text, wrong);
+    std::fs::write(folder.path().join("wrong.json"), wrong).unwrap();
+    let answer = dictrack_with(folder.path(), &["test", "wrong.json", &law[0]], "");
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.out.starts_with("wrong.json\n") && answer.out.ends_with("1 passed, 1 failed\n"), "{}", answer.out);
+    assert!(answer.out.contains('8') && answer.out.contains('1') && answer.out.contains("progress"), "{}", answer.out);
+}
+
+#[test]
+fn show_and_explain_answer_for_people_and_programs() {
+    let trackers = format!("{COUNTER}conditions = [{{ key = \"ok\", eq = true }}]\n");
+    let folder = folder(&[("t.toml", &trackers), ("in.ndjson", "{\"user\":\"a\",\"ok\":true}\n")]);
+    run(folder.path(), "in.ndjson").good();
+    let table = dictrack(folder.path(), "show a --store s.db").good();
+    assert!(table.starts_with("group a\n") && table.contains("1/2") && table.contains("1 of 2"), "{table}");
+    let explain = |document: &str, more: &[&str]| {
+        let words = [&["explain", "a", document, "--store", "s.db"], more].concat();
+        dictrack_with(folder.path(), &words, "{\"ok\": true}")
+    };
+    let missed = explain("{\"ok\": 1}", &[]).good();
+    assert!(missed.contains("no match") && missed.contains("ok"), "{missed}");
+    let counts = explain("-", &["--output", "json"]).json();
+    assert!(counts.to_string().contains("counted"), "{counts}");
+    assert_eq!(progress(folder.path(), "a"), 1, "explaining counts nothing");
+    for line in ["show b --store s.db", "explain b {} --store s.db"] {
+        let answer = dictrack(folder.path(), line);
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.error.contains("no group \"b\""), "{}", answer.error);
+    }
+    let answer = dictrack(folder.path(), "show --store nothing.db");
+    assert!(answer.code == Some(1) && answer.error.contains("nothing.db"), "{}", answer.error);
+    assert!(!folder.path().join("nothing.db").exists());
+}
+
+#[test]
+fn an_export_read_into_a_new_store_exports_the_same_lines() {
+    let folder = folder(&[]);
+    let sample = repository("examples/cdnow/sample.ndjson.gz");
+    let trackers = repository("examples/cdnow/trackers.toml");
+    let line = format!("{CDNOW} {} --id date --output ndjson {}", trackers.display(), sample.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+    command.current_dir(folder.path()).args(line.split(' '));
+    // Killed there, the store has events that were not printed; with ids there is something of every kind.
+    command.env("DICTRACK_CRASH_AT", "before_delivery:1").output().unwrap();
+    dictrack(folder.path(), "export --store s.db one.ndjson").good();
+    dictrack(folder.path(), "import --store copy.db one.ndjson").good();
+    let (first, second) = (
+        std::fs::read_to_string(folder.path().join("one.ndjson")).unwrap(),
+        dictrack(folder.path(), "export --store copy.db").good(),
+    );
+    assert!(first == second, "{} and {} lines", first.lines().count(), second.lines().count());
+    assert!(first.starts_with("{\"dictrack\":1}\n") && first.lines().count() > 1500);
+    assert!(first.contains("\"ids\":[[") && first.contains("\"completed\":[{"));
+    assert_eq!(first.contains("\"events\":[{"), cfg!(feature = "crash-points"));
+    let show = |store: &str| dictrack(folder.path(), &format!("show --store {store} --output json --limit 0")).good();
+    assert!(show("s.db") == show("copy.db"));
+    let again = dictrack(folder.path(), "import --store copy.db one.ndjson");
+    assert!(again.code == Some(1) && again.error.contains("already has the group"), "{}", again.error);
+    let over = dictrack(folder.path(), "export --store s.db one.ndjson");
+    assert_eq!(over.code, Some(1), "an export does not write over a file");
+}
+
+#[test]
+fn mistakes_of_use_end_with_2_and_failures_with_1() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let base = "run --trackers t.toml --group-by user";
+    for line in [
+        "".to_owned(),
+        "unknown".to_owned(),
+        "run".to_owned(),
+        "check".to_owned(),
+        "test".to_owned(),
+        "show".to_owned(),
+        "explain a {}".to_owned(),
+        "completions tcl".to_owned(),
+        format!("{base} --durability never"),
+        format!("{base} --update"),
+        format!("{base} --events exploded"),
+        format!("{base} --output xml"),
+    ] {
+        assert_eq!(dictrack(folder.path(), &line).code, Some(2), "{line:?}");
+    }
+    for line in [
+        format!("{base} nothing.ndjson"),
+        "run --trackers nothing.toml --group-by user".to_owned(),
+        "check nothing.toml".to_owned(),
+        "test nothing.json".to_owned(),
+        "import --store s.db nothing.ndjson".to_owned(),
+    ] {
+        assert_eq!(dictrack(folder.path(), &line).code, Some(1), "{line:?}");
+    }
+}
+
+#[test]
+fn every_command_shows_an_example_and_bash_completes_them_all() {
+    let folder = folder(&[]);
+    let commands = ["run", "check", "test", "show", "explain", "export", "import", "completions"];
+    let script = dictrack(folder.path(), "completions bash").good();
+    for command in commands {
+        let help = dictrack(folder.path(), &format!("{command} --help")).good();
+        assert!(help.contains("Example") && help.contains(&format!("dictrack {command}")), "{help}");
+        assert!(script.contains(&format!("dictrack__subcmd__{command}")), "{command} is not completed");
+    }
+    assert!(script.contains("complete -F _dictrack"));
+}
