@@ -143,6 +143,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         notes: vec![trackers_mark(&trackers)],
         out: BufWriter::with_capacity(1 << 16, io::stdout()),
         summary: Summary::new(&trackers),
+        broken: false,
         manager,
     };
     if args.output == Output::Ndjson {
@@ -214,6 +215,8 @@ struct Run<'a> {
     notes: Vec<Mark>,
     out: BufWriter<io::Stdout>,
     summary: Summary,
+    /// Whether an input could not be read to its end.
+    broken: bool,
 }
 
 impl Run<'_> {
@@ -254,7 +257,7 @@ impl Run<'_> {
             }
         }
         bar.finish_and_clear();
-        Ok(true)
+        Ok(!self.broken)
     }
 
     /// Counts a batch; `false` if a malformed document ends a strict run.
@@ -279,6 +282,7 @@ impl Run<'_> {
             self.uncommitted += 1;
             before = batch.from.as_ref().map(|(_, from)| from.at(item.end, item.line));
         }
+        self.broken |= batch.broken;
         if let (Some((key, _)), Some(position)) = (batch.from, before) {
             self.positions.insert(key, position);
         }

@@ -46,8 +46,8 @@ pub(super) struct Position {
     pub(super) offset: u64,
     /// The line of the last document.
     pub(super) line: u64,
-    /// The hash of the first bytes of the file, and how many they are.
-    head: Option<(ContentHash, u64)>,
+    /// The first bytes of the file, by which it is known again.
+    head: Option<Arc<[u8]>>,
 }
 
 impl Position {
@@ -57,19 +57,25 @@ impl Position {
 
     pub(super) fn mark(&self, name: String) -> Mark {
         let mut entries = vec![("offset", Json::from(self.offset)), ("line", self.line.into())];
-        if let Some((hash, bytes)) = self.head {
-            entries.extend([("head", hash.to_string().into()), ("head_bytes", bytes.into())]);
+        if let Some(head) = &self.head {
+            // Only what was counted: what stands behind it may still be corrected.
+            let counted = &head[..head.len().min(self.offset as usize)];
+            let hash = ContentHash::of([counted]);
+            entries.extend([("head", hash.to_string().into()), ("head_bytes", (counted.len() as u64).into())]);
         }
         let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
         Mark { name, text: Some(Json::Map(map).to_string()) }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    /// The position of a mark, if the file still begins with `head` as it did then.
+    fn resume(text: &str, head: &Arc<[u8]>) -> Option<Self> {
         let json = Json::parse(text.as_bytes()).ok()?;
         let map = json.as_map()?;
         let number = |key| map.get(key)?.to_string().parse().ok();
-        let head = ContentHash::parse(map.get("head")?.as_str()?)?;
-        Some(Self { offset: number("offset")?, line: number("line")?, head: Some((head, number("head_bytes")?)) })
+        let (offset, line, bytes) = (number("offset")?, number("line")?, number("head_bytes")?);
+        let before = ContentHash::parse(map.get("head")?.as_str()?)?;
+        let same = ContentHash::of([head.get(..bytes as usize)?]) == before;
+        same.then(|| Self { offset, line, head: Some(Arc::clone(head)) })
     }
 }
 
@@ -111,14 +117,17 @@ impl Input {
         }
         let mut head = Vec::new();
         input.raw(&Arc::default()).and_then(|raw| raw.take(HEAD_BYTES).read_to_end(&mut head)).map_err(fail)?;
-        if let Some(before) = marks.get(&key).and_then(|text| Position::read(text)) {
-            let same = before.head.is_some_and(|(hash, bytes)| {
-                head.get(..bytes as usize).is_some_and(|head| ContentHash::of([head]) == hash)
-            });
-            if same {
-                input.start = before;
-            } else {
-                eprintln!("{}: not the file that was counted before; counting it from its beginning", path.display());
+        let head: Arc<[u8]> = head.into();
+        input.start.head = Some(Arc::clone(&head));
+        if let Some(text) = marks.get(&key) {
+            match Position::resume(text, &head) {
+                Some(position) => input.start = position,
+                None => {
+                    eprintln!(
+                        "{}: not the file that was counted before; counting it from its beginning",
+                        path.display()
+                    );
+                }
             }
         }
         if !is_gz(path) && input.start.offset > metadata.len() {
@@ -129,7 +138,6 @@ impl Input {
                 input.start.offset
             )));
         }
-        input.start.head = Some((ContentHash::of([&head]), head.len() as u64));
         input.key = Some(key);
         Ok(input)
     }

@@ -29,6 +29,8 @@ pub(super) struct Batch {
     pub(super) from: Option<(String, Position)>,
     /// The bytes taken from disk so far, of all inputs.
     pub(super) raw_bytes: u64,
+    /// Whether the input could not be read to its end.
+    pub(super) broken: bool,
 }
 
 /// A document, or what is wrong with it.
@@ -50,8 +52,14 @@ impl Reader {
         std::thread::spawn(move || {
             let raw = Arc::new(AtomicU64::new(0));
             for input in inputs {
-                let mut source =
-                    Source { input: &input, sender: &sender, raw: &raw, items: Vec::new(), at: input.start.clone() };
+                let mut source = Source {
+                    input: &input,
+                    sender: &sender,
+                    raw: &raw,
+                    items: Vec::new(),
+                    at: input.start.clone(),
+                    broken: false,
+                };
                 let result = match input.format {
                     Format::Ndjson => source.lines(),
                     Format::Csv => source.records(&text_columns),
@@ -60,8 +68,13 @@ impl Reader {
                     Ok(()) => {}
                     Err(Stop::Closed) => return,
                     Err(Stop::Failed(error)) => {
-                        let (line, end) = (source.at.line + 1, source.at.offset);
-                        source.items.push(Item { document: Err(format!("cannot be read: {error}")), line, end });
+                        // What was read before the failure counts, and the mark stays behind it.
+                        if source.send().is_err() {
+                            return;
+                        }
+                        let (line, end) = (source.at.line, source.at.offset);
+                        source.items.push(Item { document: Err(format!("cannot be read on: {error}")), line, end });
+                        source.broken = true;
                         if source.send().is_err() {
                             return;
                         }
@@ -97,6 +110,7 @@ struct Source<'a> {
     items: Vec<Item>,
     /// Where the items in hand begin.
     at: Position,
+    broken: bool,
 }
 
 impl Source<'_> {
@@ -108,6 +122,7 @@ impl Source<'_> {
             items: std::mem::take(&mut self.items),
             from: self.input.key.clone().map(|key| (key, self.at.clone())),
             raw_bytes: self.raw.load(Ordering::Relaxed),
+            broken: self.broken,
         };
         self.at = next;
         self.sender.send(batch).map_err(|_| Stop::Closed)
@@ -148,7 +163,11 @@ impl Source<'_> {
             reader.consume(length);
             self.send()?;
         }
-        if carried > 0 {
+        if carried > 0 && self.input.key.is_some() && Json::parse(carry.trim_ascii()).is_err() {
+            // Of a file that still grows: the rest of the line is yet to come.
+            let problem = format!("line {} is unfinished; the next run reads it again", line + 1);
+            self.items.push(Item { document: Err(problem), line, end: offset });
+        } else if carried > 0 {
             self.line(&carry, line + 1, offset + carried);
         }
         self.send()
