@@ -42,13 +42,12 @@ impl Amount {
         }
     }
 
-    /// The sum, if it is not negative and below `bound`: then it is in range, too.
+    /// The sum with so many 10⁻¹⁸, and whether it is not negative and below `bound`: then it is in range, too. Without a
+    /// branch: where it is not, the sum means nothing.
     #[inline]
-    pub(crate) const fn add_below(self, other: Self, bound: Self) -> Option<Self> {
-        match self.0.checked_add(other.0) {
-            Some(sum) if sum >= 0 && sum < bound.0 => Some(Self(sum)),
-            _ => None,
-        }
+    pub(crate) const fn add_below(self, units: i128, bound: Self) -> (Self, bool) {
+        let (sum, overflows) = self.0.overflowing_add(units);
+        (Self(sum), !overflows & (sum >= 0) & (sum < bound.0))
     }
 
     /// How often `step` fits into this amount, and what remains. Both must be positive.

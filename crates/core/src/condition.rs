@@ -71,6 +71,12 @@ pub enum Order {
 }
 
 impl Order {
+    /// Whether the operand itself does not pass.
+    #[inline]
+    pub(crate) fn is_strict(self) -> bool {
+        matches!(self, Self::Lt | Self::Gt)
+    }
+
     /// Whether a value that compares so to the operand passes.
     #[inline]
     pub(crate) fn holds(self, ordering: Ordering) -> bool {

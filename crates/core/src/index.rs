@@ -39,7 +39,7 @@ const SELECTIVE_SHARE: usize = 128;
 pub(crate) struct Hot {
     /// Its first target.
     pub(crate) target: Amount,
-    /// Which of the sums it adds, counted from one; [`COUNT`] adds one, [`CUSTOM`] asks a measure.
+    /// Which of the sums it adds, after [`COUNT`], which adds one, and [`CUSTOM`], which asks a measure.
     pub(crate) amount: u32,
     /// The position of the tracker in its set.
     pub(crate) tracker: u32,
@@ -52,27 +52,35 @@ pub(crate) struct Hot {
 }
 
 impl Hot {
-    /// Whether [`Index::holds`] has to be asked.
     #[inline]
-    pub(crate) fn has_predicates(&self) -> bool {
+    fn has_predicates(&self) -> bool {
         self.predicates > 0
     }
 }
 
 /// [`Hot::amount`] of a `count` tracker: the sum that is always one.
 pub(crate) const COUNT: u32 = 0;
-/// [`Hot::amount`] of a `custom` tracker.
-pub(crate) const CUSTOM: u32 = u32::MAX;
+/// [`Hot::amount`] of a `custom` tracker: no sum.
+pub(crate) const CUSTOM: u32 = 1;
+/// [`Hot::amount`] of the first sum that is read from the document.
+const FIRST_SUM: u32 = 2;
 
 /// The compiled form of a definition set.
 #[derive(Debug)]
 pub(crate) struct Index {
+    /// The paths whose values are kept while a document is tracked: those that not only columns ask for.
     paths: Vec<Path>,
-    columns: Vec<Column>,
+    columns: Vec<PathColumns>,
     /// How many trackers are dense.
     dense: usize,
     sparse: Vec<SparsePath>,
+    /// The conditions that no column can answer and that many dense trackers have.
+    shared: Vec<Shared>,
     predicates: Vec<Predicate>,
+    /// The dense trackers that have predicates, as a bit set; empty if none has.
+    asking: Vec<u64>,
+    /// Whether a sparse tracker has predicates.
+    sparse_asking: bool,
     /// Where the predicates of each tracker begin in `predicate_ids`; one more than there are trackers.
     predicate_starts: Vec<u32>,
     predicate_ids: Vec<u32>,
@@ -81,6 +89,26 @@ pub(crate) struct Index {
     /// One for each tracker: the dense ones in order, then the sparse ones as they stand in the posting lists, so that
     /// those of one list share cache lines. Matches are positions in this list.
     pub(crate) hot: Vec<Hot>,
+}
+
+/// The columns that ask for one path.
+#[derive(Debug)]
+struct PathColumns {
+    path: Path,
+    /// Its number, if its value is kept.
+    kept: Option<u32>,
+    columns: Vec<Column>,
+}
+
+impl PathColumns {
+    #[inline]
+    fn restrict<'s>(&'s self, value: Option<&Value<'_>>, scratch: &mut Scratch, sets: &mut SmallVec<[&'s [u64]; 8]>) {
+        for column in &self.columns {
+            if let Some(set) = column.restrict(value, scratch) {
+                sets.push(set);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -99,16 +127,36 @@ enum Predicate {
         condition: u32,
     },
     Tree(Box<Tree>),
+    /// A condition that asks a custom one.
+    Custom(Box<Condition>),
 }
 
 /// A condition whose paths are numbered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Tree {
     Test(u32, Test),
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    Custom(Condition),
+}
+
+/// A condition of many trackers: evaluated once, then they all pass or fail.
+#[derive(Debug)]
+struct Shared {
+    tree: Tree,
+    /// The trackers without it.
+    outside: Box<[u64]>,
+}
+
+impl Shared {
+    #[inline]
+    fn restrict(&self, index: &Index, view: &mut View<'_>, scratch: &mut Scratch) {
+        let concerns_any =
+            scratch.words.iter().zip(&self.outside).fold(0, |any, (word, outside)| any | (word & !outside));
+        if concerns_any != 0 && !self.tree.holds(index, view) {
+            column::intersect(&mut scratch.words, &self.outside);
+        }
+    }
 }
 
 /// The values of one document, each looked up at most once.
@@ -120,9 +168,7 @@ pub(crate) struct View<'d> {
 impl<'d> View<'d> {
     #[inline]
     pub(crate) fn new(document: &'d dyn Document, index: &Index) -> Self {
-        let mut values = SmallVec::new();
-        values.resize_with(index.paths.len(), || None);
-        Self { document, values }
+        Self { document, values: index.paths.iter().map(|_| None).collect() }
     }
 
     #[inline]
@@ -152,6 +198,7 @@ impl Paths {
 impl Index {
     pub(crate) fn compile(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Self {
         let mut paths = Paths::default();
+        let mut column_paths = Paths::default();
         let access = sparse_access(trackers);
         let dense = access.iter().filter(|access| access.is_none()).count();
         let mut sparse: Vec<SparsePath> = Vec::new();
@@ -178,17 +225,16 @@ impl Index {
                         continue;
                     }
                 };
-                let path = paths.number(key);
                 let taken = match access[at] {
                     Some(chosen) => chosen as usize == position,
-                    None => columns.add(next_dense, path, test, negated),
+                    None => columns.add(next_dense, column_paths.number(key), test, negated),
                 };
                 if negated && !taken {
                     predicates.tree(condition, &mut paths);
                     continue;
                 }
                 if !taken {
-                    predicates.leaf(condition, path, at as u32, position as u32);
+                    predicates.leaf(condition, paths.number(key), at as u32, position as u32);
                 }
             }
             match access[at] {
@@ -197,12 +243,16 @@ impl Index {
             }
         }
         predicate_starts.push(predicates.ids.len() as u32);
+        let shared = predicates.share(&mut predicate_starts, &access, dense, trackers);
 
         let mut index = Self {
-            columns: columns.build(),
+            columns: Vec::new(),
             dense,
             sparse,
+            shared,
             predicates: predicates.list,
+            asking: Vec::new(),
+            sparse_asking: false,
             predicate_starts,
             predicate_ids: predicates.ids,
             sums: Vec::new(),
@@ -219,7 +269,7 @@ impl Index {
                     let path = paths.number(key);
                     *sums.entry(path).or_insert_with(|| {
                         index.sums.push(path);
-                        index.sums.len() as u32
+                        FIRST_SUM + index.sums.len() as u32 - 1
                     })
                 }
             };
@@ -234,7 +284,20 @@ impl Index {
                 plain: tracker.limiters().is_empty() && amount != CUSTOM,
             });
         }
+        let columns = columns.build().into_iter().map(|(path, columns)| {
+            let path = column_paths.list[path as usize].clone();
+            PathColumns { kept: paths.numbers.get(&path).copied(), path, columns }
+        });
+        index.columns = columns.collect();
         index.paths = paths.list;
+        for (at, _) in index.hot.iter().enumerate().filter(|(_, hot)| hot.has_predicates()) {
+            if at < dense {
+                index.asking.resize(dense.div_ceil(64), 0);
+                index.asking[at / 64] |= 1 << (at % 64);
+            } else {
+                index.sparse_asking = true;
+            }
+        }
         index
     }
 
@@ -256,41 +319,71 @@ impl Index {
         order
     }
 
-    /// Whether any tracker has predicates.
-    #[inline]
-    pub(crate) fn has_predicates(&self) -> bool {
-        !self.predicates.is_empty()
-    }
-
     /// Whether every tracker stands in `hot` where it stands in the set.
     #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.sparse.is_empty()
     }
 
-    /// Puts the positions of the trackers that pass every column and posting list into `scratch.matches`, in the order of
-    /// the trackers. Those with predicates still have to pass [`holds`](Self::holds).
-    pub(crate) fn select(&self, view: &mut View<'_>, scratch: &mut Scratch) {
-        scratch.matches.clear();
+    /// Puts the positions of the trackers that match into `scratch.matches`, in the order of the trackers. Those that pass
+    /// every column and posting list but have predicates still have to pass `ask`, which is handed what it needs for
+    /// [`holds`](Self::holds).
+    #[inline]
+    pub(crate) fn select<'d>(
+        &self,
+        view: &mut View<'d>,
+        scratch: &mut Scratch,
+        mut ask: impl FnMut(&Hot, &mut View<'d>, &mut Scratch) -> bool,
+    ) {
+        scratch.begin(self.predicates.len());
         if self.dense > 0 {
             scratch.fill(self.dense);
-            for column in &self.columns {
-                column.restrict(view.value(self, column.path()), scratch);
+            let mut sets: SmallVec<[&[u64]; 8]> = SmallVec::new();
+            for path in &self.columns {
+                match path.kept {
+                    Some(kept) => path.restrict(view.value(self, kept), scratch, &mut sets),
+                    None => {
+                        let value = view.document.value_at(&path.path);
+                        path.restrict(value.as_ref(), scratch, &mut sets);
+                    }
+                }
+            }
+            column::intersect_all(&mut scratch.words, &sets);
+            for shared in &self.shared {
+                shared.restrict(self, view, scratch);
+            }
+            for (word, asking) in self.asking.iter().enumerate() {
+                let mut left = scratch.words[word] & asking;
+                while left != 0 {
+                    let bit = left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    let passes = ask(&self.hot[word * 64 + bit], view, scratch);
+                    scratch.words[word] &= !(u64::from(!passes) << bit);
+                }
             }
             scratch.collect();
         }
-        let dense = scratch.matches.len();
+        if self.is_dense() {
+            return;
+        }
+        let dense = scratch.matches().0.len();
         for sparse in &self.sparse {
             if let Some(value) = view.value(self, sparse.path)
                 && let Some(posting) = sparse.postings.get(value)
             {
-                scratch.matches.extend_from_slice(posting);
+                scratch.extend(posting);
             }
         }
-        if scratch.matches.len() > dense && (dense > 0 || self.sparse.len() > 1) {
-            scratch.matches.sort_unstable_by_key(|&at| self.hot[at as usize].tracker);
+        if self.sparse_asking {
+            scratch.retain(|at, scratch| {
+                let hot = &self.hot[at as usize];
+                (at as usize) < self.dense || !hot.has_predicates() || ask(hot, view, scratch)
+            });
         }
-        scratch.remember(self.predicates.len());
+        let (matches, _) = scratch.matches();
+        if matches.len() > dense && (dense > 0 || self.sparse.len() > 1) {
+            matches.sort_unstable_by_key(|&at| self.hot[at as usize].tracker);
+        }
     }
 
     /// Whether `tracker` passes its predicates.
@@ -338,44 +431,21 @@ impl Index {
                 test.holds(view.value(self, *path))
             }
             // A failure is not remembered: each tracker concerned is listed with it.
-            Predicate::Tree(tree) => self.tree_holds(tree, view, registry)?,
+            Predicate::Tree(tree) => tree.holds(self, view),
+            Predicate::Custom(condition) => condition.holds(view.document, registry)?,
         };
         scratch.memorize(id, holds);
         Ok(holds)
     }
 
-    fn tree_holds(&self, tree: &Tree, view: &mut View<'_>, registry: &Registry) -> Result<bool, CustomError> {
-        match tree {
-            Tree::Test(path, test) => Ok(test.holds(view.value(self, *path))),
-            Tree::All(parts) => {
-                for part in parts {
-                    if !self.tree_holds(part, view, registry)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            Tree::Any(parts) => {
-                for part in parts {
-                    if self.tree_holds(part, view, registry)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            Tree::Not(part) => Ok(!self.tree_holds(part, view, registry)?),
-            Tree::Custom(condition) => condition.holds(view.document, registry),
-        }
-    }
-
-    /// The value that sum number `sum`, counted from one, adds up.
+    /// The value that the trackers with this [`Hot::amount`] add up.
     pub(crate) fn summed<'v, 'd>(&self, sum: u32, view: &'v mut View<'d>) -> Option<&'v Value<'d>> {
-        view.value(self, self.sums[sum as usize - 1])
+        view.value(self, self.sums[(sum - FIRST_SUM) as usize])
     }
 
-    /// How many distinct paths are summed.
-    pub(crate) fn sums(&self) -> usize {
-        self.sums.len()
+    /// The [`Hot::amount`]s of what is read from the document.
+    pub(crate) fn sums(&self) -> std::ops::Range<u32> {
+        FIRST_SUM..FIRST_SUM + self.sums.len() as u32
     }
 }
 
@@ -385,12 +455,12 @@ fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u
     if trackers.len() < SPARSE_FROM {
         return access;
     }
-    let mut sizes: HashMap<(&Path, Scalar), usize> = HashMap::new();
+    let mut sizes: HashMap<(&str, Scalar), usize> = HashMap::new();
     for tracker in trackers {
         for condition in tracker.conditions() {
             if let Condition::Test { key, test } = condition {
                 for value in column::equal_values(test).unwrap_or_default() {
-                    *sizes.entry((key, value)).or_default() += 1;
+                    *sizes.entry((key.as_str(), value)).or_default() += 1;
                 }
             }
         }
@@ -398,7 +468,7 @@ fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u
     for (tracker, access) in trackers.iter().zip(&mut access) {
         let candidates = tracker.conditions().iter().enumerate().filter_map(|(position, condition)| {
             let Condition::Test { key, test } = condition else { return None };
-            let size: usize = column::equal_values(test)?.into_iter().map(|value| sizes[&(key, value)]).sum();
+            let size: usize = column::equal_values(test)?.into_iter().map(|value| sizes[&(key.as_str(), value)]).sum();
             Some((size, position as u32))
         });
         *access =
@@ -434,7 +504,55 @@ impl Predicates {
     }
 
     fn tree(&mut self, condition: &Condition, paths: &mut Paths) {
-        self.add(condition, || Predicate::Tree(Box::new(Tree::of(condition, paths))));
+        self.add(condition, || match condition.asks_custom() {
+            true => Predicate::Custom(Box::new(condition.clone())),
+            false => Predicate::Tree(Box::new(Tree::of(condition, paths))),
+        });
+    }
+
+    /// Takes the predicates that many dense trackers have out of the lists of those.
+    fn share(
+        &mut self,
+        starts: &mut [u32],
+        access: &[Option<u32>],
+        dense: usize,
+        trackers: &[std::sync::Arc<TrackerDefinition>],
+    ) -> Vec<Shared> {
+        let range = |starts: &[u32], at: usize| starts[at] as usize..starts[at + 1] as usize;
+        let mut members = vec![Vec::new(); self.list.len()];
+        let of_dense = (0..access.len()).filter(|&at| access[at].is_none());
+        for (position, at) in of_dense.enumerate() {
+            for &id in &self.ids[range(starts, at)] {
+                members[id as usize].push(position as u32);
+            }
+        }
+        let mut shared = Vec::new();
+        let mut is_shared = vec![false; self.list.len()];
+        for ((predicate, members), is_shared) in self.list.iter().zip(&members).zip(&mut is_shared) {
+            if members.len() * column::SET_BITS_A_TRACKER < dense {
+                continue;
+            }
+            let tree = match predicate {
+                Predicate::Leaf { path, tracker, condition } => {
+                    let condition = &trackers[*tracker as usize].conditions()[*condition as usize];
+                    let Condition::Test { test, .. } = condition else { unreachable!("a leaf is a test") };
+                    Tree::Test(*path, test.clone())
+                }
+                Predicate::Tree(tree) => (**tree).clone(),
+                Predicate::Custom(_) => continue,
+            };
+            *is_shared = true;
+            shared.push(Shared { tree, outside: column::without(dense, members) });
+        }
+        let mut ids = Vec::new();
+        for at in 0..access.len() {
+            let own = range(starts, at);
+            starts[at] = ids.len() as u32;
+            ids.extend(self.ids[own].iter().filter(|id| access[at].is_some() || !is_shared[**id as usize]));
+        }
+        starts[access.len()] = ids.len() as u32;
+        self.ids = ids;
+        shared
     }
 
     fn add(&mut self, condition: &Condition, predicate: impl FnOnce() -> Predicate) {
@@ -448,6 +566,7 @@ impl Predicates {
 }
 
 impl Tree {
+    /// Numbers the paths of a condition that asks no custom one.
     fn of(condition: &Condition, paths: &mut Paths) -> Self {
         let mut parts = |parts: &[Condition]| parts.iter().map(|part| Self::of(part, paths)).collect();
         match condition {
@@ -455,7 +574,16 @@ impl Tree {
             Condition::Any(any) => Self::Any(parts(any)),
             Condition::Not(part) => Self::Not(Box::new(Self::of(part, paths))),
             Condition::Test { key, test } => Self::Test(paths.number(key), test.clone()),
-            Condition::Custom { .. } => Self::Custom(condition.clone()),
+            Condition::Custom { .. } => unreachable!("a tree asks no custom condition"),
+        }
+    }
+
+    fn holds(&self, index: &Index, view: &mut View<'_>) -> bool {
+        match self {
+            Self::Test(path, test) => test.holds(view.value(index, *path)),
+            Self::All(parts) => parts.iter().all(|part| part.holds(index, view)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(index, view)),
+            Self::Not(part) => !part.holds(index, view),
         }
     }
 }

@@ -131,6 +131,24 @@ pub(crate) fn key_hash(key: &str) -> u64 {
     SEED.hash_one(key)
 }
 
+/// Whether two keys are the same: most are short, and comparing those takes less time than a call that compares any.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    /// The first and the last `N` bytes, which overlap where there are fewer than twice as many.
+    fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        key.first_chunk().zip(key.last_chunk())
+    }
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    a.len() == b.len()
+        && match a.len() {
+            0..2 => a.first() == b.first(),
+            2..4 => ends::<2>(a) == ends(b),
+            4..8 => ends::<4>(a) == ends(b),
+            8..16 => ends::<8>(a) == ends(b),
+            _ => a == b,
+        }
+}
+
 impl Map {
     /// The number of entries.
     pub fn len(&self) -> usize {
@@ -175,22 +193,28 @@ impl Map {
 
     /// The value at `key`.
     pub fn get(&self, key: &str) -> Option<&Json> {
-        self.find(key, || key_hash(key))
+        self.position(key, || key_hash(key)).map(|at| &self.entries[at].1)
     }
 
-    /// The value at the key of a path segment, whose hash is known.
+    /// The value at the key of a path segment: first looked for where the last document had it, since most come in the
+    /// same shape.
     #[inline]
     pub(crate) fn at(&self, segment: &Segment) -> Option<&Json> {
-        self.find(segment.key(), || segment.hash())
+        match self.entries.get(segment.hint()) {
+            Some((key, value)) if same(key, segment.key()) => Some(value),
+            _ => {
+                let at = self.position(segment.key(), || segment.hash())?;
+                segment.set_hint(at);
+                Some(&self.entries[at].1)
+            }
+        }
     }
 
-    #[inline]
-    fn find(&self, key: &str, hash: impl FnOnce() -> u64) -> Option<&Json> {
-        let Some(index) = &self.index else {
-            return self.entries.iter().find(|(present, _)| present == key).map(|(_, value)| value);
-        };
-        let at = *index.find(hash(), |&at| self.entries[at as usize].0 == key)?;
-        Some(&self.entries[at as usize].1)
+    fn position(&self, key: &str, hash: impl FnOnce() -> u64) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.find(hash(), |&at| self.entries[at as usize].0 == key).map(|&at| at as usize),
+            None => self.entries.iter().position(|(present, _)| present == key),
+        }
     }
 }
 
@@ -333,6 +357,20 @@ json_from! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_the_same_if_every_byte_is() {
+        for len in 0..40 {
+            let key = "k".repeat(len);
+            assert!(same(&key, &key.clone()));
+            assert!(!same(&key, &format!("{key}k")));
+            for at in 0..len {
+                let mut other = key.clone();
+                other.replace_range(at..=at, "x");
+                assert!(!same(&key, &other), "{key} {other}");
+            }
+        }
+    }
 
     #[test]
     fn the_last_of_doubled_keys_counts() {

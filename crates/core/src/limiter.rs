@@ -70,6 +70,26 @@ pub struct Renewal {
     pub length: Option<Span>,
 }
 
+impl LimiterState {
+    /// Whether it admits a document at `now` and does not run out by it. `false` also where only a custom limiter knows.
+    #[inline]
+    pub(crate) fn stays_open(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Count { remaining, .. } => *remaining > 1,
+            Self::Window { start, end } => (*start..=*end).contains(&now),
+            Self::Custom(_) => false,
+        }
+    }
+
+    /// Records a document, in a limiter that [stays open](Self::stays_open).
+    #[inline]
+    pub(crate) fn spend(&mut self) {
+        if let Self::Count { remaining, .. } = self {
+            *remaining = remaining.saturating_sub(1);
+        }
+    }
+}
+
 impl LimiterDefinition {
     /// The state of this limiter when its tracker is added at `now`.
     pub(crate) fn start(&self, now: Timestamp, registry: &Registry) -> LimiterState {
@@ -116,8 +136,7 @@ impl LimiterDefinition {
         registry: &Registry,
     ) -> Result<(), CustomError> {
         match state {
-            LimiterState::Count { remaining, .. } => *remaining = remaining.saturating_sub(1),
-            LimiterState::Window { .. } => {}
+            LimiterState::Count { .. } | LimiterState::Window { .. } => state.spend(),
             LimiterState::Custom(state) => {
                 let next = self.ask(state.as_deref(), now, registry, |limiter, params, state| {
                     limiter.record(params, state, now, document)

@@ -8,7 +8,7 @@ use crate::amount::{Amount, FRACTION_DIGITS};
 /// A number as it stands in a document: exact, whatever its size.
 ///
 /// Two numbers compare by value: `1` equals `1.0`, 2⁵³+1 differs from 2⁵³ and NaN equals nothing.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Number {
     /// A number on the grid of [`Amount`].
     Exact(Amount),
@@ -18,6 +18,19 @@ pub enum Number {
     Infinite(bool),
     /// Not a number; never read from JSON.
     NotANumber,
+}
+
+impl Clone for Number {
+    /// As derived, but inlined: each value that is looked at is cloned, and nearly all are exact.
+    #[inline]
+    fn clone(&self) -> Self {
+        match self {
+            Self::Exact(amount) => Self::Exact(*amount),
+            Self::Wide(decimal) => Self::Wide(Box::clone(decimal)),
+            Self::Infinite(negative) => Self::Infinite(*negative),
+            Self::NotANumber => Self::NotANumber,
+        }
+    }
 }
 
 /// A finite decimal `0.d₁d₂d₃… · 10^exponent` without leading or trailing zero digits.

@@ -15,9 +15,8 @@ use crate::set::DefinitionSet;
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     set: Option<Arc<DefinitionSet>>,
-    /// While the document is applied, `listed` of them are in use.
-    entries: Vec<Entry>,
-    listed: u32,
+    /// While the document is applied, one for each match, in order; those that do not change stay blank.
+    pub(crate) entries: Vec<Entry>,
     pub(crate) rare: Option<Box<Rare>>,
     duplicate: bool,
     changed: bool,
@@ -52,38 +51,23 @@ pub(crate) struct Rare {
 }
 
 impl Outcome {
-    /// An outcome that will list at most `capacity` trackers.
-    pub(crate) fn new(set: Arc<DefinitionSet>, capacity: usize) -> Self {
-        let blank = Entry { progress: Amount::ZERO, tracker: 0, limiters: 0, stage: 0, flags: 0 };
-        Self { set: Some(set), entries: vec![blank; capacity], ..Self::default() }
+    /// Makes room for `capacity` entries of trackers of `set`.
+    #[inline]
+    pub(crate) fn reserve(&mut self, set: &Arc<DefinitionSet>, capacity: usize) {
+        self.set = Some(Arc::clone(set));
+        self.entries = Vec::with_capacity(capacity);
     }
 
     pub(crate) fn repeat() -> Self {
         Self { duplicate: true, ..Self::default() }
     }
 
-    /// The entries that are not in use.
+    /// Drops the blank entries and notes whether a tracker changed.
     #[inline]
-    pub(crate) fn free(&mut self) -> &mut [Entry] {
-        &mut self.entries[self.listed as usize..]
-    }
-
-    /// Takes the next `count` entries into use.
-    #[inline]
-    pub(crate) fn take(&mut self, count: usize) {
-        self.listed += count as u32;
-    }
-
-    #[inline]
-    pub(crate) fn push(&mut self, entry: Entry) {
-        self.entries[self.listed as usize] = entry;
-        self.listed += 1;
-    }
-
-    /// Drops the entries that are not in use and notes whether a tracker changed.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        self.entries.truncate(self.listed as usize);
+    pub(crate) fn settle(&mut self, has_blanks: bool) {
+        if has_blanks {
+            self.entries.retain(|entry| entry.flags != 0);
+        }
         if let Some(rare) = &mut self.rare {
             rare.failed.sort_by_key(|(at, _)| *at);
             rare.skipped.sort_unstable();

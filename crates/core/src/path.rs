@@ -1,6 +1,7 @@
 //! Dotted paths into a document.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use compact_str::CompactString;
 
@@ -16,11 +17,13 @@ pub struct Path {
 }
 
 /// One step of a [`Path`]: a key of a map, and on a list an index where it is one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Segment {
     key: CompactString,
     hash: u64,
     index: Option<i64>,
+    /// Where the key stood in the last map that had it.
+    hint: AtomicU32,
 }
 
 impl Path {
@@ -63,7 +66,7 @@ impl Segment {
         let is_index = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // An index beyond 64 bits lies outside every list.
         let index = is_index.then(|| key.parse().unwrap_or(i64::MAX));
-        Self { hash: key_hash(&key), key, index }
+        Self { hash: key_hash(&key), key, index, hint: AtomicU32::new(0) }
     }
 
     /// The key to look up in a map.
@@ -78,11 +81,30 @@ impl Segment {
         self.hash
     }
 
+    /// The position in a map where the key is most likely found; nothing but time hangs on it.
+    #[inline]
+    pub(crate) fn hint(&self) -> usize {
+        self.hint.load(Ordering::Relaxed) as usize
+    }
+
+    #[cold]
+    pub(crate) fn set_hint(&self, position: usize) {
+        self.hint.store(u32::try_from(position).unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// The position in a list of `len` items that this segment names.
     pub fn position(&self, len: usize) -> Option<usize> {
         let index = self.index?;
         let position = if index < 0 { i64::try_from(len).ok()?.checked_add(index)? } else { index };
         usize::try_from(position).ok().filter(|&position| position < len)
+    }
+}
+
+impl Clone for Segment {
+    fn clone(&self) -> Self {
+        let Self { key, hash, index, hint } = self;
+        let hint = AtomicU32::new(hint.load(Ordering::Relaxed));
+        Self { key: key.clone(), hash: *hash, index: *index, hint }
     }
 }
 

@@ -78,7 +78,7 @@ impl Slot {
     /// Whether nothing sets this tracker apart from plain counting towards its first target.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.flags == 0 && self.stage == 0
+        (u16::from(self.flags) | self.stage) == 0
     }
 
     /// Whether it is not marked in any way.

@@ -1,5 +1,6 @@
 //! One document on one group.
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::event::EventCode;
 use crate::hash::ContentHash;
 use crate::index::{COUNT, CUSTOM, Hot, Index, Scratch, View};
-use crate::limiter::Verdict;
+use crate::limiter::{LimiterState, Verdict};
 use crate::number::{NotAnAmount, Number};
 use crate::outcome::{COMPLETED, DIRTIED, Entry, LISTED, MARKED, Outcome, REFUSED};
 use crate::set::DefinitionSet;
@@ -72,9 +73,9 @@ pub(crate) fn summed(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoAmou
     }
 }
 
-/// The distinct sums of one document, each read at most once. The first is the one that `count` trackers add, so that
-/// counting and summing take the same path: a branch between them would be mispredicted half of the time.
-type Sums = SmallVec<[Sum; 3]>;
+/// The distinct amounts that one document may add, by [`Hot::amount`], so that counting and summing take the same path: a
+/// branch between them would be mispredicted half of the time.
+type Sums = SmallVec<[Sum; 4]>;
 
 /// An amount, or a mark that lies out of the range of amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +84,8 @@ struct Sum(i128);
 impl Sum {
     /// Not asked for yet.
     const UNREAD: Self = Self(i128::MIN);
-    /// The document has no such amount.
+    /// The document has no such amount. Added to any progress it ends below zero or out of range.
     const NOTHING: Self = Self(i128::MIN + 1);
-
-    #[inline]
-    fn amount(self) -> Option<Amount> {
-        Amount::from_units(self.0)
-    }
 }
 
 struct Step<'a> {
@@ -97,9 +93,10 @@ struct Step<'a> {
     trackers: &'a [Arc<TrackerDefinition>],
     call: Call<'a>,
     view: View<'a>,
-    scratch: Box<Scratch>,
     sums: Sums,
     outcome: Outcome,
+    /// The entry of the tracker at hand.
+    position: u32,
 }
 
 impl Group {
@@ -165,104 +162,69 @@ impl Group {
 
     fn apply(&mut self, engine: &Engine, group: &str, track: &Track<'_>, set: &Arc<DefinitionSet>) -> Outcome {
         let index = set.index();
+        let mut scratch = Scratch::take();
         let mut step = Step {
             index,
             trackers: set.trackers(),
             call: Call { engine, group, now: track.now },
             view: View::new(track.document, index),
-            scratch: Scratch::take(),
-            sums: SmallVec::from_elem(Sum::UNREAD, index.sums() + 1),
+            sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
             outcome: Outcome::default(),
+            position: 0,
         };
         step.sums[COUNT as usize] = Sum(Amount::ONE.units());
-        index.select(&mut step.view, &mut step.scratch);
-        let mut matches = std::mem::take(&mut step.scratch.matches);
-        step.outcome = Outcome::new(Arc::clone(set), matches.len());
-        if index.has_predicates() {
-            matches.retain(|&at| self.passes(&mut step, &index.hot[at as usize]));
-        }
-        self.count_all(&mut step, &matches);
-        step.outcome.settle();
-        step.scratch.matches = matches;
-        step.scratch.give();
+        step.sums[CUSTOM as usize] = Sum::NOTHING;
+        let Step { view, outcome, call, .. } = &mut step;
+        index.select(view, &mut scratch, |hot, view, scratch| self.passes(set, hot, view, scratch, call, outcome));
+        step.outcome.reserve(set, scratch.matches().0.len());
+        self.count_all(&mut step, &mut scratch);
+        scratch.give();
         step.outcome
     }
 
     /// Whether a match passes its predicates. Those of a tracker that is not active are not asked.
     #[inline]
-    fn passes(&self, step: &mut Step<'_>, hot: &Hot) -> bool {
-        if !hot.has_predicates() {
-            return true;
-        }
+    fn passes(
+        &self,
+        set: &DefinitionSet,
+        hot: &Hot,
+        view: &mut View<'_>,
+        scratch: &mut Scratch,
+        call: &Call<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
         let slot = &self.slots[hot.tracker as usize];
-        if !slot.is_unmarked() && !slot.active(step.call.now) {
+        if !slot.is_unmarked() && !slot.active(call.now) {
             return false;
         }
-        let registry = &step.call.engine.registry;
-        match step.index.holds(hot, step.trackers, &mut step.view, &mut step.scratch, registry) {
-            Ok(holds) => holds,
-            Err(error) => {
-                Self::fail(step, hot.tracker, error);
-                false
-            }
-        }
+        set.index().holds(hot, set.trackers(), view, scratch, &call.engine.registry).unwrap_or_else(|error| {
+            fail(outcome, hot.tracker, error);
+            false
+        })
     }
 
-    /// Counts every match, in order.
-    fn count_all(&mut self, step: &mut Step<'_>, matches: &[u32]) {
-        const CHUNK: usize = 64;
-        let index = step.index;
-        // Below this many trackers slots and `Hot`s stay in the processor's second cache.
-        if index.hot.len() < 4096 {
-            return self.count_chunk::<false>(step, matches);
-        }
-        for chunk in matches.chunks(CHUNK) {
-            // Looking at all of a chunk first lets the processor fetch its cache lines side by side; in a large group
-            // that is most of the time.
-            let plain = chunk.iter().fold(true, |plain, &at| {
-                let hot = &index.hot[at as usize];
-                plain & self.slots[hot.tracker as usize].is_plain() & hot.plain
-            });
-            if plain {
-                self.count_chunk::<true>(step, chunk);
-            } else {
-                self.count_chunk::<false>(step, chunk);
-            }
-        }
-    }
-
-    /// Counts some matches, of which is known whether they are all plain.
-    #[inline]
-    fn count_chunk<const PLAIN: bool>(&mut self, step: &mut Step<'_>, matches: &[u32]) {
-        let index = step.index;
-        let mut left = matches;
-        loop {
-            let entries = step.outcome.free();
-            let counted = if index.is_dense() {
-                count_plain::<PLAIN, true>(&mut self.slots, &index.hot, &step.sums, left, entries)
-            } else {
-                count_plain::<PLAIN, false>(&mut self.slots, &index.hot, &step.sums, left, entries)
-            };
-            step.outcome.take(counted);
-            let Some((&special, rest)) = left[counted..].split_first() else { return };
-            self.count_special(step, &index.hot[special as usize]);
-            left = rest;
-        }
-    }
-
-    /// Adds the amount to a tracker without limiters.
-    #[inline]
-    fn add_amount(&mut self, step: &mut Step<'_>, hot: &Hot) {
-        let at = hot.tracker;
-        let slot = &mut self.slots[at as usize];
-        let Some(amount) = step.sum(hot.amount) else { return Self::skip(step, at) };
-        let target = match slot.stage {
-            0 => hot.target,
-            stage => step.trackers[at as usize].targets()[usize::from(stage)],
+    /// Counts every match, in order: first those that only count, then each of the others.
+    fn count_all(&mut self, step: &mut Step<'_>, scratch: &mut Scratch) {
+        let (matches, later) = scratch.matches();
+        step.read_sums(matches);
+        let (slots, hot, entries) = (&mut self.slots[..], &step.index.hot[..], &mut step.outcome.entries);
+        let put_off = if step.index.is_dense() {
+            count_plain::<true>(slots, hot, &step.sums, matches, entries, later)
+        } else {
+            count_plain::<false>(slots, hot, &step.sums, matches, entries, later)
         };
-        let Some(progress) = slot.progress.add_below(amount, target) else { return self.count_fully(step, hot) };
-        slot.progress = progress;
-        step.outcome.push(Entry { progress, tracker: at, limiters: 0, stage: slot.stage, flags: DIRTIED });
+        if put_off == 0 {
+            return step.outcome.settle(false);
+        }
+        step.outcome.rare().limiters.reserve(put_off);
+        for &position in &later[..put_off] {
+            step.position = position;
+            let hot = &step.index.hot[matches[position as usize] as usize];
+            if self.slots[hot.tracker as usize].active(step.call.now) {
+                self.count_special(step, hot);
+            }
+        }
+        step.outcome.settle(true);
     }
 
     #[cold]
@@ -270,22 +232,36 @@ impl Group {
         step.outcome.rare().skipped.push(at);
     }
 
-    #[cold]
-    fn fail(step: &mut Step<'_>, at: u32, error: CustomError) {
-        step.outcome.rare().failed.push((at, error));
-    }
-
+    /// Counts an active tracker whose conditions hold, and that may have limiters, marks and targets in reach.
     #[inline(never)]
     fn count_special(&mut self, step: &mut Step<'_>, hot: &Hot) {
-        let slot = &self.slots[hot.tracker as usize];
-        if !slot.active(step.call.now) {
+        if self.slots[hot.tracker as usize].is_unmarked() && self.count_within(step, hot) {
             return;
         }
-        if hot.plain && slot.is_unmarked() {
-            self.add_amount(step, hot);
-        } else {
-            self.count_fully(step, hot);
+        self.count_fully(step, hot);
+    }
+
+    /// Counts a document that crosses no target and leaves every limiter open: then nothing else happens. `false` if it is
+    /// not known to be such a document; then nothing was changed.
+    #[inline]
+    fn count_within(&mut self, step: &mut Step<'_>, hot: &Hot) -> bool {
+        let slot = &mut self.slots[hot.tracker as usize];
+        let now = step.call.now;
+        let Some(amount) = step.sum(hot.amount) else { return false };
+        let target = match slot.stage {
+            0 => hot.target,
+            stage => step.trackers[hot.tracker as usize].targets()[usize::from(stage)],
+        };
+        let (progress, ahead) = slot.progress.add_below(amount.units(), target);
+        if !ahead || !slot.limiters().iter().all(|state| state.stays_open(now)) {
+            return false;
         }
+        slot.progress = progress;
+        if let Some(extra) = &mut slot.extra {
+            extra.limiters.iter_mut().for_each(LimiterState::spend);
+        }
+        self.push(step, hot.tracker, DIRTIED);
+        true
     }
 
     /// Counts an active tracker whose conditions hold.
@@ -301,7 +277,7 @@ impl Group {
                 self.log = log;
                 step.outcome.rare().events.truncate(events);
             }
-            Self::fail(step, at, error);
+            fail(&mut step.outcome, at, error);
         }
     }
 
@@ -310,9 +286,9 @@ impl Group {
         let Step { trackers, call, .. } = *step;
         let definition = &trackers[at as usize];
         let registry = &call.engine.registry;
-        let amount = match (hot.amount, definition.kind()) {
-            (CUSTOM, Kind::Custom { measure, params }) => registry.amount(measure, params, step.view.document)?,
-            (sum, _) => step.sum(sum),
+        let amount = match definition.kind() {
+            Kind::Custom { measure, params } => registry.amount(measure, params, step.view.document)?,
+            Kind::Count | Kind::Sum(_) => step.sum(hot.amount),
         };
         let Some(amount) = amount else {
             Self::skip(step, at);
@@ -523,49 +499,78 @@ impl Group {
         };
         let marked = if slot.limited() { MARKED } else { 0 };
         let entry = Entry { progress: slot.progress, tracker: at, limiters, stage: slot.stage, flags: flags | marked };
-        step.outcome.push(entry);
+        step.outcome.entries[step.position as usize] = entry;
     }
 }
 
-/// Counts matches up to the first that is not the common case: no limiter, expiry, later stage, target
-/// reached or sum not read yet. Returns how many.
+#[cold]
+fn fail(outcome: &mut Outcome, at: u32, error: CustomError) {
+    outcome.rare().failed.push((at, error));
+}
+
+/// Counts the matches that are the common case: no limiter, expiry or later stage, and the target stays ahead. Enters the
+/// positions of the others into `later`, leaves their entries blank and returns how many they are.
 ///
-/// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`].
-/// `PLAIN`: no match has a limiter or a mark. `DENSE`: every position in `hot` is that of its tracker. Slices,
-/// and a list that is long enough from the start, keep everything else in registers. `benches/engine.rs`
-/// measures it, and the law `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
-fn count_plain<const PLAIN: bool, const DENSE: bool>(
+/// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`]. It
+/// has no branch that depends on a tracker, so that nothing is mispredicted and the cache lines of a large group are
+/// fetched side by side; and it is a function of slices, which keeps everything else in registers. `DENSE`: every
+/// position in `hot` is that of its tracker. `benches/engine.rs` measures it, and the law
+/// `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
+#[inline(never)]
+fn count_plain<const DENSE: bool>(
     slots: &mut [Slot],
     hot: &[Hot],
     sums: &[Sum],
     matches: &[u32],
-    entries: &mut [Entry],
+    entries: &mut Vec<Entry>,
+    later: &mut [u32],
 ) -> usize {
-    let mut counted = 0;
-    for (entry, &at) in entries.iter_mut().zip(matches) {
-        let Some(hot) = hot.get(at as usize) else { break };
+    let mut put_off = 0;
+    entries.extend(matches.iter().zip(0..).map(|(&at, position)| {
+        let hot = &hot[at as usize];
         let tracker = if DENSE { at } else { hot.tracker };
-        let Some(slot) = slots.get_mut(tracker as usize) else { break };
-        if !PLAIN && (!slot.is_plain() || !hot.plain) {
-            break;
-        }
-        let Some(amount) = sums.get(hot.amount as usize).and_then(|sum| sum.amount()) else { break };
-        let Some(progress) = slot.progress.add_below(amount, hot.target) else { break };
+        let slot = &mut slots[tracker as usize];
+        let (sum, ahead) = slot.progress.add_below(sums[hot.amount as usize].0, hot.target);
+        let counts = ahead & slot.is_plain() & hot.plain;
+        let progress = select_unpredictable(counts, sum, slot.progress);
         slot.progress = progress;
-        *entry = Entry { progress, tracker, limiters: 0, stage: 0, flags: DIRTIED };
-        counted += 1;
-    }
-    counted
+        later[put_off] = position;
+        put_off += usize::from(!counts);
+        Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * DIRTIED }
+    }));
+    put_off
 }
 
 impl Step<'_> {
-    #[inline]
-    fn sum(&mut self, sum: u32) -> Option<Amount> {
-        if self.sums[sum as usize] == Sum::UNREAD {
-            let amount = summed(self.index.summed(sum, &mut self.view));
-            self.sums[sum as usize] = amount.map_or(Sum::NOTHING, |(amount, _)| Sum(amount.units()));
+    /// Reads the sums that `matches` add.
+    fn read_sums(&mut self, matches: &[u32]) {
+        /// So few sums are read without asking who adds them.
+        const FEW: usize = 3;
+        let sums = self.index.sums();
+        if sums.is_empty() || matches.is_empty() {
+            return;
         }
-        self.sums[sum as usize].amount()
+        if sums.len() <= FEW {
+            return sums.for_each(|sum| self.read_sum(sum));
+        }
+        for &at in matches {
+            self.read_sum(self.index.hot[at as usize].amount);
+        }
+    }
+
+    #[inline]
+    fn read_sum(&mut self, sum: u32) {
+        let known = &mut self.sums[sum as usize];
+        if *known == Sum::UNREAD {
+            let amount = summed(self.index.summed(sum, &mut self.view));
+            *known = amount.map_or(Sum::NOTHING, |(amount, _)| Sum(amount.units()));
+        }
+    }
+
+    /// The amount that trackers of this sum add, if the document has one.
+    #[inline]
+    fn sum(&self, sum: u32) -> Option<Amount> {
+        Amount::from_units(self.sums[sum as usize].0)
     }
 
     /// Whether counting can fail after something changed: custom limiters record, renew and run out.

@@ -15,8 +15,10 @@ use crate::number::Number;
 
 /// Bytes of precomputed sets that an order test may cost, so that memory stays linear in the tests.
 const SET_BYTES_A_TEST: usize = 24;
+/// Keys are counted, and the trackers between a value and the next kept set gone through, in blocks of this length.
+const BLOCK: usize = 8;
 /// A value gets a precomputed set if it would cost at most this many bits for each of its trackers.
-const SET_BITS_A_TRACKER: usize = 128;
+pub(super) const SET_BITS_A_TRACKER: usize = 128;
 
 /// A value that equality can be looked up by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,33 +130,39 @@ pub(super) enum Column {
 }
 
 impl Column {
-    pub(super) fn path(&self) -> u32 {
-        match self {
-            Self::Equal(column) => column.path,
-            Self::Order(column) => column.path,
-            Self::Presence(column) => column.path,
-        }
-    }
-
-    /// Clears the bits of the trackers whose test `value` fails.
+    /// Clears the bits of the trackers whose test `value` fails, but for those that are missing in the set that it returns.
     #[inline]
-    pub(super) fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) {
+    pub(super) fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
         match self {
             Self::Equal(column) => column.restrict(value, scratch),
             Self::Order(column) => column.restrict(value, scratch),
-            Self::Presence(column) => {
-                if value.is_some() != column.exists {
-                    intersect(&mut scratch.words, &column.outside);
-                }
-            }
+            Self::Presence(column) => (value.is_some() != column.exists).then_some(&*column.outside),
         }
     }
 }
 
 #[inline]
-fn intersect(words: &mut [u64], with: &[u64]) {
+pub(super) fn intersect(words: &mut [u64], with: &[u64]) {
     for (word, with) in words.iter_mut().zip(with) {
         *word &= with;
+    }
+}
+
+/// Intersects `words` with all of `sets`, a stretch of words after the other: each stays in registers meanwhile.
+#[inline]
+pub(super) fn intersect_all(words: &mut [u64], sets: &[&[u64]]) {
+    const STRETCH: usize = 16;
+    for (stretch, from) in words.chunks_mut(STRETCH).zip((0..).step_by(STRETCH)) {
+        match stretch.first_chunk_mut::<STRETCH>() {
+            Some(stretch) => {
+                let mut all = *stretch;
+                for set in sets.iter().filter_map(|set| set[from..].first_chunk::<STRETCH>()) {
+                    all = std::array::from_fn(|word| all[word] & set[word]);
+                }
+                *stretch = all;
+            }
+            None => sets.iter().for_each(|set| intersect(stretch, &set[from..])),
+        }
     }
 }
 
@@ -172,7 +180,6 @@ pub(super) enum Wanted {
 /// Equality: a hash map from value to trackers.
 #[derive(Debug)]
 pub(super) struct Equal {
-    path: u32,
     wanted: Wanted,
     /// The trackers without a test here.
     outside: Box<[u64]>,
@@ -188,26 +195,23 @@ struct Posting {
 
 impl Equal {
     #[inline]
-    fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) {
+    fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
         let Some(posting) = value.and_then(|value| self.values.get(value)) else {
             let fails = match self.wanted {
                 Wanted::Equal => true,
                 Wanted::OtherValue => value.is_none(),
                 Wanted::NotEqual => false,
             };
-            if fails {
-                intersect(&mut scratch.words, &self.outside);
-            }
-            return;
+            return fails.then_some(&*self.outside);
         };
         if let Some(passing) = &posting.passing {
-            return intersect(&mut scratch.words, passing);
+            return Some(passing);
         }
         if self.wanted != Wanted::Equal {
             for &at in &posting.trackers {
                 scratch.words[at as usize / 64] &= !(1 << (at % 64));
             }
-            return;
+            return None;
         }
         let Scratch { words, survivors, .. } = scratch;
         survivors.clear();
@@ -216,13 +220,13 @@ impl Equal {
         for &at in &*survivors {
             words[at as usize / 64] |= 1 << (at % 64);
         }
+        None
     }
 }
 
 /// `exists` or `absent`.
 #[derive(Debug)]
 pub(super) struct Presence {
-    path: u32,
     exists: bool,
     outside: Box<[u64]>,
 }
@@ -230,45 +234,92 @@ pub(super) struct Presence {
 /// `gt` and `ge`, or `lt` and `le`, with numbers: the tests that a value passes are a prefix of the sorted thresholds.
 #[derive(Debug)]
 pub(super) struct OrderColumn {
-    path: u32,
-    /// Distinct thresholds in the order in which a value passes them.
-    thresholds: Box<[Amount]>,
+    /// Whether the tests are `lt` and `le`: then keys and values are negated.
+    down: bool,
+    /// The distinct tests in the order in which a value passes them, each as the least number of 10⁻¹⁸ that does:
+    /// `gt 5` and `ge 5.000000000000000001` are the same to a value on the grid.
+    keys: Box<[i128]>,
     orders: Box<[Order]>,
-    /// Where the trackers of each threshold begin; one more than there are thresholds.
-    starts: Box<[u32]>,
+    /// What a value does that passes so many of the tests; one more than there are tests.
+    prefixes: Box<[Prefix]>,
+    /// The trackers of all tests, in the same order.
     trackers: Box<[u32]>,
-    /// A set is kept for every `step`-th length of the prefix: the trackers of that prefix and those outside.
-    step: usize,
+    /// A set is kept for some lengths of the prefix: the trackers of that prefix and those outside.
     sets: Box<[Box<[u64]>]>,
+}
+
+/// What follows from the number of tests that a value passes: the trackers in a set may pass, but for a range of
+/// `trackers` that fails. Past the last set every tracker may.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    set: u32,
+    from: u32,
+    to: u32,
 }
 
 impl OrderColumn {
     #[inline]
-    fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) {
+    fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
         let count = match value {
-            Some(Value::Number(Number::Exact(amount))) => self.passed(|at| amount.cmp(&self.thresholds[at])),
-            Some(Value::Number(Number::NotANumber)) => 0,
-            Some(Value::Number(number)) => self
-                .passed(|at| number.compare(&Number::Exact(self.thresholds[at])).unwrap_or(std::cmp::Ordering::Equal)),
+            Some(Value::Number(Number::Exact(amount))) => {
+                let units = if self.down { -amount.units() } else { amount.units() };
+                self.reached(units)
+            }
+            Some(Value::Number(number)) => self.passed(number),
             _ => 0,
         };
-        let up = count.div_ceil(self.step);
-        if let Some(set) = self.sets.get(up) {
-            intersect(&mut scratch.words, set);
+        let prefix = self.prefixes[count];
+        let (from, to) = (prefix.from as usize, prefix.to as usize);
+        match self.trackers[from..].first_chunk::<BLOCK>().filter(|_| to - from <= BLOCK) {
+            // A loop of fixed length, unlike the other, ends as the processor foresees.
+            Some(block) => {
+                for (at, tracker) in (from..).zip(block) {
+                    scratch.words[*tracker as usize / 64] &= !(u64::from(at < to) << (tracker % 64));
+                }
+            }
+            None => {
+                for &at in &self.trackers[from..to] {
+                    scratch.words[at as usize / 64] &= !(1 << (at % 64));
+                }
+            }
         }
-        let end = (up * self.step).min(self.thresholds.len());
-        for &at in &self.trackers[self.starts[count] as usize..self.starts[end] as usize] {
-            scratch.words[at as usize / 64] &= !(1 << (at % 64));
-        }
+        self.sets.get(prefix.set as usize).map(|set| &**set)
     }
 
-    /// The number of thresholds that a value passes which compares so to each of them.
+    /// The number of keys that are at most `units`.
+    ///
+    /// The last steps of the search count instead of branching: every other branch on what is found would be mispredicted.
     #[inline]
-    fn passed(&self, compare: impl Fn(usize) -> std::cmp::Ordering) -> usize {
-        let (mut low, mut high) = (0, self.thresholds.len());
+    fn reached(&self, units: i128) -> usize {
+        let count = |keys: &[i128]| keys.iter().map(|key| usize::from(*key <= units)).sum::<usize>();
+        let (mut passed, mut keys) = (0, &self.keys[..]);
+        while keys.len() > BLOCK * BLOCK {
+            let (low, high) = keys.split_at(keys.len() / 2);
+            if high[0] <= units {
+                passed += low.len();
+                keys = high;
+            } else {
+                keys = low;
+            }
+        }
+        let blocks = keys.chunks_exact(BLOCK).map(|block| usize::from(block[BLOCK - 1] <= units)).sum::<usize>();
+        let rest = &keys[blocks * BLOCK..];
+        passed + blocks * BLOCK + rest.first_chunk::<BLOCK>().map_or_else(|| count(rest), |block| count(block))
+    }
+
+    /// The number of tests that a number off the grid passes.
+    #[cold]
+    fn passed(&self, number: &Number) -> usize {
+        let holds = |at: usize| {
+            let key = self.keys[at] - i128::from(self.orders[at].is_strict());
+            let threshold = Amount::from_units(if self.down { -key } else { key });
+            let threshold = threshold.expect("a key is made from an amount");
+            number.compare(&Number::Exact(threshold)).is_some_and(|found| self.orders[at].holds(found))
+        };
+        let (mut low, mut high) = (0, self.keys.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            if self.orders[middle].holds(compare(middle)) {
+            if holds(middle) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -328,11 +379,19 @@ impl ColumnBuilder {
         true
     }
 
-    /// The columns, those first that tell most trackers apart.
-    pub(super) fn build(self) -> Vec<Column> {
+    /// The columns of each path.
+    pub(super) fn build(self) -> Vec<(u32, Vec<Column>)> {
         let mut kinds: Vec<_> = self.kinds.into_iter().collect();
-        kinds.sort_by_key(|((path, kind), tests)| (*kind, std::cmp::Reverse(tests.len()), *path));
-        kinds.into_iter().map(|((path, kind), tests)| build(self.trackers, path, kind, tests)).collect()
+        kinds.sort_by_key(|((path, kind), _)| (*path, *kind));
+        let mut paths: Vec<(u32, Vec<Column>)> = Vec::new();
+        for ((path, kind), tests) in kinds {
+            let column = build(self.trackers, kind, tests);
+            match paths.last_mut().filter(|(last, _)| *last == path) {
+                Some((_, columns)) => columns.push(column),
+                None => paths.push((path, vec![column])),
+            }
+        }
+        paths
     }
 }
 
@@ -351,7 +410,7 @@ fn named_values(test: &Test) -> Vec<Scalar> {
 }
 
 /// A set of `count` bits, all set but those of `trackers`.
-fn without(count: usize, trackers: &[u32]) -> Box<[u64]> {
+pub(super) fn without(count: usize, trackers: &[u32]) -> Box<[u64]> {
     let mut words = vec![u64::MAX; count.div_ceil(64)];
     for at in trackers {
         words[*at as usize / 64] &= !(1 << (at % 64));
@@ -367,12 +426,12 @@ fn with(set: &[u64], trackers: &[u32]) -> Box<[u64]> {
     words
 }
 
-fn build(count: usize, path: u32, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
+fn build(count: usize, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
     let members: Vec<u32> = tests.iter().map(|(at, _)| *at).collect();
     let outside = without(count, &members);
     match kind {
         ColumnKind::Exists | ColumnKind::Absent => {
-            Column::Presence(Presence { path, exists: kind == ColumnKind::Exists, outside })
+            Column::Presence(Presence { exists: kind == ColumnKind::Exists, outside })
         }
         ColumnKind::Equal(wanted) => {
             let mut values = ScalarMap::<Posting>::default();
@@ -390,13 +449,13 @@ fn build(count: usize, path: u32, kind: ColumnKind, tests: Vec<(u32, Test)>) -> 
                     });
                 }
             }
-            Column::Equal(Equal { path, wanted, outside, values })
+            Column::Equal(Equal { wanted, outside, values })
         }
-        ColumnKind::Above | ColumnKind::Below => Column::Order(order_column(path, &outside, kind, tests)),
+        ColumnKind::Above | ColumnKind::Below => Column::Order(order_column(&outside, kind, tests)),
     }
 }
 
-fn order_column(path: u32, outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> OrderColumn {
+fn order_column(outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> OrderColumn {
     let mut entries: Vec<(Amount, Order, u32)> = tests
         .into_iter()
         .map(|(at, test)| match test {
@@ -408,15 +467,16 @@ fn order_column(path: u32, outside: &[u64], kind: ColumnKind, tests: Vec<(u32, T
         })
         .collect();
     // `ge 5` is passed before `gt 5`, and going down `le 5` before `lt 5`.
-    let strict = |order: Order| matches!(order, Order::Gt | Order::Lt);
+    let down = kind == ColumnKind::Below;
     entries.sort_by(|a, b| {
-        let thresholds = if kind == ColumnKind::Above { a.0.cmp(&b.0) } else { b.0.cmp(&a.0) };
-        thresholds.then(strict(a.1).cmp(&strict(b.1))).then(a.2.cmp(&b.2))
+        let thresholds = if down { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
+        thresholds.then(a.1.is_strict().cmp(&b.1.is_strict())).then(a.2.cmp(&b.2))
     });
-    let (mut thresholds, mut orders, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keys, mut orders, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     for (at, (threshold, order, _)) in entries.iter().enumerate() {
-        if thresholds.last() != Some(threshold) || orders.last() != Some(order) {
-            thresholds.push(*threshold);
+        let key = if down { -threshold.units() } else { threshold.units() } + i128::from(order.is_strict());
+        if keys.last() != Some(&key) || orders.last() != Some(order) {
+            keys.push(key);
             orders.push(*order);
             starts.push(at as u32);
         }
@@ -424,22 +484,25 @@ fn order_column(path: u32, outside: &[u64], kind: ColumnKind, tests: Vec<(u32, T
     starts.push(entries.len() as u32);
     let trackers: Box<[u32]> = entries.iter().map(|(_, _, at)| *at).collect();
     let affordable = (SET_BYTES_A_TEST * entries.len() / (outside.len() * 8)).max(1);
-    let step = thresholds.len().div_ceil(affordable).max(1);
+    let step = keys.len().div_ceil(affordable).max(1);
     let mut sets = Vec::new();
     let mut set: Box<[u64]> = outside.into();
     // The set of all thresholds would restrict nothing and is left out.
-    for length in (0..thresholds.len()).step_by(step) {
+    for length in (0..keys.len()).step_by(step) {
         let from = length.saturating_sub(step);
         set = with(&set, &trackers[starts[from] as usize..starts[length] as usize]);
         sets.push(set.clone());
     }
+    let prefixes = (0..=keys.len()).map(|count| {
+        let set = count.div_ceil(step);
+        Prefix { set: set as u32, from: starts[count], to: starts[(set * step).min(keys.len())] }
+    });
     OrderColumn {
-        path,
-        thresholds: thresholds.into(),
+        down,
+        prefixes: prefixes.collect(),
+        keys: keys.into(),
         orders: orders.into(),
-        starts: starts.into(),
         trackers,
-        step,
         sets: sets.into(),
     }
 }
