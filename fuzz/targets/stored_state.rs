@@ -41,14 +41,14 @@ fn parts(data: &[u8]) {
         Some(_) => None,
     };
     let (Some(ids), Some(events), Some(completed)) = (list(), list(), list()) else { return };
-    let mut group = match Group::restore(7, &state, Arc::clone(set), &ids, &events, &completed) {
+    let mut group = match Group::restore(7, &state, Arc::clone(set), (&ids, &events, &completed), &engine.limits) {
         Ok(group) => group,
         Err(error) => return drop(error.to_string()),
     };
     let texts = written(&group);
     let [state, ids, events, completed] = &texts.each_ref().map(|text| read(text.as_bytes()).expect("JSON"));
     let list = |json: &Json| json.as_list().expect("a list").to_vec();
-    let again = Group::restore(7, state, Arc::clone(set), &list(ids), &list(events), &list(completed));
+    let again = Group::restore(7, state, Arc::clone(set), (&list(ids), &list(events), &list(completed)), &engine.limits);
     let again = again.expect("what was written is read");
     assert_eq!(written(&again), texts);
     // A group that was accepted can be worked with.

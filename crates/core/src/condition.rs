@@ -215,13 +215,19 @@ impl Test {
     }
 }
 
+/// `conditions` in the order in which they are evaluated: those last that ask custom code.
+pub(crate) fn custom_last(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    let asks = |asks: bool| conditions.iter().filter(move |condition| condition.asks_custom() == asks);
+    asks(false).chain(asks(true))
+}
+
 impl Condition {
     /// Whether `document` satisfies this condition, evaluated plainly.
     pub(crate) fn holds(&self, document: &dyn Document, registry: &Registry) -> Result<bool, CustomError> {
         match self {
             Self::Test { key, test } => Ok(test.holds(document.value_at(key).as_ref())),
             Self::All(parts) => {
-                for part in parts {
+                for part in custom_last(parts) {
                     if !part.holds(document, registry)? {
                         return Ok(false);
                     }
@@ -229,7 +235,7 @@ impl Condition {
                 Ok(true)
             }
             Self::Any(parts) => {
-                for part in parts {
+                for part in custom_last(parts) {
                     if part.holds(document, registry)? {
                         return Ok(true);
                     }
@@ -241,13 +247,23 @@ impl Condition {
         }
     }
 
-    /// Whether custom code has to be asked. It is asked last: only where every condition without any holds.
+    /// Whether custom code has to be asked. It is asked last: only where the conditions without any leave it open.
     pub(crate) fn asks_custom(&self) -> bool {
         match self {
             Self::Test { .. } => false,
             Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_custom),
             Self::Not(part) => part.asks_custom(),
             Self::Custom { .. } => true,
+        }
+    }
+
+    /// The path that it looks at, the first where it looks at several.
+    pub(crate) fn first_key(&self) -> Option<&Path> {
+        match self {
+            Self::Test { key, .. } => Some(key),
+            Self::All(parts) | Self::Any(parts) => parts.iter().find_map(Self::first_key),
+            Self::Not(part) => part.first_key(),
+            Self::Custom { .. } => None,
         }
     }
 

@@ -133,7 +133,7 @@ impl TrackerDefinition {
 
     /// Checks the fields together.
     pub(crate) fn new(parts: Parts) -> Self {
-        let hash = ContentHash::of([parts.to_json().to_string()]);
+        let hash = ContentHash::of([parts.to_json().sorted().to_string()]);
         Self { parts, hash }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::amount::Amount;
-use crate::condition::Condition;
+use crate::condition::{Condition, custom_last};
 use crate::custom::CustomError;
 use crate::definition::{Kind, TrackerDefinition};
 use crate::document::Document;
@@ -39,7 +39,7 @@ pub enum Reason {
     NoMatch {
         /// The condition, as people say it.
         condition: String,
-        /// The path that it looks at, if it looks at one.
+        /// The path that it looks at first, if it looks at one.
         key: Option<String>,
         /// The value seen there; `None` if there is none.
         seen: Option<Json>,
@@ -106,17 +106,13 @@ impl Reason {
         if let Some(since) = slot.expire_at().filter(|_| slot.expired(now)) {
             return Ok(Self::Expired { since });
         }
-        let conditions = definition.conditions().iter();
-        let (custom, own): (Vec<_>, Vec<_>) = conditions.partition(|condition| condition.asks_custom());
-        for condition in own.into_iter().chain(custom) {
-            if !condition.holds(document, &engine.registry)? {
-                let key = if let Condition::Test { key, .. } = condition { Some(key) } else { None };
-                return Ok(Self::NoMatch {
-                    condition: condition.to_string(),
-                    key: key.map(ToString::to_string),
-                    seen: key.and_then(|key| document.value_at(key)).map(|value| value.to_json()),
-                });
-            }
+        if let Some(failing) = first_failing(definition.conditions(), document, engine)? {
+            let key = failing.first_key();
+            return Ok(Self::NoMatch {
+                condition: failing.to_string(),
+                key: key.map(ToString::to_string),
+                seen: key.and_then(|key| document.value_at(key)).map(|value| value.to_json()),
+            });
         }
         let skipped = |reason: String| Ok(Self::Skipped { reason });
         let (amount, rounded) = match definition.kind() {
@@ -148,6 +144,24 @@ impl Reason {
         }
         Ok(Self::Counted { amount, rounded })
     }
+}
+
+/// The first of `conditions` that does not hold; of an `all` the part to blame.
+fn first_failing<'c>(
+    conditions: &'c [Condition],
+    document: &dyn Document,
+    engine: &Engine,
+) -> Result<Option<&'c Condition>, CustomError> {
+    for condition in custom_last(conditions) {
+        let failing = match condition {
+            Condition::All(parts) => first_failing(parts, document, engine)?,
+            _ => (!condition.holds(document, &engine.registry)?).then_some(condition),
+        };
+        if failing.is_some() {
+            return Ok(failing);
+        }
+    }
+    Ok(None)
 }
 
 fn in_words(definition: &LimiterDefinition, state: &LimiterState) -> String {

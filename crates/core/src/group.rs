@@ -57,7 +57,10 @@ struct Log {
     delivered: u64,
     completed: VecDeque<CompletedTracker>,
     completed_names: HashSet<CompactString>,
+    /// How many of the newest completed trackers no change has carried yet.
     unsaved_completed: usize,
+    /// Names of those that no change has carried and that are no longer readable.
+    unsaved_names: Vec<CompactString>,
 }
 
 /// Why a group could not be changed; nothing was.
@@ -267,7 +270,7 @@ impl Group {
             || (differing == Differing::Refuse && self.ensured == list.key(Differing::Update))
     }
 
-    /// Sees to it that the group has the trackers of `list`; completed names are left alone.
+    /// Sees to it that the group has the trackers of `list`, but for those that have completed or expired.
     ///
     /// # Errors
     /// A [`GroupError`] if an active tracker differs and `differing` refuses that.
@@ -284,6 +287,8 @@ impl Group {
                 }
                 Some(_) => changed.push(definition),
                 None if self.has_completed(name) => result.completed.push(name.to_owned()),
+                // It is gone already: adding it again and again would only make events.
+                None if definition.expire_at().is_some_and(|moment| call.now >= moment) => {}
                 None => new.push(Arc::clone(definition)),
             }
         }
@@ -306,7 +311,8 @@ impl Group {
         } else {
             self.append(call, new, None, &mut result)?;
         }
-        let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none());
+        let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none())
+            && list.definitions().iter().all(|definition| definition.expire_at().is_none());
         self.ensured = if lasts { list.key(differing) } else { 0 };
         Ok(result)
     }
@@ -427,9 +433,6 @@ impl Group {
         });
         let slot = &mut self.slots[at];
         slot.stage = slot.stage.min(definition.targets().len() as u16 - 1);
-        if limiters.is_empty() {
-            slot.set_limited(false);
-        }
         if slot.extra.is_some() || !limiters.is_empty() {
             slot.extra().limiters = limiters;
         }
@@ -545,7 +548,11 @@ impl Group {
         log.completed.push_back(CompletedTracker { tracker, completed_at: now });
         log.unsaved_completed += 1;
         while log.completed.len() > keep {
-            log.completed.pop_front();
+            let Some(oldest) = log.completed.pop_front() else { break };
+            if log.unsaved_completed > log.completed.len() {
+                log.unsaved_completed -= 1;
+                log.unsaved_names.push(oldest.tracker.name().into());
+            }
         }
     }
 

@@ -51,6 +51,19 @@ impl Json {
         parse_with(&mut Plain, text, bounds)
     }
 
+    /// The same value, the entries of its maps in the order of their keys: equal values print alike then.
+    pub(crate) fn sorted(self) -> Self {
+        match self {
+            Self::List(items) => Self::List(items.into_iter().map(Self::sorted).collect()),
+            Self::Map(map) => {
+                let mut entries = map.entries;
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Map(entries.into_iter().map(|(key, value)| (key, value.sorted())).collect())
+            }
+            other => other,
+        }
+    }
+
     /// The number, if this is one.
     pub fn as_number(&self) -> Option<&Number> {
         if let Self::Number(number) = self { Some(number) } else { None }

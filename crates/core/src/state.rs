@@ -134,7 +134,9 @@ impl Slot {
         }
         let stages = self.extra.as_ref().map_or(0, |extra| extra.stages);
         let last = targets[targets.len() - 1];
-        let cycles = if definition.loop_forever() && progress >= last { progress.cycles(last).0 } else { 0 };
+        // Under the policy `progress` a crossing puts it back to 0, and no further cycle follows.
+        let repeats = definition.loop_forever() && !definition.reset_policy().progress;
+        let cycles = if repeats && progress >= last { progress.cycles(last).0 } else { 0 };
         let events = cycles.checked_add(1).and_then(|cycles| cycles.checked_mul(targets.len() as u64));
         events.and_then(|events| stages.checked_add(events)).is_some()
     }

@@ -124,7 +124,8 @@ impl Stored {
         });
         let set = engine.sets.intern(definitions.collect());
         let state = read(&self.state);
-        let group = Group::restore(self.version, &state, set, &self.ids, &self.events, &self.completed);
+        let group =
+            Group::restore(self.version, &state, set, (&self.ids, &self.events, &self.completed), &engine.limits);
         group.unwrap_or_else(|error| panic!("{self:#?}: {error}"))
     }
 }

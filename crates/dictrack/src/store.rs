@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{Engine, Group, GroupChange, TrackerDefinition};
+use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
 
 use crate::Error;
 use crate::durability::Durability;
@@ -30,11 +30,11 @@ pub struct Mark {
 /// A store never calls a cache or the manager. It has one owner at a time, or checks versions.
 #[async_trait]
 pub trait DataStore: Send + Sync + Debug {
-    /// Learns how the manager wants changes kept, before the first of them.
+    /// Learns how the manager wants changes kept, and within which bounds, before the first of them.
     ///
     /// # Errors
     /// A failure of the store.
-    async fn begin(&self, durability: Durability) -> Result<(), Error>;
+    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error>;
 
     /// The group, or `None` if there is none of that id.
     ///
@@ -89,8 +89,8 @@ pub trait DataStore: Send + Sync + Debug {
 
 #[async_trait]
 impl<T: DataStore + ?Sized> DataStore for Arc<T> {
-    async fn begin(&self, durability: Durability) -> Result<(), Error> {
-        (**self).begin(durability).await
+    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error> {
+        (**self).begin(durability, limits).await
     }
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         (**self).load(group, engine).await

@@ -193,6 +193,7 @@ fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> 
     let hash = Group::stored_set(state).map_err(|error| error.to_string())?;
     let set =
         engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
-    let group = Group::restore(version, state, set, list("ids")?, list("events")?, list("completed")?);
+    let group =
+        Group::restore(version, state, set, (list("ids")?, list("events")?, list("completed")?), &engine.limits);
     group.map(|group| group.whole(id)).map_err(|error| format!("group {id:?}: {error}"))
 }

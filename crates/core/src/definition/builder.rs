@@ -45,14 +45,19 @@ impl TrackerBuilder {
     }
 
     pub(super) fn sum(name: &str) -> Self {
-        Self::new(name, Kind::Count).key("amount")
+        let mut builder = Self::new(name, Kind::Count);
+        if let Some(amount) = Path::parse("amount") {
+            builder.parts.kind = Kind::Sum(amount);
+        }
+        builder
     }
 
-    /// Sums the number at `key`.
+    /// Sums the number at `key`; only for a tracker that sums.
     pub fn key(mut self, key: &str) -> Self {
-        match Path::parse(key) {
-            Some(path) => self.parts.kind = Kind::Sum(path),
-            None => self.refuse("key", "an empty path"),
+        match (Path::parse(key), &mut self.parts.kind) {
+            (Some(path), Kind::Sum(key)) => *key = path,
+            (Some(_), _) => self.refuse("key", "a field out of place: only a sum has a key"),
+            (None, _) => self.refuse("key", "an empty path"),
         }
         self
     }

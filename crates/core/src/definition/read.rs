@@ -108,6 +108,12 @@ impl Node {
         number.to_amount().map(|(amount, _)| amount).map_err(|_| self.expected(expected))
     }
 
+    /// The value of parameters.
+    fn params(&self) -> Read<Json> {
+        unique_keys(self)?;
+        Ok(self.to_json())
+    }
+
     fn moment(&self) -> Read<Timestamp> {
         Timestamp::read(&self.to_json())
             .ok_or_else(|| self.expected("seconds since 1970, an RFC 3339 moment or a date"))
@@ -127,6 +133,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The fields of a map, if each stands there once.
     fn of(node: &'a Node, expected: &str) -> Read<Self> {
         let NodeValue::Map(entries) = &node.value else { return Err(node.expected(expected)) };
         let mut seen = HashSet::new();
@@ -140,6 +147,19 @@ impl<'a> Fields<'a> {
         Ok(Self { node, entries: entries.iter().collect() })
     }
 
+    /// The fields of a map that has no others than `known`. A misspelt field is named before one is missed.
+    fn known(node: &'a Node, expected: &str, known: &[&str]) -> Read<Self> {
+        let fields = Self::of(node, expected)?;
+        let Some(entry) = fields.entries.iter().find(|entry| !known.contains(&entry.key.as_str())) else {
+            return Ok(fields);
+        };
+        let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.key);
+        let nearest = known.iter().map(|name| (distance(name), *name)).min().filter(|(distance, _)| *distance <= 2);
+        let perhaps = nearest.map_or_else(String::new, |(_, name)| format!(", perhaps `{name}`"));
+        let problem = format!("an unknown field{perhaps}");
+        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, problem, one_of(known)) })
+    }
+
     fn take<T>(&mut self, key: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<Option<T>> {
         let Some(at) = self.entries.iter().position(|entry| entry.key == key) else { return Ok(None) };
         let entry = self.entries.remove(at);
@@ -151,17 +171,31 @@ impl<'a> Fields<'a> {
         self.take(key, read)?.ok_or_else(|| node.refuse("the field is missing", expected).within(key))
     }
 
-    /// Refuses what was not taken.
-    fn finish(self, known: &str) -> Read<()> {
+    /// Refuses what was not taken: a field that only others of its kind have.
+    fn finish(self, expected: &str) -> Read<()> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
-        let mut error = DefinitionError::of(&entry.key, "an unknown field", known);
-        error.at = entry.at;
-        Err(error)
+        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, "a field out of place", expected) })
     }
 }
 
-const TRACKER_FIELDS: &str = "one of name, kind, key, measure, params, target, conditions, limiters, reset_policy, \
-                              loop_forever, init_progress, expire_at";
+fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+const TRACKER_FIELDS: [&str; 12] = [
+    "name",
+    "kind",
+    "key",
+    "measure",
+    "params",
+    "target",
+    "conditions",
+    "limiters",
+    "reset_policy",
+    "loop_forever",
+    "init_progress",
+    "expire_at",
+];
 
 /// Reads `{"trackers": [ … ]}` or the bare list.
 ///
@@ -172,9 +206,8 @@ pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
     let (items, field) = match &source.value {
         NodeValue::List(items) => (items.as_slice(), ""),
         NodeValue::Map(_) => {
-            let mut fields = Fields::of(source, expected)?;
+            let mut fields = Fields::known(source, expected, &["trackers"])?;
             let items = fields.required("trackers", expected, |node| node.list("a list of trackers"))?;
-            fields.finish("only `trackers`")?;
             (items, "trackers")
         }
         _ => return Err(source.expected(expected)),
@@ -203,7 +236,7 @@ impl TrackerDefinition {
     /// # Errors
     /// A [`DefinitionError`] that names the field, its place and what was expected there.
     pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
-        let mut fields = Fields::of(node, "a map that defines a tracker")?;
+        let mut fields = Fields::known(node, "a map that defines a tracker", &TRACKER_FIELDS)?;
         let name = fields.required("name", "a non-empty text", |node| {
             let name = node.text("a non-empty text")?;
             if name.is_empty() { Err(node.expected("a non-empty text")) } else { Ok(name.clone()) }
@@ -218,7 +251,7 @@ impl TrackerDefinition {
             }
             (_, "custom") => Kind::Custom {
                 measure: fields.required("measure", "the name of a registered measure", name_of_custom)?,
-                params: fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default(),
+                params: fields.take("params", Node::params)?.unwrap_or_default(),
             },
             (node, _) => return Err(node.expected(kinds).within("kind")),
         };
@@ -256,7 +289,7 @@ impl TrackerDefinition {
                 })?
                 .flatten(),
         };
-        fields.finish(TRACKER_FIELDS)?;
+        fields.finish("`key` with kind sum, `measure` and `params` with kind custom")?;
         Self::checked(parts).map_err(|error| {
             let at = match &node.value {
                 NodeValue::Map(entries) => {
@@ -442,23 +475,43 @@ fn name_of_custom(node: &Node) -> Read<CompactString> {
     if name.is_empty() { Err(node.expected("a registered name")) } else { Ok(name.clone()) }
 }
 
-const OPERATORS: &str = "exactly one of exists, absent, eq, ne, lt, le, gt, ge, contains, not_contains, in, not_in, \
-                         has, not_has, intersects, not_intersects, all, any, not, custom";
+const OPERATORS: [&str; 20] = [
+    "exists",
+    "absent",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "contains",
+    "not_contains",
+    "in",
+    "not_in",
+    "has",
+    "not_has",
+    "intersects",
+    "not_intersects",
+    "all",
+    "any",
+    "not",
+    "custom",
+];
+/// What a condition may have beside its operator.
+const BESIDE_OPERATOR: [&str; 3] = ["key", "ignore_case", "params"];
 
 fn read_condition(node: &Node, depth: usize, left: &mut usize) -> Read<Condition> {
     spend(depth, left).map_err(|error| DefinitionError { at: node.at, ..error })?;
-    let mut fields = Fields::of(node, "a map with one operator")?;
-    let operators: Vec<_> = fields
-        .entries
-        .iter()
-        .filter(|entry| !matches!(entry.key.as_str(), "key" | "ignore_case" | "params"))
-        .map(|entry| entry.key.clone())
-        .collect();
+    let known: Vec<_> = BESIDE_OPERATOR.into_iter().chain(OPERATORS).collect();
+    let mut fields = Fields::known(node, "a map with one operator", &known)?;
+    let operators: Vec<&str> =
+        fields.entries.iter().map(|entry| entry.key.as_str()).filter(|key| OPERATORS.contains(key)).collect();
     let operator = match &*operators {
-        [operator] => operator.as_str(),
-        [] => return Err(node.refuse("a condition without an operator", OPERATORS)),
+        [operator] => *operator,
+        [] => return Err(node.refuse("a condition without an operator", one_of(&OPERATORS))),
         [first, second, ..] => {
-            return Err(node.refuse(format!("a condition with `{first}` and `{second}`"), OPERATORS));
+            let expected = format!("exactly {}", one_of(&OPERATORS));
+            return Err(node.refuse(format!("a condition with `{first}` and `{second}`"), expected));
         }
     };
     let mut parts = |node: &Node| {
@@ -472,7 +525,7 @@ fn read_condition(node: &Node, depth: usize, left: &mut usize) -> Read<Condition
             fields.take("not", |node| read_condition(node, depth + 1, left))?.map(|part| Condition::Not(Box::new(part)))
         }
         "custom" => {
-            let params = fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default();
+            let params = fields.take("params", Node::params)?.unwrap_or_default();
             fields.take("custom", name_of_custom)?.map(|name| Condition::Custom { name, params })
         }
         _ => None,
@@ -483,23 +536,20 @@ fn read_condition(node: &Node, depth: usize, left: &mut usize) -> Read<Condition
     }
     let ignore_case = fields.take("ignore_case", |node| Ok((node, node.flag()?)))?;
     let folded = ignore_case.is_some_and(|(_, flag)| flag);
-    let test = fields.take(operator, |operand| read_test(operator, operand, folded))?;
-    let Some(Some(test)) = test else {
-        let entry = fields.node;
-        return Err(entry.refuse(format!("the unknown operator `{operator}`"), OPERATORS));
-    };
+    let expected = one_of(&OPERATORS);
+    let test = fields.required(operator, &expected, |operand| read_test(operator, operand, folded))?;
     if let Some((flag, _)) = ignore_case
         && !matches!(test, Test::Contains(_) | Test::NotContains(_))
     {
-        return Err(flag.refuse("an unknown field here", "it beside contains or not_contains").within("ignore_case"));
+        return Err(flag.refuse("a field out of place", "it beside contains or not_contains").within("ignore_case"));
     }
     let key = fields.required("key", "the path of the value", Node::path)?;
     fields.finish("key, one operator and ignore_case")?;
     Ok(Condition::Test { key, test })
 }
 
-/// The test that `operator` names, or `None` if it names none.
-fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Option<Test>> {
+/// The test that `operator` names.
+fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Test> {
     let truth = |test| match operand.value {
         NodeValue::Bool(true) => Ok(test),
         _ => Err(operand.expected("true")),
@@ -514,7 +564,7 @@ fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Option<T
     };
     let needle = || Needle::new(operand.to_json(), ignore_case);
     unique_keys(operand)?;
-    Ok(Some(match operator {
+    Ok(match operator {
         "exists" => truth(Test::Exists)?,
         "absent" => truth(Test::Absent)?,
         "eq" => Test::Eq(operand.to_json()),
@@ -531,8 +581,8 @@ fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Option<T
         "not_has" => Test::NotHas(operand.to_json()),
         "intersects" => Test::Intersects(items()?),
         "not_intersects" => Test::NotIntersects(items()?),
-        _ => return Ok(None),
-    }))
+        _ => return Err(operand.refuse(format!("the unknown operator `{operator}`"), one_of(&OPERATORS))),
+    })
 }
 
 /// Refuses a doubled key anywhere within an operand.
@@ -549,7 +599,7 @@ fn unique_keys(node: &Node) -> Read<()> {
 
 fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
     let kinds = "{\"count\": n}, {\"start\": t, \"end\": t}, {\"seconds\": s} or {\"custom\": name}";
-    let mut fields = Fields::of(node, kinds)?;
+    let mut fields = Fields::known(node, kinds, &["count", "start", "end", "seconds", "custom", "params"])?;
     let has = |fields: &Fields<'_>, key: &str| fields.entries.iter().any(|entry| entry.key == key);
     let limiter = if has(&fields, "count") {
         let count = fields.required("count", kinds, |node| {
@@ -564,7 +614,7 @@ fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
         LimiterDefinition::Interval(span)
     } else if has(&fields, "custom") {
         LimiterDefinition::Custom {
-            params: fields.take("params", |node| Ok(node.to_json()))?.unwrap_or_default(),
+            params: fields.take("params", Node::params)?.unwrap_or_default(),
             name: fields.required("custom", kinds, name_of_custom)?,
         }
     } else if has(&fields, "start") || has(&fields, "end") {

@@ -20,6 +20,7 @@ use compact_str::CompactString;
 use super::{Group, Log};
 use crate::amount::{Amount, push_integer};
 use crate::definition::TrackerDefinition;
+use crate::engine::Limits;
 use crate::event::{Event, EventCode};
 use crate::hash::ContentHash;
 use crate::json::{Json, Map, write_text};
@@ -59,7 +60,7 @@ pub struct GroupChange {
     pub events: Vec<Arc<Event>>,
     /// Trackers that completed.
     pub completed: Vec<CompletedTracker>,
-    /// Names of completed trackers of which nothing else is kept; only of a whole group.
+    /// Names of completed trackers of which nothing else is kept.
     pub completed_names: Vec<CompactString>,
 }
 
@@ -83,6 +84,7 @@ impl Group {
             log.saved_sequence = log.sequence;
             let unsaved = std::mem::take(&mut log.unsaved_completed).min(log.completed.len());
             change.completed = log.completed.range(log.completed.len() - unsaved..).cloned().collect();
+            change.completed_names = std::mem::take(&mut log.unsaved_names);
         }
         change
     }
@@ -127,7 +129,7 @@ impl Group {
         hash.ok_or_else(|| bad("`set` is not a hash of 32 hexadecimal digits"))
     }
 
-    /// The group that a store holds.
+    /// The group that a store holds: its version, state and definitions, its ids, events and completed trackers.
     ///
     /// # Errors
     /// A [`RecordError`] that says which part is not what dictrack writes.
@@ -135,9 +137,8 @@ impl Group {
         version: u64,
         state: &Json,
         set: Arc<DefinitionSet>,
-        ids: &[Json],
-        events: &[Json],
-        completed: &[Json],
+        (ids, events, completed): (&[Json], &[Json], &[Json]),
+        limits: &Limits,
     ) -> Result<Self, RecordError> {
         if Self::stored_set(state)? != set.hash() {
             return Err(bad("the state is of another definition set"));
@@ -186,6 +187,8 @@ impl Group {
                 }
             }
         }
+        let readable = log.completed.len().min(limits.completed);
+        log.completed.drain(..log.completed.len() - readable);
         let blank = log.sequence == 0 && ids.is_empty() && completed.is_empty();
         Ok(Self {
             completed: slots.iter().filter(|slot| slot.completed()).count() as u32,

@@ -86,7 +86,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// The bounds of what a group remembers.
+    /// The bounds of what a group remembers, in memory and in the store.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -105,7 +105,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Commits only when [`Manager::commit`] is called; calls return as soon as the cache has their change.
+    /// Commits only when [`Manager::commit`] is called; calls return as soon as the cache has their change. Listeners are
+    /// not called then, since nobody knows when a change is kept: see [`Manager::undelivered`] after a commit.
     pub fn commit_by_hand(mut self) -> Self {
         self.by_hand = true;
         self
@@ -117,7 +118,7 @@ impl ManagerBuilder {
     /// A failure of the store.
     pub async fn open(self) -> Result<Manager, Error> {
         let Some(store) = self.store.clone() else { return Ok(self.build_in_memory()) };
-        store.begin(self.durability).await?;
+        store.begin(self.durability, &self.limits).await?;
         let blank = store.groups(None, 1).await?.is_empty();
         let pending = store.undelivered().await?;
         let budget = self.memory_budget;

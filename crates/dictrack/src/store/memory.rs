@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, TrackerDefinition};
+use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
 use parking_lot::Mutex;
 
 use super::record::{Record, restore_set, set_text};
@@ -39,7 +39,7 @@ const PLACE: &str = "the memory store";
 
 #[async_trait]
 impl DataStore for MemoryStore {
-    async fn begin(&self, _: Durability) -> Result<(), Error> {
+    async fn begin(&self, _: Durability, _: &Limits) -> Result<(), Error> {
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl DataStore for MemoryStore {
             }
             kept.sets.get(&hash).map(|text| restore_set(Path::new(PLACE), hash, text, engine)).transpose()
         };
-        record.restore(Path::new(PLACE), group, find).map(Some)
+        record.restore(Path::new(PLACE), group, &engine.limits, find).map(Some)
     }
 
     async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {

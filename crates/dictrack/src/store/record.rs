@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
-use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, TrackerDefinition};
+use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, RecordError, TrackerDefinition};
 
 use crate::Error;
 
@@ -58,6 +58,7 @@ impl Record {
         &self,
         path: &Path,
         group: &str,
+        limits: &Limits,
         find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
     ) -> Result<Group, Error> {
         let place = || format!("group {group:?}");
@@ -78,7 +79,7 @@ impl Record {
         let hash = Group::stored_set(&state).map_err(fail)?;
         let set = find(hash)?.ok_or_else(|| damaged(format!("its definition set {hash} is missing")))?;
         let (ids, events, completed) = (lists(&self.ids)?, lists(&self.events)?, lists(&self.completed)?);
-        Group::restore(self.version, &state, set, &ids, &events, &completed).map_err(fail)
+        Group::restore(self.version, &state, set, (&ids, &events, &completed), limits).map_err(fail)
     }
 }
 

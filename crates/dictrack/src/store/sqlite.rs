@@ -66,28 +66,19 @@ impl SqliteStore {
     /// [`Error::Owned`] if another process writes it, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure of
     /// SQLite.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::open_with(path, Limits::default())
-    }
-
-    /// As [`open`](Self::open), keeping completed trackers and ids within `limits`.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, Error> {
         let path = path.as_ref();
         schema::check_header(path)?;
         let owner = Owner::claim(path)?;
         let connection = Connection::open(path).map_err(failed("open the file"))?;
         schema::prepare(&connection, path)?;
-        let mut inner = Inner {
+        let inner = Inner {
             tail: Tail::read(&connection, path)?,
             sets: schema::sets(&connection)?,
             connection,
             folded: Stopwatch::start(),
-            limits,
+            limits: Limits::default(),
             owner: Some(owner),
         };
-        inner.fold()?;
         Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
     }
 
@@ -188,11 +179,14 @@ impl Inner {
 
 #[async_trait]
 impl DataStore for SqliteStore {
-    async fn begin(&self, durability: Durability) -> Result<(), Error> {
+    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error> {
         // In WAL mode FULL syncs each commit; NORMAL syncs only where the WAL is copied into the file.
         let level = if durability.syncs() { "FULL" } else { "NORMAL" };
-        let inner = self.inner.lock();
-        inner.connection.pragma_update(None, "synchronous", level).map_err(failed("set the durability"))
+        let mut inner = self.inner.lock();
+        inner.limits = *limits;
+        inner.connection.pragma_update(None, "synchronous", level).map_err(failed("set the durability"))?;
+        // What an earlier run left in the journal.
+        inner.fold()
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
@@ -209,7 +203,7 @@ impl DataStore for SqliteStore {
                 .map_err(failed("read a definition set"))?;
             text.map(|text| restore_set(&self.path, hash, &text, engine)).transpose()
         };
-        record.restore(&self.path, group, find).map(Some)
+        record.restore(&self.path, group, &engine.limits, find).map(Some)
     }
 
     async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
