@@ -25,8 +25,8 @@ pub use blocking::Blocking;
 pub use builder::ManagerBuilder;
 pub use commit::Commit;
 use commit::Committer;
+use delivery::Deliveries;
 pub use delivery::ListenerId;
-use delivery::{Deliveries, within_step};
 
 /// Tracks documents for groups: finds the group, lets the engine decide, keeps the result, tells the listeners.
 ///
@@ -514,7 +514,7 @@ impl Manager {
             None => Ok(found.track(&shared.engine, group, &track)),
         };
         move |found: &mut Group| {
-            *outcome = if shared.has_custom { within_step(|| apply(found)) } else { apply(found) };
+            *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
             step(outcome.as_ref().is_ok_and(Outcome::changed))
         }
     }
@@ -539,7 +539,7 @@ impl Manager {
     ) -> Result<Vec<Explanation>, Error> {
         let now = self.moment(now);
         let engine = &self.shared.engine;
-        self.view(group, |found| within_step(|| found.explain(engine, document, now))).await
+        self.view(group, |found| self.within_step(|| found.explain(engine, document, now))).await
     }
 
     /// The trackers that a group completed, in that order; the last 100, unless the builder says otherwise.
@@ -552,13 +552,19 @@ impl Manager {
 
     /// Calls `listener` for each event with this code, once its change has the chosen durability: in commit order, one
     /// at a time for each group, at least once. A failure is logged and stops nobody.
+    ///
+    /// Events that an earlier run left go out 100 ms after the first listener was added, or with
+    /// [`close`](Self::close); add all listeners at once when the manager is made. A listener may call the manager on its
+    /// own thread; it must not wait for another thread that does, which would wait for the listener's group.
     pub fn add_listener(
         &self,
         code: EventCode,
         listener: impl Fn(&Event) -> Result<(), BoxError> + Send + Sync + 'static,
     ) -> ListenerId {
         self.shared.engine.keep_events.store(true, Ordering::Relaxed);
-        self.shared.deliveries.add(code, Arc::new(listener))
+        let id = self.shared.deliveries.add(code, Arc::new(listener));
+        self.deliver_earlier_soon();
+        id
     }
 
     /// Removes a listener; `false` if it was removed before.
@@ -594,8 +600,12 @@ impl Manager {
     /// # Errors
     /// The failure of the store, if not everything could be written.
     pub async fn close(&self) -> Result<(), Error> {
+        self.check_reentrant()?;
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
+        }
+        if let Err(error) = self.deliver_earlier().await {
+            tracing::error!(%error, "events of an earlier run were not delivered");
         }
         match &self.shared.committer {
             Some(committer) => committer.close(),
@@ -623,6 +633,7 @@ impl Manager {
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn undelivered(&self) -> Result<Vec<Arc<Event>>, Error> {
+        self.check_reentrant()?;
         let mut events = Vec::new();
         if let Some(store) = &self.shared.source.store {
             for group in store.undelivered().await? {
@@ -637,6 +648,7 @@ impl Manager {
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
+        self.check_reentrant()?;
         let mut run = |found: &mut Group| step(found.delivered(sequence));
         self.shared.cache.update(group, &self.shared.source, &mut run).await
     }
@@ -646,6 +658,7 @@ impl Manager {
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn for_each_group(&self, mut visit: impl FnMut(&str, &Group) + Send) -> Result<(), Error> {
+        self.check_reentrant()?;
         let Some(store) = &self.shared.source.store else {
             self.shared.cache.for_each(&mut visit);
             return Ok(());
@@ -673,9 +686,7 @@ impl Manager {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.shared.has_custom && delivery::is_within_step() {
-            return Err(Error::Reentrant);
-        }
+        self.check_reentrant()?;
         if self.shared.closed.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
@@ -690,9 +701,7 @@ impl Manager {
     }
 
     async fn view<T: Send>(&self, group: &str, view: impl Fn(&Group) -> T + Send + Sync) -> Result<T, Error> {
-        if self.shared.has_custom && delivery::is_within_step() {
-            return Err(Error::Reentrant);
-        }
+        self.check_reentrant()?;
         let mut seen = None;
         self.shared.cache.view(group, &self.shared.source, &mut |found| seen = Some(view(found))).await?;
         Ok(seen.unwrap_or_else(|| view(&Group::default())))
@@ -709,7 +718,7 @@ impl Manager {
         let call = Call { engine: &self.shared.engine, group, now: self.moment(now) };
         let mut result = None;
         let mut run = |found: &mut Group| {
-            let done = within_step(|| change(found, &call));
+            let done = self.within_step(|| change(found, &call));
             let changed = done.as_ref().map_or(Step::Unchanged, |(changed, ..)| *changed);
             result = Some(done);
             changed

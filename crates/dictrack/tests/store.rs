@@ -1,38 +1,19 @@
-//! The manager on the SQLite store: one writer, damage, restarts, memory, threads, listeners.
+//! The manager on the SQLite store: one writer, damage, restarts, memory, threads.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use dictrack::json::Json;
 use dictrack::store::DataStore as _;
 use dictrack::{
-    Blocking, BoxError, Differing, Document, Durability, Engine, Error, Event, EventCode, Item, Limits, Manager,
-    ManagerBuilder, SqliteStore, TrackOptions, TrackerDefinition,
+    Blocking, Differing, Durability, Engine, Error, EventCode, Item, Limits, Manager, SqliteStore, TrackOptions,
 };
 use rusqlite::Connection;
 
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
+mod common;
 
-fn open(path: &Path) -> Blocking {
-    open_with(path, Manager::builder())
-}
-
-fn open_with(path: &Path, builder: ManagerBuilder) -> Blocking {
-    let store = SqliteStore::open(path).unwrap();
-    pollster::block_on(builder.store(store).open()).unwrap().blocking()
-}
-
-fn counter(name: &str, targets: &[i64]) -> TrackerDefinition {
-    TrackerDefinition::count(name).targets(targets.iter().copied()).build().unwrap()
-}
-
-fn document() -> Json {
-    Json::parse(b"{}").unwrap()
-}
+use common::{counter, document, folder, open, open_with};
 
 fn progress(manager: &Blocking, group: &str) -> String {
     let trackers = manager.get_trackers(group, None).unwrap();
@@ -44,20 +25,6 @@ fn copy(from: &Path, to: &Path) {
     for ending in ["", "-wal"] {
         let name = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
         std::fs::copy(name(from), name(to)).unwrap();
-    }
-}
-
-/// Fails instead of hanging for ever.
-fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || drop(sender.send(work())));
-    match receiver.recv_timeout(Duration::from_secs(60)) {
-        Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("a deadlock"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
-            Ok(()) => unreachable!("the thread ended without an answer"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        },
     }
 }
 
@@ -266,65 +233,34 @@ fn progress_and_ids_outlive_a_restart_and_a_kill() {
     }
 }
 
-/// Notes what listeners hear, as `code progress id`.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
-
-impl Heard {
-    fn listener(&self) -> impl Fn(&Event) -> Result<(), BoxError> + Send + Sync + 'static {
-        let heard = self.clone();
-        move |event| {
-            heard.0.lock().unwrap().push(line(event));
-            Ok(())
-        }
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
-
-fn line(event: &Event) -> String {
-    format!("{} {} {} {} {}", event.group, event.code, event.name(), event.progress, event.id())
+#[test]
+fn every_completed_name_is_kept_when_one_commit_completes_more_than_stay_readable() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    let many = || (0..150).map(|number| counter(&format!("t{number}"), &[1]));
+    let manager = open_with(&path, Manager::builder().durability(Durability::Interval(Duration::from_secs(60))));
+    manager.add_trackers("a", many()).unwrap();
+    manager.track("a", &document()).unwrap();
+    manager.close().unwrap();
+    drop(manager);
+    let manager = open(&path);
+    let list = manager.tracker_list(many()).unwrap();
+    let ensured = manager.ensure_trackers("a", &list, Differing::Refuse).unwrap();
+    assert_eq!((ensured.completed.len(), ensured.added), (150, Vec::new()));
+    assert_eq!(manager.completed("a").unwrap().len(), 100);
 }
 
 #[test]
-fn events_that_nobody_heard_are_told_after_a_restart_once_and_with_the_same_ids() {
-    let folder = folder();
-    let path = folder.path().join("a.db");
-    let manager = open_with(&path, Manager::builder().keep_events());
-    let mut events = Vec::new();
-    for group in ["a", "b"] {
-        events.extend(manager.add_trackers(group, [counter("n", &[1, 2, 1000])]).unwrap().events);
-        for _ in 0..2 {
-            events.extend(manager.track(group, &document()).unwrap().events().iter().cloned());
-        }
+fn no_more_completed_trackers_are_readable_after_a_restart_than_before() {
+    let store = Arc::new(dictrack::store::memory::MemoryStore::new());
+    let open = || pollster::block_on(Manager::builder().store(Arc::clone(&store)).open()).unwrap().blocking();
+    let manager = open();
+    for number in 0..130 {
+        manager.add_tracker("a", counter(&format!("t{number}"), &[1])).unwrap();
+        manager.track("a", &document()).unwrap();
     }
-    let mut expected: Vec<String> = events.iter().map(|event| line(event)).collect();
-    expected.retain(|line| line.contains("stage_completed"));
-    assert_eq!(expected.len(), 4);
     manager.close().unwrap();
-    drop(manager);
-
-    let heard = Heard::default();
-    let manager = open_with(&path, Manager::builder().keep_events());
-    assert_eq!(pollster::block_on(manager.manager().undelivered()).unwrap().len(), 6);
-    manager.add_listener(EventCode::StageCompleted, heard.listener());
-    manager.track("c", &document()).unwrap();
-    manager.add_tracker("c", counter("n", &[5])).unwrap();
-    let mut told = heard.take();
-    // Groups have no order among each other.
-    told.sort_by_key(|line| line.split(' ').next().map(ToOwned::to_owned));
-    assert_eq!(told, expected);
-    manager.track("a", &document()).unwrap();
-    assert_eq!(heard.take(), Vec::<String>::new());
-    manager.close().unwrap();
-    drop(manager);
-
-    let manager = open_with(&path, Manager::builder().keep_events());
-    manager.add_listener(EventCode::StageCompleted, heard.listener());
-    manager.track("a", &document()).unwrap();
-    assert_eq!(heard.take(), Vec::<String>::new(), "told again after they were marked");
+    assert_eq!((manager.completed("a").unwrap().len(), open().completed("a").unwrap().len()), (100, 100));
 }
 
 #[test]
@@ -367,7 +303,7 @@ fn limits_bound_what_a_store_keeps_of_completed_trackers_and_ids() {
     limits.ids_at_least = 1;
     limits.ids_at_most = 4;
     let open = || {
-        let store = SqliteStore::open_with(&path, limits).unwrap();
+        let store = SqliteStore::open(&path).unwrap();
         pollster::block_on(Manager::builder().limits(limits).store(store).open()).unwrap().blocking()
     };
     let manager = open();
@@ -498,105 +434,6 @@ fn two_threads_on_eight_groups_with_fsync_count_every_document() {
             assert_eq!(progress(&manager, &group.to_string()), "100");
         }
     }
-}
-
-#[test]
-fn a_listener_may_call_the_manager_on_its_own_and_on_another_group() {
-    within_a_minute(|| {
-        let folder = folder();
-        let manager = open(&folder.path().join("a.db"));
-        let heard = Heard::default();
-        manager.add_listener(EventCode::StageCompleted, heard.listener());
-        let (inner, note) = (manager.clone(), heard.clone());
-        manager.add_listener(EventCode::StageCompleted, move |event| {
-            if event.stage == 1 && event.group == "own" {
-                for group in ["own", "other"] {
-                    let outcome = inner.track(group, &document())?;
-                    let seen = outcome.dirtied().next().map(|tracker| tracker.progress().to_string());
-                    note.0.lock().unwrap().push(format!("tracked {group}: {}", seen.unwrap_or_default()));
-                }
-            }
-            Ok(())
-        });
-        for group in ["own", "other"] {
-            manager.add_tracker(group, counter("n", &[1, 2, 100])).unwrap();
-        }
-        manager.track("own", &document()).unwrap();
-        let short = |line: &String| line.rsplit_once(' ').unwrap().0.to_owned();
-        let heard: Vec<String> = heard.take().iter().map(short).collect();
-        // What the listener's calls fired comes behind, in no order between groups.
-        assert_eq!(heard[..3], ["own stage_completed n 1", "tracked own:", "tracked other:"]);
-        let mut last = heard[3..].to_vec();
-        last.sort();
-        assert_eq!(last, ["other stage_completed n 1", "own stage_completed n 2"]);
-        assert_eq!((progress(&manager, "own"), progress(&manager, "other")), ("2".to_owned(), "1".to_owned()));
-        assert!(pollster::block_on(manager.manager().undelivered()).unwrap().is_empty());
-        manager.close().unwrap();
-    });
-}
-
-#[test]
-fn a_listener_that_fails_or_panics_stops_nobody() {
-    let folder = folder();
-    let manager = open(&folder.path().join("a.db"));
-    let heard = Heard::default();
-    manager.add_listener(EventCode::StageCompleted, |_| Err("a failure".into()));
-    manager.add_listener(EventCode::StageCompleted, |_| panic!("a panic of a listener"));
-    manager.add_listener(EventCode::StageCompleted, heard.listener());
-    manager.add_tracker("a", counter("n", &[1, 2, 100])).unwrap();
-    for number in 1..=2 {
-        let outcome = manager.track("a", &document()).unwrap();
-        assert_eq!(outcome.events().len(), 1);
-        assert_eq!(heard.take(), [line(&outcome.events()[0])], "document {number}");
-    }
-}
-
-#[test]
-fn a_removed_listener_hears_nothing_and_is_removed_once() {
-    let manager = Manager::in_memory().blocking();
-    let (left, stays) = (Heard::default(), Heard::default());
-    let id = manager.add_listener(EventCode::StageCompleted, left.listener());
-    manager.add_listener(EventCode::StageCompleted, stays.listener());
-    manager.add_tracker("a", counter("n", &[1, 2, 3, 100])).unwrap();
-    manager.track("a", &document()).unwrap();
-    assert_eq!((left.take().len(), stays.take().len()), (1, 1));
-    assert!(manager.remove_listener(id));
-    assert!(!manager.remove_listener(id));
-    manager.track("a", &document()).unwrap();
-    assert_eq!((left.take().len(), stays.take().len()), (0, 1));
-}
-
-#[test]
-fn custom_code_that_calls_the_manager_is_told_that_it_must_not() {
-    within_a_minute(|| {
-        let folder = folder();
-        let cell: Arc<OnceLock<Blocking>> = Arc::default();
-        let answers: Arc<Mutex<Vec<bool>>> = Arc::default();
-        let (inner, noted) = (Arc::clone(&cell), Arc::clone(&answers));
-        let condition = move |_: &Json, _: &dyn Document| {
-            let manager = inner.get().expect("the manager");
-            let calls: [Result<(), Error>; 4] = [
-                manager.track("a", &document()).map(drop),
-                manager.track("b", &document()).map(drop),
-                manager.get_trackers("a", None).map(drop),
-                manager.add_tracker("b", counter("m", &[1])).map(drop),
-            ];
-            noted.lock().unwrap().extend(calls.iter().map(|call| matches!(call, Err(Error::Reentrant))));
-            Ok(true)
-        };
-        let builder = Manager::builder().condition("curious", condition);
-        let manager = open_with(&folder.path().join("a.db"), builder);
-        assert!(cell.set(manager.clone()).is_ok());
-        let curious = TrackerDefinition::count("n").target(10).custom_condition("curious", Json::Null).build().unwrap();
-        manager.add_tracker("a", curious).unwrap();
-        let outcome = manager.track("a", &document()).unwrap();
-        assert_eq!(outcome.dirtied().count(), 1);
-        let answers = answers.lock().unwrap().clone();
-        assert!(answers.len() >= 4 && answers.iter().all(|&refused| refused), "{answers:?}");
-        // Outside of the condition the manager answers as ever.
-        assert_eq!((progress(&manager, "a"), progress(&manager, "b")), ("1".to_owned(), String::new()));
-        manager.close().unwrap();
-    });
 }
 
 #[test]

@@ -58,6 +58,8 @@ struct State {
     /// A round whose changes were collected by the caller.
     ready: Option<(Vec<GroupChange>, Vec<Mark>)>,
     closing: bool,
+    /// Whether the thread has ended, so that no further round comes.
+    closed: bool,
 }
 
 #[derive(Clone, Default)]
@@ -182,11 +184,19 @@ impl Committer {
     pub(super) async fn settle_now(&self) -> Result<(), Error> {
         let round = {
             let mut state = self.core.state.lock();
+            if state.closed {
+                return self.check().and(Err(Error::Closed));
+            }
             state.wanted = state.begun + 1;
             state.wanted
         };
         self.core.wake.notify_one();
         self.ticket(round).wait().await
+    }
+
+    /// Whether only [`begin`](Self::begin) commits.
+    pub(super) fn by_hand(&self) -> bool {
+        self.core.by_hand
     }
 
     fn ticket(&self, round: u64) -> Commit {
@@ -209,6 +219,9 @@ impl Committer {
         let changes = self.core.cache.collect(&self.core.engine).await?;
         let round = {
             let mut state = self.core.state.lock();
+            if state.closed {
+                return self.check().and(Err(Error::Closed));
+            }
             state.ready = Some((changes, marks));
             state.wanted = state.begun + 1;
             state.wanted
@@ -271,7 +284,9 @@ impl Core {
             if let Err(error) = result {
                 return self.fail(error);
             }
-            if closing {
+            let mut state = self.state.lock();
+            if closing && state.wanted <= state.begun {
+                state.closed = true;
                 return;
             }
         }
@@ -306,5 +321,6 @@ impl Core {
         tracing::error!(%error, "the store failed; nothing is acknowledged any more");
         self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));
         self.failed.store(true, Ordering::Release);
+        self.state.lock().closed = true;
     }
 }

@@ -1,17 +1,19 @@
 //! Telling listeners: after the commit, in order, one at a time for each group.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use dictrack_core::{BoxError, Event, EventCode, Group, panic_message};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::Manager;
+use super::commit::Committer;
 use crate::Error;
 use crate::crash::crash_point;
 
@@ -28,8 +30,9 @@ pub(super) struct Deliveries {
     busy: Mutex<HashSet<String>>,
     free: Notify,
     /// Groups with events of an earlier run.
-    pending: Mutex<Vec<String>>,
-    has_pending: AtomicBool,
+    earlier: Mutex<Vec<String>>,
+    /// Whether somebody will soon deliver those.
+    soon: AtomicBool,
 }
 
 impl fmt::Debug for Deliveries {
@@ -38,38 +41,29 @@ impl fmt::Debug for Deliveries {
     }
 }
 
+/// Events of an earlier run go out this long after the first listener was added, so that others have been added, too.
+const LISTENERS_GATHER: Duration = Duration::from_millis(100);
+
 thread_local! {
-    /// Whether this thread runs the step of a group, which custom code must not leave.
-    static WITHIN_STEP: Cell<bool> = const { Cell::new(false) };
-    /// While this thread runs a listener: what the calls of that listener left to deliver.
-    static WITHIN_LISTENER: RefCell<Option<HashMap<String, u64>>> = const { RefCell::new(None) };
+    /// The managers that run the step of a group on this thread, which custom code must not leave.
+    static WITHIN_STEP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The managers whose listeners run on this thread, each with what calls of its listener left to deliver.
+    static WITHIN_LISTENER: RefCell<Vec<(usize, Left)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs the step of a group; calls of a manager from within are refused.
-pub(super) fn within_step<T>(step: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            WITHIN_STEP.set(self.0);
-        }
-    }
-    let _restore = Restore(WITHIN_STEP.replace(true));
-    step()
-}
-
-pub(super) fn is_within_step() -> bool {
-    WITHIN_STEP.get()
-}
+/// Groups and the sequence of the last event to deliver.
+type Left = HashMap<String, u64>;
 
 impl Deliveries {
-    pub(super) fn new(pending: Vec<String>) -> Self {
+    /// With the groups that have events of an `earlier` run.
+    pub(super) fn new(earlier: Vec<String>) -> Self {
         Self {
             listeners: RwLock::default(),
             next: AtomicU64::new(1),
             busy: Mutex::default(),
             free: Notify::new(),
-            has_pending: AtomicBool::new(!pending.is_empty()),
-            pending: Mutex::new(pending),
+            earlier: Mutex::new(earlier),
+            soon: AtomicBool::new(false),
         }
     }
 
@@ -135,35 +129,81 @@ impl Drop for Turn<'_> {
 }
 
 impl Manager {
+    /// Tells this manager from others of the process.
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.shared) as usize
+    }
+
+    /// Runs the step of a group; calls of this manager from within are refused.
+    pub(super) fn within_step<T>(&self, step: impl FnOnce() -> T) -> T {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                WITHIN_STEP.with_borrow_mut(Vec::pop);
+            }
+        }
+        WITHIN_STEP.with_borrow_mut(|managers| managers.push(self.identity()));
+        let _leave = Leave;
+        step()
+    }
+
+    /// Refuses a call that custom code makes within a step.
+    pub(super) fn check_reentrant(&self) -> Result<(), Error> {
+        let within = self.shared.has_custom && WITHIN_STEP.with_borrow(|managers| managers.contains(&self.identity()));
+        if within { Err(Error::Reentrant) } else { Ok(()) }
+    }
+
+    /// Sees to it that events of an earlier run go out, although nothing new may happen.
+    pub(super) fn deliver_earlier_soon(&self) {
+        let deliveries = &self.shared.deliveries;
+        if deliveries.earlier.lock().is_empty() || deliveries.soon.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let shared = Arc::downgrade(&self.shared);
+        let deliver = move || {
+            std::thread::sleep(LISTENERS_GATHER);
+            let Some(shared) = shared.upgrade() else { return };
+            let manager = Self { shared };
+            if let Err(error) = pollster::block_on(manager.deliver_earlier()) {
+                tracing::error!(%error, "events of an earlier run were not delivered");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("dictrack-deliver".to_owned()).spawn(deliver) {
+            tracing::error!(%error, "events of an earlier run wait for the end of the manager");
+        }
+    }
+
+    /// Delivers the events of an earlier run.
+    pub(super) async fn deliver_earlier(&self) -> Result<(), Error> {
+        let deliveries = &self.shared.deliveries;
+        if self.by_hand() || !deliveries.has_listeners() {
+            return Ok(());
+        }
+        let earlier = std::mem::take(&mut *deliveries.earlier.lock());
+        self.deliver_all(earlier.into_iter().map(|group| (group, u64::MAX)).collect()).await
+    }
+
     /// Delivers `events` of `group`, which are committed, and what stands before them.
     pub(super) async fn deliver(&self, group: &str, events: &[Arc<Event>]) -> Result<(), Error> {
-        let deliveries = &self.shared.deliveries;
         let last = events.last().map_or(0, |event| event.sequence);
-        let pending = deliveries.has_pending.load(Ordering::Relaxed);
-        if (last == 0 && !pending) || !deliveries.has_listeners() {
+        if last == 0 || self.by_hand() || !self.shared.deliveries.has_listeners() {
             return Ok(());
         }
-        let mut left: Vec<(String, u64)> = Vec::new();
-        if pending && deliveries.has_pending.swap(false, Ordering::AcqRel) {
-            left.extend(std::mem::take(&mut *deliveries.pending.lock()).into_iter().map(|group| (group, u64::MAX)));
-        }
-        if last > 0 {
-            left.push((group.to_owned(), last));
-        }
-        let nested = WITHIN_LISTENER.with_borrow_mut(|nested| match nested {
+        let nested = WITHIN_LISTENER.with_borrow_mut(|stack| {
+            let left = stack.iter_mut().find(|(manager, _)| *manager == self.identity()).map(|(_, left)| left);
             // The call of a listener does not wait: the delivery that runs the listener goes on with these.
-            Some(nested) => {
-                for (group, last) in left.drain(..) {
-                    let newest = nested.entry(group).or_default();
-                    *newest = last.max(*newest);
-                }
-                true
-            }
-            None => false,
+            left.map(|left| {
+                let newest = left.entry(group.to_owned()).or_default();
+                *newest = last.max(*newest);
+            })
         });
-        if nested {
-            return Ok(());
+        match nested {
+            Some(()) => Ok(()),
+            None => self.deliver_all(vec![(group.to_owned(), last)]).await,
         }
+    }
+
+    async fn deliver_all(&self, mut left: Vec<(String, u64)>) -> Result<(), Error> {
         while let Some((group, last)) = left.pop() {
             left.extend(self.deliver_group(&group, last).await?);
         }
@@ -171,17 +211,17 @@ impl Manager {
     }
 
     /// Delivers the events of one group up to `last`; what listeners' calls left to deliver.
-    async fn deliver_group(&self, group: &str, last: u64) -> Result<HashMap<String, u64>, Error> {
+    async fn deliver_group(&self, group: &str, last: u64) -> Result<Left, Error> {
         let deliveries = &self.shared.deliveries;
         let _turn = deliveries.turn(group).await;
         let events = self.view(group, Group::undelivered).await?;
-        let mut left = HashMap::new();
+        let mut left = Left::new();
         let mut told = 0;
         for event in events.iter().filter(|event| event.sequence <= last) {
             crash_point("before_delivery");
-            WITHIN_LISTENER.set(Some(std::mem::take(&mut left)));
+            WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
             deliveries.tell(event);
-            left = WITHIN_LISTENER.take().unwrap_or_default();
+            left = WITHIN_LISTENER.with_borrow_mut(Vec::pop).map(|(_, left)| left).unwrap_or_default();
             told = event.sequence;
             crash_point("after_delivery");
         }
@@ -189,5 +229,9 @@ impl Manager {
             self.mark_delivered(group, told).await?;
         }
         Ok(left)
+    }
+
+    fn by_hand(&self) -> bool {
+        self.shared.committer.as_ref().is_some_and(Committer::by_hand)
     }
 }
