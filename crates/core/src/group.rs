@@ -16,7 +16,7 @@ use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
 use crate::limiter::Renewal;
 use crate::set::DefinitionSet;
-use crate::state::{Slot, TrackerSnapshot};
+use crate::state::{LimiterStates, Slot, TrackerSnapshot};
 use crate::time::{Span, Timestamp};
 
 mod change;
@@ -420,7 +420,7 @@ impl Group {
             return true;
         }
         let mut kept: Vec<_> = old.limiters().iter().zip(self.slots[at].limiters().iter().cloned()).collect();
-        let limiters: Vec<_> = definition
+        let limiters: LimiterStates = definition
             .limiters()
             .iter()
             .map(|limiter| match kept.iter().position(|(before, _)| *before == limiter) {

@@ -15,8 +15,25 @@ impl ContentHash {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
+        Self::first_half(hasher.finalize())
+    }
+
+    /// [`of`](Self::of) one part. A short one, such as the id of a document, is hashed at once.
+    pub fn of_one(part: &[u8]) -> Self {
+        const SHORT: usize = 56;
+        if part.len() > SHORT {
+            return Self::of([part]);
+        }
+        let mut block = [0; 8 + SHORT];
+        let (length, text) = block.split_at_mut(8);
+        length.copy_from_slice(&(part.len() as u64).to_le_bytes());
+        text[..part.len()].copy_from_slice(part);
+        Self::first_half(blake3::hash(&block[..8 + part.len()]))
+    }
+
+    fn first_half(hash: blake3::Hash) -> Self {
         let mut first = [0; 16];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        first.copy_from_slice(&hash.as_bytes()[..16]);
         Self(first)
     }
 
@@ -53,5 +70,18 @@ impl fmt::Display for ContentHash {
 impl fmt::Debug for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_part_has_one_hash_whatever_its_length() {
+        for len in [0, 1, 55, 56, 57, 64, 1_000] {
+            let part = vec![b'x'; len];
+            assert_eq!(ContentHash::of_one(&part), ContentHash::of([&part]), "{len} bytes");
+        }
     }
 }

@@ -8,8 +8,9 @@
 //!   looked at only where a document has the value.
 //! - All others are *dense*: each indexable test belongs to a [`Column`], a column turns a document's value into the set
 //!   of trackers that may pass, and the sets are intersected word by word.
+//! - Order tests of which each path has few are [`Checks`] of the trackers that are left.
 //! - What no column can answer (negatives, `contains`, `any`, custom …) is a [`Predicate`], evaluated at most once a
-//!   document and only for trackers that all else lets pass.
+//!   document and only for trackers that all else lets pass; one that many trackers have is [`Shared`].
 
 use std::collections::HashMap;
 
@@ -23,9 +24,11 @@ use crate::document::{Document, Value};
 use crate::json::Json;
 use crate::path::Path;
 
+mod check;
 mod column;
 mod scratch;
 
+use check::Checks;
 use column::{Column, ColumnBuilder, Scalar};
 pub(crate) use scratch::Scratch;
 
@@ -71,16 +74,15 @@ pub(crate) struct Index {
     /// The paths whose values are kept while a document is tracked: those that not only columns ask for.
     paths: Vec<Path>,
     columns: Vec<PathColumns>,
+    checks: Checks,
     /// How many trackers are dense.
     dense: usize,
     sparse: Vec<SparsePath>,
     /// The conditions that no column can answer and that many dense trackers have.
     shared: Vec<Shared>,
     predicates: Vec<Predicate>,
-    /// The dense trackers that have predicates, as a bit set; empty if none has.
-    asking: Vec<u64>,
-    /// Whether a sparse tracker has predicates.
-    sparse_asking: bool,
+    /// Whether any tracker has predicates.
+    asks: bool,
     /// Where the predicates of each tracker begin in `predicate_ids`; one more than there are trackers.
     predicate_starts: Vec<u32>,
     predicate_ids: Vec<u32>,
@@ -247,12 +249,12 @@ impl Index {
 
         let mut index = Self {
             columns: Vec::new(),
+            checks: Checks::default(),
             dense,
             sparse,
             shared,
             predicates: predicates.list,
-            asking: Vec::new(),
-            sparse_asking: false,
+            asks: !predicates.ids.is_empty(),
             predicate_starts,
             predicate_ids: predicates.ids,
             sums: Vec::new(),
@@ -284,20 +286,16 @@ impl Index {
                 plain: tracker.limiters().is_empty() && amount != CUSTOM,
             });
         }
-        let columns = columns.build().into_iter().map(|(path, columns)| {
+        let (columns, checks) = columns.build(&column_paths.list);
+        let kept = |path: &Path| paths.numbers.get(path).copied();
+        let columns = columns.into_iter().map(|(path, columns)| {
             let path = column_paths.list[path as usize].clone();
-            PathColumns { kept: paths.numbers.get(&path).copied(), path, columns }
+            PathColumns { kept: kept(&path), path, columns }
         });
+        index.checks = checks;
+        index.checks.keep(kept);
         index.columns = columns.collect();
         index.paths = paths.list;
-        for (at, _) in index.hot.iter().enumerate().filter(|(_, hot)| hot.has_predicates()) {
-            if at < dense {
-                index.asking.resize(dense.div_ceil(64), 0);
-                index.asking[at / 64] |= 1 << (at % 64);
-            } else {
-                index.sparse_asking = true;
-            }
-        }
         index
     }
 
@@ -340,31 +338,23 @@ impl Index {
             scratch.fill(self.dense);
             let mut sets: SmallVec<[&[u64]; 8]> = SmallVec::new();
             for path in &self.columns {
-                match path.kept {
-                    Some(kept) => path.restrict(view.value(self, kept), scratch, &mut sets),
-                    None => {
-                        let value = view.document.value_at(&path.path);
-                        path.restrict(value.as_ref(), scratch, &mut sets);
-                    }
+                let value = view.document.value_at(&path.path);
+                path.restrict(value.as_ref(), scratch, &mut sets);
+                // Moved only after it was used, which would otherwise wait for the move.
+                if let Some(kept) = path.kept {
+                    view.values[kept as usize] = Some(value);
                 }
             }
             column::intersect_all(&mut scratch.words, &sets);
             for shared in &self.shared {
                 shared.restrict(self, view, scratch);
             }
-            for (word, asking) in self.asking.iter().enumerate() {
-                let mut left = scratch.words[word] & asking;
-                while left != 0 {
-                    let bit = left.trailing_zeros() as usize;
-                    left &= left - 1;
-                    let passes = ask(&self.hot[word * 64 + bit], view, scratch);
-                    scratch.words[word] &= !(u64::from(!passes) << bit);
-                }
-            }
             scratch.collect();
-        }
-        if self.is_dense() {
-            return;
+            if !self.checks.is_empty() {
+                let (matches, _) = scratch.matches();
+                let kept = self.checks.retain(self, view, matches);
+                scratch.truncate(kept);
+            }
         }
         let dense = scratch.matches().0.len();
         for sparse in &self.sparse {
@@ -374,15 +364,15 @@ impl Index {
                 scratch.extend(posting);
             }
         }
-        if self.sparse_asking {
+        let sorted = scratch.matches().0.len() == dense || (dense == 0 && self.sparse.len() == 1);
+        if self.asks {
             scratch.retain(|at, scratch| {
                 let hot = &self.hot[at as usize];
-                (at as usize) < self.dense || !hot.has_predicates() || ask(hot, view, scratch)
+                !hot.has_predicates() || ask(hot, view, scratch)
             });
         }
-        let (matches, _) = scratch.matches();
-        if matches.len() > dense && (dense > 0 || self.sparse.len() > 1) {
-            matches.sort_unstable_by_key(|&at| self.hot[at as usize].tracker);
+        if !sorted {
+            scratch.matches().0.sort_unstable_by_key(|&at| self.hot[at as usize].tracker);
         }
     }
 

@@ -144,9 +144,9 @@ pub(crate) fn key_hash(key: &str) -> u64 {
     SEED.hash_one(key)
 }
 
-/// Whether two keys are the same: most are short, and comparing those takes less time than a call that compares any.
+/// Whether two texts are the same: most keys are short, and comparing those takes less time than a call that compares any.
 #[inline]
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     /// The first and the last `N` bytes, which overlap where there are fewer than twice as many.
     fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
         key.first_chunk().zip(key.last_chunk())

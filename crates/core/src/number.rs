@@ -142,6 +142,20 @@ impl Number {
         }
     }
 
+    /// The nearest multiple of 10⁻¹⁸ that is not above this number, or not below it if `up`; ±`i128::MAX` beyond the range
+    /// of amounts. `None` if this is NaN.
+    pub(crate) fn neighbour(&self, up: bool) -> Option<i128> {
+        let Ok((rounded, _)) = self.to_amount() else {
+            let beyond = self.compare(&Self::Exact(Amount::ZERO))?;
+            return Some(if beyond.is_gt() { i128::MAX } else { -i128::MAX });
+        };
+        Some(match self.compare(&Self::Exact(rounded))? {
+            Ordering::Less if !up => rounded.units() - 1,
+            Ordering::Greater if up => rounded.units() + 1,
+            _ => rounded.units(),
+        })
+    }
+
     /// Orders two numbers by value; `None` if one is NaN.
     #[inline]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
@@ -305,6 +319,23 @@ mod tests {
 
     fn number(text: &str) -> Number {
         Number::parse(text).unwrap_or_else(|| panic!("{text} is a number"))
+    }
+
+    #[test]
+    fn a_number_between_two_units_has_a_neighbour_on_each_side() {
+        let neighbours = |text: &str| {
+            let number = Number::parse(text).unwrap();
+            (number.neighbour(false).unwrap(), number.neighbour(true).unwrap())
+        };
+        assert_eq!(neighbours("0.0000000000000000014"), (1, 2));
+        assert_eq!(neighbours("0.0000000000000000016"), (1, 2));
+        assert_eq!(neighbours("-0.0000000000000000014"), (-2, -1));
+        assert_eq!(neighbours("-0.0000000000000000001"), (-1, 0));
+        assert_eq!(neighbours("2e-18"), (2, 2));
+        assert_eq!(neighbours("1e40"), (i128::MAX, i128::MAX));
+        assert_eq!(neighbours("-1e40"), (-i128::MAX, -i128::MAX));
+        assert_eq!(Number::Infinite(true).neighbour(true), Some(-i128::MAX));
+        assert_eq!(Number::NotANumber.neighbour(false), None);
     }
 
     #[test]

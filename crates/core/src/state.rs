@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::amount::Amount;
 use crate::custom::Registry;
 use crate::definition::TrackerDefinition;
@@ -22,11 +24,14 @@ pub(crate) struct Slot {
     flags: u8,
 }
 
+/// The states of a tracker's limiters; most have one.
+pub(crate) type LimiterStates = SmallVec<[LimiterState; 1]>;
+
 /// What few trackers need.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extra {
     /// One for each limiter of the definition.
-    pub(crate) limiters: Vec<LimiterState>,
+    pub(crate) limiters: LimiterStates,
     /// How often the list of targets was completed.
     pub(crate) cycle: u64,
     pub(crate) expire_at: Option<Timestamp>,
@@ -143,9 +148,10 @@ impl Slot {
 
     /// The heap bytes behind this state.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.extra
-            .as_ref()
-            .map_or(0, |extra| size_of::<Extra>() + extra.limiters.capacity() * size_of::<LimiterState>())
+        self.extra.as_ref().map_or(0, |extra| {
+            let spilled = if extra.limiters.spilled() { extra.limiters.capacity() } else { 0 };
+            size_of::<Extra>() + spilled * size_of::<LimiterState>()
+        })
     }
 }
 

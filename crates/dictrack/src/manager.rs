@@ -507,7 +507,7 @@ impl Manager {
             document,
             now: options.now.unwrap_or(clock),
             clock,
-            id: options.event_id.map(|id| ContentHash::of([id])),
+            id: options.event_id.map(|id| ContentHash::of_one(id.as_bytes())),
         };
         let apply = move |found: &mut Group| match options.ensure {
             Some((list, differing)) => found.ensure_and_track(&shared.engine, group, &track, list, differing),

@@ -395,8 +395,12 @@ impl LimiterState {
 
 impl TrackerSnapshot {
     fn store(&self, out: &mut String) {
-        let extra =
-            Extra { limiters: self.limiters.clone(), cycle: self.cycle, expire_at: self.expire_at, ..Extra::default() };
+        let extra = Extra {
+            limiters: self.limiters.iter().cloned().collect(),
+            cycle: self.cycle,
+            expire_at: self.expire_at,
+            ..Extra::default()
+        };
         let stage = (self.stage - 1) as u16;
         let slot = Slot::from_parts(self.progress, self.generation, stage, (self.limited, false), extra);
         let _ = write!(out, r#""definition":{},"state":"#, self.definition.to_json());

@@ -1,6 +1,9 @@
 //! The ids of the documents that a group has applied.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashSet;
 
 use crate::engine::Limits;
 use crate::hash::ContentHash;
@@ -10,7 +13,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecentIds {
     order: VecDeque<(ContentHash, Timestamp)>,
-    known: HashSet<ContentHash>,
+    known: HashSet<ContentHash, RandomState>,
     /// How many of the newest no change has carried yet.
     unsaved: usize,
 }

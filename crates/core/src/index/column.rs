@@ -1,22 +1,27 @@
 //! Columns: one kind of test on one path, over all dense trackers.
 
 use std::hash::BuildHasher as _;
+use std::hint::select_unpredictable;
 
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
+use super::check::{Checks, Reading};
 use super::scalar;
 use super::scratch::Scratch;
 use crate::amount::Amount;
 use crate::condition::{Order, Test};
 use crate::document::Value;
-use crate::json::key_hash;
+use crate::json::{key_hash, same};
 use crate::number::Number;
+use crate::path::Path;
 
 /// Bytes of precomputed sets that an order test may cost, so that memory stays linear in the tests.
 const SET_BYTES_A_TEST: usize = 24;
 /// Keys are counted, and the trackers between a value and the next kept set gone through, in blocks of this length.
 const BLOCK: usize = 8;
+/// An order column with at most so many tests is narrow: checking them one by one may take less than the column.
+const NARROW: usize = 64;
 /// A value gets a precomputed set if it would cost at most this many bits for each of its trackers.
 pub(super) const SET_BITS_A_TRACKER: usize = 128;
 
@@ -47,7 +52,7 @@ impl Scalar {
             (Self::Null, Value::Null) => true,
             (Self::Bool(a), Value::Bool(b)) => a == b,
             (Self::Number(a), Value::Number(Number::Exact(b))) => a == b,
-            (Self::Text(a), Value::Text(b)) => a.as_str() == b.as_ref(),
+            (Self::Text(a), Value::Text(b)) => same(a, b),
             _ => false,
         }
     }
@@ -82,32 +87,52 @@ fn value_hash(value: &Value<'_>) -> Option<u64> {
     })
 }
 
-/// A hash map by scalar that is asked with a borrowed value.
+/// A map by scalar that is asked with a borrowed value.
 #[derive(Debug)]
-pub(super) struct ScalarMap<T>(HashTable<(Scalar, T)>);
+pub(super) struct ScalarMap<T> {
+    entries: Vec<(Scalar, T)>,
+    /// By hash; not used for [`FEW_SCALARS`] entries.
+    index: HashTable<u32>,
+}
+
+/// So many scalars are compared one by one, which takes less time than hashing a text.
+const FEW_SCALARS: usize = 6;
 
 impl<T> Default for ScalarMap<T> {
     fn default() -> Self {
-        Self(HashTable::new())
+        Self { entries: Vec::new(), index: HashTable::new() }
     }
 }
 
 impl<T> ScalarMap<T> {
     #[inline]
     pub(super) fn get(&self, value: &Value<'_>) -> Option<&T> {
-        self.0.find(value_hash(value)?, |(scalar, _)| scalar.is(value)).map(|(_, found)| found)
+        let at = if self.entries.len() <= FEW_SCALARS {
+            // Each is compared, without a branch on what is found: it would be mispredicted.
+            let scalars = self.entries.iter().zip(0..);
+            scalars.fold(usize::MAX, |found, ((scalar, _), at)| select_unpredictable(scalar.is(value), at, found))
+        } else {
+            *self.index.find(value_hash(value)?, |&at| self.entries[at as usize].0.is(value))? as usize
+        };
+        self.entries.get(at).map(|(_, found)| found)
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.0.iter_mut().map(|(_, value)| value)
+        self.entries.iter_mut().map(|(_, value)| value)
     }
 
     pub(super) fn entry(&mut self, scalar: Scalar) -> &mut T
     where
         T: Default,
     {
-        let entry = self.0.entry(scalar.key(), |(present, _)| *present == scalar, |(present, _)| present.key());
-        &mut entry.or_insert_with(|| (scalar.clone(), T::default())).into_mut().1
+        let Self { entries, index } = self;
+        let is_same = |at: &u32| entries[*at as usize].0 == scalar;
+        let entry = index.entry(scalar.key(), is_same, |at| entries[*at as usize].0.key());
+        let at = *entry.or_insert(entries.len() as u32).get() as usize;
+        if at == entries.len() {
+            entries.push((scalar, T::default()));
+        }
+        &mut entries[at].1
     }
 }
 
@@ -379,10 +404,11 @@ impl ColumnBuilder {
         true
     }
 
-    /// The columns of each path.
-    pub(super) fn build(self) -> Vec<(u32, Vec<Column>)> {
-        let mut kinds: Vec<_> = self.kinds.into_iter().collect();
+    /// The columns of each of `list`, and the order tests that are checked tracker by tracker instead.
+    pub(super) fn build(self, list: &[Path]) -> (Vec<(u32, Vec<Column>)>, Checks) {
+        let mut kinds: Vec<Kind> = self.kinds.into_iter().collect();
         kinds.sort_by_key(|((path, kind), _)| (*path, *kind));
+        let checks = take_checks(self.trackers, list, &mut kinds);
         let mut paths: Vec<(u32, Vec<Column>)> = Vec::new();
         for ((path, kind), tests) in kinds {
             let column = build(self.trackers, kind, tests);
@@ -391,8 +417,60 @@ impl ColumnBuilder {
                 None => paths.push((path, vec![column])),
             }
         }
-        paths
+        (paths, checks)
     }
+}
+
+/// The tests of one kind on one path, each with its tracker.
+type Kind = ((u32, ColumnKind), Vec<(u32, Test)>);
+
+/// Takes narrow order columns out of `kinds`, if they are many, and makes checks of the tests of those trackers that a test
+/// of equality rules out for most documents.
+fn take_checks(trackers: usize, list: &[Path], kinds: &mut Vec<Kind>) -> Checks {
+    let is_narrow = |kind: ColumnKind, tests: &[(u32, Test)]| {
+        matches!(kind, ColumnKind::Above | ColumnKind::Below) && tests.len() <= NARROW
+    };
+    let mut checks = Checks::default();
+    if kinds.iter().filter(|((_, kind), tests)| is_narrow(*kind, tests)).count() * NARROW < trackers {
+        return checks;
+    }
+    let mut found_by_equality = vec![false; trackers];
+    for (_, tests) in kinds.iter().filter(|((_, kind), _)| *kind == ColumnKind::Equal(Wanted::Equal)) {
+        tests.iter().for_each(|(at, _)| found_by_equality[*at as usize] = true);
+    }
+    for ((path, kind), tests) in kinds.iter_mut().filter(|((_, kind), tests)| is_narrow(*kind, tests)) {
+        let down = *kind == ColumnKind::Below;
+        // First those that include their threshold: each reading is made once.
+        for strict in [false, true] {
+            let reading = Reading { path: list[*path as usize].clone(), kept: None, down, strict };
+            tests.retain(|(at, test)| {
+                let (threshold, order) = threshold(test);
+                let is_taken = order.is_strict() == strict
+                    && found_by_equality[*at as usize]
+                    && checks.add(trackers, *at, key(threshold, order, down), &reading);
+                !is_taken
+            });
+        }
+    }
+    kinds.retain(|(_, tests)| !tests.is_empty());
+    checks
+}
+
+/// The threshold and the order of a test that an order column takes.
+fn threshold(test: &Test) -> (Amount, Order) {
+    match test {
+        Test::Order(order, operand) => match scalar(operand) {
+            Some(Scalar::Number(threshold)) => (threshold, *order),
+            _ => unreachable!("only thresholds on the grid enter an order column"),
+        },
+        _ => unreachable!("only order tests enter an order column"),
+    }
+}
+
+/// The least number of 10⁻¹⁸ that passes; going down all is negated.
+fn key(threshold: Amount, order: Order, down: bool) -> i128 {
+    let units = if down { -threshold.units() } else { threshold.units() };
+    units + i128::from(order.is_strict())
 }
 
 /// The distinct scalars that a test of equality or inequality names.
@@ -458,12 +536,9 @@ fn build(count: usize, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
 fn order_column(outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> OrderColumn {
     let mut entries: Vec<(Amount, Order, u32)> = tests
         .into_iter()
-        .map(|(at, test)| match test {
-            Test::Order(order, operand) => match scalar(&operand) {
-                Some(Scalar::Number(threshold)) => (threshold, order, at),
-                _ => unreachable!("only thresholds on the grid enter an order column"),
-            },
-            _ => unreachable!("only order tests enter an order column"),
+        .map(|(at, test)| {
+            let (threshold, order) = threshold(&test);
+            (threshold, order, at)
         })
         .collect();
     // `ge 5` is passed before `gt 5`, and going down `le 5` before `lt 5`.
@@ -474,7 +549,7 @@ fn order_column(outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> O
     });
     let (mut keys, mut orders, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     for (at, (threshold, order, _)) in entries.iter().enumerate() {
-        let key = if down { -threshold.units() } else { threshold.units() } + i128::from(order.is_strict());
+        let key = key(*threshold, *order, down);
         if keys.last() != Some(&key) || orders.last() != Some(order) {
             keys.push(key);
             orders.push(*order);

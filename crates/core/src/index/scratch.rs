@@ -75,6 +75,11 @@ impl Scratch {
         self.matched = self.matches.len();
     }
 
+    /// Keeps the first `count` matches.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.matched = count;
+    }
+
     /// Keeps the matches that pass.
     pub(super) fn retain(&mut self, mut passes: impl FnMut(u32, &mut Self) -> bool) {
         let mut matches = std::mem::take(&mut self.matches);

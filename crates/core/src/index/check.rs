@@ -1,0 +1,120 @@
+//! Order tests of narrow columns: checked tracker by tracker, once equality has left few of them.
+//!
+//! A column costs a look at every word of the set, however few trackers have a test in it. Where a set has many such
+//! columns, comparing one number for each tracker that is left takes less.
+
+use smallvec::SmallVec;
+
+use super::{Index, View};
+use crate::document::Value;
+use crate::number::Number;
+use crate::path::Path;
+
+/// At most one order test for each dense tracker.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    /// What has to be reached; empty if there are no checks.
+    keys: Vec<i128>,
+    /// Which of the values has to reach it.
+    values: Vec<u32>,
+    readings: Vec<Reading>,
+}
+
+/// How a value of a document is read, so that it passes a test exactly if it is at least the key of the test.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Reading {
+    pub(super) path: Path,
+    /// The number of the path, if its value is kept.
+    pub(super) kept: Option<u32>,
+    /// For `lt` and `le`: keys and values are negated.
+    pub(super) down: bool,
+    /// For `gt` and `lt`: keys are one unit of 10⁻¹⁸ further.
+    pub(super) strict: bool,
+}
+
+/// The values of one document: that which every tracker without a check passes, then one for each reading.
+type Values = SmallVec<[i128; 8]>;
+
+impl Checks {
+    /// Enters the check of a tracker; `false` if it has one.
+    pub(super) fn add(&mut self, trackers: usize, tracker: u32, key: i128, reading: &Reading) -> bool {
+        if self.keys.is_empty() {
+            self.keys.resize(trackers, i128::MIN);
+            self.values.resize(trackers, 0);
+        }
+        let value = &mut self.values[tracker as usize];
+        if *value != 0 {
+            return false;
+        }
+        // Those of one column come one after the other.
+        if self.readings.last() != Some(reading) {
+            self.readings.push(reading.clone());
+        }
+        *value = self.readings.len() as u32;
+        self.keys[tracker as usize] = key;
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Learns which paths have values that are kept.
+    pub(super) fn keep(&mut self, number: impl Fn(&Path) -> Option<u32>) {
+        self.readings.iter_mut().for_each(|reading| reading.kept = number(&reading.path));
+    }
+
+    /// Moves those of `matches` that pass to its front and returns how many they are.
+    ///
+    /// Without a branch on what is found, as half of those would be mispredicted.
+    pub(super) fn retain(&self, index: &Index, view: &mut View<'_>, matches: &mut [u32]) -> usize {
+        let mut values = Values::with_capacity(self.readings.len() + 1);
+        values.push(i128::MAX);
+        values.extend(self.readings.iter().map(|reading| reading.read(index, view)));
+        let (values, mut kept) = (&values[..], 0);
+        for from in 0..matches.len() {
+            let at = matches[from];
+            let passes = values[self.values[at as usize] as usize] >= self.keys[at as usize];
+            matches[kept] = at;
+            kept += usize::from(passes);
+        }
+        kept
+    }
+}
+
+impl Reading {
+    #[inline]
+    fn read(&self, index: &Index, view: &mut View<'_>) -> i128 {
+        match self.kept {
+            Some(kept) => self.units(view.value(index, kept)),
+            None => self.units(view.document.value_at(&self.path).as_ref()),
+        }
+    }
+
+    #[inline]
+    fn units(&self, value: Option<&Value<'_>>) -> i128 {
+        match value {
+            Some(Value::Number(Number::Exact(amount))) => {
+                if self.down {
+                    -amount.units()
+                } else {
+                    amount.units()
+                }
+            }
+            Some(Value::Number(number)) => self.units_off_grid(number),
+            // Every key is above.
+            _ => i128::MIN,
+        }
+    }
+
+    /// As for a number on the grid, for one between or beyond: that of its lower neighbour, which passes the same tests
+    /// that include their threshold, and one more where they do not.
+    #[cold]
+    fn units_off_grid(&self, number: &Number) -> i128 {
+        match number.neighbour(self.down) {
+            Some(units) if self.down => (-units).saturating_add(i128::from(self.strict)),
+            Some(units) => units.saturating_add(i128::from(self.strict)),
+            None => i128::MIN,
+        }
+    }
+}
