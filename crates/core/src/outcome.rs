@@ -79,6 +79,18 @@ impl Outcome {
         self.rare.get_or_insert_default()
     }
 
+    /// Lists the states of a tracker's limiters; where they begin.
+    #[inline]
+    pub(crate) fn list_limiters(&mut self, states: &[LimiterState]) -> u32 {
+        if states.is_empty() {
+            return 0;
+        }
+        let all = &mut self.rare().limiters;
+        let first = all.len() as u32;
+        all.extend(states.iter().cloned());
+        first
+    }
+
     pub(crate) fn mark_changed(&mut self) {
         self.changed = true;
     }

@@ -174,6 +174,23 @@ pub fn w2(n: usize) -> (Vec<TrackerDefinition>, Vec<Json>) {
     (trackers, documents)
 }
 
+/// `draws` ranks below `count`, drawn by Zipf's law with exponent 1.
+pub fn zipf(count: usize, draws: usize, seed: u64) -> Vec<usize> {
+    let mut total = 0.0;
+    let cumulated: Vec<f64> = (1..=count)
+        .map(|rank| {
+            total += 1.0 / rank as f64;
+            total
+        })
+        .collect();
+    let mut random = Random(seed);
+    let mut draw = || {
+        let part = (random.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        cumulated.partition_point(|&below| below < part * total).min(count - 1)
+    };
+    (0..draws).map(|_| draw()).collect()
+}
+
 /// Ten trackers of which three match a purchase.
 pub fn ten() -> Vec<TrackerDefinition> {
     let mut all = vec![

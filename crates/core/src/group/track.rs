@@ -257,10 +257,12 @@ impl Group {
             return false;
         }
         slot.progress = progress;
-        if let Some(extra) = &mut slot.extra {
+        let limiters = slot.extra.as_mut().map_or(0, |extra| {
             extra.limiters.iter_mut().for_each(LimiterState::spend);
-        }
-        self.push(step, hot.tracker, DIRTIED);
+            step.outcome.list_limiters(&extra.limiters)
+        });
+        let (tracker, stage) = (hot.tracker, slot.stage);
+        step.outcome.entries[step.position as usize] = Entry { progress, tracker, limiters, stage, flags: DIRTIED };
         true
     }
 
@@ -490,13 +492,7 @@ impl Group {
     /// Lists the tracker in the outcome, as it is now.
     fn push(&self, step: &mut Step<'_>, at: u32, flags: u8) {
         let slot: &Slot = &self.slots[at as usize];
-        let limiters = if slot.limiters().is_empty() {
-            0
-        } else {
-            let all = &mut step.outcome.rare().limiters;
-            all.extend_from_slice(slot.limiters());
-            (all.len() - slot.limiters().len()) as u32
-        };
+        let limiters = step.outcome.list_limiters(slot.limiters());
         let marked = if slot.limited() { MARKED } else { 0 };
         let entry = Entry { progress: slot.progress, tracker: at, limiters, stage: slot.stage, flags: flags | marked };
         step.outcome.entries[step.position as usize] = entry;
