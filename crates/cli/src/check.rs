@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{Outcome, say};
+use crate::Outcome;
+use crate::print::{say, warn};
 
 /// Check definition files.
 ///
@@ -31,7 +32,7 @@ pub(crate) fn check(args: &Args) -> Outcome {
                 ));
             }
             Err(error) => {
-                eprintln!("{error}");
+                warn(error);
                 good = false;
             }
         }

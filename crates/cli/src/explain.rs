@@ -8,7 +8,8 @@ use dictrack::json::Json;
 use dictrack::store::DataStore as _;
 use dictrack::{Call, Engine, Explanation, Group, Timestamp};
 
-use crate::{Failure, Outcome, say, store};
+use crate::print::{plain, say};
+use crate::{Failure, Outcome, store};
 
 /// Say what a document would do to each tracker of a group, and why, without changing anything.
 ///
@@ -63,9 +64,9 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     table.load_style(presets::NOTHING).set_header(["tracker", "verdict", "why"]);
     for explanation in &explanations {
         table.add_row([
-            explanation.name.clone(),
+            plain(&explanation.name),
             explanation.verdict.word().replace('_', " "),
-            explanation.verdict.to_string(),
+            plain(&explanation.verdict.to_string()),
         ]);
     }
     say(format_args!("{table}"));

@@ -1,18 +1,22 @@
 //! The command `dictrack`: count documents from files and pipes, look at what was counted.
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where the stream is closed or full")]
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod check;
 mod explain;
+mod print;
 mod report;
 mod run;
 mod show;
 mod store;
 mod test;
 mod transfer;
+
+use print::{say, warn};
 
 /// Count what matches, for each user: milestones, quests, quotas, limits.
 #[derive(Parser)]
@@ -40,13 +44,6 @@ enum Command {
     },
 }
 
-/// Prints a line for whoever reads standard output. One who has seen enough, such as `head`, ends the command.
-fn say(line: impl std::fmt::Display) {
-    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
-        std::process::exit(i32::from(error.kind() != std::io::ErrorKind::BrokenPipe));
-    }
-}
-
 /// Why a command failed, in words for a person.
 struct Failure(String);
 
@@ -67,6 +64,8 @@ fn main() -> ExitCode {
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .without_time()
         .with_target(false)
+        // It would say that nothing can be said, and panic.
+        .log_internal_errors(false)
         .init();
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
@@ -77,7 +76,10 @@ fn main() -> ExitCode {
         Command::Export(args) => transfer::export(&args),
         Command::Import(args) => transfer::import(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut std::io::stdout());
+            // Into memory first: it panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
             Ok(true)
         }
     };
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Failure(problem)) => {
-            eprintln!("dictrack: {problem}");
+            warn(format_args!("dictrack: {problem}"));
             ExitCode::FAILURE
         }
     }

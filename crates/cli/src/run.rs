@@ -1,7 +1,7 @@
 //! `dictrack run`: counts the documents of files and pipes.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use dictrack::{
 };
 
 use crate::explain::wait;
+use crate::print::{Out, warn};
 use crate::report::{input_bar, thousands};
 use crate::{Failure, Outcome};
 
@@ -141,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         uncommitted: 0,
         positions: HashMap::new(),
         notes: vec![trackers_mark(&trackers)],
-        out: BufWriter::with_capacity(1 << 16, io::stdout()),
+        out: BufWriter::with_capacity(1 << 16, Out::new()),
         summary: Summary::new(&trackers),
         broken: false,
         manager,
@@ -213,7 +214,7 @@ struct Run<'a> {
     positions: HashMap<String, Position>,
     /// Marks for the next commit beside the positions.
     notes: Vec<Mark>,
-    out: BufWriter<io::Stdout>,
+    out: BufWriter<Out>,
     summary: Summary,
     /// Whether an input could not be read to its end.
     broken: bool,
@@ -270,12 +271,12 @@ impl Run<'_> {
             };
             if let Err(problem) = counted {
                 self.summary.malformed += 1;
-                eprintln!("{}:{}: {problem}", batch.name, item.line);
+                warn(format_args!("{}:{}: {problem}", batch.name, item.line));
                 if self.args.strict {
                     if let Some((key, from)) = batch.from {
                         self.positions.insert(key, before.unwrap_or(from));
                     }
-                    eprintln!("dictrack: stopped at the first malformed document, because of --strict");
+                    warn(format_args!("dictrack: stopped at the first malformed document, because of --strict"));
                     return Ok(false);
                 }
             }

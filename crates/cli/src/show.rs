@@ -8,8 +8,9 @@ use dictrack::store::DataStore as _;
 use dictrack::{CompletedTracker, Engine, Group, LimiterState, SqliteStore, TrackerSnapshot};
 
 use crate::explain::wait;
+use crate::print::{plain, say};
 use crate::report::{Output, bar, thousands};
-use crate::{Failure, Outcome, say, store};
+use crate::{Failure, Outcome, store};
 
 /// Show the groups of a store, or the trackers of one group.
 ///
@@ -81,7 +82,7 @@ fn show_group(id: &str, group: &Group, output: Output) {
             stage.push_str(&format!(", cycle {}", tracker.cycle + 1));
         }
         table.add_row([
-            tracker.name().to_owned(),
+            plain(tracker.name()),
             bar(tracker.progress.to_f64() / tracker.target().to_f64(), 20),
             format!("{}/{}", tracker.progress, tracker.target()),
             stage,
@@ -91,21 +92,23 @@ fn show_group(id: &str, group: &Group, output: Output) {
     for completed in group.completed() {
         let tracker = &completed.tracker;
         table.add_row([
-            tracker.name().to_owned(),
+            plain(tracker.name()),
             bar(1.0, 20),
             format!("{}/{}", tracker.progress, tracker.target()),
             "completed".to_owned(),
             completed.completed_at.to_string(),
         ]);
     }
-    say(format_args!("group {id}\n{table}"));
+    say(format_args!("group {}\n{table}", plain(id)));
 }
 
 fn limiters(tracker: &TrackerSnapshot) -> String {
     let words = tracker.limiters.iter().map(|limiter| match limiter {
         LimiterState::Count { limit, remaining } => format!("{remaining} of {limit} left"),
         LimiterState::Window { start, end } => format!("{start} to {end}"),
-        LimiterState::Custom(state) => state.as_deref().map_or_else(|| "custom".to_owned(), ToString::to_string),
+        LimiterState::Custom(state) => {
+            state.as_deref().map_or_else(|| "custom".to_owned(), |state| plain(&state.to_string()))
+        }
     });
     let mut text = words.collect::<Vec<_>>().join(", ");
     if tracker.limited {
@@ -157,13 +160,13 @@ fn overview(id: &str, group: &Group) -> Vec<Cell> {
     let limited = trackers.iter().filter(|tracker| tracker.limited).count();
     let number = |number: usize| Cell::new(number).set_alignment(CellAlignment::Right);
     vec![
-        Cell::new(id),
+        Cell::new(plain(id)),
         number(trackers.len()),
         number(group.completed().len()),
         number(limited),
         Cell::new(furthest.map_or_else(String::new, |tracker| bar(part(tracker), 12))),
         Cell::new(furthest.map_or_else(String::new, |tracker| {
-            format!("{} {}/{}", tracker.name(), tracker.progress, tracker.target())
+            format!("{} {}/{}", plain(tracker.name()), tracker.progress, tracker.target())
         })),
     ]
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use dictrack::scenario::{Bare, Scenario};
 
-use crate::{Outcome, say};
+use crate::Outcome;
+use crate::print::say;
 
 /// Replay scenario files and compare.
 ///

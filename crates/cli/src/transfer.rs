@@ -8,6 +8,7 @@ use dictrack::SqliteStore;
 use dictrack::transfer::{self, Moved};
 
 use crate::explain::wait;
+use crate::print::{Out, warn};
 use crate::report::spinner;
 use crate::{Outcome, store};
 
@@ -42,14 +43,14 @@ pub(crate) struct ImportArgs {
 
 fn say(verb: &str, moved: Moved) {
     let Moved { groups, sets, marks, .. } = moved;
-    eprintln!("{verb} {groups} groups, {sets} definition sets and {marks} marks");
+    warn(format_args!("{verb} {groups} groups, {sets} definition sets and {marks} marks"));
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
     let store = store::read_only(&args.store)?;
     let mut out: Box<dyn Write + Send> = match &args.output {
         Some(path) => Box::new(BufWriter::new(File::create_new(path)?)),
-        None => Box::new(BufWriter::new(std::io::stdout())),
+        None => Box::new(BufWriter::new(Out::new())),
     };
     let bar = spinner("groups");
     let moved = wait(transfer::export(&store, &mut *out, |moved| bar.set_position(moved.groups)))?;

@@ -13,6 +13,7 @@ use dictrack::store::Mark;
 use flate2::read::MultiGzDecoder;
 
 use crate::Failure;
+use crate::print::warn;
 
 /// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -123,10 +124,10 @@ impl Input {
             match Position::resume(text, &head) {
                 Some(position) => input.start = position,
                 None => {
-                    eprintln!(
+                    warn(format_args!(
                         "{}: not the file that was counted before; counting it from its beginning",
                         path.display()
-                    );
+                    ));
                 }
             }
         }

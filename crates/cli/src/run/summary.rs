@@ -8,6 +8,7 @@ use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
 
 use crate::Failure;
 use crate::explain::wait;
+use crate::print::{plain, warn};
 use crate::report::{bar, thousands};
 
 /// Stages that get a line of their own; of a longer list the first, and the last.
@@ -99,7 +100,7 @@ impl Summary {
         for (name, error) in outcome.failed() {
             if let Some(line) = self.line(name) {
                 if line.failed == 0 {
-                    eprintln!("tracker {name:?}: {error}");
+                    warn(format_args!("tracker {name:?}: {error}"));
                 }
                 line.failed += 1;
             }
@@ -167,7 +168,7 @@ impl Summary {
 
     /// One line on standard error, where standard output has the events.
     pub(super) fn one_line(&self) {
-        eprintln!("{}", self.totals());
+        warn(self.totals());
     }
 
     /// The table and the totals.
@@ -182,7 +183,7 @@ impl Summary {
         }));
         for line in &self.trackers {
             let numbers = [line.completed, line.limited, line.counted, line.refused, line.skipped + line.failed];
-            let cells = [Cell::new(line.definition.name()), Cell::new(line.bars(self.groups))];
+            let cells = [Cell::new(plain(line.definition.name())), Cell::new(line.bars(self.groups))];
             table.add_row(cells.into_iter().chain(numbers.map(|number| right(thousands(number)))));
         }
         format!("{table}\n{}, {} groups", self.totals(), thousands(self.groups))

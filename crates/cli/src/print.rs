@@ -1,0 +1,79 @@
+//! Printing that outlives whoever reads: nothing here panics where standard output or standard error is closed or full.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+/// Standard output. One who has seen enough, such as `head`, ends the command quietly.
+#[derive(Debug)]
+pub(crate) struct Out(io::Stdout);
+
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self(io::stdout())
+    }
+}
+
+fn quiet_end<T>(result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => std::process::exit(0),
+        kind => io::Error::new(kind, format!("standard output: {error}")),
+    })
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        quiet_end(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        quiet_end(self.0.flush())
+    }
+}
+
+/// Prints a line on standard output.
+pub(crate) fn say(line: impl Display) {
+    if let Err(error) = writeln!(Out::new(), "{line}") {
+        warn(format_args!("dictrack: {error}"));
+        std::process::exit(1);
+    }
+}
+
+/// Prints lines for a person on standard error; nothing can be done where that is closed or full.
+pub(crate) fn warn(lines: impl Display) {
+    let text = escaped(&lines.to_string(), |letter| letter == '\n');
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A text of a document, a group or a tracker as a terminal may show it.
+pub(crate) fn plain(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// `text` with its control characters written out, except those that may stay.
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_control(letter) && !stays(letter) {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// What moves the cursor, ends a line, or turns the direction of writing.
+fn is_control(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(plain("a\u{1b}[2J\n\u{9b}é\u{202e}"), "a\\u{1b}[2J\\n\\u{9b}é\\u{202e}");
+        assert_eq!(escaped("a\nb\r", |letter| letter == '\n'), "a\nb\\r");
+    }
+}
