@@ -20,6 +20,7 @@ use crate::print::{Out, warn};
 use crate::report::{input_bar, thousands};
 use crate::{Failure, Outcome};
 
+mod csv;
 mod input;
 mod reader;
 mod summary;
@@ -281,7 +282,7 @@ impl Run<'_> {
                 }
             }
             self.uncommitted += 1;
-            before = batch.from.as_ref().map(|(_, from)| from.at(item.end, item.line));
+            before = batch.from.as_ref().map(|(_, from)| from.at(item.end, item.last_line));
         }
         self.broken |= batch.broken;
         if let (Some((key, _)), Some(position)) = (batch.from, before) {

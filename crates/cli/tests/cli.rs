@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 
 use assert_cmd::Command;
-use command::{COUNTER, at, counted, dictrack, dictrack_with, folder, number, progress, repository, run};
+use command::{COUNTER, at, dictrack, dictrack_with, folder, number, progress, repository, run};
 use dictrack::json::Json;
 
 const CDNOW: &str = "run --group-by customer_id --time date --store s.db --trackers";
@@ -98,57 +98,6 @@ fn a_strict_run_stops_at_a_malformed_line_and_goes_on_there_once_it_is_gone() {
     std::fs::write(folder.path().join("in.ndjson"), format!("{before}{after}")).unwrap();
     assert_eq!(number(&run(folder.path(), "--strict in.ndjson").json(), "documents"), 50);
     assert_eq!(progress(folder.path(), "a"), 250);
-}
-
-#[test]
-fn csv_cells_are_what_their_text_says() {
-    let trackers = r#"[[trackers]]
-name = "zeros stay text"
-kind = "count"
-target = 99
-conditions = [{ key = "zip", eq = "00001" }]
-[[trackers]]
-name = "number"
-kind = "sum"
-key = "n"
-target = 99
-conditions = [{ key = "n", eq = 1.5 }]
-[[trackers]]
-name = "true"
-kind = "count"
-target = 99
-conditions = [{ key = "flag", eq = true }]
-[[trackers]]
-name = "false"
-kind = "count"
-target = 99
-conditions = [{ key = "flag", eq = false }]
-[[trackers]]
-name = "missing"
-kind = "count"
-target = 99
-conditions = [{ key = "empty", absent = true }]
-[[trackers]]
-name = "text"
-kind = "count"
-target = 99
-conditions = [{ key = "n", eq = "1.50" }]
-[[trackers]]
-name = "quoted"
-kind = "count"
-target = 99
-conditions = [{ key = "empty", eq = "x, \"y\"\nz" }]
-"#;
-    let csv = "user,zip,flag,n,empty\na,00001,true,1.50,\nb,00001,false,x,\nc,1,yes,2,\"x, \"\"y\"\"\nz\"\na,b\n";
-    let folder = folder(&[("t.toml", trackers), ("in.csv", csv)]);
-    let base = "run --trackers t.toml --group-by user --output json in.csv";
-    let names = ["zeros stay text", "number", "true", "false", "missing", "text", "quoted"];
-    let counts = |summary: &Json| names.map(|name| counted(summary, name));
-    let plain = dictrack(folder.path(), base);
-    assert!(plain.error.contains("in.csv:6: 2 cells below a header of 5"), "{}", plain.error);
-    assert_eq!(counts(&plain.json()), [2, 1, 1, 1, 2, 0, 1]);
-    let text = dictrack(folder.path(), &format!("{base} --text n,flag")).json();
-    assert_eq!(counts(&text), [2, 0, 0, 0, 2, 1, 1]);
 }
 
 #[test]

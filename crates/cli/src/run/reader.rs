@@ -1,16 +1,14 @@
 //! The reading thread: parses ahead while the documents before are counted.
 
-use std::cell::Cell;
-use std::io::{self, BufRead as _, BufReader, Read};
-use std::rc::Rc;
+use std::io::{self, BufRead as _, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use dictrack::json::{Json, MAX_BYTES, Map};
-use dictrack::{Number, json};
+use dictrack::json::{self, Json, MAX_BYTES};
 
+use super::csv::{End, Header, Record, Records};
 use super::input::{Format, Input, Position};
 
 /// What is read at once, and so about the size of a batch.
@@ -36,7 +34,10 @@ pub(super) struct Batch {
 /// A document, or what is wrong with it.
 pub(super) struct Item {
     pub(super) document: Result<Json, String>,
+    /// The line on which it begins.
     pub(super) line: u64,
+    /// The line on which it ends.
+    pub(super) last_line: u64,
     /// The byte behind it.
     pub(super) end: u64,
 }
@@ -67,13 +68,13 @@ impl Reader {
                 match result {
                     Ok(()) => {}
                     Err(Stop::Closed) => return,
-                    Err(Stop::Failed(error)) => {
+                    Err(Stop::Failed(problem)) => {
                         // What was read before the failure counts, and the mark stays behind it.
                         if source.send().is_err() {
                             return;
                         }
-                        let (line, end) = (source.at.line, source.at.offset);
-                        source.items.push(Item { document: Err(format!("cannot be read on: {error}")), line, end });
+                        let (last_line, end) = (source.at.line, source.at.offset);
+                        source.items.push(Item { document: Err(problem), line: last_line + 1, last_line, end });
                         source.broken = true;
                         if source.send().is_err() {
                             return;
@@ -94,12 +95,12 @@ impl Reader {
 enum Stop {
     /// Nobody counts any more.
     Closed,
-    Failed(io::Error),
+    Failed(String),
 }
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        Self::Failed(error)
+        Self::Failed(format!("cannot be read on: {error}"))
     }
 }
 
@@ -116,7 +117,7 @@ struct Source<'a> {
 impl Source<'_> {
     fn send(&mut self) -> Result<(), Stop> {
         let Some(last) = self.items.last() else { return Ok(()) };
-        let next = self.at.at(last.end, last.line);
+        let next = self.at.at(last.end, last.last_line);
         let batch = Batch {
             name: Arc::clone(&self.input.name),
             items: std::mem::take(&mut self.items),
@@ -165,8 +166,8 @@ impl Source<'_> {
         }
         if carried > 0 && self.input.key.is_some() && Json::parse(carry.trim_ascii()).is_err() {
             // Of a file that still grows: the rest of the line is yet to come.
-            let problem = format!("line {} is unfinished; the next run reads it again", line + 1);
-            self.items.push(Item { document: Err(problem), line, end: offset });
+            let problem = "the last line is unfinished; it counts once it is whole".to_owned();
+            self.items.push(Item { document: Err(problem), line: line + 1, last_line: line, end: offset });
         } else if carried > 0 {
             self.line(&carry, line + 1, offset + carried);
         }
@@ -182,54 +183,48 @@ impl Source<'_> {
             let json::SyntaxError { problem, position, .. } = error;
             format!("{problem} at column {}", position.column)
         });
-        self.items.push(Item { document, line, end });
+        self.items.push(Item { document, line, last_line: line, end });
     }
 
     /// Reads CSV records below a header.
     fn records(&mut self, text_columns: &[String]) -> Result<(), Stop> {
-        let left = Rc::new(Cell::new(0_usize));
-        let open = |offset: u64, raw: &Arc<AtomicU64>| -> Result<_, Stop> {
-            let text = Bounded { inner: self.input.from(offset, raw)?, left: Rc::clone(&left) };
-            let mut builder = csv::ReaderBuilder::new();
-            Ok(builder.has_headers(false).flexible(true).buffer_capacity(CHUNK_BYTES).from_reader(text))
-        };
-        left.set(2 * MAX_BYTES);
-        let mut record = csv::ByteRecord::new();
+        let mut record = Record::default();
         let unread = Arc::new(AtomicU64::new(0));
         let resumes = self.at.offset > 0;
         // The header is at the beginning, wherever the records go on; a pipe is opened only once.
-        let mut reader = open(0, if resumes { &unread } else { self.raw })?;
-        if !reader.read_byte_record(&mut record).map_err(io::Error::other)? {
+        let mut records = Records::new(self.input.from(0, if resumes { &unread } else { self.raw })?, 0, 0);
+        if !records.read(&mut record)? || self.may_go_on(&record) {
             return Ok(());
         }
-        let header: Vec<(String, bool)> = record
-            .iter()
-            .map(|name| String::from_utf8_lossy(name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name)).into_owned())
-            .map(|name| {
-                let stays_text = text_columns.contains(&name);
-                (name, stays_text)
-            })
-            .collect();
-        let (mut base, mut line_base) = (0, 0);
+        let header = Header::of(&record, text_columns).map_err(Stop::Failed)?;
         if resumes {
-            reader = open(self.at.offset, self.raw)?;
-            (base, line_base) = (self.at.offset, self.at.line);
+            records = Records::new(self.input.from(self.at.offset, self.raw)?, self.at.offset, self.at.line);
         }
         let most = if self.input.is_pipe() { 1 } else { CSV_BATCH };
-        loop {
-            left.set(2 * MAX_BYTES);
-            let line = line_base + reader.position().line();
-            if !reader.read_byte_record(&mut record).map_err(io::Error::other)? {
-                break;
-            }
-            let end = base + reader.position().byte();
-            let last_line = line_base + reader.position().line() - 1;
-            self.items.push(Item { document: document(&header, &record), line: line.max(last_line), end });
+        let (mut end, mut last_line) = (records.offset, records.line);
+        while records.read(&mut record)? {
+            let document = if record.end == End::Quote {
+                // All that follows is within the quote; nothing of it is passed, so that it counts once corrected.
+                self.broken = true;
+                Err("a quote in this record is not closed; all that follows is within it".to_owned())
+            } else if self.may_go_on(&record) {
+                Err("the last row has no newline at its end: it may be unfinished, and counts once it has one"
+                    .to_owned())
+            } else {
+                (end, last_line) = (records.offset, records.line);
+                header.document(&record)
+            };
+            self.items.push(Item { document, line: record.line, last_line, end });
             if self.items.len() >= most {
                 self.send()?;
             }
         }
         self.send()
+    }
+
+    /// Whether the end of a record is perhaps yet to be written: that of a file which still grows.
+    fn may_go_on(&self, record: &Record) -> bool {
+        record.end == End::Input && self.input.key.is_some()
     }
 }
 
@@ -237,44 +232,4 @@ impl Source<'_> {
 fn keep(carry: &mut Vec<u8>, part: &[u8]) {
     let room = (MAX_BYTES + 1).saturating_sub(carry.len());
     carry.extend_from_slice(&part[..part.len().min(room)]);
-}
-
-/// The document of a record: an empty cell is missing, and a cell is what its text says.
-fn document(header: &[(String, bool)], record: &csv::ByteRecord) -> Result<Json, String> {
-    if record.len() != header.len() {
-        return Err(format!("{} cells below a header of {}", record.len(), header.len()));
-    }
-    if record.as_slice().len() > MAX_BYTES {
-        return Err(format!("{} bytes where {MAX_BYTES} are the most", record.as_slice().len()));
-    }
-    let mut map = Map::default();
-    for ((name, stays_text), cell) in header.iter().zip(record) {
-        let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
-        let value = match cell {
-            "" => continue,
-            text if *stays_text => text.into(),
-            "true" => true.into(),
-            "false" => false.into(),
-            text => Number::parse(text).map_or_else(|| text.into(), Json::Number),
-        };
-        map.insert(name.as_str().into(), value);
-    }
-    Ok(Json::Map(map))
-}
-
-/// Ends with an error when a record takes more than its share: a quote that is never closed must not fill the memory.
-struct Bounded<R> {
-    inner: R,
-    left: Rc<Cell<usize>>,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        match self.left.get().checked_sub(count) {
-            Some(left) => self.left.set(left),
-            None => return Err(io::Error::other("a record of over 1 MiB; is a quote not closed?")),
-        }
-        Ok(count)
-    }
 }

@@ -1,0 +1,312 @@
+//! CSV: RFC 4180, as lenient as others are, and with the place of each record.
+//!
+//! A quote counts only where a cell begins; within quotes `""` is one. Records end with LF, CRLF or CR; empty lines are
+//! none. The reader says how a record ended, because one that ended otherwise than with a line may not be whole.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use dictrack::Number;
+use dictrack::json::{Json, MAX_BYTES, Map};
+
+/// What is read at once.
+const CHUNK_BYTES: usize = 1 << 17;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// How a record ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum End {
+    #[default]
+    Line,
+    /// The input ended before the line did.
+    Input,
+    /// The input ended before a quote did.
+    Quote,
+}
+
+/// A record: the text of its cells, and where it stood.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    text: Vec<u8>,
+    /// Where each cell ends in `text`.
+    ends: Vec<usize>,
+    /// The line on which it begins.
+    pub(super) line: u64,
+    /// Its bytes in the input; of a record that is too long, not all are kept.
+    bytes: u64,
+    pub(super) end: End,
+}
+
+impl Record {
+    fn cells(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let room = (MAX_BYTES + 1).saturating_sub(self.text.len());
+        self.text.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    fn end_cell(&mut self) {
+        if self.ends.len() <= MAX_BYTES {
+            self.ends.push(self.text.len());
+        }
+    }
+}
+
+/// Where in a record the reader is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before its first byte.
+    Before,
+    /// Before the first byte of another cell.
+    Cell,
+    Plain,
+    Quoted,
+    /// Behind a quote within quotes.
+    Quote,
+    /// Behind the CR of its end.
+    Return,
+}
+
+/// Reads records one after the other.
+pub(super) struct Records<R> {
+    reader: BufReader<R>,
+    /// The byte behind the last record.
+    pub(super) offset: u64,
+    /// The lines up to there.
+    pub(super) line: u64,
+}
+
+impl<R: Read> Records<R> {
+    /// Reads on at a place between two records.
+    pub(super) fn new(reader: R, offset: u64, line: u64) -> Self {
+        Self { reader: BufReader::with_capacity(CHUNK_BYTES, reader), offset, line }
+    }
+
+    /// Reads a record; `false` at the end.
+    pub(super) fn read(&mut self, record: &mut Record) -> io::Result<bool> {
+        *record = Record {
+            text: std::mem::take(&mut record.text),
+            ends: std::mem::take(&mut record.ends),
+            ..Record::default()
+        };
+        record.text.clear();
+        record.ends.clear();
+        let mut state = State::Before;
+        let mut begin = self.offset;
+        loop {
+            let chunk = self.reader.fill_buf()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let mut at = 0;
+            let mut done = false;
+            while at < chunk.len() && !done {
+                let byte = chunk[at];
+                if state == State::Before {
+                    let offset = self.offset + at as u64;
+                    if matches!(byte, b'\r' | b'\n') || BOM.get(offset as usize) == Some(&byte) {
+                        self.line += u64::from(byte == b'\n');
+                        at += 1;
+                        continue;
+                    }
+                    (record.line, begin) = (self.line + 1, offset);
+                }
+                at += 1;
+                match (state, byte) {
+                    (State::Return, _) => {
+                        at -= usize::from(byte != b'\n');
+                        done = true;
+                    }
+                    (State::Before | State::Cell, b'"') => state = State::Quoted,
+                    (State::Quoted, b'"') => state = State::Quote,
+                    (State::Quoted, _) => {
+                        let part = &chunk[at - 1..];
+                        let part = &part[..memchr::memchr(b'"', part).unwrap_or(part.len())];
+                        self.line += memchr::memchr_iter(b'\n', part).count() as u64;
+                        record.push(part);
+                        at += part.len() - 1;
+                    }
+                    (State::Quote, b'"') => {
+                        record.push(b"\"");
+                        state = State::Quoted;
+                    }
+                    (_, b',') => {
+                        record.end_cell();
+                        state = State::Cell;
+                    }
+                    (_, b'\r') => state = State::Return,
+                    (_, b'\n') => done = true,
+                    _ => {
+                        let part = &chunk[at - 1..];
+                        let part = &part[..memchr::memchr3(b',', b'\r', b'\n', part).unwrap_or(part.len())];
+                        record.push(part);
+                        at += part.len() - 1;
+                        state = State::Plain;
+                    }
+                }
+            }
+            self.reader.consume(at);
+            self.offset += at as u64;
+            if done {
+                record.bytes = self.offset - begin;
+                return Ok(self.ended(record, End::Line));
+            }
+        }
+        record.bytes = self.offset - begin;
+        Ok(match state {
+            State::Before => false,
+            State::Quoted => self.ended(record, End::Quote),
+            State::Return => self.ended(record, End::Line),
+            State::Cell | State::Plain | State::Quote => self.ended(record, End::Input),
+        })
+    }
+
+    fn ended(&mut self, record: &mut Record, end: End) -> bool {
+        self.line += 1;
+        record.end_cell();
+        record.end = end;
+        true
+    }
+}
+
+/// The columns of a CSV input.
+pub(super) struct Header(Vec<Column>);
+
+struct Column {
+    name: String,
+    /// Whether its cells stay text, whatever they look like.
+    text: bool,
+}
+
+impl Header {
+    /// The columns that a first record names; an error if it names one twice, or not all of `text_columns`.
+    pub(super) fn of(record: &Record, text_columns: &[String]) -> Result<Self, String> {
+        if record.end == End::Quote {
+            return Err("the header has a quote that is not closed".to_owned());
+        }
+        let names = record.cells().map(|name| String::from_utf8_lossy(name).into_owned());
+        let columns: Vec<Column> = names.map(|name| Column { text: text_columns.contains(&name), name }).collect();
+        for (at, column) in columns.iter().enumerate() {
+            if columns[..at].iter().any(|before| before.name == column.name) {
+                return Err(format!("the header has the column {:?} twice; expected different names", column.name));
+            }
+        }
+        let known = |name: &&String| !columns.iter().any(|column| column.name == **name);
+        if let Some(missing) = text_columns.iter().find(known) {
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            return Err(format!("--text names {missing:?}; expected one of {}", names.join(", ")));
+        }
+        Ok(Self(columns))
+    }
+
+    /// The document of a record: an empty cell is missing, and a cell is what its text says.
+    pub(super) fn document(&self, record: &Record) -> Result<Json, String> {
+        if record.bytes > MAX_BYTES as u64 {
+            return Err(format!("{} bytes where {MAX_BYTES} are the most; is a quote not closed?", record.bytes));
+        }
+        let Self(columns) = self;
+        if record.ends.len() != columns.len() {
+            return Err(format!("{} cells below a header of {}", record.ends.len(), columns.len()));
+        }
+        let mut map = Map::default();
+        for (Column { name, text }, cell) in columns.iter().zip(record.cells()) {
+            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
+            let value = match cell {
+                "" => continue,
+                cell if *text => cell.into(),
+                "true" => true.into(),
+                "false" => false.into(),
+                cell => canonical(cell).map_or_else(|| cell.into(), Json::Number),
+            };
+            map.insert(name.as_str().into(), value);
+        }
+        Ok(Json::Map(map))
+    }
+}
+
+/// The number that prints as `text`. What only looks like a number, `00001` or `1e3`, keeps its letters as text.
+fn canonical(text: &str) -> Option<Number> {
+    let number = Number::parse(text)?;
+    let mut rest = Rest(text);
+    (write!(rest, "{number}").is_ok() && rest.0.is_empty()).then_some(number)
+}
+
+/// Takes what is written from the beginning of a text, and fails where they differ.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    /// The line, the end and the cells of each record.
+    fn records(text: &str, step: usize) -> Vec<(u64, End, Vec<String>)> {
+        let mut records = Records::new(Slow(text.as_bytes(), step), 0, 0);
+        let (mut record, mut all) = (Record::default(), Vec::new());
+        while records.read(&mut record).unwrap() {
+            let cells = record.cells().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect();
+            all.push((record.line, record.end, cells));
+        }
+        assert_eq!(records.offset, text.len() as u64);
+        all
+    }
+
+    #[test]
+    fn records_are_those_of_the_csv_crate_wherever_the_text_is_cut() {
+        let texts = [
+            "a,b\n1,2\n",
+            "\u{feff}\"a\",b\r\n\r\n1,\"2\r\n3\"\r\n",
+            "\n\na\n\n,\n\"\",\"\"\n",
+            "a\"b,\"c\"d,\"e\"\"f\"\n\"x\ny\",z\rlast,\"row\"",
+            "a,\"b\nc,d\n",
+        ];
+        for text in texts {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+            let expected: Vec<Vec<String>> =
+                reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect();
+            for step in 1..12 {
+                let found: Vec<_> = records(text, step).into_iter().map(|(.., cells)| cells).collect();
+                assert_eq!(found, expected, "{text:?} by {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_knows_where_it_begins_and_how_it_ended() {
+        let places = |text| records(text, 3).into_iter().map(|(line, end, _)| (line, end)).collect::<Vec<_>>();
+        assert_eq!(places("a\n\n\"b\nc\"\r\nd\re"), [(1, End::Line), (3, End::Line), (5, End::Line), (6, End::Input)]);
+        assert_eq!(places("a\nb,\"c\nd\n"), [(1, End::Line), (2, End::Quote)]);
+        assert_eq!(places("a\n\"b\"\r"), [(1, End::Line), (2, End::Line)]);
+    }
+
+    #[test]
+    fn only_what_prints_as_it_stands_is_a_number() {
+        for text in ["7", "1.1", "-3", "0", "0.001", "123456789012345678", "-0.5"] {
+            assert_eq!(canonical(text).map(|number| number.to_string()).as_deref(), Some(text));
+        }
+        for text in ["1e3", "7.0", "1.10", "-0", "00001", "+1", " 1", "1.", ".5", "", "1,5", "0x1", "NaN"] {
+            assert!(canonical(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a CSV input says: the type of a cell, and which rows are whole.
+
+#[allow(dead_code, reason = "each test file uses its part")]
+mod command;
+
+use command::{COUNTER, counted, dictrack, dictrack_with, folder, number, progress, run};
+use dictrack::json::Json;
+
+#[test]
+fn csv_cells_are_what_their_text_says() {
+    let trackers = r#"[[trackers]]
+name = "zeros stay text"
+kind = "count"
+target = 99
+conditions = [{ key = "zip", eq = "00001" }]
+[[trackers]]
+name = "number"
+kind = "sum"
+key = "n"
+target = 99
+conditions = [{ key = "n", eq = 2 }]
+[[trackers]]
+name = "true"
+kind = "count"
+target = 99
+conditions = [{ key = "flag", eq = true }]
+[[trackers]]
+name = "false"
+kind = "count"
+target = 99
+conditions = [{ key = "flag", eq = false }]
+[[trackers]]
+name = "missing"
+kind = "count"
+target = 99
+conditions = [{ key = "empty", absent = true }]
+[[trackers]]
+name = "text"
+kind = "count"
+target = 99
+conditions = [{ key = "n", eq = "1.50" }]
+[[trackers]]
+name = "quoted"
+kind = "count"
+target = 99
+conditions = [{ key = "empty", eq = "x, \"y\"\nz" }]
+"#;
+    let csv = "user,zip,flag,n,empty\na,00001,true,1.50,\nb,00001,false,x,\nc,1,yes,2,\"x, \"\"y\"\"\nz\"\na,b\n";
+    let folder = folder(&[("t.toml", trackers), ("in.csv", csv)]);
+    let base = "run --trackers t.toml --group-by user --output json in.csv";
+    let names = ["zeros stay text", "number", "true", "false", "missing", "text", "quoted"];
+    let counts = |summary: &Json| names.map(|name| counted(summary, name));
+    let plain = dictrack(folder.path(), base);
+    assert!(plain.error.contains("in.csv:6: 2 cells below a header of 5"), "{}", plain.error);
+    assert_eq!(counts(&plain.json()), [2, 1, 1, 1, 2, 1, 1]);
+    let text = dictrack(folder.path(), &format!("{base} --text n,flag")).json();
+    assert_eq!(counts(&text), [2, 0, 0, 0, 2, 1, 1]);
+}
+
+#[test]
+fn only_canonical_numbers_are_numbers() {
+    let trackers =
+        "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = 99\nconditions = [{ key = \"n\", lt = 2000 }]\n";
+    for (cell, counts) in
+        [("7", 1), ("1.1", 1), ("-3", 1), ("1e3", 0), ("7.0", 0), ("1.10", 0), ("-0", 0), ("00001", 0), (" 7", 0)]
+    {
+        let folder = folder(&[("t.toml", trackers), ("in.csv", &format!("user,n\na,{cell}\n"))]);
+        let summary = dictrack(folder.path(), "run --trackers t.toml --group-by user --output json in.csv").json();
+        assert_eq!(counted(&summary, "n"), counts, "{cell}");
+    }
+}
+
+#[test]
+fn a_last_row_without_its_newline_counts_once_it_has_one() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", "user,n\na,1\na,2")]);
+    let first = run(folder.path(), "in.csv");
+    assert!(first.error.starts_with("in.csv:3: the last row has no newline at its end"), "{}", first.error);
+    assert_eq!(number(&first.json(), "documents"), 1);
+    std::fs::write(folder.path().join("in.csv"), "user,n\na,1\na,23\nb,1\n").unwrap();
+    assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 2);
+    assert_eq!(progress(folder.path(), "a"), 2);
+    // A pipe has ended for good.
+    let words = "run --trackers t.toml --group-by user --output json --format csv -";
+    let piped = dictrack_with(folder.path(), &words.split(' ').collect::<Vec<_>>(), "user,n\na,1\na,2");
+    assert_eq!(number(&piped.json(), "documents"), 2);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_named_and_what_follows_counts_once_it_is() {
+    let rest = "a,2\n".repeat(50);
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\na,1\n\na,\"2\n{rest}"))]);
+    for _ in 0..2 {
+        let answer = run(folder.path(), "in.csv");
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.error.starts_with("in.csv:4: a quote in this record is not closed"), "{}", answer.error);
+        assert_eq!(progress(folder.path(), "a"), 1);
+    }
+    std::fs::write(folder.path().join("in.csv"), format!("user,n\na,1\n\na,\"2\"\n{rest}")).unwrap();
+    assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 51);
+    let words = "run --trackers t.toml --group-by user --output json --format csv -";
+    let piped = dictrack_with(folder.path(), &words.split(' ').collect::<Vec<_>>(), "user,n\na,1\na,\"2\na,3\n");
+    assert_eq!(piped.code, Some(1));
+    assert!(piped.error.starts_with("standard input:3: a quote"), "{}", piped.error);
+}
+
+#[test]
+fn a_record_over_several_lines_is_named_by_its_first() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", "user,n\na,1\n,\"2\n3\n4\"\n\n,5\na,6\n")]);
+    let answer = run(folder.path(), "in.csv");
+    for line in ["in.csv:3: there is no group", "in.csv:7: there is no group"] {
+        assert!(answer.error.lines().any(|found| found.starts_with(line)), "{line}: {}", answer.error);
+    }
+    assert_eq!(number(&answer.json(), "documents"), 2);
+}
+
+#[test]
+fn a_record_that_is_too_long_is_malformed_and_the_next_counts() {
+    let long = "x".repeat(1 << 20);
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\na,\"{long}\"\na,1\n"))]);
+    let answer = run(folder.path(), "in.csv");
+    assert!(answer.error.starts_with("in.csv:2: 1048581 bytes where 1048576 are the most"), "{}", answer.error);
+    assert_eq!(number(&answer.json(), "documents"), 1);
+}
+
+#[test]
+fn a_header_that_names_a_column_twice_or_lacks_one_of_text_is_refused() {
+    let folder = folder(&[("t.toml", COUNTER), ("twice.csv", "user,n,user\na,1,b\n"), ("in.csv", "user,n\na,1\n")]);
+    for (line, words) in [
+        ("twice.csv", "the header has the column \"user\" twice"),
+        ("in.csv --text n,zip", "--text names \"zip\"; expected one of user, n"),
+    ] {
+        let answer = run(folder.path(), line);
+        assert_eq!(answer.code, Some(1), "{line}");
+        assert!(answer.error.contains(words), "{line}: {}", answer.error);
+    }
+}
