@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition};
+
 use crate::Outcome;
 use crate::print::{say, warn};
 
@@ -21,7 +23,7 @@ pub(crate) fn check(args: &Args) -> Outcome {
         match dictrack::files::read(path) {
             Ok(trackers) => {
                 let conditions: usize =
-                    trackers.iter().flat_map(|tracker| tracker.conditions()).map(dictrack::Condition::count).sum();
+                    trackers.iter().flat_map(|tracker| tracker.conditions()).map(Condition::count).sum();
                 let s = |count: usize| if count == 1 { "" } else { "s" };
                 let count = trackers.len();
                 say(format_args!(
@@ -30,6 +32,13 @@ pub(crate) fn check(args: &Args) -> Outcome {
                     s(count),
                     s(conditions)
                 ));
+                let customs = customs(&trackers);
+                if !customs.is_empty() {
+                    say(format_args!(
+                        "  the command does not know {}; a program has to register them",
+                        customs.join(", ")
+                    ));
+                }
             }
             Err(error) => {
                 warn(error);
@@ -38,4 +47,32 @@ pub(crate) fn check(args: &Args) -> Outcome {
         }
     }
     Ok(good)
+}
+
+/// The custom conditions, measures and limiters that trackers name, which the command does not know.
+pub(crate) fn customs(trackers: &[TrackerDefinition]) -> Vec<String> {
+    let mut names = Vec::new();
+    for tracker in trackers {
+        if let Kind::Custom { measure, .. } = tracker.kind() {
+            names.push(format!("the measure {measure:?}"));
+        }
+        tracker.conditions().iter().for_each(|condition| custom_conditions(condition, &mut names));
+        for limiter in tracker.limiters() {
+            if let LimiterDefinition::Custom { name, .. } = limiter {
+                names.push(format!("the limiter {name:?}"));
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn custom_conditions(condition: &Condition, names: &mut Vec<String>) {
+    match condition {
+        Condition::Test { .. } => {}
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| custom_conditions(part, names)),
+        Condition::Not(part) => custom_conditions(part, names),
+        Condition::Custom { name, .. } => names.push(format!("the condition {name:?}")),
+    }
 }

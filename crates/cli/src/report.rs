@@ -40,13 +40,18 @@ pub(crate) fn thousands(number: u64) -> String {
     out
 }
 
+/// `1 document`, `2,000 documents`.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
+    format!("{} {unit}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// A spinner on a terminal, nothing in a pipe.
-pub(crate) fn spinner(unit: &str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
+pub(crate) fn spinner(template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {unit} {{elapsed}}")) {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(100));
@@ -55,13 +60,12 @@ pub(crate) fn spinner(unit: &str) -> ProgressBar {
 
 /// A bar over the bytes of all inputs on a terminal, nothing in a pipe. Without a total it spins.
 pub(crate) fn input_bar(total: Option<u64>) -> ProgressBar {
+    let Some(total) = total else { return spinner("{spinner} {msg} {elapsed}") };
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let Some(total) = total else { return spinner("bytes") };
     let bar = ProgressBar::new(total);
-    let template = "{bar:30} {percent:>3}% {bytes}/{total_bytes} {bytes_per_sec} {msg} eta {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3}% {msg} eta {eta}") {
         bar.set_style(style);
     }
     bar
@@ -79,5 +83,6 @@ mod tests {
         assert_eq!(bar(7.0, 2), "██");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(12), "12");
+        assert_eq!((counted(1, "group"), counted(0, "group")), ("1 group".to_owned(), "0 groups".to_owned()));
     }
 }

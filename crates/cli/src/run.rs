@@ -2,107 +2,39 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::store::{DataStore, Mark};
+use dictrack::store::{DataStore as _, Mark};
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, EventCode, Manager, Outcome as Tracked, Path,
-    SqliteStore, Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerDefinition, TrackerList, Value, crash_point,
+    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Outcome as Tracked, SqliteStore,
+    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
 };
+use indicatif::ProgressBar;
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
-use crate::report::{input_bar, thousands};
+use crate::report::input_bar;
 use crate::{Failure, Outcome};
 
+mod args;
 mod csv;
 mod input;
+mod malformed;
 mod reader;
 mod summary;
+mod trackers;
 
-use input::{Format, Input, Position};
+pub(crate) use args::Args;
+use args::Output;
+use input::{Input, Paths, Position};
+use malformed::{Problem, Reports, Tally};
 use reader::{Batch, Reader};
-use summary::Summary;
+use summary::{GoOn, Summary};
 
-/// Count the documents of files or of standard input.
-///
-/// Every group that appears has the trackers of FILE. With --store, how far each input was read is kept
-/// in the same commit as what it counted: interrupted, or killed, and started again, the run goes on
-/// and counts nothing twice.
-///
-/// Examples:
-///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
-///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
-#[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
-pub(crate) struct Args {
-    /// The trackers of every group, in JSON, TOML or YAML.
-    #[arg(long, value_name = "FILE")]
-    trackers: PathBuf,
-    /// Where a document says its group, as a dotted path.
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    group_by: Path,
-    /// Where a document says its moment; the clock if this is not given.
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    time: Option<Path>,
-    /// Where a document says its id: an id counts once in its group.
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    id: Option<Path>,
-    /// The SQLite file that keeps everything; nothing is kept if this is not given.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
-    /// When a commit counts as kept: fsync, os or interval(100ms).
-    #[arg(long, default_value = "fsync")]
-    durability: Durability,
-    /// Take over the trackers of FILE where the store holds others.
-    #[arg(long, requires = "store")]
-    update: bool,
-    /// Stop at the first malformed document.
-    #[arg(long)]
-    strict: bool,
-    /// What is printed: a closing table, that table as JSON, or each event as a line of JSON.
-    #[arg(long, default_value = "table")]
-    output: Output,
-    /// The events that --output ndjson prints; all, if this is not given.
-    #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = code)]
-    events: Vec<EventCode>,
-    /// The format of the inputs; by their names, if this is not given.
-    #[arg(long)]
-    format: Option<Format>,
-    /// CSV columns that stay text, whatever they look like.
-    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
-    text: Vec<String>,
-    /// The most memory for groups, in MiB; idle ones are read from the store again.
-    #[arg(long, value_name = "MIB", default_value_t = 4096)]
-    memory: usize,
-    /// NDJSON or CSV, .gz also; - or nothing is standard input.
-    #[arg(value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Table,
-    Json,
-    Ndjson,
-}
-
-fn path(text: &str) -> Result<Path, String> {
-    Path::parse(text).ok_or_else(|| "a path needs at least one segment".to_owned())
-}
-
-fn code(text: &str) -> Result<EventCode, String> {
-    let names = EventCode::ALL.map(EventCode::name).join(", ");
-    EventCode::parse(text).ok_or_else(|| format!("expected one of {names}"))
-}
-
-/// The mark that names the trackers of the last run.
-const TRACKERS_MARK: &str = "run:trackers";
 /// A commit is made at least this often, or as often as the durability says.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// A commit is made after this many documents at the latest, so that events and memory stay bounded.
@@ -111,16 +43,18 @@ const COMMIT_AFTER: u64 = 400_000;
 const COMMIT_EVENTS: usize = 50_000;
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let trackers = dictrack::files::read(&args.trackers)?;
+    let trackers = trackers::read(args)?;
+    // Before the store, which is made if there is none.
+    let mut inputs = open_inputs(args)?;
+    let paths = Paths::of(args);
     let store = args.store.as_deref().map(SqliteStore::open).transpose()?.map(Arc::new);
-    let mut marks = HashMap::new();
+    let mut differing = Differing::Refuse;
     if let Some(store) = &store {
-        marks.extend(wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))));
-        compare_trackers(args, &trackers, &**store, &marks)?;
+        let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
+        differing = trackers::compare(args, &trackers, &**store, &marks)?;
+        let mut resumed = inputs.iter_mut().filter(|_| !args.again);
+        resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some()))?;
     }
-    let inputs =
-        args.inputs.iter().map(|path| Input::open(path, args.format, &marks)).collect::<Result<Vec<_>, _>>()?;
-    let inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
     let mut builder = Manager::builder().durability(args.durability).clock(SystemClock).commit_by_hand();
     builder = builder.memory_budget(args.memory.saturating_mul(1024 * 1024));
     if args.output == Output::Ndjson {
@@ -137,15 +71,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
     let mut run = Run {
         args,
+        paths,
         list,
+        differing,
         pending: VecDeque::new(),
         events: Vec::new(),
         uncommitted: 0,
         positions: HashMap::new(),
-        notes: vec![trackers_mark(&trackers)],
+        notes: vec![trackers::mark(&trackers, differing)],
         out: BufWriter::with_capacity(1 << 16, Out::new()),
-        summary: Summary::new(&trackers),
-        broken: false,
+        bar: input_bar(inputs.iter().map(Input::size).sum()),
+        summary: Summary::new(&trackers, go_on(args, &inputs)),
+        reports: Reports::default(),
+        tally: None,
+        failed: false,
         manager,
     };
     if args.output == Output::Ndjson {
@@ -153,58 +92,40 @@ pub(crate) fn run(args: &Args) -> Outcome {
         run.events = run.manager.undelivered()?;
         run.tell_now()?;
     }
-    let good = run.count(inputs, &stop)?;
-    run.close()?;
-    Ok(good)
+    run.summary.resumed = inputs.iter().any(|input| input.start.offset > 0);
+    run.count(inputs, &stop)?;
+    run.close()
 }
 
-/// Refuses if the store holds trackers that differ from those of the file, unless they are to be updated.
-fn compare_trackers(
-    args: &Args,
-    trackers: &[TrackerDefinition],
-    store: &dyn DataStore,
-    marks: &HashMap<String, String>,
-) -> Result<(), Failure> {
-    let held: Vec<TrackerDefinition> = match marks.get(TRACKERS_MARK) {
-        Some(text) => {
-            let json = Json::parse_within(text.as_bytes(), dictrack::json::Bounds::STORED)?;
-            let items = json.as_list().unwrap_or_default().iter();
-            items.map(TrackerDefinition::from_json).collect::<Result<_, _>>()?
-        }
-        None => wait(store.definitions())?.iter().map(|definition| (**definition).clone()).collect(),
-    };
-    let mut differing = Vec::new();
-    for held in &held {
-        match trackers.iter().find(|tracker| tracker.name() == held.name()) {
-            Some(tracker) if tracker == held => {}
-            Some(_) => differing.push(format!("  {:?} has another definition", held.name())),
-            None => differing.push(format!("  {:?} is missing from the file; --update removes it", held.name())),
+fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
+    let inputs = args.inputs.iter().map(|path| Input::open(path, args.format)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
+    inputs.iter().try_for_each(|input| reader::check_header(input, &args.text))?;
+    if args.store.is_some() && args.id.is_none() {
+        for pipe in inputs.iter().filter(|input| input.key.is_none()) {
+            warn(format_args!("{}: without --id, a second run on the same documents counts them again", pipe.name));
         }
     }
-    if !held.is_empty() {
-        let new = trackers.iter().filter(|tracker| !held.iter().any(|held| held.name() == tracker.name()));
-        differing.extend(new.map(|tracker| format!("  {:?} is not in the store yet", tracker.name())));
-    }
-    differing.dedup();
-    if differing.is_empty() || args.update {
-        return Ok(());
-    }
-    Err(Failure(format!(
-        "{} differs from the trackers in the store:\n{}\nrun again with --update to take the file over; progress is kept",
-        args.trackers.display(),
-        differing.join("\n")
-    )))
+    Ok(inputs)
 }
 
-fn trackers_mark(trackers: &[TrackerDefinition]) -> Mark {
-    let list = Json::List(trackers.iter().map(TrackerDefinition::to_json).collect());
-    Mark { name: TRACKERS_MARK.to_owned(), text: Some(list.to_string()) }
+/// How a run that was interrupted goes on.
+fn go_on(args: &Args, inputs: &[Input]) -> GoOn {
+    let known_again = args.id.is_some() || inputs.iter().all(|input| input.key.is_some());
+    match args.store {
+        Some(_) if known_again && args.again => GoOn::WithoutAgain,
+        Some(_) if known_again => GoOn::Again,
+        _ => GoOn::Not,
+    }
 }
 
 struct Run<'a> {
     args: &'a Args,
+    paths: Paths,
     manager: Blocking,
     list: TrackerList,
+    /// What groups do that have other trackers than the list.
+    differing: Differing,
     /// Commits under way, each with the events that may be printed once it is over.
     pending: VecDeque<(Commit, Vec<Arc<Event>>)>,
     /// Events since the last commit.
@@ -216,15 +137,18 @@ struct Run<'a> {
     /// Marks for the next commit beside the positions.
     notes: Vec<Mark>,
     out: BufWriter<Out>,
+    bar: ProgressBar,
     summary: Summary,
-    /// Whether an input could not be read to its end.
-    broken: bool,
+    reports: Reports,
+    /// How the documents of the input in hand fared.
+    tally: Option<Tally>,
+    /// Whether an input could not be read to its end, or nothing of it counted, or a strict run was stopped.
+    failed: bool,
 }
 
 impl Run<'_> {
-    /// Counts every input; whether no document was malformed, where that matters.
-    fn count(&mut self, inputs: Vec<Input>, stop: &AtomicBool) -> Result<bool, Failure> {
-        let bar = input_bar(inputs.iter().map(Input::size).sum());
+    /// Counts every input.
+    fn count(&mut self, inputs: Vec<Input>, stop: &AtomicBool) -> Result<(), Failure> {
         let reader = Reader::start(inputs, self.args.text.clone());
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
@@ -238,9 +162,9 @@ impl Run<'_> {
             }
             match reader.receive(every / 4) {
                 Ok(batch) => {
-                    bar.set_position(batch.raw_bytes);
+                    self.bar.set_position(batch.raw_bytes);
                     if !self.count_batch(batch)? {
-                        return Ok(false);
+                        break;
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -253,68 +177,93 @@ impl Run<'_> {
                 }
                 self.tell_finished()?;
                 since = Stopwatch::start();
-                if !bar.is_hidden() {
-                    bar.set_message(format!("{} documents", thousands(self.summary.documents)));
+                if !self.bar.is_hidden() {
+                    self.bar.set_message(self.summary.so_far());
                 }
             }
         }
-        bar.finish_and_clear();
-        Ok(!self.broken)
+        self.bar.finish_and_clear();
+        self.end_input();
+        self.reports.rest().iter().for_each(warn);
+        Ok(())
+    }
+
+    /// Says so if nothing of the input in hand could be counted.
+    fn end_input(&mut self) {
+        if let Some(problem) = self.tally.take().and_then(|tally| tally.failure()) {
+            self.failed = true;
+            self.warn(format_args!("dictrack: {problem}"));
+        }
+    }
+
+    /// Prints for a person, above the progress bar.
+    fn warn(&self, lines: impl std::fmt::Display) {
+        self.bar.suspend(|| warn(lines));
     }
 
     /// Counts a batch; `false` if a malformed document ends a strict run.
     fn count_batch(&mut self, batch: Batch) -> Result<bool, Failure> {
-        let mut before = None;
+        if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
+            self.end_input();
+        }
+        let resumed = batch.from.as_ref().is_some_and(|(_, from)| from.offset > 0);
+        let mut tally = self.tally.take().unwrap_or_else(|| Tally::new(Arc::clone(&batch.name), resumed));
+        let mut before = batch.from.as_ref().map(|(_, from)| from.clone());
+        let mut goes_on = true;
         for item in batch.items {
-            let counted = match &item.document {
-                Ok(document) => self.count_document(document)?,
-                Err(problem) => Err(problem.clone()),
+            let counted = match item.document {
+                Ok(document) => self.count_document(&document)?,
+                Err(problem) => Err(problem),
             };
-            if let Err(problem) = counted {
-                self.summary.malformed += 1;
-                warn(format_args!("{}:{}: {problem}", batch.name, item.line));
-                if self.args.strict {
-                    if let Some((key, from)) = batch.from {
-                        self.positions.insert(key, before.unwrap_or(from));
+            match counted {
+                Ok(()) => tally.good(),
+                Err(problem) => {
+                    self.summary.malformed += 1;
+                    if self.reports.admit() || batch.broken {
+                        self.warn(format_args!("{}:{}: {problem}", batch.name, item.line));
                     }
-                    warn(format_args!("dictrack: stopped at the first malformed document, because of --strict"));
-                    return Ok(false);
+                    tally.malformed(&problem).into_iter().for_each(|hint| self.warn(hint));
+                    goes_on = !self.args.strict;
                 }
             }
+            if !goes_on {
+                self.warn("dictrack: stopped at the first malformed document, because of --strict");
+                break;
+            }
             self.uncommitted += 1;
-            before = batch.from.as_ref().map(|(_, from)| from.at(item.end, item.last_line));
+            before = before.map(|from| from.at(item.end, item.last_line));
         }
-        self.broken |= batch.broken;
-        if let (Some((key, _)), Some(position)) = (batch.from, before) {
+        self.failed |= batch.broken || !goes_on;
+        if let (Some((key, _)), Some(position), true) = (batch.from, before, tally.was_counted()) {
             self.positions.insert(key, position);
         }
-        Ok(true)
+        self.tally = Some(tally);
+        Ok(goes_on)
     }
 
     /// Counts a document, or says what is wrong with it.
-    fn count_document(&mut self, document: &Json) -> Result<Result<(), String>, Failure> {
+    fn count_document(&mut self, document: &Json) -> Result<Result<(), Problem>, Failure> {
         let group = match document.value_at(&self.args.group_by) {
             Some(Value::Text(text)) => text,
             Some(Value::Number(number)) => number.to_string().into(),
-            found => return Ok(Err(unfit("group", &self.args.group_by, found, "a text or a number"))),
+            found => return Ok(Err(Problem::unfit("group", &self.args.group_by, found, "a text or a number"))),
         };
         let mut options = TrackOptions::default();
         if let Some(path) = &self.args.time {
             let found = document.value_at(path);
             match found.as_ref().and_then(|value| Timestamp::read(&value.to_json())) {
                 Some(now) => options.now = Some(now),
-                None => return Ok(Err(unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"))),
+                None => return Ok(Err(Problem::unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"))),
             }
         }
         let id = match self.args.id.as_ref().map(|path| (path, document.value_at(path))) {
             None => None,
             Some((_, Some(Value::Text(text)))) => Some(text),
             Some((_, Some(Value::Number(number)))) => Some(number.to_string().into()),
-            Some((path, found)) => return Ok(Err(unfit("id", path, found, "a text or a number"))),
+            Some((path, found)) => return Ok(Err(Problem::unfit("id", path, found, "a text or a number"))),
         };
         options.event_id = id.as_deref();
-        let differing = if self.args.update { Differing::Update } else { Differing::Refuse };
-        let options = options.ensure(&self.list, differing);
+        let options = options.ensure(&self.list, self.differing);
         let outcome = match self.manager.track_with(&group, document, options) {
             Ok(outcome) => outcome,
             Err(error @ Error::Group { .. }) => return Err(Failure(format!("{error}; --update takes the file over"))),
@@ -334,7 +283,7 @@ impl Run<'_> {
     /// Begins to commit what was counted, together with how far the inputs were read.
     fn commit(&mut self) -> Result<(), Failure> {
         let mut marks = std::mem::take(&mut self.notes);
-        marks.extend(self.positions.drain().map(|(name, position)| position.mark(name)));
+        marks.extend(self.positions.drain().map(|(name, position)| position.mark(name, &self.paths)));
         let commit = self.manager.commit(marks)?;
         self.pending.push_back((commit, std::mem::take(&mut self.events)));
         self.uncommitted = 0;
@@ -385,7 +334,7 @@ impl Run<'_> {
     }
 
     /// Commits the rest, prints what is left to print, and closes the store.
-    fn close(mut self) -> Result<(), Failure> {
+    fn close(mut self) -> Outcome {
         self.commit()?;
         while !self.pending.is_empty() {
             self.tell_next()?;
@@ -394,28 +343,18 @@ impl Run<'_> {
         self.commit()?;
         self.tell_next()?;
         self.summary.stop();
-        if self.args.output != Output::Ndjson {
+        let nothing_new = self.args.output == Output::Table && self.summary.is_nothing_new();
+        if self.args.output != Output::Ndjson && !nothing_new {
             self.summary.survey(&self.manager)?;
         }
         self.manager.close()?;
         match self.args.output {
-            Output::Table => {
-                writeln!(self.out, "{}", self.summary.table())?;
-            }
+            Output::Table if nothing_new => writeln!(self.out, "nothing new since the last run")?,
+            Output::Table => writeln!(self.out, "{}", self.summary.table())?,
             Output::Json => writeln!(self.out, "{}", self.summary.to_json())?,
             Output::Ndjson => self.summary.one_line(),
         }
         self.out.flush()?;
-        Ok(())
-    }
-}
-
-fn unfit(what: &str, path: &Path, found: Option<Value<'_>>, expected: &str) -> String {
-    match found {
-        Some(value) => {
-            let json = value.to_json();
-            format!("the {what} at {path} is {} ; expected {expected}", json.kind()).replace(" ;", ";")
-        }
-        None => format!("there is no {what} at {path}"),
+        Ok(!self.failed)
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
         Some(path) => Box::new(BufWriter::new(File::create_new(path)?)),
         None => Box::new(BufWriter::new(Out::new())),
     };
-    let bar = spinner("groups");
+    let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let moved = wait(transfer::export(&store, &mut *out, |moved| bar.set_position(moved.groups)))?;
     bar.finish_and_clear();
     say("exported", moved);
@@ -61,7 +61,7 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
     let store = SqliteStore::open(&args.store)?;
-    let bar = spinner("groups");
+    let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let show = |moved: Moved| bar.set_position(moved.groups);
     let moved = match &args.input {
         Some(path) => wait(transfer::import(&store, &mut BufReader::new(File::open(path)?), show))?,

@@ -1,26 +1,17 @@
 //! Where a run goes on in a file that changed, or that could not be read to its end.
 
+#[allow(dead_code, reason = "each test file uses its part")]
+mod command;
+
 use std::path::Path;
-use std::process::Command;
+
+use command::{COUNTER, dictrack, folder, number, progress};
 
 /// Runs over `input` and gives the progress of group `a` afterwards, and whether the run ended well.
 fn run(folder: &Path, input: &str, strict: bool) -> (String, bool) {
-    std::fs::write(folder.join("t.toml"), "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = 1000000\n").unwrap();
-    let dictrack = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
-        command.current_dir(folder);
-        command
-    };
-    let mut counted = dictrack();
-    counted.args(["run", "--trackers", "t.toml", "--group-by", "user", "--store", "s.db", "--output", "json", input]);
-    if strict {
-        counted.arg("--strict");
-    }
-    let good = counted.output().unwrap().status.success();
-    let shown = dictrack().args(["show", "a", "--store", "s.db", "--output", "json"]).output().unwrap();
-    let text = String::from_utf8(shown.stdout).unwrap();
-    let progress = text.split("\"progress\":").nth(1).and_then(|rest| rest.split(',').next());
-    (progress.unwrap_or("nothing").to_owned(), good)
+    std::fs::write(folder.join("t.toml"), COUNTER).unwrap();
+    let good = command::run(folder, &format!("{input}{}", if strict { " --strict" } else { "" })).code == Some(0);
+    (progress(folder, "a").to_string(), good)
 }
 
 #[test]
@@ -52,4 +43,69 @@ fn an_unfinished_last_line_counts_once_it_is_finished() {
     assert_eq!(run(folder.path(), "in.ndjson", false), ("1".to_owned(), true));
     std::fs::write(&file, "{\"user\":\"a\"}\n{\"user\":\"a\"}\n").unwrap();
     assert_eq!(run(folder.path(), "in.ndjson", false), ("2".to_owned(), true));
+}
+
+#[test]
+fn other_paths_than_those_of_the_mark_are_refused_and_again_counts_from_the_beginning() {
+    let lines = "{\"user\":\"a\",\"usr\":\"b\",\"id\":1}\n";
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
+    command::run(folder.path(), "in.ndjson").good();
+    let base = "run --trackers t.toml --store s.db --output json in.ndjson --group-by";
+    for (more, words) in [
+        ("usr", "in.ndjson: it was counted with --group-by user, and this run has --group-by usr;"),
+        ("user --id id", "in.ndjson: it was counted with --group-by user, and this run has --group-by user --id id;"),
+    ] {
+        let answer = dictrack(folder.path(), &format!("{base} {more}"));
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.error.contains(words) && answer.error.contains("--again"), "{}", answer.error);
+    }
+    assert_eq!(number(&dictrack(folder.path(), &format!("{base} usr --again")).json(), "documents"), 1);
+    assert_eq!((progress(folder.path(), "a"), progress(folder.path(), "b")), (1, 1));
+    assert_eq!(number(&dictrack(folder.path(), &format!("{base} usr")).json(), "documents"), 0);
+    assert_eq!(dictrack(folder.path(), "run --trackers t.toml --group-by user --again in.ndjson").code, Some(2));
+}
+
+#[test]
+fn a_file_with_another_beginning_needs_ids_or_again() {
+    let (before, after) = ("{\"user\":\"a\",\"id\":1}\n", "{\"user\":\"a\",\"id\":2}\n");
+    for ids in [false, true] {
+        let more = if ids { "--id id in.ndjson" } else { "in.ndjson" };
+        let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", before)]);
+        command::run(folder.path(), more).good();
+        std::fs::write(folder.path().join("in.ndjson"), format!("{after}{before}")).unwrap();
+        let answer = command::run(folder.path(), more);
+        assert!(answer.error.contains("not the file that was counted before: its first 20 bytes are others"));
+        assert_eq!((answer.code, answer.error.contains("--again")), (Some(i32::from(!ids)), !ids), "{}", answer.error);
+        assert_eq!(progress(folder.path(), "a"), if ids { 2 } else { 1 });
+        if !ids {
+            command::run(folder.path(), "in.ndjson --again").good();
+            assert_eq!(progress(folder.path(), "a"), 3);
+        }
+    }
+}
+
+#[test]
+fn a_run_with_nothing_new_says_so() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n")]);
+    let line = "run --trackers t.toml --group-by user --store s.db in.ndjson";
+    let first = dictrack(folder.path(), line).good();
+    assert!(first.contains("\n1 document in ") && first.trim_end().ends_with(", 1 group"), "{first}");
+    assert_eq!(dictrack(folder.path(), line).good(), "nothing new since the last run\n");
+}
+
+#[test]
+fn an_input_that_is_missing_leaves_no_store() {
+    let folder = folder(&[("t.toml", COUNTER), ("twice.csv", "user,user\na,b\n")]);
+    for input in ["nothing.ndjson", "twice.csv"] {
+        let answer = command::run(folder.path(), input);
+        assert!(answer.code == Some(1) && answer.error.contains(input), "{}", answer.error);
+        assert!(!folder.path().join("s.db").exists() && !folder.path().join("s.db.lock").exists());
+    }
+}
+
+#[test]
+fn a_pipe_into_a_store_without_ids_is_warned_of() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    assert!(command::run(folder.path(), "").error.contains("standard input: without --id, a second run"));
+    assert_eq!(command::run(folder.path(), "--id id").error, "");
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use dictrack::json::{self, Json, MAX_BYTES};
+use dictrack::json::{Json, MAX_BYTES};
 
 use super::csv::{End, Header, Record, Records};
 use super::input::{Format, Input, Position};
+use super::malformed::Problem;
+use crate::Failure;
 
 /// What is read at once, and so about the size of a batch.
 const CHUNK_BYTES: usize = 1 << 17;
@@ -33,7 +35,7 @@ pub(super) struct Batch {
 
 /// A document, or what is wrong with it.
 pub(super) struct Item {
-    pub(super) document: Result<Json, String>,
+    pub(super) document: Result<Json, Problem>,
     /// The line on which it begins.
     pub(super) line: u64,
     /// The line on which it ends.
@@ -91,16 +93,30 @@ impl Reader {
     }
 }
 
+/// Refuses a CSV file whose header does not fit, before anything is counted.
+pub(super) fn check_header(input: &Input, text_columns: &[String]) -> Result<(), Failure> {
+    if input.format != Format::Csv || input.is_pipe() {
+        return Ok(());
+    }
+    let mut record = Record::default();
+    let mut records = Records::new(input.from(0, &Arc::default())?, 0, 0);
+    if records.read(&mut record).map_err(|error| Failure(format!("{}: {error}", input.name)))? {
+        Header::of(&record, text_columns)
+            .map_err(|problem| Failure(format!("{}:{}: {problem}", input.name, record.line)))?;
+    }
+    Ok(())
+}
+
 /// Why reading an input ended early.
 enum Stop {
     /// Nobody counts any more.
     Closed,
-    Failed(String),
+    Failed(Problem),
 }
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        Self::Failed(format!("cannot be read on: {error}"))
+        Self::Failed(Problem::Input(format!("cannot be read on: {error}")))
     }
 }
 
@@ -167,7 +183,8 @@ impl Source<'_> {
         if carried > 0 && self.input.key.is_some() && Json::parse(carry.trim_ascii()).is_err() {
             // Of a file that still grows: the rest of the line is yet to come.
             let problem = "the last line is unfinished; it counts once it is whole".to_owned();
-            self.items.push(Item { document: Err(problem), line: line + 1, last_line: line, end: offset });
+            let document = Err(Problem::Input(problem));
+            self.items.push(Item { document, line: line + 1, last_line: line, end: offset });
         } else if carried > 0 {
             self.line(&carry, line + 1, offset + carried);
         }
@@ -179,10 +196,7 @@ impl Source<'_> {
         if trimmed.is_empty() {
             return;
         }
-        let document = Json::parse(trimmed).map_err(|error| {
-            let json::SyntaxError { problem, position, .. } = error;
-            format!("{problem} at column {}", position.column)
-        });
+        let document = Json::parse(trimmed).map_err(|error| Problem::syntax(trimmed, &error));
         self.items.push(Item { document, line, last_line: line, end });
     }
 
@@ -196,7 +210,7 @@ impl Source<'_> {
         if !records.read(&mut record)? || self.may_go_on(&record) {
             return Ok(());
         }
-        let header = Header::of(&record, text_columns).map_err(Stop::Failed)?;
+        let header = Header::of(&record, text_columns).map_err(|problem| Stop::Failed(Problem::Input(problem)))?;
         if resumes {
             records = Records::new(self.input.from(self.at.offset, self.raw)?, self.at.offset, self.at.line);
         }
@@ -206,13 +220,14 @@ impl Source<'_> {
             let document = if record.end == End::Quote {
                 // All that follows is within the quote; nothing of it is passed, so that it counts once corrected.
                 self.broken = true;
-                Err("a quote in this record is not closed; all that follows is within it".to_owned())
+                Err(Problem::Other("a quote in this record is not closed; all that follows is within it".to_owned()))
             } else if self.may_go_on(&record) {
-                Err("the last row has no newline at its end: it may be unfinished, and counts once it has one"
-                    .to_owned())
+                let problem =
+                    "the last row has no newline at its end: it may be unfinished, and counts once it has one";
+                Err(Problem::Input(problem.to_owned()))
             } else {
                 (end, last_line) = (records.offset, records.line);
-                header.document(&record)
+                header.document(&record).map_err(Problem::Other)
             };
             self.items.push(Item { document, line: record.line, last_line, end });
             if self.items.len() >= most {

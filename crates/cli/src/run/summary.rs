@@ -9,10 +9,20 @@ use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
 use crate::Failure;
 use crate::explain::wait;
 use crate::print::{plain, warn};
-use crate::report::{bar, thousands};
+use crate::report::{bar, counted, thousands};
 
 /// Stages that get a line of their own; of a longer list the first, and the last.
 const STAGES_SHOWN: usize = 8;
+
+/// How a run that was interrupted goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GoOn {
+    /// A second run would count again what this one counted.
+    Not,
+    Again,
+    /// `--again` would begin once more.
+    WithoutAgain,
+}
 
 pub(super) struct Summary {
     trackers: Vec<Line>,
@@ -23,6 +33,9 @@ pub(super) struct Summary {
     groups: u64,
     seconds: f64,
     pub(super) interrupted: bool,
+    go_on: GoOn,
+    /// Whether an earlier run counted documents of an input.
+    pub(super) resumed: bool,
     since: Stopwatch,
 }
 
@@ -42,7 +55,7 @@ struct Line {
 }
 
 impl Summary {
-    pub(super) fn new(trackers: &[TrackerDefinition]) -> Self {
+    pub(super) fn new(trackers: &[TrackerDefinition], go_on: GoOn) -> Self {
         let line = |definition: &TrackerDefinition| Line {
             reached: vec![0; definition.targets().len()],
             definition: Arc::new(definition.clone()),
@@ -63,6 +76,8 @@ impl Summary {
             groups: 0,
             seconds: 0.0,
             interrupted: false,
+            go_on,
+            resumed: false,
             since: Stopwatch::start(),
         }
     }
@@ -146,10 +161,21 @@ impl Summary {
         self.documents as f64 / self.seconds.max(1e-9)
     }
 
+    /// Whether the inputs hold nothing that an earlier run has not counted.
+    pub(super) fn is_nothing_new(&self) -> bool {
+        self.resumed && !self.interrupted && self.documents == 0 && self.malformed == 0
+    }
+
+    /// What the progress bar says.
+    pub(super) fn so_far(&self) -> String {
+        let rate = self.documents as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        format!("{}, {} a second", counted(self.documents, "document"), thousands(rate as u64))
+    }
+
     fn totals(&self) -> String {
         let mut text = format!(
-            "{} documents in {:.2} s, {} a second",
-            thousands(self.documents),
+            "{} in {:.2} s, {} a second",
+            counted(self.documents, "document"),
             self.seconds,
             thousands(self.rate() as u64)
         );
@@ -161,7 +187,11 @@ impl Summary {
             }
         }
         if self.interrupted {
-            text.push_str("; interrupted, run again to go on");
+            text.push_str(match self.go_on {
+                GoOn::Not => "; interrupted",
+                GoOn::Again => "; interrupted, run again to go on",
+                GoOn::WithoutAgain => "; interrupted, run without --again to go on",
+            });
         }
         text
     }
@@ -186,7 +216,7 @@ impl Summary {
             let cells = [Cell::new(plain(line.definition.name())), Cell::new(line.bars(self.groups))];
             table.add_row(cells.into_iter().chain(numbers.map(|number| right(thousands(number)))));
         }
-        format!("{table}\n{}, {} groups", self.totals(), thousands(self.groups))
+        format!("{table}\n{}, {}", self.totals(), counted(self.groups, "group"))
     }
 
     pub(super) fn to_json(&self) -> Json {

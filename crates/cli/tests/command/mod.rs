@@ -29,7 +29,7 @@ pub(crate) fn dictrack(folder: &Path, line: &str) -> Answer {
     dictrack_with(folder, &line.split_whitespace().collect::<Vec<_>>(), "")
 }
 
-pub(crate) fn dictrack_with(folder: &Path, words: &[&str], input: &str) -> Answer {
+pub(crate) fn dictrack_with(folder: &Path, words: &[&str], input: impl Into<Vec<u8>>) -> Answer {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
     let output = command.current_dir(folder).args(words).write_stdin(input).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

@@ -1,0 +1,82 @@
+//! What `dictrack run` is told.
+
+use std::path::PathBuf;
+
+use dictrack::{Durability, EventCode, Path};
+
+use super::input::Format;
+
+/// Count the documents of files or of standard input.
+///
+/// Every group that appears has the trackers of FILE. With --store, how far each input was read is kept
+/// in the same commit as what it counted: interrupted, or killed, and started again, the run goes on
+/// and counts nothing twice.
+///
+/// Examples:
+///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
+///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The trackers of every group, in JSON, TOML or YAML.
+    #[arg(long, value_name = "FILE")]
+    pub(super) trackers: PathBuf,
+    /// Where a document says its group, as a dotted path.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub(super) group_by: Path,
+    /// Where a document says its moment; the clock if this is not given.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub(super) time: Option<Path>,
+    /// Where a document says its id: an id counts once in its group.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub(super) id: Option<Path>,
+    /// The SQLite file that keeps everything; nothing is kept if this is not given.
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Option<PathBuf>,
+    /// When a commit counts as kept: fsync, os or interval(100ms).
+    #[arg(long, default_value = "fsync")]
+    pub(super) durability: Durability,
+    /// Take over the trackers of FILE where the store holds others.
+    #[arg(long, requires = "store")]
+    pub(super) update: bool,
+    /// Count the inputs from their beginning, although the store says how far they were counted.
+    #[arg(long, requires = "store")]
+    pub(super) again: bool,
+    /// Stop at the first malformed document.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// What is printed: a closing table, that table as JSON, or each event as a line of JSON.
+    #[arg(long, default_value = "table")]
+    pub(super) output: Output,
+    /// The events that --output ndjson prints; all, if this is not given.
+    #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = code)]
+    pub(super) events: Vec<EventCode>,
+    /// The format of the inputs; by their names, if this is not given.
+    #[arg(long)]
+    pub(super) format: Option<Format>,
+    /// CSV columns that stay text, whatever they look like.
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    pub(super) text: Vec<String>,
+    /// The most memory for groups, in MiB; idle ones are read from the store again.
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    pub(super) memory: usize,
+    /// NDJSON or CSV, also packed with gzip; - or nothing is standard input.
+    #[arg(value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    Table,
+    Json,
+    Ndjson,
+}
+
+fn path(text: &str) -> Result<Path, String> {
+    Path::parse(text).ok_or_else(|| "a path needs at least one segment".to_owned())
+}
+
+fn code(text: &str) -> Result<EventCode, String> {
+    let names = EventCode::ALL.map(EventCode::name).join(", ");
+    EventCode::parse(text).ok_or_else(|| format!("expected one of {names}"))
+}
