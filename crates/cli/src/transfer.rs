@@ -1,16 +1,17 @@
 //! `dictrack export` and `dictrack import`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use dictrack::SqliteStore;
-use dictrack::transfer::{self, Moved};
+use dictrack::store::DataStore as _;
+use dictrack::transfer::{self, Moved, TransferError};
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
-use crate::report::spinner;
-use crate::{Outcome, store};
+use crate::report::{counted, spinner};
+use crate::{Failure, Outcome, store};
 
 /// Write everything that a store holds as lines of JSON.
 ///
@@ -28,7 +29,9 @@ pub(crate) struct ExportArgs {
     output: Option<PathBuf>,
 }
 
-/// Read an export into a store that lacks its groups.
+/// Read an export into a store that lacks its groups: all of it, or nothing.
+///
+/// Into a store that exists everything goes in one commit, which holds it in memory.
 ///
 /// Example: dictrack import --store copy.db backup.ndjson
 #[derive(clap::Args)]
@@ -41,33 +44,124 @@ pub(crate) struct ImportArgs {
     input: Option<PathBuf>,
 }
 
-fn say(verb: &str, moved: Moved) {
+fn said(verb: &str, moved: Moved) -> String {
     let Moved { groups, sets, marks, .. } = moved;
-    warn(format_args!("{verb} {groups} groups, {sets} definition sets and {marks} marks"));
+    let (groups, sets) = (counted(groups, "group"), counted(sets, "definition set"));
+    format!("{verb} {groups}, {sets} and {}", counted(marks, "mark"))
+}
+
+/// Names the store, or the file beside it, in which something failed.
+fn failure(store: &Path, file: &str, error: &TransferError) -> Failure {
+    let store = store.display().to_string();
+    let place = if matches!(error, TransferError::Store(_)) { &store } else { file };
+    let problem = error.to_string();
+    // Some errors of the store name it themselves.
+    Failure(if problem.starts_with(place) { problem } else { format!("{place}: {problem}") })
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
     let store = store::read_only(&args.store)?;
-    let mut out: Box<dyn Write + Send> = match &args.output {
-        Some(path) => Box::new(BufWriter::new(File::create_new(path)?)),
-        None => Box::new(BufWriter::new(Out::new())),
+    let Some(path) = &args.output else {
+        // Standard output names itself in its errors.
+        let write = write_export(&store, &mut BufWriter::new(Out::new()));
+        warn(said("exported", write?));
+        return Ok(true);
     };
-    let bar = spinner("{spinner} {human_pos} groups {elapsed}");
-    let moved = wait(transfer::export(&store, &mut *out, |moved| bar.set_position(moved.groups)))?;
-    bar.finish_and_clear();
-    say("exported", moved);
+    let file = File::create_new(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure(format!(
+            "{}: File exists; an export does not write over a file: remove it, or name another",
+            path.display()
+        )),
+        _ => Failure(format!("{}: {error}", path.display())),
+    })?;
+    let moved = write_export(&store, &mut BufWriter::new(file)).map_err(|error| {
+        // It is cut short; nothing is lost if it cannot be removed.
+        let _ = std::fs::remove_file(path);
+        failure(&args.store, &path.display().to_string(), &error)
+    })?;
+    warn(said("exported", moved));
     Ok(true)
 }
 
+fn write_export(store: &SqliteStore, out: &mut (dyn Write + Send)) -> Result<Moved, TransferError> {
+    let bar = spinner("{spinner} {human_pos} groups {elapsed}");
+    wait(transfer::export(store, out, |moved| bar.set_position(moved.groups)))
+}
+
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
-    let store = SqliteStore::open(&args.store)?;
+    // Before the store, which is made if there is none.
+    let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
+        Some(path) => {
+            let name = path.display().to_string();
+            let file = File::open(path).map_err(|error| Failure(format!("{name}: {error}")))?;
+            (name, Box::new(BufReader::new(file)))
+        }
+        None => ("standard input".to_owned(), Box::new(BufReader::new(std::io::stdin()))),
+    };
     let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let show = |moved: Moved| bar.set_position(moved.groups);
-    let moved = match &args.input {
-        Some(path) => wait(transfer::import(&store, &mut BufReader::new(File::open(path)?), show))?,
-        None => wait(transfer::import(&store, &mut BufReader::new(std::io::stdin()), show))?,
+    let fail = |error: TransferError| failure(&args.store, &name, &error);
+    let moved = if [&args.store, &beside(&args.store, "-wal")].into_iter().any(|path| path.exists()) {
+        let store = SqliteStore::open(&args.store)?;
+        wait(transfer::import(&store, &mut *input, show)).map_err(fail)?
+    } else {
+        let new = New::open(&args.store)?;
+        let moved = wait(transfer::fill(&new.store, &mut *input, show)).map_err(fail)?;
+        new.rename(&args.store)?;
+        moved
     };
     bar.finish_and_clear();
-    say("imported", moved);
+    warn(said("imported", moved));
     Ok(true)
+}
+
+/// `path` with more letters at its end.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// A store that is made beside its place and has it only when it is whole.
+struct New {
+    // Closed before its files are renamed or removed.
+    store: SqliteStore,
+    files: Files,
+}
+
+/// The files of a store that has no place yet; they are removed in the end, as far as they are still there.
+struct Files(PathBuf);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for ending in ["", "-wal", "-shm", ".lock"] {
+            let _ = std::fs::remove_file(beside(&self.0, ending));
+        }
+    }
+}
+
+impl New {
+    fn open(place: &Path) -> Result<Self, Failure> {
+        let path = beside(place, ".importing");
+        let store = SqliteStore::open(&path)?;
+        let files = Files(path);
+        // What an import that was killed left there.
+        wait(store.clear())?;
+        Ok(Self { store, files })
+    }
+
+    fn rename(self, place: &Path) -> Result<(), Failure> {
+        drop(self.store);
+        let fail = |error: std::io::Error| Failure(format!("{}: {error}", place.display()));
+        if place.exists() {
+            return Err(Failure(format!(
+                "{}: another process made it meanwhile; nothing was imported",
+                place.display()
+            )));
+        }
+        std::fs::rename(&self.files.0, place).map_err(fail)?;
+        // The name is as durable as what it names.
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! The first line is `{"dictrack": 1}`, the version of this format. Then come definition sets (`definitions`, `trackers`),
 //! groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set stands before the
-//! groups that use it. `docs/storage.md` describes the parts of a group.
+//! groups that use it. The last line, `end`, holds how many there are of each: an export without it was cut short.
+//! `docs/storage.md` describes the parts of a group.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, Write};
@@ -101,9 +102,16 @@ pub async fn export(
         writeln!(out, "{}", Json::Map(map))?;
         moved.marks += 1;
     }
+    writeln!(out, "{}", trailer(moved))?;
     out.flush()?;
     progress(moved);
     Ok(moved)
+}
+
+fn trailer(moved: Moved) -> Json {
+    let counts = [("groups", moved.groups), ("definitions", moved.sets), ("marks", moved.marks)];
+    let counts: Map = counts.into_iter().map(|(key, count)| (key.into(), count.into())).collect();
+    Json::Map([("end".into(), Json::Map(counts))].into_iter().collect())
 }
 
 fn line(whole: &GroupChange) -> String {
@@ -119,13 +127,35 @@ fn line(whole: &GroupChange) -> String {
     out
 }
 
-/// Reads an export into `store`, which must not have any of its groups.
+/// Reads an export into `store`, which must not have any of its groups: all of it, in one commit, or nothing.
 ///
 /// # Errors
-/// A [`TransferError`] that names the line; what came before it may have been written.
+/// A [`TransferError`] that names the line; the store is as it was.
 pub async fn import(
     store: &dyn DataStore,
     input: &mut (dyn BufRead + Send),
+    progress: impl FnMut(Moved) + Send,
+) -> Result<Moved, TransferError> {
+    read(store, input, usize::MAX, progress).await
+}
+
+/// Reads an export into a store that is of no use unless it is read to its end. Unlike [`import`] it does not hold the
+/// whole export in memory.
+///
+/// # Errors
+/// A [`TransferError`] that names the line; what came before it may have been written.
+pub async fn fill(
+    store: &dyn DataStore,
+    input: &mut (dyn BufRead + Send),
+    progress: impl FnMut(Moved) + Send,
+) -> Result<Moved, TransferError> {
+    read(store, input, BATCH, progress).await
+}
+
+async fn read(
+    store: &dyn DataStore,
+    input: &mut (dyn BufRead + Send),
+    most: usize,
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
     let engine = Engine::default();
@@ -136,6 +166,7 @@ pub async fn import(
     let mut marks = Vec::new();
     let mut text = String::new();
     let mut number = 0;
+    let mut ended = false;
     loop {
         text.clear();
         if input.read_line(&mut text)? == 0 {
@@ -143,6 +174,9 @@ pub async fn import(
         }
         number += 1;
         let bad = |problem: String| TransferError::Line { line: number, problem };
+        if ended {
+            return Err(bad("a line behind the end of the export".to_owned()));
+        }
         let json = Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| bad(error.to_string()))?;
         let member = |key: &str| json.as_map().and_then(|map| map.get(key));
         if number == 1 {
@@ -164,18 +198,27 @@ pub async fn import(
         {
             marks.push(Mark { name: name.to_owned(), text: Some(text.to_owned()) });
             moved.marks += 1;
+        } else if member("end").is_some() {
+            let found = trailer(moved);
+            if json != found {
+                return Err(bad(format!("the export ends with {json}, but holds {found}; lines of it are missing")));
+            }
+            ended = true;
         } else {
-            return Err(bad("neither definitions, a group nor a mark".to_owned()));
+            return Err(bad("neither definitions, a group, a mark nor the end".to_owned()));
         }
-        if batch.len() >= BATCH {
+        if batch.len() >= most {
             store.save(&batch, &[]).await?;
             batch.clear();
             in_batch.clear();
+        }
+        if number % BATCH as u64 == 0 {
             progress(moved);
         }
     }
-    if number == 0 {
-        return Err(TransferError::Line { line: 1, problem: "an empty file is not an export".to_owned() });
+    if !ended {
+        let problem = "the export is cut short: its last line, with the counts, is missing".to_owned();
+        return Err(TransferError::Line { line: number + 1, problem });
     }
     store.save(&batch, &marks).await?;
     store.maintain(true).await?;

@@ -79,3 +79,6 @@ pub(crate) fn run(folder: &Path, more: &str) -> Answer {
 pub(crate) fn progress(folder: &Path, group: &str) -> u64 {
     number(&dictrack(folder, &format!("show {group} --store s.db --output json")).json(), "trackers.0.progress")
 }
+
+/// `dictrack run` over the sample; the trackers follow.
+pub(crate) const CDNOW: &str = "run --group-by customer_id --time date --store s.db --trackers";
