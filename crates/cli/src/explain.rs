@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use comfy_table::{Table, presets};
 use dictrack::json::Json;
 use dictrack::store::DataStore as _;
-use dictrack::{Call, Engine, Explanation, Group, Timestamp};
+use dictrack::{Call, CompletedTracker, Engine, Explanation, Group, Timestamp};
 
 use crate::print::{plain, say};
+use crate::report::{fitted, table};
 use crate::{Failure, Outcome, store};
 
 /// Say what a document would do to each tracker of a group, and why, without changing anything.
@@ -56,21 +57,43 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         group.add(&Call { engine: &engine, group: &args.group, now }, &trackers, None)?;
     }
     let explanations = group.explain(&engine, &document, now);
+    let completed = group.completed();
     if args.output.is_json() {
-        say(Json::List(explanations.iter().map(Explanation::to_json).collect()));
+        let completed = completed.iter().map(completed_json);
+        say(Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
         return Ok(true);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["tracker", "verdict", "why"]);
-    for explanation in &explanations {
+    say(fitted(0, |_| verdicts(&explanations, &completed)));
+    Ok(true)
+}
+
+fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Table {
+    let mut table = table(presets::NOTHING, &["tracker", "verdict", "why"], &["tracker", "why"]);
+    for explanation in explanations {
         table.add_row([
             plain(&explanation.name),
             explanation.verdict.word().replace('_', " "),
             plain(&explanation.verdict.to_string()),
         ]);
     }
-    say(format_args!("{table}"));
-    Ok(true)
+    for completed in completed {
+        table.add_row([plain(completed.tracker.name()), "completed".to_owned(), why_completed(completed)]);
+    }
+    table
+}
+
+fn why_completed(completed: &CompletedTracker) -> String {
+    format!("it reached its last target at {} and counts no more", completed.completed_at)
+}
+
+fn completed_json(completed: &CompletedTracker) -> Json {
+    let entries = [
+        ("name", completed.tracker.name().into()),
+        ("verdict", "completed".into()),
+        ("why", why_completed(completed).into()),
+        ("completed_at", completed.completed_at.to_string().into()),
+    ];
+    Json::Map(entries.into_iter().map(|(key, value): (&str, Json)| (key.into(), value)).collect())
 }
 
 /// Reads a moment of the command line.

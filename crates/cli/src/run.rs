@@ -157,7 +157,6 @@ impl Run<'_> {
         };
         loop {
             if stop.load(Ordering::Relaxed) {
-                self.summary.interrupted = true;
                 break;
             }
             match reader.receive(every / 4) {
@@ -182,6 +181,8 @@ impl Run<'_> {
                 }
             }
         }
+        // A pipe may have ended because its writer was interrupted, too.
+        self.summary.interrupted = stop.load(Ordering::Relaxed);
         self.bar.finish_and_clear();
         self.end_input();
         self.reports.rest().iter().for_each(warn);

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore as _;
 use dictrack::{CompletedTracker, Engine, Group, LimiterState, SqliteStore, TrackerSnapshot};
 
 use crate::explain::wait;
 use crate::print::{plain, say};
-use crate::report::{Output, bar, thousands};
+use crate::report::{Output, bar, counted, fitted, table};
 use crate::{Failure, Outcome, store};
 
 /// Show the groups of a store, or the trackers of one group.
@@ -73,8 +73,14 @@ fn show_group(id: &str, group: &Group, output: Output) {
         say(group_json(id, group));
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["tracker", "progress", "", "stage", "limiters"]);
+    let table = fitted(20, |cells| trackers(group, cells));
+    say(format_args!("group {}\n{table}", plain(id)));
+}
+
+/// A line for each tracker, with bars of `cells` cells.
+fn trackers(group: &Group, cells: usize) -> Table {
+    let header = ["tracker", "progress", "", "stage", "limiters"];
+    let mut table = table(presets::NOTHING, &header, &["tracker", "limiters"]);
     for tracker in group.trackers(None, now()) {
         let stages = tracker.definition.targets().len();
         let mut stage = format!("{} of {stages}", tracker.stage);
@@ -83,7 +89,7 @@ fn show_group(id: &str, group: &Group, output: Output) {
         }
         table.add_row([
             plain(tracker.name()),
-            bar(tracker.progress.to_f64() / tracker.target().to_f64(), 20),
+            bar(tracker.progress.to_f64() / tracker.target().to_f64(), cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             stage,
             limiters(&tracker),
@@ -93,13 +99,13 @@ fn show_group(id: &str, group: &Group, output: Output) {
         let tracker = &completed.tracker;
         table.add_row([
             plain(tracker.name()),
-            bar(1.0, 20),
+            bar(1.0, cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             "completed".to_owned(),
             completed.completed_at.to_string(),
         ]);
     }
-    say(format_args!("group {}\n{table}", plain(id)));
+    table
 }
 
 fn limiters(tracker: &TrackerSnapshot) -> String {
@@ -120,8 +126,7 @@ fn limiters(tracker: &TrackerSnapshot) -> String {
 fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["group", "active", "completed", "limited", "furthest", ""]);
+    let mut rows = Vec::new();
     let (mut shown, mut last): (usize, Option<String>) = (0, None);
     let more = loop {
         let page = wait(store.groups(last.as_deref(), PAGE.min((most - shown).saturating_add(1))))?;
@@ -137,7 +142,7 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
             if args.output.is_json() {
                 say(group_json(id, &group));
             } else {
-                table.add_row(overview(id, &group));
+                rows.push(Overview::of(id, &group));
             }
         }
         if full {
@@ -146,27 +151,52 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
         last = Some(end);
     };
     if !args.output.is_json() {
-        say(format_args!("{table}"));
+        say(fitted(12, |cells| overviews(&rows, cells)));
         let rest = if more { " shown, and there are more: --limit 0 lists all" } else { "" };
-        say(format_args!("{} groups{rest}", thousands(shown as u64)));
+        say(format_args!("{}{rest}", counted(shown as u64, "group")));
     }
     Ok(())
 }
 
-fn overview(id: &str, group: &Group) -> Vec<Cell> {
-    let trackers = group.trackers(None, now());
-    let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
-    let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
-    let limited = trackers.iter().filter(|tracker| tracker.limited).count();
-    let number = |number: usize| Cell::new(number).set_alignment(CellAlignment::Right);
-    vec![
-        Cell::new(plain(id)),
-        number(trackers.len()),
-        number(group.completed().len()),
-        number(limited),
-        Cell::new(furthest.map_or_else(String::new, |tracker| bar(part(tracker), 12))),
-        Cell::new(furthest.map_or_else(String::new, |tracker| {
-            format!("{} {}/{}", plain(tracker.name()), tracker.progress, tracker.target())
-        })),
-    ]
+/// What the list of groups says of one.
+struct Overview {
+    group: String,
+    active: usize,
+    completed: usize,
+    limited: usize,
+    /// How far the tracker that is furthest came, and in words.
+    furthest: Option<(f64, String)>,
+}
+
+impl Overview {
+    fn of(id: &str, group: &Group) -> Self {
+        let trackers = group.trackers(None, now());
+        let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
+        let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
+        let words =
+            |tracker: &TrackerSnapshot| format!("{} {}/{}", plain(tracker.name()), tracker.progress, tracker.target());
+        Self {
+            group: plain(id),
+            active: trackers.len(),
+            completed: group.completed().len(),
+            limited: trackers.iter().filter(|tracker| tracker.limited).count(),
+            furthest: furthest.map(|tracker| (part(tracker), words(tracker))),
+        }
+    }
+}
+
+fn overviews(rows: &[Overview], cells: usize) -> Table {
+    let header = ["group", "active", "completed", "limited", "furthest", ""];
+    let mut table = table(presets::NOTHING, &header, &["group", ""]);
+    table.column_iter_mut().skip(1).take(3).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    for row in rows {
+        let (part, words) = match &row.furthest {
+            Some((part, words)) => (bar(*part, cells), words.as_str()),
+            None => (String::new(), ""),
+        };
+        let numbers = [row.active, row.completed, row.limited].map(|number| number.to_string());
+        let cells = std::iter::once(row.group.clone()).chain(numbers).chain([part, words.to_owned()]);
+        table.add_row(cells);
+    }
+    table
 }

@@ -186,6 +186,38 @@ fn show_and_explain_answer_for_people_and_programs() {
 }
 
 #[test]
+fn a_scenario_that_expects_a_field_no_tracker_has_is_refused() {
+    let scenario = |dirtied: &str, end: &str| {
+        format!(
+            "{{\"group\": \"g\", \"t0\": 0, \"definitions\": [{{\"name\": \"n\", \"kind\": \"count\", \"target\": 9}}],
+             \"steps\": [{{\"op\": \"track\", \"now\": 1, \"data\": {{}}, \"dirtied\": {{\"n\": {{{dirtied}}}}}}}],
+             \"final\": {{\"n\": {{{end}}}}}}}"
+        )
+    };
+    let good = scenario("\"progress\": 1", "\"progress\": 1, \"stages\": 1");
+    let (step, end) = (scenario("\"progres\": 1", ""), scenario("", "\"cycles\": 1"));
+    let folder = folder(&[("good.json", &good), ("step.json", &step), ("end.json", &end)]);
+    dictrack(folder.path(), "test good.json").good();
+    for (file, place) in [("step.json", "steps[0].dirtied.n.progres"), ("end.json", "final.n.cycles")] {
+        let answer = dictrack(folder.path(), &format!("test {file}"));
+        let words = format!("{place}: an unknown field; expected one of name, progress,");
+        assert!(answer.code == Some(1) && answer.out.contains(&words), "{}", answer.out);
+    }
+}
+
+#[test]
+fn explain_lists_completed_trackers_as_completed() {
+    let folder =
+        folder(&[("t.toml", &COUNTER.replace("[2, 1000]", "1")), ("in.ndjson", "{\"user\":\"a\",\"at\":5}\n")]);
+    run(folder.path(), "--time at in.ndjson").good();
+    let table = dictrack(folder.path(), "explain a {} --store s.db").good();
+    let why = "it reached its last target at 1970-01-01T00:00:05Z and counts no more";
+    assert!(table.contains(&format!("\nn       completed {why}")), "{table}");
+    let json = dictrack(folder.path(), "explain a {} --store s.db --output json").json();
+    assert_eq!((at(&json, "0.name").as_str(), at(&json, "0.verdict").as_str()), (Some("n"), Some("completed")));
+}
+
+#[test]
 fn mistakes_of_use_end_with_2_and_failures_with_1() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let base = "run --trackers t.toml --group-by user";

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
 
 use crate::Failure;
 use crate::explain::wait;
 use crate::print::{plain, warn};
-use crate::report::{bar, counted, thousands};
+use crate::report::{bar, counted, fitted, table, thousands};
 
 /// Stages that get a line of their own; of a longer list the first, and the last.
 const STAGES_SHOWN: usize = 8;
@@ -203,20 +203,21 @@ impl Summary {
 
     /// The table and the totals.
     pub(super) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let table = fitted(12, |cells| self.lines(cells));
+        format!("{table}\n{}, {}", self.totals(), counted(self.groups, "group"))
+    }
+
+    /// A line for each tracker, with bars of `cells` cells.
+    fn lines(&self, cells: usize) -> Table {
         let header = ["tracker", "reached by groups", "completed", "limited", "counted", "refused", "skipped"];
-        table.set_header(header.iter().enumerate().map(|(at, name)| {
-            let alignment = if at < 2 { CellAlignment::Left } else { CellAlignment::Right };
-            Cell::new(name).set_alignment(alignment)
-        }));
+        let mut table = table(presets::UTF8_HORIZONTAL_ONLY, &header, &header[..1]);
+        table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         for line in &self.trackers {
             let numbers = [line.completed, line.limited, line.counted, line.refused, line.skipped + line.failed];
-            let cells = [Cell::new(plain(line.definition.name())), Cell::new(line.bars(self.groups))];
-            table.add_row(cells.into_iter().chain(numbers.map(|number| right(thousands(number)))));
+            let cells = [plain(line.definition.name()), line.bars(self.groups, cells)];
+            table.add_row(cells.into_iter().chain(numbers.map(thousands)));
         }
-        format!("{table}\n{}, {}", self.totals(), counted(self.groups, "group"))
+        table
     }
 
     pub(super) fn to_json(&self) -> Json {
@@ -258,13 +259,15 @@ fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
 
 impl Line {
     /// A line for each stage: its target, a bar, and how many groups reached it.
-    fn bars(&self, groups: u64) -> String {
+    fn bars(&self, groups: u64, cells: usize) -> String {
         let targets = self.definition.targets();
         let width = targets.iter().map(|target| target.to_string().len()).max().unwrap_or(0);
+        let count_width = self.reached.iter().map(|reached| thousands(*reached).len()).max().unwrap_or(0);
         let line = |(target, reached): (&Amount, &u64)| {
             let part = *reached as f64 / groups.max(1) as f64;
             let percent = part * 100.0;
-            format!("{:>width$} {} {:>7} {percent:>5.1}%", target.to_string(), bar(part, 12), thousands(*reached))
+            let (target, reached) = (target.to_string(), thousands(*reached));
+            format!("{target:>width$} {} {reached:>count_width$} {percent:>5.1}%", bar(part, cells))
         };
         let all: Vec<String> = targets.iter().zip(&self.reached).map(line).collect();
         if all.len() <= STAGES_SHOWN {

@@ -1,0 +1,53 @@
+//! Where progress is drawn.
+
+use std::io::{self, Write as _};
+
+use comfy_table::Table;
+use indicatif::TermLike;
+
+/// The columns that `^C` takes where the terminal shows it.
+const ROOM: u16 = 2;
+
+/// The terminal of standard error, but for its last columns: progress fills the lines it draws, and a `^C` behind a full
+/// line would move the cursor, so that the line could not be cleared.
+#[derive(Debug)]
+pub(super) struct Terminal;
+
+fn write(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
+}
+
+/// Moves the cursor, if it is to be moved at all: terminals take 0 for 1.
+fn go(count: usize, direction: char) -> io::Result<()> {
+    if count == 0 { Ok(()) } else { write(&format!("\x1b[{count}{direction}")) }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        Table::new().use_stderr().width().unwrap_or(80).saturating_sub(ROOM).max(1)
+    }
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        go(count, 'A')
+    }
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        go(count, 'B')
+    }
+    fn move_cursor_right(&self, count: usize) -> io::Result<()> {
+        go(count, 'C')
+    }
+    fn move_cursor_left(&self, count: usize) -> io::Result<()> {
+        go(count, 'D')
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        write(&format!("{text}\n"))
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        write(text)
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        write("\r\x1b[2K")
+    }
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
