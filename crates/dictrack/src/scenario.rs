@@ -94,6 +94,12 @@ impl fmt::Display for Mismatch {
 
 type Read<T> = Result<T, ScenarioError>;
 
+/// What may be expected of a tracker that a document touched.
+const TOUCHED: [&str; 6] = ["name", "progress", "target", "stage", "limited", "limiters"];
+/// What may be expected of a tracker that is looked at.
+const SNAPSHOT: [&str; 9] =
+    ["name", "progress", "target", "stage", "stages", "limited", "limiters", "cycle", "expire_at"];
+
 fn shape(place: &str, problem: impl Into<String>) -> ScenarioError {
     ScenarioError::Shape { place: place.to_owned(), problem: problem.into() }
 }
@@ -136,6 +142,13 @@ impl<'a> Members<'a> {
     fn definitions(&self, key: &str) -> Read<Vec<TrackerDefinition>> {
         let items = self.required(key, Json::as_list, "a list of trackers")?.iter().enumerate();
         items.map(|(at, item)| self.definition(item, &format!("{key}[{at}]"))).collect()
+    }
+
+    /// Refuses fields that no tracker has in the expectations at `key`, if that is a map from name to tracker.
+    fn only_trackers(&self, key: &str, known: &[&str]) -> Read<()> {
+        let Some(trackers) = self.map.get(key).and_then(Json::as_map) else { return Ok(()) };
+        let check = |(name, tracker)| Members::of(tracker, &format!("{}.{name}", self.at(key)))?.only(known);
+        trackers.iter().try_for_each(check)
     }
 
     fn only(&self, known: &[&str]) -> Read<()> {
@@ -181,6 +194,7 @@ impl Scenario {
         let json = Json::parse_within(text, bounds)?;
         let members = Members::of(&json, "")?;
         members.only(&["description", "group", "t0", "ordered", "definitions", "steps", "final"])?;
+        members.only_trackers("final", &SNAPSHOT)?;
         let steps = members.required("steps", Json::as_list, "a list of steps")?;
         let start = members.required("t0", Timestamp::read, "a moment")?;
         Ok(Self {
@@ -343,6 +357,8 @@ impl ScenarioStep {
         };
         let known: Vec<&str> = ["op", "now", "description"].iter().chain(takes).chain(gives).copied().collect();
         members.only(&known)?;
+        members.only_trackers("dirtied", &TOUCHED)?;
+        members.only_trackers("trackers", &SNAPSHOT)?;
         let now = members.optional("now", Timestamp::read, "a moment")?;
         if now.is_none() && word != "completed" {
             return Err(shape(&members.at("now"), "the field is missing; expected a moment"));
