@@ -1,11 +1,9 @@
-//! CSV: RFC 4180, as lenient as others are, and with the place of each record.
-//!
-//! A quote counts only where a cell begins; within quotes `""` is one. Records end with LF, CRLF or CR; empty lines are
-//! none. The reader says how a record ended, because one that ended otherwise than with a line may not be whole.
+//! CSV with the place of each record, and how it ended: one that ended otherwise than with a line may not be whole.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, BufRead as _, BufReader, Read};
 
+use csv_core::ReadRecordResult;
 use dictrack::Number;
 use dictrack::json::{Json, MAX_BYTES, Map};
 
@@ -28,51 +26,32 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     text: Vec<u8>,
-    /// Where each cell ends in `text`.
+    /// Where each cell ends in `text`; the first `cells` count.
     ends: Vec<usize>,
+    cells: usize,
     /// The line on which it begins.
     pub(super) line: u64,
-    /// Its bytes in the input; of a record that is too long, not all are kept.
+    /// Its bytes in the input; of a record that is too long, the cells mean nothing.
     bytes: u64,
     pub(super) end: End,
 }
 
 impl Record {
+    fn is_too_long(&self) -> bool {
+        self.bytes > MAX_BYTES as u64
+    }
+
     fn cells(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+        let ends = &self.ends[..self.cells];
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(ends).map(|(start, end)| &self.text[start..*end])
     }
-
-    fn push(&mut self, part: &[u8]) {
-        let room = (MAX_BYTES + 1).saturating_sub(self.text.len());
-        self.text.extend_from_slice(&part[..part.len().min(room)]);
-    }
-
-    fn end_cell(&mut self) {
-        if self.ends.len() <= MAX_BYTES {
-            self.ends.push(self.text.len());
-        }
-    }
-}
-
-/// Where in a record the reader is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Before its first byte.
-    Before,
-    /// Before the first byte of another cell.
-    Cell,
-    Plain,
-    Quoted,
-    /// Behind a quote within quotes.
-    Quote,
-    /// Behind the CR of its end.
-    Return,
 }
 
 /// Reads records one after the other.
 pub(super) struct Records<R> {
     reader: BufReader<R>,
+    core: csv_core::Reader,
     /// The byte behind the last record.
     pub(super) offset: u64,
     /// The lines up to there.
@@ -82,94 +61,76 @@ pub(super) struct Records<R> {
 impl<R: Read> Records<R> {
     /// Reads on at a place between two records.
     pub(super) fn new(reader: R, offset: u64, line: u64) -> Self {
-        Self { reader: BufReader::with_capacity(CHUNK_BYTES, reader), offset, line }
+        Self { reader: BufReader::with_capacity(CHUNK_BYTES, reader), core: csv_core::Reader::new(), offset, line }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.reader.consume(count);
+        self.offset += count as u64;
+    }
+
+    /// Goes to the first byte of a record; `false` at the end.
+    fn begin(&mut self) -> io::Result<bool> {
+        loop {
+            let Some(&byte) = self.reader.fill_buf()?.first() else { return Ok(false) };
+            if !matches!(byte, b'\r' | b'\n') && BOM.get(self.offset as usize) != Some(&byte) {
+                return Ok(true);
+            }
+            self.line += u64::from(byte == b'\n');
+            self.consume(1);
+        }
     }
 
     /// Reads a record; `false` at the end.
     pub(super) fn read(&mut self, record: &mut Record) -> io::Result<bool> {
-        *record = Record {
-            text: std::mem::take(&mut record.text),
-            ends: std::mem::take(&mut record.ends),
-            ..Record::default()
-        };
-        record.text.clear();
-        record.ends.clear();
-        let mut state = State::Before;
-        let mut begin = self.offset;
+        if !self.begin()? {
+            return Ok(false);
+        }
+        let begin = self.offset;
+        record.line = self.line + 1;
+        let (mut written, mut cells) = (0, 0);
+        self.core.reset();
         loop {
             let chunk = self.reader.fill_buf()?;
-            if chunk.is_empty() {
-                break;
+            let is_end = chunk.is_empty();
+            // Behind the end a line end is added: it completes a record, unless that is within quotes.
+            let input = if is_end { b"\n" } else { chunk };
+            let (result, read, more, ends) =
+                self.core.read_record(input, &mut record.text[written..], &mut record.ends[cells..]);
+            written += more;
+            cells += ends;
+            if !is_end {
+                self.line += memchr::memchr_iter(b'\n', &input[..read]).count() as u64;
+                self.consume(read);
             }
-            let mut at = 0;
-            let mut done = false;
-            while at < chunk.len() && !done {
-                let byte = chunk[at];
-                if state == State::Before {
-                    let offset = self.offset + at as u64;
-                    if matches!(byte, b'\r' | b'\n') || BOM.get(offset as usize) == Some(&byte) {
-                        self.line += u64::from(byte == b'\n');
-                        at += 1;
-                        continue;
-                    }
-                    (record.line, begin) = (self.line + 1, offset);
+            record.end = match result {
+                ReadRecordResult::OutputFull => {
+                    written = make_room(&mut record.text, written);
+                    continue;
                 }
-                at += 1;
-                match (state, byte) {
-                    (State::Return, _) => {
-                        at -= usize::from(byte != b'\n');
-                        done = true;
-                    }
-                    (State::Before | State::Cell, b'"') => state = State::Quoted,
-                    (State::Quoted, b'"') => state = State::Quote,
-                    (State::Quoted, _) => {
-                        let part = &chunk[at - 1..];
-                        let part = &part[..memchr::memchr(b'"', part).unwrap_or(part.len())];
-                        self.line += memchr::memchr_iter(b'\n', part).count() as u64;
-                        record.push(part);
-                        at += part.len() - 1;
-                    }
-                    (State::Quote, b'"') => {
-                        record.push(b"\"");
-                        state = State::Quoted;
-                    }
-                    (_, b',') => {
-                        record.end_cell();
-                        state = State::Cell;
-                    }
-                    (_, b'\r') => state = State::Return,
-                    (_, b'\n') => done = true,
-                    _ => {
-                        let part = &chunk[at - 1..];
-                        let part = &part[..memchr::memchr3(b',', b'\r', b'\n', part).unwrap_or(part.len())];
-                        record.push(part);
-                        at += part.len() - 1;
-                        state = State::Plain;
-                    }
+                ReadRecordResult::OutputEndsFull => {
+                    cells = make_room(&mut record.ends, cells);
+                    continue;
                 }
-            }
-            self.reader.consume(at);
-            self.offset += at as u64;
-            if done {
-                record.bytes = self.offset - begin;
-                return Ok(self.ended(record, End::Line));
-            }
+                ReadRecordResult::InputEmpty if !is_end => continue,
+                ReadRecordResult::InputEmpty | ReadRecordResult::End => End::Quote,
+                ReadRecordResult::Record if is_end => End::Input,
+                ReadRecordResult::Record => End::Line,
+            };
+            record.cells = cells;
+            record.bytes = self.offset - begin;
+            return Ok(true);
         }
-        record.bytes = self.offset - begin;
-        Ok(match state {
-            State::Before => false,
-            State::Quoted => self.ended(record, End::Quote),
-            State::Return => self.ended(record, End::Line),
-            State::Cell | State::Plain | State::Quote => self.ended(record, End::Input),
-        })
     }
+}
 
-    fn ended(&mut self, record: &mut Record, end: End) -> bool {
-        self.line += 1;
-        record.end_cell();
-        record.end = end;
-        true
+/// Doubles a buffer; one that is too long for a document is used anew, since nothing of it will be read.
+fn make_room<T: Clone + Default>(buffer: &mut Vec<T>, used: usize) -> usize {
+    if buffer.len() > MAX_BYTES {
+        return 0;
     }
+    buffer.resize((buffer.len() * 2).max(64), T::default());
+    used
 }
 
 /// The columns of a CSV input.
@@ -186,6 +147,9 @@ impl Header {
     pub(super) fn of(record: &Record, text_columns: &[String]) -> Result<Self, String> {
         if record.end == End::Quote {
             return Err("the header has a quote that is not closed".to_owned());
+        }
+        if record.is_too_long() {
+            return Err(format!("a header of {} bytes where {MAX_BYTES} are the most", record.bytes));
         }
         let names = record.cells().map(|name| String::from_utf8_lossy(name).into_owned());
         let columns: Vec<Column> = names.map(|name| Column { text: text_columns.contains(&name), name }).collect();
@@ -204,12 +168,12 @@ impl Header {
 
     /// The document of a record: an empty cell is missing, and a cell is what its text says.
     pub(super) fn document(&self, record: &Record) -> Result<Json, String> {
-        if record.bytes > MAX_BYTES as u64 {
+        if record.is_too_long() {
             return Err(format!("{} bytes where {MAX_BYTES} are the most; is a quote not closed?", record.bytes));
         }
         let Self(columns) = self;
-        if record.ends.len() != columns.len() {
-            return Err(format!("{} cells below a header of {}", record.ends.len(), columns.len()));
+        if record.cells != columns.len() {
+            return Err(format!("{} cells below a header of {}", record.cells, columns.len()));
         }
         let mut map = Map::default();
         for (Column { name, text }, cell) in columns.iter().zip(record.cells()) {
@@ -279,7 +243,6 @@ mod tests {
             "\u{feff}\"a\",b\r\n\r\n1,\"2\r\n3\"\r\n",
             "\n\na\n\n,\n\"\",\"\"\n",
             "a\"b,\"c\"d,\"e\"\"f\"\n\"x\ny\",z\rlast,\"row\"",
-            "a,\"b\nc,d\n",
         ];
         for text in texts {
             let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
@@ -295,9 +258,25 @@ mod tests {
     #[test]
     fn a_record_knows_where_it_begins_and_how_it_ended() {
         let places = |text| records(text, 3).into_iter().map(|(line, end, _)| (line, end)).collect::<Vec<_>>();
-        assert_eq!(places("a\n\n\"b\nc\"\r\nd\re"), [(1, End::Line), (3, End::Line), (5, End::Line), (6, End::Input)]);
+        assert_eq!(places("a\n\n\"b\nc\"\r\nd"), [(1, End::Line), (3, End::Line), (5, End::Input)]);
         assert_eq!(places("a\nb,\"c\nd\n"), [(1, End::Line), (2, End::Quote)]);
         assert_eq!(places("a\n\"b\"\r"), [(1, End::Line), (2, End::Line)]);
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_told_and_passed() {
+        let text = format!("a\n{}\n{}\nlast\n", "x".repeat(3 * MAX_BYTES), ",".repeat(3 * MAX_BYTES));
+        let mut records = Records::new(text.as_bytes(), 0, 0);
+        let mut record = Record::default();
+        assert!(records.read(&mut record).unwrap());
+        let header = Header::of(&record, &[]).unwrap();
+        for _ in 0..2 {
+            assert!(records.read(&mut record).unwrap());
+            assert!(header.document(&record).unwrap_err().contains("bytes where"));
+        }
+        assert!(records.read(&mut record).unwrap());
+        assert_eq!(header.document(&record).unwrap().to_string(), r#"{"a":"last"}"#);
+        assert!(!records.read(&mut record).unwrap());
     }
 
     #[test]
