@@ -3,7 +3,9 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::Stdio;
 
 use command::{COUNTER, dictrack, folder, number, progress};
 
@@ -108,4 +110,36 @@ fn a_pipe_into_a_store_without_ids_is_warned_of() {
     let folder = folder(&[("t.toml", COUNTER)]);
     assert!(command::run(folder.path(), "").error.contains("standard input: without --id, a second run"));
     assert_eq!(command::run(folder.path(), "--id id").error, "");
+}
+
+/// The last line on standard error of a run over a pipe that is interrupted after its first event.
+fn interrupted(folder: &Path, more: &str) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dictrack"));
+    let line = format!("run --trackers t.toml --group-by user --output ndjson {more}");
+    command.current_dir(folder).args(line.split_whitespace());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    input.write_all(b"{\"user\":\"a\",\"id\":1}\n{\"user\":\"a\",\"id\":2}\n").unwrap();
+    // By then it hears signals.
+    let mut event = String::new();
+    BufReader::new(running.stdout.take().unwrap()).read_line(&mut event).unwrap();
+    std::process::Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    let error = String::from_utf8(running.wait_with_output().unwrap().stderr).unwrap();
+    drop(input);
+    error.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_interrupted_run_is_told_to_run_again_only_where_that_goes_on() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    for (more, end) in [
+        ("", "; interrupted"),
+        ("--store one.db", "; interrupted"),
+        ("--store two.db --id id", "; interrupted, run again to go on"),
+        ("--store three.db --id id --again", "; interrupted, run without --again to go on"),
+    ] {
+        let last = interrupted(folder.path(), more);
+        assert!(last.ends_with(end), "{more:?}: {last}");
+    }
 }
