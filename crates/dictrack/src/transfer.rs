@@ -10,9 +10,10 @@ use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json, Map};
-use dictrack_core::{DefinitionSet, Engine, Group, GroupChange};
+use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits};
 
 use crate::Error;
+use crate::durability::Durability;
 use crate::store::record::{restore_definitions, set_text};
 use crate::store::{DataStore, Mark};
 
@@ -69,7 +70,7 @@ pub async fn export(
     out: &mut (dyn Write + Send),
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
-    let engine = Engine::default();
+    let engine = engine();
     let mut moved = Moved::default();
     let mut written = HashSet::new();
     // Sets stay alive until the end, so that each is read once.
@@ -106,6 +107,15 @@ pub async fn export(
     out.flush()?;
     progress(moved);
     Ok(moved)
+}
+
+/// An engine that drops nothing: what a group holds was within the bounds of the manager that made it.
+fn engine() -> Engine {
+    // As much as a store can count.
+    let all = i64::MAX as usize;
+    let mut limits = Limits::default();
+    (limits.completed, limits.ids_at_least, limits.ids_at_most) = (all, all, all);
+    Engine { limits, ..Engine::default() }
 }
 
 fn trailer(moved: Moved) -> Json {
@@ -158,7 +168,8 @@ async fn read(
     most: usize,
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
-    let engine = Engine::default();
+    let engine = engine();
+    store.begin(Durability::Fsync, &engine.limits).await?;
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
     let mut moved = Moved::default();
     let mut batch = Vec::new();

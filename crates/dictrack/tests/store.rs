@@ -264,6 +264,26 @@ fn no_more_completed_trackers_are_readable_after_a_restart_than_before() {
 }
 
 #[test]
+fn an_export_and_its_import_keep_what_a_manager_with_wider_limits_kept() {
+    let folder = folder();
+    let (from, to) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    let mut limits = Limits::default();
+    limits.completed = 150;
+    let manager = open_with(&from, Manager::builder().limits(limits));
+    manager.add_trackers("a", (0..150).map(|number| counter(&format!("t{number}"), &[1]))).unwrap();
+    manager.track("a", &document()).unwrap();
+    manager.close().unwrap();
+    drop(manager);
+    let mut exported = Vec::new();
+    let store = SqliteStore::open_read_only(&from).unwrap();
+    pollster::block_on(dictrack::transfer::export(&store, &mut exported, |_| ())).unwrap();
+    let store = SqliteStore::open(&to).unwrap();
+    pollster::block_on(dictrack::transfer::import(&store, &mut &exported[..], |_| ())).unwrap();
+    drop(store);
+    assert_eq!(open_with(&to, Manager::builder().limits(limits)).completed("a").unwrap().len(), 150);
+}
+
+#[test]
 fn the_last_hundred_completed_trackers_and_the_names_of_all_outlive_a_restart() {
     let folder = folder();
     let path = folder.path().join("a.db");
