@@ -238,7 +238,8 @@ impl Run<'_> {
         if let (Some((key, _)), Some(position), true) = (batch.from, before, tally.was_counted()) {
             self.positions.insert(key, position);
         }
-        self.tally = Some(tally);
+        // A strict run that stops has not seen enough to judge the input.
+        self.tally = goes_on.then_some(tally);
         Ok(goes_on)
     }
 

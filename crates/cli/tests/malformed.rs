@@ -37,6 +37,14 @@ fn an_input_without_one_good_document_fails_and_counts_once_the_command_is_right
 }
 
 #[test]
+fn a_strict_run_does_not_judge_what_it_has_not_read() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{}\n{\"user\":\"a\"}\n")]);
+    let answer = run(folder.path(), "--strict in.ndjson");
+    assert_eq!((answer.code, answer.error.contains("no document of")), (Some(1), false), "{}", answer.error);
+    assert_eq!(number(&run(folder.path(), "in.ndjson").json(), "documents"), 1);
+}
+
+#[test]
 fn an_input_that_is_not_json_is_said_to_be_none() {
     let folder = folder(&[("t.toml", COUNTER), ("in.txt", &"user,n\n".repeat(100)), ("one.txt", "not json\n")]);
     let answer = run(folder.path(), "in.txt");
