@@ -99,8 +99,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
     let inputs = args.inputs.iter().map(|path| Input::open(path, args.format)).collect::<Result<Vec<_>, _>>()?;
-    let inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
-    inputs.iter().try_for_each(|input| reader::check_header(input, &args.text))?;
+    let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
+    if args.store.is_none() {
+        // No later run goes on: what is there is all there is, also behind the last newline.
+        inputs.iter_mut().for_each(|input| input.key = None);
+    }
+    inputs.iter().try_for_each(|input| reader::check_header(input, &args.typing()))?;
     if args.store.is_some() && args.id.is_none() {
         for pipe in inputs.iter().filter(|input| input.key.is_none()) {
             warn(format_args!("{}: without --id, a second run on the same documents counts them again", pipe.name));
@@ -149,7 +153,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Counts every input.
     fn count(&mut self, inputs: Vec<Input>, stop: &AtomicBool) -> Result<(), Failure> {
-        let reader = Reader::start(inputs, self.args.text.clone());
+        let reader = Reader::start(inputs, self.args.typing());
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
             Durability::Interval(interval) => interval.min(COMMIT_EVERY),

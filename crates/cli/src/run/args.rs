@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use dictrack::{Durability, EventCode, Path};
 
+use super::csv::Typing;
 use super::input::Format;
 
 /// Count the documents of files or of standard input.
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// CSV columns that stay text, whatever they look like.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) text: Vec<String>,
+    /// CSV columns whose cells are numbers also where they are spelt 12.50 or 1e3.
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    pub(super) number: Vec<String>,
     /// The most memory for groups, in MiB; idle ones are read from the store again.
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(super) memory: usize,
@@ -70,6 +74,13 @@ pub(super) enum Output {
     Table,
     Json,
     Ndjson,
+}
+
+impl Args {
+    /// How CSV columns are read.
+    pub(super) fn typing(&self) -> Typing {
+        Typing { text: self.text.clone(), number: self.number.clone() }
+    }
 }
 
 fn path(text: &str) -> Result<Path, String> {

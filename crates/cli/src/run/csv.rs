@@ -138,13 +138,43 @@ pub(super) struct Header(Vec<Column>);
 
 struct Column {
     name: String,
-    /// Whether its cells stay text, whatever they look like.
-    text: bool,
+    reading: Reading,
+}
+
+/// How the cells of a column are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// As what they look like.
+    Plain,
+    /// As text, whatever they look like.
+    Text,
+    /// As numbers, also where they are not spelt as dictrack prints them; what is no number stays text.
+    Number,
+}
+
+/// The columns that are not read as what they look like.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Typing {
+    /// The names given by `--text`.
+    pub(super) text: Vec<String>,
+    /// The names given by `--number`.
+    pub(super) number: Vec<String>,
+}
+
+impl Typing {
+    fn reading(&self, column: &String) -> Result<Reading, String> {
+        match (self.text.contains(column), self.number.contains(column)) {
+            (true, true) => Err(format!("{column:?} is named by --text and by --number; expected one of them")),
+            (true, false) => Ok(Reading::Text),
+            (false, true) => Ok(Reading::Number),
+            (false, false) => Ok(Reading::Plain),
+        }
+    }
 }
 
 impl Header {
-    /// The columns that a first record names; an error if it names one twice, or not all of `text_columns`.
-    pub(super) fn of(record: &Record, text_columns: &[String]) -> Result<Self, String> {
+    /// The columns that a first record names; an error if it names one twice, or not all of `typing`.
+    pub(super) fn of(record: &Record, typing: &Typing) -> Result<Self, String> {
         if record.end == End::Quote {
             return Err("the header has a quote that is not closed".to_owned());
         }
@@ -152,16 +182,19 @@ impl Header {
             return Err(format!("a header of {} bytes where {MAX_BYTES} are the most", record.bytes));
         }
         let names = record.cells().map(|name| String::from_utf8_lossy(name).into_owned());
-        let columns: Vec<Column> = names.map(|name| Column { text: text_columns.contains(&name), name }).collect();
+        let columns = names.map(|name| Ok(Column { reading: typing.reading(&name)?, name }));
+        let columns = columns.collect::<Result<Vec<Column>, String>>()?;
         for (at, column) in columns.iter().enumerate() {
             if columns[..at].iter().any(|before| before.name == column.name) {
                 return Err(format!("the header has the column {:?} twice; expected different names", column.name));
             }
         }
-        let known = |name: &&String| !columns.iter().any(|column| column.name == **name);
-        if let Some(missing) = text_columns.iter().find(known) {
-            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            return Err(format!("--text names {missing:?}; expected one of {}", names.join(", ")));
+        let is_missing = |name: &&String| !columns.iter().any(|column| column.name == **name);
+        for (option, named) in [("--text", &typing.text), ("--number", &typing.number)] {
+            if let Some(missing) = named.iter().find(is_missing) {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                return Err(format!("{option} names {missing:?}; expected one of {}", names.join(", ")));
+            }
         }
         Ok(Self(columns))
     }
@@ -176,14 +209,15 @@ impl Header {
             return Err(format!("{} cells below a header of {}", record.cells, columns.len()));
         }
         let mut map = Map::default();
-        for (Column { name, text }, cell) in columns.iter().zip(record.cells()) {
+        for (Column { name, reading }, cell) in columns.iter().zip(record.cells()) {
             let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
-            let value = match cell {
-                "" => continue,
-                cell if *text => cell.into(),
-                "true" => true.into(),
-                "false" => false.into(),
-                cell => canonical(cell).map_or_else(|| cell.into(), Json::Number),
+            let value = match (reading, cell) {
+                (_, "") => continue,
+                (Reading::Text, cell) => cell.into(),
+                (Reading::Number, cell) => Number::parse(cell).map_or_else(|| cell.into(), Json::Number),
+                (Reading::Plain, "true") => true.into(),
+                (Reading::Plain, "false") => false.into(),
+                (Reading::Plain, cell) => canonical(cell).map_or_else(|| cell.into(), Json::Number),
             };
             map.insert(name.as_str().into(), value);
         }
@@ -269,7 +303,7 @@ mod tests {
         let mut records = Records::new(text.as_bytes(), 0, 0);
         let mut record = Record::default();
         assert!(records.read(&mut record).unwrap());
-        let header = Header::of(&record, &[]).unwrap();
+        let header = Header::of(&record, &Typing::default()).unwrap();
         for _ in 0..2 {
             assert!(records.read(&mut record).unwrap());
             assert!(header.document(&record).unwrap_err().contains("bytes where"));
@@ -277,6 +311,20 @@ mod tests {
         assert!(records.read(&mut record).unwrap());
         assert_eq!(header.document(&record).unwrap().to_string(), r#"{"a":"last"}"#);
         assert!(!records.read(&mut record).unwrap());
+    }
+
+    #[test]
+    fn columns_are_read_as_text_or_as_numbers_where_that_is_said() {
+        let text = "a,b,c\n1.50,1.50,1.50\n1,1e3,none\n";
+        let typing = Typing { text: vec!["a".to_owned()], number: vec!["b".to_owned(), "c".to_owned()] };
+        let mut records = Records::new(text.as_bytes(), 0, 0);
+        let mut record = Record::default();
+        records.read(&mut record).unwrap();
+        let header = Header::of(&record, &typing).unwrap();
+        for expected in [r#"{"a":"1.50","b":1.5,"c":1.5}"#, r#"{"a":"1","b":1000,"c":"none"}"#] {
+            assert!(records.read(&mut record).unwrap());
+            assert_eq!(header.document(&record).unwrap().to_string(), expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dictrack::json::{Json, MAX_BYTES};
 
-use super::csv::{End, Header, Record, Records};
+use super::csv::{End, Header, Record, Records, Typing};
 use super::input::{Format, Input, Position};
 use super::malformed::Problem;
 use crate::Failure;
@@ -50,7 +50,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn start(inputs: Vec<Input>, text_columns: Vec<String>) -> Self {
+    pub(super) fn start(inputs: Vec<Input>, typing: Typing) -> Self {
         let (sender, batches) = sync_channel(AHEAD);
         std::thread::spawn(move || {
             let raw = Arc::new(AtomicU64::new(0));
@@ -65,7 +65,7 @@ impl Reader {
                 };
                 let result = match input.format {
                     Format::Ndjson => source.lines(),
-                    Format::Csv => source.records(&text_columns),
+                    Format::Csv => source.records(&typing),
                 };
                 match result {
                     Ok(()) => {}
@@ -94,15 +94,14 @@ impl Reader {
 }
 
 /// Refuses a CSV file whose header does not fit, before anything is counted.
-pub(super) fn check_header(input: &Input, text_columns: &[String]) -> Result<(), Failure> {
+pub(super) fn check_header(input: &Input, typing: &Typing) -> Result<(), Failure> {
     if input.format != Format::Csv || input.is_pipe() {
         return Ok(());
     }
     let mut record = Record::default();
     let mut records = Records::new(input.from(0, &Arc::default())?, 0, 0);
     if records.read(&mut record).map_err(|error| Failure(format!("{}: {error}", input.name)))? {
-        Header::of(&record, text_columns)
-            .map_err(|problem| Failure(format!("{}:{}: {problem}", input.name, record.line)))?;
+        Header::of(&record, typing).map_err(|problem| Failure(format!("{}:{}: {problem}", input.name, record.line)))?;
     }
     Ok(())
 }
@@ -201,7 +200,7 @@ impl Source<'_> {
     }
 
     /// Reads CSV records below a header.
-    fn records(&mut self, text_columns: &[String]) -> Result<(), Stop> {
+    fn records(&mut self, typing: &Typing) -> Result<(), Stop> {
         let mut record = Record::default();
         let unread = Arc::new(AtomicU64::new(0));
         let resumes = self.at.offset > 0;
@@ -210,7 +209,7 @@ impl Source<'_> {
         if !records.read(&mut record)? || self.may_go_on(&record) {
             return Ok(());
         }
-        let header = Header::of(&record, text_columns).map_err(|problem| Stop::Failed(Problem::Input(problem)))?;
+        let header = Header::of(&record, typing).map_err(|problem| Stop::Failed(Problem::Input(problem)))?;
         if resumes {
             records = Records::new(self.input.from(self.at.offset, self.raw)?, self.at.offset, self.at.line);
         }
