@@ -218,11 +218,18 @@ impl Group {
         }
         step.outcome.rare().limiters.reserve(put_off);
         for &position in &later[..put_off] {
-            step.position = position;
             let hot = &step.index.hot[matches[position as usize] as usize];
-            if self.slots[hot.tracker as usize].active(step.call.now) {
-                self.count_special(step, hot);
+            let slot = &mut self.slots[hot.tracker as usize];
+            if slot.is_unmarked() {
+                if let Some(entry) = count_within(slot, hot, step) {
+                    step.outcome.entries[position as usize] = entry;
+                    continue;
+                }
+            } else if !slot.active(step.call.now) {
+                continue;
             }
+            step.position = position;
+            self.count_fully(step, hot);
         }
         step.outcome.settle(true);
     }
@@ -230,40 +237,6 @@ impl Group {
     #[cold]
     fn skip(step: &mut Step<'_>, at: u32) {
         step.outcome.rare().skipped.push(at);
-    }
-
-    /// Counts an active tracker whose conditions hold, and that may have limiters, marks and targets in reach.
-    #[inline(never)]
-    fn count_special(&mut self, step: &mut Step<'_>, hot: &Hot) {
-        if self.slots[hot.tracker as usize].is_unmarked() && self.count_within(step, hot) {
-            return;
-        }
-        self.count_fully(step, hot);
-    }
-
-    /// Counts a document that crosses no target and leaves every limiter open: then nothing else happens. `false` if it is
-    /// not known to be such a document; then nothing was changed.
-    #[inline]
-    fn count_within(&mut self, step: &mut Step<'_>, hot: &Hot) -> bool {
-        let slot = &mut self.slots[hot.tracker as usize];
-        let now = step.call.now;
-        let Some(amount) = step.sum(hot.amount) else { return false };
-        let target = match slot.stage {
-            0 => hot.target,
-            stage => step.trackers[hot.tracker as usize].targets()[usize::from(stage)],
-        };
-        let (progress, ahead) = slot.progress.add_below(amount.units(), target);
-        if !ahead || !slot.limiters().iter().all(|state| state.stays_open(now)) {
-            return false;
-        }
-        slot.progress = progress;
-        let limiters = slot.extra.as_mut().map_or(0, |extra| {
-            extra.limiters.iter_mut().for_each(LimiterState::spend);
-            step.outcome.list_limiters(&extra.limiters)
-        });
-        let (tracker, stage) = (hot.tracker, slot.stage);
-        step.outcome.entries[step.position as usize] = Entry { progress, tracker, limiters, stage, flags: DIRTIED };
-        true
     }
 
     /// Counts an active tracker whose conditions hold.
@@ -497,6 +470,30 @@ impl Group {
         let entry = Entry { progress: slot.progress, tracker: at, limiters, stage: slot.stage, flags: flags | marked };
         step.outcome.entries[step.position as usize] = entry;
     }
+}
+
+/// Counts a document that crosses no target and leaves every limiter open: then nothing else happens. `None` if it is not
+/// known to be such a document; then nothing was changed.
+#[inline]
+fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry> {
+    let target = match slot.stage {
+        0 => hot.target,
+        stage => step.trackers[hot.tracker as usize].targets()[usize::from(stage)],
+    };
+    let (progress, ahead) = slot.progress.add_below(step.sums[hot.amount as usize].0, target);
+    if !ahead {
+        return None;
+    }
+    let limiters = match &mut slot.extra {
+        Some(extra) if extra.limiters.iter().all(|state| state.stays_open(step.call.now)) => {
+            extra.limiters.iter_mut().for_each(LimiterState::spend);
+            step.outcome.list_limiters(&extra.limiters)
+        }
+        Some(_) => return None,
+        None => 0,
+    };
+    slot.progress = progress;
+    Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: DIRTIED })
 }
 
 #[cold]
