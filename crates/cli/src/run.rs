@@ -1,6 +1,6 @@
 //! `dictrack run`: counts the documents of files and pipes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,6 +100,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
     let inputs = args.inputs.iter().map(|path| Input::open(path, args.format)).collect::<Result<Vec<_>, _>>()?;
     let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
+    let mut named = HashSet::new();
+    if let Some(twice) = inputs.iter().find(|input| input.key.as_ref().is_some_and(|key| !named.insert(key))) {
+        return Err(Failure(format!("{}: the file is named twice; expected each input once", twice.name)));
+    }
     if args.store.is_none() {
         // No later run goes on: what is there is all there is, also behind the last newline.
         inputs.iter_mut().for_each(|input| input.key = None);

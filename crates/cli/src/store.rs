@@ -11,5 +11,8 @@ pub(crate) fn read_only(path: &Path) -> Result<SqliteStore, Failure> {
     if !path.is_file() {
         return Err(Failure(format!("{}: there is no such store", path.display())));
     }
+    if std::fs::metadata(path)?.len() == 0 {
+        return Err(Failure(format!("{}: an empty file; no run has written to it yet", path.display())));
+    }
     Ok(SqliteStore::open_read_only(path)?)
 }

@@ -23,7 +23,7 @@ pub(crate) fn test(args: &Args) -> Outcome {
     let (mut passed, mut failed) = (0, 0);
     for path in &args.files {
         let scenario = match std::fs::read(path) {
-            Ok(text) => Scenario::parse(&text).map_err(|error| error.to_string()),
+            Ok(text) => Scenario::parse(&text).map_err(|error| format!("not a scenario: {error}")),
             Err(error) => Err(error.to_string()),
         };
         let problems: Vec<String> = match scenario {

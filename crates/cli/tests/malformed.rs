@@ -84,3 +84,28 @@ fn gzip_is_known_by_its_first_bytes() {
     let files = dictrack_with(folder.path(), &[&words[..], &["packed.log", "plain.gz"]].concat(), "");
     assert_eq!(number(&files.json(), "documents"), 3);
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let folder = folder(&[("t.toml", COUNTER), ("a.ndjson", "\u{feff}{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
+    let summary = run(folder.path(), "a.ndjson").json();
+    assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (2, 0));
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_refused_before_it_counts_twice() {
+    let folder = folder(&[("t.toml", COUNTER), ("a.ndjson", "{\"user\":\"a\"}\n")]);
+    let answer = run(folder.path(), "a.ndjson ./a.ndjson");
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.error.contains("./a.ndjson: the file is named twice"), "{}", answer.error);
+}
+
+#[test]
+fn an_empty_file_is_said_to_be_no_store_yet() {
+    let folder = folder(&[("s.db", "")]);
+    let answer = dictrack(folder.path(), "show --store s.db");
+    assert_eq!(
+        (answer.code, answer.error.trim()),
+        (Some(1), "dictrack: s.db: an empty file; no run has written to it yet")
+    );
+}

@@ -46,7 +46,7 @@ impl Node {
     /// # Errors
     /// A [`SyntaxError`] if the text is not JSON, too long or too deep.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
-        parse_with(&mut Spanned, text, Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH })
+        parse_with(&mut Spanned { text }, text, Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH })
     }
 
     /// The value without its places. Of a doubled key the last counts.
@@ -80,15 +80,17 @@ impl From<&Json> for Node {
     }
 }
 
-struct Spanned;
+struct Spanned<'t> {
+    text: &'t [u8],
+}
 
-impl Spanned {
+impl Spanned<'_> {
     fn node(at: usize, value: NodeValue) -> Node {
         Node { at: Some(at), value }
     }
 }
 
-impl Builder for Spanned {
+impl Builder for Spanned<'_> {
     type Value = Node;
     type Map = Vec<Entry>;
 
@@ -107,10 +109,27 @@ impl Builder for Spanned {
     fn list(&mut self, at: usize, items: Vec<Node>) -> Node {
         Self::node(at, NodeValue::List(items))
     }
-    fn entry(&mut self, map: &mut Vec<Entry>, at: usize, key: CompactString, value: Node) {
-        map.push(Entry { at: Some(at), key, value });
+    fn entry(&mut self, map: &mut Vec<Entry>, before: usize, key: CompactString, value: Node) {
+        let quote = self.text.get(before..).and_then(|rest| memchr::memchr(b'"', rest));
+        map.push(Entry { at: quote.map(|quote| before + quote), key, value });
     }
     fn map(&mut self, at: usize, map: Vec<Entry>) -> Node {
         Self::node(at, NodeValue::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stands_where_its_key_begins() {
+        let text = br#" { "a" : 1 , "b":{"c":[2,{"d" :3}]} }"#;
+        let node = Node::parse(text).unwrap();
+        let NodeValue::Map(entries) = &node.value else { panic!("a map") };
+        for entry in entries {
+            let at = entry.at.unwrap();
+            assert!(text[at..].starts_with(format!("\"{}\"", entry.key).as_bytes()), "{} at {at}", entry.key);
+        }
     }
 }

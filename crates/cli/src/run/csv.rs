@@ -9,7 +9,8 @@ use dictrack::json::{Json, MAX_BYTES, Map};
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 1 << 17;
-const BOM: &[u8] = b"\xef\xbb\xbf";
+/// What some programs put at the beginning of UTF-8.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// How a record ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dictrack::json::{Json, MAX_BYTES};
 
-use super::csv::{End, Header, Record, Records, Typing};
+use super::csv::{BOM, End, Header, Record, Records, Typing};
 use super::input::{Format, Input, Position};
 use super::malformed::Problem;
 use crate::Failure;
@@ -191,6 +191,7 @@ impl Source<'_> {
     }
 
     fn line(&mut self, text: &[u8], line: u64, end: u64) {
+        let text = if line == 1 { text.strip_prefix(BOM).unwrap_or(text) } else { text };
         let trimmed = text.trim_ascii();
         if trimmed.is_empty() {
             return;

@@ -22,7 +22,8 @@ pub trait Builder {
     fn number(&mut self, at: usize, value: Number) -> Self::Value;
     fn text(&mut self, at: usize, value: &str) -> Self::Value;
     fn list(&mut self, at: usize, items: Vec<Self::Value>) -> Self::Value;
-    fn entry(&mut self, map: &mut Self::Map, at: usize, key: CompactString, value: Self::Value);
+    /// `before` is a byte from which the next quote begins the key.
+    fn entry(&mut self, map: &mut Self::Map, before: usize, key: CompactString, value: Self::Value);
     fn map(&mut self, at: usize, map: Self::Map) -> Self::Value;
 }
 
@@ -115,6 +116,7 @@ fn describe(error: &JiterErrorType) -> String {
         | JsonErrorType::EofWhileParsingObject
         | JsonErrorType::EofWhileParsingString
         | JsonErrorType::EofWhileParsingValue => "the text ends within a value".to_owned(),
+        JsonErrorType::ExpectedSomeIdent => "a word that is not true, false or null".to_owned(),
         other => other.to_string(),
     }
 }
@@ -158,11 +160,12 @@ impl<B: Builder> Reader<'_, '_, B> {
             }
             Peek::Object => {
                 let mut map = B::Map::default();
+                let mut before = at;
                 let mut next = self.jiter.known_object()?.map(CompactString::from);
                 while let Some(key) = next {
-                    let key_at = self.jiter.current_index();
                     let value = self.value(depth + 1)?;
-                    self.builder.entry(&mut map, key_at, key, value);
+                    self.builder.entry(&mut map, before, key, value);
+                    before = self.jiter.current_index();
                     next = self.jiter.next_key()?.map(CompactString::from);
                 }
                 self.builder.map(at, map)
