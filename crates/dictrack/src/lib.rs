@@ -25,9 +25,12 @@
 //! | `memory` | yes | a store in memory, for tests |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
+//! | `conformance` | | the suite that every store has to pass, also one of your own |
 
 pub mod cache;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod crash;
 mod durability;
 mod error;

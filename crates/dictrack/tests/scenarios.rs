@@ -15,8 +15,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Runs every scenario of `folder` on a host of its own.
-fn all_pass(folder: &str, at_least: usize, mut host: impl FnMut() -> Box<dyn Host>) {
+/// Runs every scenario of `folder` on a host of its own, which gets an empty folder.
+fn all_pass(folder: &str, at_least: usize, mut host: impl FnMut(&Path) -> Box<dyn Host>) {
     let files = files(folder);
     assert!(files.len() >= at_least, "{} files in {folder}", files.len());
     let mut failures = Vec::new();
@@ -25,7 +25,8 @@ fn all_pass(folder: &str, at_least: usize, mut host: impl FnMut() -> Box<dyn Hos
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         match Scenario::parse(&text) {
             Ok(scenario) => {
-                let mismatches = scenario.run(&mut *host());
+                let folder = tempfile::tempdir().unwrap();
+                let mismatches = scenario.run(&mut *host(folder.path()));
                 failures.extend(mismatches.iter().map(|mismatch| format!("{name}: {mismatch}")));
             }
             Err(error) => failures.push(format!("{name}: {error}")),
@@ -39,21 +40,20 @@ fn on_manager(build: impl FnOnce(Arc<TestClock>) -> Manager) -> Box<dyn Host> {
     Box::new(OnManager::new(build(Arc::clone(&clock)).blocking(), clock))
 }
 
-fn memory() -> Box<dyn Host> {
+fn memory(_: &Path) -> Box<dyn Host> {
     on_manager(|clock| {
         pollster::block_on(Manager::builder().shared_clock(clock).store(MemoryStore::new()).open()).unwrap()
     })
 }
 
-fn sqlite() -> Box<dyn Host> {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.keep().join("scenario.db")).unwrap();
+fn sqlite(folder: &Path) -> Box<dyn Host> {
+    let store = SqliteStore::open(folder.join("scenario.db")).unwrap();
     on_manager(|clock| pollster::block_on(Manager::builder().shared_clock(clock).store(store).open()).unwrap())
 }
 
 #[test]
 fn golden_on_the_bare_engine() {
-    all_pass("golden", 60, || Box::new(Bare::default()));
+    all_pass("golden", 60, |_| Box::new(Bare::default()));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn golden_on_sqlite() {
 
 #[test]
 fn laws_on_the_bare_engine() {
-    all_pass("law", 100, || Box::new(Bare::default()));
+    all_pass("law", 100, |_| Box::new(Bare::default()));
 }
 
 #[test]

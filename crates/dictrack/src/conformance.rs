@@ -1,0 +1,374 @@
+//! What every store has to do, as a suite that ships: run it on a store of your own.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use async_trait::async_trait;
+//! use dictrack::MemoryStore;
+//! use dictrack::conformance::{Stores, check_stores};
+//! use dictrack::store::DataStore;
+//!
+//! /// Memory stores, each kept under its name.
+//! #[derive(Default)]
+//! struct InMemory(Mutex<HashMap<String, Arc<MemoryStore>>>);
+//!
+//! #[async_trait]
+//! impl Stores for InMemory {
+//!     async fn open(&self, name: &str) -> Box<dyn DataStore> {
+//!         Box::new(Arc::clone(self.0.lock().unwrap().entry(name.to_owned()).or_default()))
+//!     }
+//! }
+//!
+//! pollster::block_on(check_stores(&InMemory::default()));
+//! ```
+//!
+//! Behaviour on top of a store is what scenario files say: see [`scenario`](crate::scenario).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use dictrack_core::json::{Json, Map};
+use dictrack_core::{
+    Call, ContentHash, Engine, Group, GroupChange, Limits, ResetPolicy, Span, Timestamp, Track, TrackerDefinition,
+};
+
+use crate::durability::Durability;
+use crate::store::{DataStore, Mark};
+
+/// Opens stores for the suite.
+#[async_trait]
+pub trait Stores: Send + Sync {
+    /// The store of that name: blank the first time, later with all that was committed to it. Whatever was opened under
+    /// the name before has been dropped.
+    async fn open(&self, name: &str) -> Box<dyn DataStore>;
+}
+
+/// Runs every law of [`DataStore`].
+///
+/// # Panics
+/// If the store breaks one, with words that say which.
+pub async fn check_stores(stores: &dyn Stores) {
+    a_blank_store_holds_nothing(stores).await;
+    what_was_saved_is_loaded_also_after_opening_again(stores).await;
+    changes_of_a_long_stream_add_up(stores).await;
+    groups_come_in_order_page_by_page(stores).await;
+    any_text_is_a_group(stores).await;
+    marks_are_kept_with_changes_replaced_and_removed(stores).await;
+    groups_are_undelivered_until_all_events_are_marked(stores).await;
+    definitions_are_listed_once(stores).await;
+    names_of_completed_trackers_outlive_what_is_readable(stores).await;
+    clearing_leaves_nothing(stores).await;
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// A store that has begun, the engine for its groups, and the name it was opened by.
+struct Opened<'a> {
+    stores: &'a dyn Stores,
+    name: &'static str,
+    limits: Limits,
+    engine: Engine,
+    store: Box<dyn DataStore>,
+}
+
+impl<'a> Opened<'a> {
+    async fn new(stores: &'a dyn Stores, name: &'static str, limits: Limits) -> Self {
+        let store = stores.open(name).await;
+        let engine = Engine { limits, ..Engine::default() };
+        engine.keep_events.store(true, std::sync::atomic::Ordering::Relaxed);
+        let opened = Self { stores, name, limits, engine, store };
+        opened.store.begin(Durability::Os, &limits).await.unwrap_or_else(|error| opened.fail("begin", &error));
+        opened
+    }
+
+    /// Drops the store and opens it again, with an engine that knows nothing.
+    async fn again(self) -> Self {
+        let Self { stores, name, limits, store, engine: _ } = self;
+        drop(store);
+        Self::new(stores, name, limits).await
+    }
+
+    fn fail<T>(&self, action: &str, error: &crate::Error) -> T {
+        panic!("{}: the store could not {action}: {error}", self.name)
+    }
+
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) {
+        self.store.save(changes, marks).await.unwrap_or_else(|error| self.fail("save", &error));
+    }
+
+    async fn load(&self, group: &str) -> Option<Group> {
+        self.store.load(group, &self.engine).await.unwrap_or_else(|error| self.fail("load", &error))
+    }
+
+    async fn groups(&self, after: Option<&str>, limit: usize) -> Vec<String> {
+        self.store.groups(after, limit).await.unwrap_or_else(|error| self.fail("list groups", &error))
+    }
+
+    async fn undelivered(&self) -> Vec<String> {
+        let mut groups = self.store.undelivered().await.unwrap_or_else(|error| self.fail("list events", &error));
+        groups.sort();
+        groups
+    }
+
+    async fn marks(&self) -> Vec<Mark> {
+        self.store.marks().await.unwrap_or_else(|error| self.fail("list marks", &error))
+    }
+
+    async fn maintain(&self, all: bool) {
+        self.store.maintain(all).await.unwrap_or_else(|error| self.fail("maintain", &error));
+    }
+
+    fn call<'c>(&'c self, group: &'c str) -> Call<'c> {
+        Call { engine: &self.engine, group, now: NOW }
+    }
+
+    fn add(&self, group: &mut Group, id: &str, definitions: &[Arc<TrackerDefinition>]) {
+        let added = group.add(&self.call(id), definitions, None);
+        added.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
+    fn track(&self, group: &mut Group, id: &str, document: &Json, event_id: Option<ContentHash>) {
+        group.track(&self.engine, id, &Track { document, now: NOW, clock: NOW, id: event_id });
+    }
+
+    /// A group that changed in every way a store has to keep, saved.
+    async fn saved_group(&self, id: &str) -> Group {
+        let mut group = Group::default();
+        self.add(&mut group, id, &definitions());
+        for number in 0..4_u64 {
+            self.track(&mut group, id, &document(number), Some(ContentHash::of([number.to_le_bytes()])));
+        }
+        self.save(&[group.take_change(id, &self.engine)], &[]).await;
+        group
+    }
+
+    /// Compares what the store holds of a group with what it was given.
+    async fn holds(&self, id: &str, group: &Group, when: &str) {
+        let Some(found) = self.load(id).await else { panic!("{}: {when}: the group {id:?} is missing", self.name) };
+        assert_eq!(kept(&found, id), kept(group, id), "{}: {when}: the group {id:?} differs", self.name);
+    }
+}
+
+/// All that is kept of a group, as text.
+fn kept(group: &Group, id: &str) -> String {
+    let whole = group.whole(id);
+    let mut out = format!("version {} of set {}\n", whole.version, whole.set.hash());
+    for part in [GroupChange::state, GroupChange::ids, GroupChange::events, GroupChange::completed] {
+        part(&whole, &mut out);
+        out.push('\n');
+    }
+    out
+}
+
+fn definitions() -> Vec<Arc<TrackerDefinition>> {
+    let all = [
+        TrackerDefinition::count("stages").targets([2, 3, 1_000_000]).limit(1_000),
+        TrackerDefinition::sum("sum").key("v").target(1_000_000_000).within(Span::from_secs(3_600)),
+        TrackerDefinition::count("once").target(1),
+        TrackerDefinition::sum("loop").key("v").targets([1, 5]).loop_forever().reset_policy(ResetPolicy::NONE),
+        TrackerDefinition::count("limited \"\\\t\u{1f600}").target(1_000).limit(2),
+    ];
+    all.into_iter().map(|builder| Arc::new(builder.build().expect("a definition of the suite"))).collect()
+}
+
+fn document(number: u64) -> Json {
+    // Amounts with eighteen decimals, which binary floats would lose.
+    let amount = format!("{}.000000000000000001", number % 7);
+    let amount = Json::parse(amount.as_bytes()).expect("a number");
+    Json::Map([("v".into(), amount)].into_iter().collect::<Map>())
+}
+
+async fn a_blank_store_holds_nothing(stores: &dyn Stores) {
+    let store = Opened::new(stores, "a blank store holds nothing", Limits::default()).await;
+    assert!(store.load("g").await.is_none(), "{}: it has a group", store.name);
+    assert_eq!(store.groups(None, 10).await, Vec::<String>::new(), "{}", store.name);
+    assert_eq!(store.undelivered().await, Vec::<String>::new(), "{}", store.name);
+    assert_eq!(store.marks().await, [], "{}", store.name);
+    store.save(&[], &[]).await;
+    store.maintain(true).await;
+    assert_eq!(store.again().await.groups(None, 10).await, Vec::<String>::new());
+}
+
+async fn what_was_saved_is_loaded_also_after_opening_again(stores: &dyn Stores) {
+    let store = Opened::new(stores, "what was saved is loaded, also after opening again", Limits::default()).await;
+    let group = store.saved_group("g").await;
+    store.holds("g", &group, "at once").await;
+    let store = store.again().await;
+    store.holds("g", &group, "opened again").await;
+    store.maintain(true).await;
+    store.holds("g", &group, "maintained").await;
+    let store = store.again().await;
+    store.holds("g", &group, "maintained and opened again").await;
+    assert!(store.load("G").await.is_none(), "{}: another group has the same content", store.name);
+}
+
+async fn changes_of_a_long_stream_add_up(stores: &dyn Stores) {
+    let mut store = Opened::new(stores, "changes of a long stream add up", Limits::default()).await;
+    let mut groups: Vec<(String, Group)> = (0..5).map(|at| (format!("group {at}"), Group::default())).collect();
+    let mut random = 7_u64;
+    let mut draw = |bound: u64| {
+        // Knuth's linear congruential generator: every run sees the same stream.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % bound
+    };
+    for step in 0..400_u64 {
+        for _ in 0..=draw(3) {
+            let (id, group) = &mut groups[draw(5) as usize];
+            match draw(12) {
+                0 => store.add(group, id, &definitions()[..1 + draw(5) as usize]),
+                1 => drop(group.remove(&["stages"], NOW)),
+                2 => drop(group.reset(&store.call(id), "sum", Some(ResetPolicy::ALL), Default::default())),
+                3 => {
+                    if let Some(event) = group.undelivered().first() {
+                        group.delivered(event.sequence);
+                    }
+                }
+                _ => {
+                    let event_id = (draw(2) == 0).then(|| ContentHash::of([step.to_le_bytes()]));
+                    store.track(group, id, &document(draw(100)), event_id);
+                }
+            }
+        }
+        let changed = groups.iter_mut().filter(|(_, group)| !group.is_blank());
+        let changes: Vec<_> = changed.map(|(id, group)| group.take_change(id, &store.engine)).collect();
+        store.save(&changes, &[]).await;
+        match draw(20) {
+            0 => store = store.again().await,
+            1 => store.maintain(draw(2) == 0).await,
+            _ => {}
+        }
+        let (id, group) = &groups[draw(5) as usize];
+        if !group.is_blank() {
+            store.holds(id, group, &format!("step {step}")).await;
+        }
+    }
+}
+
+async fn groups_come_in_order_page_by_page(stores: &dyn Stores) {
+    let store = Opened::new(stores, "groups come in order, page by page", Limits::default()).await;
+    let mut ids: Vec<String> = (0..25).map(|at| format!("g{}", at * 7 % 25)).collect();
+    for (at, id) in ids.iter().enumerate() {
+        store.saved_group(id).await;
+        if at == 12 {
+            store.maintain(true).await;
+        }
+    }
+    ids.sort();
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let page = store.groups(found.last().map(String::as_str), 4).await;
+        assert!(page.len() <= 4, "{}: a page of {}", store.name, page.len());
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    assert_eq!(found, ids, "{}", store.name);
+}
+
+async fn any_text_is_a_group(stores: &dyn Stores) {
+    let store = Opened::new(stores, "any text is a group", Limits::default()).await;
+    let long = "x".repeat(300);
+    let ids = ["", " ", "nul \0", "tab\t\n\r", "\"quotes\\'", "😀", "\u{2028}", "a.b$c", "a{b}", "%_", &long];
+    let mut groups = Vec::new();
+    for id in ids {
+        groups.push((id, store.saved_group(id).await));
+    }
+    let store = store.again().await;
+    for (id, group) in &groups {
+        store.holds(id, group, "opened again").await;
+    }
+    assert_eq!(store.groups(None, 100).await.len(), ids.len(), "{}", store.name);
+}
+
+async fn marks_are_kept_with_changes_replaced_and_removed(stores: &dyn Stores) {
+    let store = Opened::new(stores, "marks are kept with changes, replaced and removed", Limits::default()).await;
+    let mark = |name: &str, text: Option<&str>| Mark { name: name.to_owned(), text: text.map(str::to_owned) };
+    let mut group = Group::default();
+    store.add(&mut group, "g", &definitions());
+    store
+        .save(&[group.take_change("g", &store.engine)], &[mark("b", Some("1")), mark("a", Some("{\"x\":\"\\t\"}"))])
+        .await;
+    store.save(&[], &[mark("b", Some("2")), mark("c", Some(""))]).await;
+    store.save(&[], &[mark("c", None), mark("never was", None)]).await;
+    let store = store.again().await;
+    assert_eq!(store.marks().await, [mark("a", Some("{\"x\":\"\\t\"}")), mark("b", Some("2"))], "{}", store.name);
+    store.holds("g", &group, "with its marks").await;
+}
+
+async fn groups_are_undelivered_until_all_events_are_marked(stores: &dyn Stores) {
+    let store = Opened::new(stores, "groups are undelivered until all events are marked", Limits::default()).await;
+    let mut groups = Vec::new();
+    for id in ["a", "b"] {
+        groups.push((id, store.saved_group(id).await));
+    }
+    assert_eq!(store.undelivered().await, ["a", "b"], "{}", store.name);
+    let (id, group) = &mut groups[0];
+    let events = group.undelivered();
+    group.delivered(events[events.len() / 2].sequence);
+    store.save(&[group.take_change(id, &store.engine)], &[]).await;
+    store.holds(id, group, "half of its events delivered").await;
+    group.delivered(events[events.len() - 1].sequence);
+    store.save(&[group.take_change(id, &store.engine)], &[]).await;
+    store.maintain(true).await;
+    let store = store.again().await;
+    assert_eq!(store.undelivered().await, ["b"], "{}", store.name);
+    store.holds("a", &groups[0].1, "all of its events delivered").await;
+    store.holds("b", &groups[1].1, "none of its events delivered").await;
+}
+
+async fn definitions_are_listed_once(stores: &dyn Stores) {
+    let store = Opened::new(stores, "definitions are listed once", Limits::default()).await;
+    let all = definitions();
+    for (id, some) in [("a", &all[..3]), ("b", &all[1..]), ("c", &all[..3])] {
+        let mut group = Group::default();
+        store.add(&mut group, id, some);
+        store.save(&[group.take_change(id, &store.engine)], &[]).await;
+    }
+    let store = store.again().await;
+    let found = store.store.definitions().await.unwrap_or_else(|error| store.fail("list definitions", &error));
+    let sorted = |mut definitions: Vec<Arc<TrackerDefinition>>| {
+        definitions.sort_by_key(|definition| definition.hash());
+        definitions
+    };
+    assert_eq!(sorted(found), sorted(all), "{}", store.name);
+}
+
+async fn names_of_completed_trackers_outlive_what_is_readable(stores: &dyn Stores) {
+    let mut limits = Limits::default();
+    limits.completed = 3;
+    let store = Opened::new(stores, "names of completed trackers outlive what is readable", limits).await;
+    let mut group = Group::default();
+    let once =
+        |at: usize| Arc::new(TrackerDefinition::count(&format!("t{at}")).target(1).build().expect("a definition"));
+    // First more at once than stay readable, then one by one.
+    for some in [0..5, 5..6, 6..7] {
+        store.add(&mut group, "g", &some.map(once).collect::<Vec<_>>());
+        store.track(&mut group, "g", &document(0), None);
+        store.save(&[group.take_change("g", &store.engine)], &[]).await;
+        store.maintain(true).await;
+    }
+    let store = store.again().await;
+    store.holds("g", &group, "seven completed, three of them readable").await;
+    let Some(found) = store.load("g").await else { panic!("{}: the group is missing", store.name) };
+    let names: Vec<String> = found.completed().iter().map(|done| done.tracker.name().to_owned()).collect();
+    assert_eq!(names, ["t4", "t5", "t6"], "{}", store.name);
+    let names: Vec<CompactString> = found.whole("g").completed_names;
+    assert_eq!(names, ["t0", "t1", "t2", "t3"], "{}", store.name);
+}
+
+async fn clearing_leaves_nothing(stores: &dyn Stores) {
+    let store = Opened::new(stores, "clearing leaves nothing", Limits::default()).await;
+    store.saved_group("a").await;
+    store.maintain(true).await;
+    store.saved_group("b").await;
+    store.save(&[], &[Mark { name: "m".to_owned(), text: Some("x".to_owned()) }]).await;
+    store.store.clear().await.unwrap_or_else(|error| store.fail("clear", &error));
+    let store = store.again().await;
+    assert_eq!(store.groups(None, 10).await, Vec::<String>::new(), "{}", store.name);
+    assert_eq!((store.marks().await, store.undelivered().await), (Vec::new(), Vec::new()), "{}", store.name);
+    let group = store.saved_group("a").await;
+    store.holds("a", &group, "saved again").await;
+}
