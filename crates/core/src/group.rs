@@ -170,6 +170,11 @@ impl Group {
         self.version
     }
 
+    /// The generation of the last tracker that was added.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// Whether nothing was ever kept here.
     pub fn is_blank(&self) -> bool {
         self.version == 0
@@ -292,7 +297,7 @@ impl Group {
                 None => new.push(Arc::clone(definition)),
             }
         }
-        self.spare_generations(new.len())?;
+        self.spare_generations(call.engine, new.len())?;
         if differing == Differing::Update {
             let listed = |name: &str| list.set.position(name).is_some();
             let others: Vec<String> =
@@ -328,7 +333,7 @@ impl Group {
         if new.is_empty() {
             return Ok(());
         }
-        self.spare_generations(new.len())?;
+        self.spare_generations(call.engine, new.len())?;
         self.ensured = 0;
         let replaced = new.iter().any(|definition| self.set.position(definition.name()).is_some());
         if replaced || self.completed > 0 {
@@ -348,7 +353,11 @@ impl Group {
         self.start(call, first, expire.map(|span| call.now.saturating_add(span)), result)
     }
 
-    fn spare_generations(&self, count: usize) -> Result<(), GroupError> {
+    /// Sees to it that `count` more trackers can have generations of their own.
+    fn spare_generations(&mut self, engine: &Engine, count: usize) -> Result<(), GroupError> {
+        if self.generation == 0 {
+            self.generation = engine.used_generations.load(Ordering::Relaxed);
+        }
         let count = u32::try_from(count).ok();
         let last = count.and_then(|count| self.generation.checked_add(count));
         last.map(drop).ok_or(GroupError::GenerationsExhausted)
@@ -363,7 +372,7 @@ impl Group {
         result: &mut Added,
     ) -> Result<(), GroupError> {
         let set = Arc::clone(&self.set);
-        self.spare_generations(set.trackers().len() - first)?;
+        self.spare_generations(call.engine, set.trackers().len() - first)?;
         self.slots.reserve_exact(set.trackers().len() - first);
         for definition in &set.trackers()[first..] {
             self.generation += 1;

@@ -22,6 +22,7 @@ mod commit;
 mod delivery;
 
 pub use blocking::Blocking;
+use builder::GENERATIONS;
 pub use builder::ManagerBuilder;
 pub use commit::Commit;
 use commit::Committer;
@@ -576,7 +577,8 @@ impl Manager {
         removed
     }
 
-    /// Empties the cache and the store for good.
+    /// Empties the cache and the store for good. Only the highest generation is remembered, so that no event of a later
+    /// group has the id of an earlier one.
     ///
     /// # Errors
     /// [`Error::Unconfirmed`] if `confirm` is false; else a failure of the cache or the store.
@@ -588,11 +590,14 @@ impl Manager {
         if let Some(committer) = &self.shared.committer {
             committer.settle_now().await?;
         }
+        let used = &self.shared.engine.used_generations;
+        let mut highest = used.load(Ordering::Relaxed);
+        self.for_each_group(|_, group| highest = highest.max(group.generation())).await?;
+        used.store(highest, Ordering::Relaxed);
         self.shared.cache.clear().await?;
-        match &self.shared.source.store {
-            Some(store) => store.clear().await,
-            None => Ok(()),
-        }
+        let Some(store) = &self.shared.source.store else { return Ok(()) };
+        store.clear().await?;
+        store.save(&[], &[Mark { name: GENERATIONS.to_owned(), text: Some(highest.to_string()) }]).await
     }
 
     /// Writes everything and ends the manager; further calls fail with [`Error::Closed`].

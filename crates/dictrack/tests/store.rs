@@ -506,7 +506,7 @@ fn flush_needs_to_be_confirmed_and_then_empties_cache_and_file() {
     let folder = folder();
     let path = folder.path().join("a.db");
     let manager = open(&path);
-    manager.add_tracker("a", counter("n", &[1000])).unwrap();
+    let first = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
     manager.track_with("a", &document(), TrackOptions::default().id("x")).unwrap();
     assert!(matches!(manager.flush(false), Err(Error::Unconfirmed)));
     assert_eq!(progress(&manager, "a"), "1");
@@ -519,4 +519,7 @@ fn flush_needs_to_be_confirmed_and_then_empties_cache_and_file() {
     let manager = open(&path);
     assert_eq!((progress(&manager, "a"), progress(&manager, "b")), (String::new(), "1".to_owned()));
     assert!(!manager.track_with("a", &document(), TrackOptions::default().id("x")).unwrap().duplicate());
+    // The group is made anew, its events are not those of before.
+    let again = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
+    assert_ne!(again, first);
 }

@@ -1,7 +1,7 @@
 //! Making a manager.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use dictrack_core::{CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
@@ -121,11 +121,16 @@ impl ManagerBuilder {
         store.begin(self.durability, &self.limits).await?;
         let blank = store.groups(None, 1).await?.is_empty();
         let pending = store.undelivered().await?;
+        let used = store.marks().await?.into_iter().find(|mark| mark.name == GENERATIONS);
+        let used = used.and_then(|mark| mark.text?.parse().ok()).unwrap_or(0);
         let budget = self.memory_budget;
         let (durability, by_hand) = (self.durability, self.by_hand);
-        Ok(self.build(MemoryCache::with_budget(budget), Some(store), blank, pending, |cache, store, engine| {
-            Some(Committer::start(cache, store, engine, durability, by_hand))
-        }))
+        let manager =
+            self.build(MemoryCache::with_budget(budget), Some(store), blank, pending, |cache, store, engine| {
+                Some(Committer::start(cache, store, engine, durability, by_hand))
+            });
+        manager.engine().used_generations.store(used, Ordering::Relaxed);
+        Ok(manager)
     }
 
     /// A manager without the store.
@@ -147,6 +152,7 @@ impl ManagerBuilder {
             sets: SetPool::default(),
             limits: self.limits,
             keep_events: AtomicBool::new(self.keep_events),
+            used_generations: AtomicU32::new(0),
         });
         let cache = Arc::new(cache);
         let committer = store.clone().and_then(|store| {
@@ -169,6 +175,9 @@ impl ManagerBuilder {
         Manager { shared: Arc::new(shared) }
     }
 }
+
+/// The mark of the generations that were used before a store was emptied.
+pub(super) const GENERATIONS: &str = "dictrack:generations";
 
 /// How long the end of a manager may take.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
