@@ -90,7 +90,9 @@ fn value_hash(value: &Value<'_>) -> Option<u64> {
 /// A map by scalar that is asked with a borrowed value.
 #[derive(Debug)]
 pub(super) struct ScalarMap<T> {
-    entries: Vec<(Scalar, T)>,
+    /// Apart from what is found by them, so that comparing them touches little memory.
+    scalars: Vec<Scalar>,
+    found: Vec<T>,
     /// By hash; not used for [`FEW_SCALARS`] entries.
     index: HashTable<u32>,
 }
@@ -100,39 +102,48 @@ const FEW_SCALARS: usize = 6;
 
 impl<T> Default for ScalarMap<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), index: HashTable::new() }
+        Self { scalars: Vec::new(), found: Vec::new(), index: HashTable::new() }
     }
 }
 
 impl<T> ScalarMap<T> {
     #[inline]
     pub(super) fn get(&self, value: &Value<'_>) -> Option<&T> {
-        let at = if self.entries.len() <= FEW_SCALARS {
+        let at = if self.scalars.len() <= FEW_SCALARS {
             // Each is compared, without a branch on what is found: it would be mispredicted.
-            let scalars = self.entries.iter().zip(0..);
-            scalars.fold(usize::MAX, |found, ((scalar, _), at)| select_unpredictable(scalar.is(value), at, found))
+            match value {
+                Value::Text(text) => self.scan(|scalar| matches!(scalar, Scalar::Text(own) if same(own, text))),
+                _ => self.scan(|scalar| scalar.is(value)),
+            }
         } else {
-            *self.index.find(value_hash(value)?, |&at| self.entries[at as usize].0.is(value))? as usize
+            *self.index.find(value_hash(value)?, |&at| self.scalars[at as usize].is(value))? as usize
         };
-        self.entries.get(at).map(|(_, found)| found)
+        self.found.get(at)
+    }
+
+    #[inline]
+    fn scan(&self, is_wanted: impl Fn(&Scalar) -> bool) -> usize {
+        let scalars = self.scalars.iter().zip(0..);
+        scalars.fold(usize::MAX, |found, (scalar, at)| select_unpredictable(is_wanted(scalar), at, found))
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().map(|(_, value)| value)
+        self.found.iter_mut()
     }
 
     pub(super) fn entry(&mut self, scalar: Scalar) -> &mut T
     where
         T: Default,
     {
-        let Self { entries, index } = self;
-        let is_same = |at: &u32| entries[*at as usize].0 == scalar;
-        let entry = index.entry(scalar.key(), is_same, |at| entries[*at as usize].0.key());
-        let at = *entry.or_insert(entries.len() as u32).get() as usize;
-        if at == entries.len() {
-            entries.push((scalar, T::default()));
+        let Self { scalars, found, index } = self;
+        let is_same = |at: &u32| scalars[*at as usize] == scalar;
+        let entry = index.entry(scalar.key(), is_same, |at| scalars[*at as usize].key());
+        let at = *entry.or_insert(scalars.len() as u32).get() as usize;
+        if at == scalars.len() {
+            scalars.push(scalar);
+            found.push(T::default());
         }
-        &mut entries[at].1
+        &mut found[at]
     }
 }
 
