@@ -143,3 +143,16 @@ fn an_interrupted_run_is_told_to_run_again_only_where_that_goes_on() {
         assert!(last.ends_with(end), "{more:?}: {last}");
     }
 }
+
+#[test]
+fn lines_keep_their_numbers_where_a_last_line_got_its_newline_later() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.toml"), COUNTER).unwrap();
+    let mut text = "{\"user\":\"a\"}\n{\"user\":\"a\"}".to_owned();
+    for bad in [None, Some("in.ndjson:3: not JSON"), Some("in.ndjson:5: not JSON")] {
+        std::fs::write(folder.path().join("in.ndjson"), &text).unwrap();
+        let answer = command::run(folder.path(), "in.ndjson");
+        assert_eq!(answer.error.lines().next().unwrap_or_default().split(": \"").next(), Some(bad.unwrap_or_default()));
+        text.push_str("\nbad\n{\"user\":\"a\"}");
+    }
+}

@@ -119,3 +119,18 @@ fn an_export_does_not_write_over_a_file_and_names_it() {
     let nowhere = dictrack(folder.path(), "export --store s.db nowhere/ex.ndjson");
     assert!(nowhere.error.starts_with("dictrack: nowhere/ex.ndjson: "), "{}", nowhere.error);
 }
+
+#[test]
+fn an_import_does_not_replace_what_a_store_says_of_its_own_runs() {
+    let (folder, export) = exported();
+    let other = COUNTER.replace("\"n\"", "\"other\"");
+    std::fs::write(folder.path().join("t2.toml"), other).unwrap();
+    std::fs::write(folder.path().join("c.ndjson"), "{\"user\":\"c\"}\n").unwrap();
+    let line = "run --trackers t2.toml --group-by user --store c.db --output json c.ndjson";
+    dictrack(folder.path(), line).good();
+    let answer = dictrack_with(folder.path(), &["import", "--store", "c.db"], export);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.error.contains("the store's mark \"run:trackers\" says something else"), "{}", answer.error);
+    assert_eq!(dictrack(folder.path(), "show --store c.db --output json").good().matches("\"group\"").count(), 1);
+    dictrack(folder.path(), line).good();
+}

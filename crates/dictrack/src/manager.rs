@@ -22,7 +22,7 @@ mod commit;
 mod delivery;
 
 pub use blocking::Blocking;
-use builder::GENERATIONS;
+pub(crate) use builder::GENERATIONS;
 pub use builder::ManagerBuilder;
 pub use commit::Commit;
 use commit::Committer;

@@ -14,6 +14,7 @@ use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits};
 
 use crate::Error;
 use crate::durability::Durability;
+use crate::manager::GENERATIONS;
 use crate::store::record::{restore_definitions, set_text};
 use crate::store::{DataStore, Mark};
 
@@ -50,6 +51,14 @@ pub enum TransferError {
         line: u64,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The store already has a mark of that name that says something else.
+    #[error("line {line}: the store's mark {mark:?} says something else; import into a store without it")]
+    Mark {
+        /// The line, counted from one.
+        line: u64,
+        /// The name of the mark.
+        mark: String,
     },
     /// The store already has a group of that id.
     #[error("line {line}: the store already has the group {group:?}; import into a store without it")]
@@ -170,6 +179,7 @@ async fn read(
 ) -> Result<Moved, TransferError> {
     let engine = engine();
     store.begin(Durability::Fsync, &engine.limits).await?;
+    let present = store.marks().await?;
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
     let mut moved = Moved::default();
     let mut batch = Vec::new();
@@ -207,7 +217,16 @@ async fn read(
         } else if let (Some(name), Some(text)) =
             (member("mark").and_then(Json::as_str), member("text").and_then(Json::as_str))
         {
-            marks.push(Mark { name: name.to_owned(), text: Some(text.to_owned()) });
+            let mut mark = Mark { name: name.to_owned(), text: Some(text.to_owned()) };
+            if let Some(held) = present.iter().find(|held| held.name == name && held.text != mark.text) {
+                // Of the generations that were used the highest counts.
+                let generations = |mark: &Mark| mark.text.as_ref().and_then(|text| text.parse::<u32>().ok());
+                if name != GENERATIONS {
+                    return Err(TransferError::Mark { line: number, mark: mark.name });
+                }
+                mark.text = generations(held).max(generations(&mark)).map(|highest| highest.to_string());
+            }
+            marks.push(mark);
             moved.marks += 1;
         } else if member("end").is_some() {
             let found = trailer(moved);

@@ -259,3 +259,20 @@ fn listeners_are_not_called_before_a_commit_by_hand() {
     pollster::block_on(async { manager.manager().commit(Vec::new()).await.unwrap().wait().await }).unwrap();
     assert_eq!(pollster::block_on(manager.manager().undelivered()).unwrap().len(), 2);
 }
+
+#[test]
+fn a_listener_may_close_the_manager_while_events_of_an_earlier_run_wait() {
+    within_a_minute(|| {
+        let folder = folder();
+        let path = folder.path().join("a.db");
+        let manager = open_with(&path, Manager::builder().keep_events());
+        manager.add_tracker("a", counter("n", &[1, 2, 3, 1000])).unwrap();
+        manager.track("a", &document()).unwrap();
+        manager.close().unwrap();
+        drop(manager);
+        let manager = open(&path);
+        let inner = manager.clone();
+        manager.add_listener(EventCode::StageCompleted, move |_| Ok(inner.close()?));
+        assert_eq!(manager.track("a", &document()).unwrap().events().len(), 1);
+    });
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dictrack::store::DataStore as _;
+use dictrack::store::{DataStore as _, Mark};
 use dictrack::{
     Blocking, Differing, Durability, Engine, Error, EventCode, Item, Limits, Manager, SqliteStore, TrackOptions,
 };
@@ -522,4 +522,42 @@ fn flush_needs_to_be_confirmed_and_then_empties_cache_and_file() {
     // The group is made anew, its events are not those of before.
     let again = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
     assert_ne!(again, first);
+}
+
+#[test]
+fn commits_of_several_threads_keep_every_mark_and_change() {
+    for by_hand in [true, false] {
+        let folder = folder();
+        let path = folder.path().join("a.db");
+        let builder = if by_hand { Manager::builder().commit_by_hand() } else { Manager::builder() };
+        let manager = open_with(&path, builder);
+        let (threads, rounds) = (3, 30);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let manager = &manager;
+                scope.spawn(move || {
+                    let groups: Vec<String> = (0..100).map(|group| format!("{thread} {group}")).collect();
+                    groups.iter().for_each(|group| {
+                        manager.add_tracker(group, counter("n", &[1_000_000])).unwrap();
+                    });
+                    for round in 0..rounds {
+                        // By hand one call commits what all others did before; else each track waits for its own.
+                        for group in groups.iter().take(if by_hand { 100 } else { 2 }) {
+                            manager.track(group, &document()).unwrap();
+                        }
+                        let mark = Mark { name: format!("{thread} {round}"), text: Some(String::new()) };
+                        manager.commit(vec![mark]).unwrap().wait_blocking().unwrap();
+                    }
+                });
+            }
+        });
+        manager.close().unwrap();
+        drop(manager);
+        let store = SqliteStore::open_read_only(&path).unwrap();
+        assert_eq!(pollster::block_on(store.marks()).unwrap().len(), threads * rounds, "by hand: {by_hand}");
+        let manager = open(&path);
+        for thread in 0..threads {
+            assert_eq!(progress(&manager, &format!("{thread} 0")), rounds.to_string(), "by hand: {by_hand}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Item {
     pub(super) document: Result<Json, Problem>,
     /// The line on which it begins.
     pub(super) line: u64,
-    /// The line on which it ends.
+    /// The lines that have ended with it.
     pub(super) last_line: u64,
     /// The byte behind it.
     pub(super) end: u64,
@@ -164,11 +164,11 @@ impl Source<'_> {
                 line += 1;
                 offset += carried + part.len() as u64 + 1;
                 if carried == 0 {
-                    self.line(part, line, offset);
+                    self.line(part, line, line, offset);
                 } else {
                     keep(&mut carry, part);
                     let whole = std::mem::take(&mut carry);
-                    self.line(&whole, line, offset);
+                    self.line(&whole, line, line, offset);
                     carried = 0;
                 }
                 from = newline + 1;
@@ -185,19 +185,20 @@ impl Source<'_> {
             let document = Err(Problem::Input(problem));
             self.items.push(Item { document, line: line + 1, last_line: line, end: offset });
         } else if carried > 0 {
-            self.line(&carry, line + 1, offset + carried);
+            // Its newline may come later, and is counted then.
+            self.line(&carry, line + 1, line, offset + carried);
         }
         self.send()
     }
 
-    fn line(&mut self, text: &[u8], line: u64, end: u64) {
+    fn line(&mut self, text: &[u8], line: u64, last_line: u64, end: u64) {
         let text = if line == 1 { text.strip_prefix(BOM).unwrap_or(text) } else { text };
         let trimmed = text.trim_ascii();
         if trimmed.is_empty() {
             return;
         }
         let document = Json::parse(trimmed).map_err(|error| Problem::syntax(trimmed, &error));
-        self.items.push(Item { document, line, last_line: line, end });
+        self.items.push(Item { document, line, last_line, end });
     }
 
     /// Reads CSV records below a header.

@@ -177,7 +177,7 @@ impl ManagerBuilder {
 }
 
 /// The mark of the generations that were used before a store was emptied.
-pub(super) const GENERATIONS: &str = "dictrack:generations";
+pub(crate) const GENERATIONS: &str = "dictrack:generations";
 
 /// How long the end of a manager may take.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);

@@ -42,6 +42,8 @@ struct Core {
     failed: AtomicBool,
     /// Changes are committed only when [`Committer::begin`] is called.
     by_hand: bool,
+    /// Held while a caller collects by hand: what was collected first is written first.
+    collecting: tokio::sync::Mutex<()>,
     /// Calls that did not wait for their commit, since the last round began.
     unawaited: AtomicUsize,
 }
@@ -55,8 +57,10 @@ struct State {
     begun: u64,
     /// The last round that somebody waits for.
     wanted: u64,
-    /// A round whose changes were collected by the caller.
+    /// What a caller that commits by hand has collected for the next round.
     ready: Option<(Vec<GroupChange>, Vec<Mark>)>,
+    /// Marks for the next round, where its changes are collected by the thread.
+    marks: Vec<Mark>,
     closing: bool,
     /// Whether the thread has ended, so that no further round comes.
     closed: bool,
@@ -139,6 +143,7 @@ impl Committer {
             done: watch::Sender::default(),
             failed: AtomicBool::new(false),
             by_hand,
+            collecting: tokio::sync::Mutex::default(),
             unawaited: AtomicUsize::new(0),
         });
         let interval = match durability {
@@ -182,16 +187,7 @@ impl Committer {
 
     /// Waits until what has changed so far is kept.
     pub(super) async fn settle_now(&self) -> Result<(), Error> {
-        let round = {
-            let mut state = self.core.state.lock();
-            if state.closed {
-                return self.check().and(Err(Error::Closed));
-            }
-            state.wanted = state.begun + 1;
-            state.wanted
-        };
-        self.core.wake.notify_one();
-        self.ticket(round).wait().await
+        self.publish(|_| ())?.wait().await
     }
 
     /// Whether only [`begin`](Self::begin) commits.
@@ -203,9 +199,13 @@ impl Committer {
         Commit { round, done: Some(self.core.done.subscribe()) }
     }
 
-    /// Collects what has changed, here and now, and has it written together with `marks`. One such commit waits while
-    /// another is written; a third waits for its place.
+    /// Has what has changed written together with `marks`. By hand it is collected here and now, so that the marks tell
+    /// of exactly these changes; one such commit waits while another is written, and a third for its place.
     pub(super) async fn begin(&self, marks: Vec<Mark>) -> Result<Commit, Error> {
+        if !self.core.by_hand {
+            return self.publish(|state| state.marks.extend(marks));
+        }
+        let _collecting = self.core.collecting.lock().await;
         loop {
             let waiting = {
                 let state = self.core.state.lock();
@@ -217,12 +217,18 @@ impl Committer {
             }
         }
         let changes = self.core.cache.collect(&self.core.engine).await?;
+        self.publish(|state| state.ready = Some((changes, marks)))
+    }
+
+    /// Puts something into the next round, and has that begin.
+    fn publish(&self, put: impl FnOnce(&mut State)) -> Result<Commit, Error> {
         let round = {
             let mut state = self.core.state.lock();
             if state.closed {
-                return self.check().and(Err(Error::Closed));
+                self.check()?;
+                return Err(Error::Closed);
             }
-            state.ready = Some((changes, marks));
+            put(&mut state);
             state.wanted = state.begun + 1;
             state.wanted
         };
@@ -264,7 +270,7 @@ impl Core {
     fn run(&self, interval: Option<Duration>) {
         let pause = interval.unwrap_or(IDLE);
         loop {
-            let (ready, due, closing) = {
+            let (ready, marks, due, closing) = {
                 let mut state = self.state.lock();
                 if state.wanted <= state.begun && !state.closing {
                     self.wake.wait_for(&mut state, pause);
@@ -273,11 +279,11 @@ impl Core {
                 if due {
                     state.begun += 1;
                 }
-                (state.ready.take(), due, state.closing)
+                (state.ready.take(), std::mem::take(&mut state.marks), due, state.closing)
             };
             let result = pollster::block_on(async {
                 if due {
-                    self.round(ready).await?;
+                    self.round(ready, &marks).await?;
                 }
                 self.store.maintain(closing).await
             });
@@ -292,14 +298,14 @@ impl Core {
         }
     }
 
-    async fn round(&self, ready: Option<(Vec<GroupChange>, Vec<Mark>)>) -> Result<(), Error> {
+    async fn round(&self, ready: Option<(Vec<GroupChange>, Vec<Mark>)>, marks: &[Mark]) -> Result<(), Error> {
         if let Some((changes, marks)) = ready {
             self.save(&changes, &marks).await?;
         }
         if !self.by_hand {
             self.unawaited.store(0, Ordering::Relaxed);
             let changes = self.cache.collect(&self.engine).await?;
-            self.save(&changes, &[]).await?;
+            self.save(&changes, marks).await?;
         }
         let begun = self.state.lock().begun;
         self.done.send_modify(|progress| progress.ended = begun);

@@ -180,7 +180,7 @@ impl Manager {
             return Ok(());
         }
         let earlier = std::mem::take(&mut *deliveries.earlier.lock());
-        self.deliver_all(earlier.into_iter().map(|group| (group, u64::MAX)).collect()).await
+        self.deliver_or_leave(earlier.into_iter().map(|group| (group, u64::MAX)).collect()).await
     }
 
     /// Delivers `events` of `group`, which are committed, and what stands before them.
@@ -189,21 +189,20 @@ impl Manager {
         if last == 0 || self.by_hand() || !self.shared.deliveries.has_listeners() {
             return Ok(());
         }
-        let nested = WITHIN_LISTENER.with_borrow_mut(|stack| {
-            let left = stack.iter_mut().find(|(manager, _)| *manager == self.identity()).map(|(_, left)| left);
-            // The call of a listener does not wait: the delivery that runs the listener goes on with these.
-            left.map(|left| {
-                let newest = left.entry(group.to_owned()).or_default();
-                *newest = last.max(*newest);
-            })
-        });
-        match nested {
-            Some(()) => Ok(()),
-            None => self.deliver_all(vec![(group.to_owned(), last)]).await,
-        }
+        self.deliver_or_leave(vec![(group.to_owned(), last)]).await
     }
 
-    async fn deliver_all(&self, mut left: Vec<(String, u64)>) -> Result<(), Error> {
+    /// Delivers the events of groups up to a sequence each. The call of a listener does not wait: it leaves them to the
+    /// delivery that runs the listener.
+    async fn deliver_or_leave(&self, mut left: Vec<(String, u64)>) -> Result<(), Error> {
+        WITHIN_LISTENER.with_borrow_mut(|stack| {
+            if let Some((_, nested)) = stack.iter_mut().find(|(manager, _)| *manager == self.identity()) {
+                for (group, last) in left.drain(..) {
+                    let newest = nested.entry(group).or_default();
+                    *newest = last.max(*newest);
+                }
+            }
+        });
         while let Some((group, last)) = left.pop() {
             left.extend(self.deliver_group(&group, last).await?);
         }
