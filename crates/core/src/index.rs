@@ -50,6 +50,8 @@ pub(crate) struct Hot {
     predicate: u32,
     /// How many predicates it has: none, one, or more, which are looked up.
     predicates: u8,
+    /// Whether one of them asks custom code.
+    pub(crate) asks_custom: bool,
     /// Whether nothing but conditions and targets decides: it has no limiters and no measure.
     pub(crate) plain: bool,
 }
@@ -283,6 +285,7 @@ impl Index {
                 tracker: at as u32,
                 predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),
                 predicates: count.min(2) as u8,
+                asks_custom: tracker.conditions().iter().any(Condition::asks_custom),
                 plain: tracker.limiters().is_empty() && amount != CUSTOM,
             });
         }

@@ -182,7 +182,8 @@ impl Group {
         step.outcome
     }
 
-    /// Whether a match passes its predicates. Those of a tracker that is not active are not asked.
+    /// Whether a match passes its predicates. Custom ones of a tracker that is not active are not asked; else its slot is
+    /// not looked at here, since the loop that counts fetches all of them side by side.
     #[inline]
     fn passes(
         &self,
@@ -193,8 +194,7 @@ impl Group {
         call: &Call<'_>,
         outcome: &mut Outcome,
     ) -> bool {
-        let slot = &self.slots[hot.tracker as usize];
-        if !slot.is_unmarked() && !slot.active(call.now) {
+        if hot.asks_custom && !self.slots[hot.tracker as usize].active(call.now) {
             return false;
         }
         set.index().holds(hot, set.trackers(), view, scratch, &call.engine.registry).unwrap_or_else(|error| {

@@ -90,11 +90,11 @@ fn value_hash(value: &Value<'_>) -> Option<u64> {
 /// A map by scalar that is asked with a borrowed value.
 #[derive(Debug)]
 pub(super) struct ScalarMap<T> {
-    /// Apart from what is found by them, so that comparing them touches little memory.
+    /// The scalars and what is found by them, as long as they are few: apart, so that comparing touches little memory.
     scalars: Vec<Scalar>,
     found: Vec<T>,
-    /// By hash; not used for [`FEW_SCALARS`] entries.
-    index: HashTable<u32>,
+    /// All of them by hash, once they are more.
+    many: HashTable<(Scalar, T)>,
 }
 
 /// So many scalars are compared one by one, which takes less time than hashing a text.
@@ -102,21 +102,20 @@ const FEW_SCALARS: usize = 6;
 
 impl<T> Default for ScalarMap<T> {
     fn default() -> Self {
-        Self { scalars: Vec::new(), found: Vec::new(), index: HashTable::new() }
+        Self { scalars: Vec::new(), found: Vec::new(), many: HashTable::new() }
     }
 }
 
 impl<T> ScalarMap<T> {
     #[inline]
     pub(super) fn get(&self, value: &Value<'_>) -> Option<&T> {
-        let at = if self.scalars.len() <= FEW_SCALARS {
-            // Each is compared, without a branch on what is found: it would be mispredicted.
-            match value {
-                Value::Text(text) => self.scan(|scalar| matches!(scalar, Scalar::Text(own) if same(own, text))),
-                _ => self.scan(|scalar| scalar.is(value)),
-            }
-        } else {
-            *self.index.find(value_hash(value)?, |&at| self.scalars[at as usize].is(value))? as usize
+        if !self.many.is_empty() {
+            return self.many.find(value_hash(value)?, |(scalar, _)| scalar.is(value)).map(|(_, found)| found);
+        }
+        // Each is compared, without a branch on what is found: it would be mispredicted.
+        let at = match value {
+            Value::Text(text) => self.scan(|scalar| matches!(scalar, Scalar::Text(own) if same(own, text))),
+            _ => self.scan(|scalar| scalar.is(value)),
         };
         self.found.get(at)
     }
@@ -128,22 +127,31 @@ impl<T> ScalarMap<T> {
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.found.iter_mut()
+        self.found.iter_mut().chain(self.many.iter_mut().map(|(_, found)| found))
     }
 
     pub(super) fn entry(&mut self, scalar: Scalar) -> &mut T
     where
         T: Default,
     {
-        let Self { scalars, found, index } = self;
-        let is_same = |at: &u32| scalars[*at as usize] == scalar;
-        let entry = index.entry(scalar.key(), is_same, |at| scalars[*at as usize].key());
-        let at = *entry.or_insert(scalars.len() as u32).get() as usize;
-        if at == scalars.len() {
-            scalars.push(scalar);
-            found.push(T::default());
+        let Self { scalars, found, many } = self;
+        if many.is_empty() {
+            match scalars.iter().position(|present| *present == scalar) {
+                Some(at) => return &mut found[at],
+                None if scalars.len() < FEW_SCALARS => {
+                    scalars.push(scalar);
+                    found.push(T::default());
+                    return &mut found[scalars.len() - 1];
+                }
+                None => {}
+            }
         }
-        &mut found[at]
+        let hash = |(scalar, _): &(Scalar, T)| scalar.key();
+        for few in scalars.drain(..).zip(found.drain(..)) {
+            many.insert_unique(few.0.key(), few, hash);
+        }
+        let entry = many.entry(scalar.key(), |(present, _)| *present == scalar, hash);
+        &mut entry.or_insert_with(|| (scalar.clone(), T::default())).into_mut().1
     }
 }
 
