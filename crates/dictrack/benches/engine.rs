@@ -11,17 +11,7 @@ use dictrack::{Amount, Document, Limits, Manager, Stopwatch, TestClock, Timestam
 #[path = "workload.rs"]
 mod workload;
 
-use workload::{Loop, W, definitions, documents};
-
-/// Polls a future that never waits, as an executor would.
-fn now<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
-    }
-}
+use workload::{Loop, W, definitions, documents, now, verdict};
 
 /// The fastest of several rounds, in nanoseconds a call.
 fn measure(calls: usize, mut call: impl FnMut(usize)) -> f64 {
@@ -69,10 +59,6 @@ fn w() {
         let goal = 200.0 + 3.0 * limit;
         println!("{n:>8} {limit:>12.1} {ours:>12.1} {goal:>14.1} {:>8}", verdict(ours <= goal));
     }
-}
-
-fn verdict(reached: bool) -> &'static str {
-    if reached { "ok" } else { "MISSED" }
 }
 
 fn scaling() {

@@ -12,18 +12,10 @@ use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_ben
 #[path = "workload.rs"]
 mod workload;
 
+use workload::now;
+
 /// The documents that are tracked in one measurement.
 const DOCUMENTS: usize = 1_000;
-
-/// Polls a future that never waits, as an executor would.
-fn now<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
-    }
-}
 
 fn track_all((manager, documents): &(Manager, Vec<Json>)) {
     for document in documents {

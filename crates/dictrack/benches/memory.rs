@@ -9,21 +9,13 @@ use dictrack::{Differing, Manager, TestClock, Timestamp, TrackerDefinition};
 #[path = "workload.rs"]
 mod workload;
 
+use workload::{now, verdict};
+
 /// Counts what is allocated; it sets no bound.
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 const GROUPS: usize = 1_000_000;
-
-/// Polls a future that never waits, as an executor would.
-fn now<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
-    }
-}
 
 /// The bytes of this process in memory.
 fn resident() -> usize {
@@ -31,10 +23,6 @@ fn resident() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the status has VmRSS");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number");
     kilobytes * 1024
-}
-
-fn verdict(reached: bool) -> &'static str {
-    if reached { "ok" } else { "MISSED" }
 }
 
 fn groups() {

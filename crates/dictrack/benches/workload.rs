@@ -8,6 +8,21 @@ use dictrack::{Condition, Needle, Path, Span, Test, TrackerDefinition};
 const ONE: i128 = 1_000_000_000_000_000_000;
 const FAR: i128 = 100_000_000_000 * ONE;
 
+/// Polls a future that never waits, as an executor would.
+pub fn now<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("the memory cache does not wait"),
+    }
+}
+
+/// Whether a goal was reached, in a word.
+pub fn verdict(reached: bool) -> &'static str {
+    if reached { "ok" } else { "MISSED" }
+}
+
 /// A small seeded generator (SplitMix64, Steele et al., OOPSLA 2014), so that every run sees the same documents.
 pub struct Random(pub u64);
 
