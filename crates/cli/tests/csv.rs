@@ -79,6 +79,10 @@ fn a_last_row_without_its_newline_counts_once_it_has_one() {
     std::fs::write(folder.path().join("in.csv"), "user,n\na,1\na,23\nb,1\n").unwrap();
     assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 2);
     assert_eq!(progress(folder.path(), "a"), 2);
+    // Without a store no later run goes on.
+    std::fs::write(folder.path().join("once.csv"), "user,n\na,1\na,2").unwrap();
+    let once = dictrack(folder.path(), "run --trackers t.toml --group-by user --output json once.csv");
+    assert_eq!(number(&once.json(), "documents"), 2);
     // A pipe has ended for good.
     let words = "run --trackers t.toml --group-by user --output json --format csv -";
     let piped = dictrack_with(folder.path(), &words.split(' ').collect::<Vec<_>>(), "user,n\na,1\na,2");
@@ -128,6 +132,8 @@ fn a_header_that_names_a_column_twice_or_lacks_one_of_text_is_refused() {
     for (line, words) in [
         ("twice.csv", "the header has the column \"user\" twice"),
         ("in.csv --text n,zip", "--text names \"zip\"; expected one of user, n"),
+        ("in.csv --number n,zip", "--number names \"zip\"; expected one of user, n"),
+        ("in.csv --number n --text n", "\"n\" is named by --text and by --number"),
     ] {
         let answer = run(folder.path(), line);
         assert_eq!(answer.code, Some(1), "{line}");

@@ -8,12 +8,7 @@ use dictrack::{Blocking, Document, Durability, Error, EventCode, Manager, Tracke
 
 mod common;
 
-use common::{Heard, counter, document, folder, line, open, open_with, within_a_minute};
-
-fn progress(manager: &Blocking, group: &str) -> String {
-    let trackers = manager.get_trackers(group, None).unwrap();
-    trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
-}
+use common::{Heard, counter, document, folder, line, open, open_with, progress, within_a_minute};
 
 #[test]
 fn events_that_nobody_heard_are_told_after_a_restart_once_and_with_the_same_ids() {

@@ -13,12 +13,7 @@ use rusqlite::Connection;
 
 mod common;
 
-use common::{counter, document, folder, open, open_with};
-
-fn progress(manager: &Blocking, group: &str) -> String {
-    let trackers = manager.get_trackers(group, None).unwrap();
-    trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
-}
+use common::{counter, document, folder, open, open_with, progress};
 
 /// Copies a store as a kill at this moment would leave it.
 fn copy(from: &Path, to: &Path) {

@@ -30,6 +30,12 @@ pub fn document() -> Json {
     Json::parse(b"{}").unwrap()
 }
 
+/// The progress of each tracker of a group, in order.
+pub fn progress(manager: &Blocking, group: &str) -> String {
+    let trackers = manager.get_trackers(group, None).unwrap();
+    trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
+}
+
 /// Fails instead of hanging for ever.
 pub fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
