@@ -6,6 +6,7 @@ use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition};
 
 use crate::Outcome;
 use crate::print::{say, warn};
+use crate::report::counted;
 
 /// Check definition files.
 ///
@@ -24,14 +25,9 @@ pub(crate) fn check(args: &Args) -> Outcome {
             Ok(trackers) => {
                 let conditions: usize =
                     trackers.iter().flat_map(|tracker| tracker.conditions()).map(Condition::count).sum();
-                let s = |count: usize| if count == 1 { "" } else { "s" };
-                let count = trackers.len();
-                say(format_args!(
-                    "{}: ok, {count} tracker{} with {conditions} condition{}",
-                    path.display(),
-                    s(count),
-                    s(conditions)
-                ));
+                let conditions = counted(conditions as u64, "condition");
+                let trackers_said = counted(trackers.len() as u64, "tracker");
+                say(format_args!("{}: ok, {trackers_said} with {conditions}", path.display()));
                 let customs = customs(&trackers);
                 if !customs.is_empty() {
                     say(format_args!(

@@ -9,7 +9,7 @@ use dictrack::store::DataStore as _;
 use dictrack::{Call, CompletedTracker, Engine, Explanation, Group, Timestamp};
 
 use crate::print::{plain, say};
-use crate::report::{fitted, table};
+use crate::report::{fitted, object, table};
 use crate::{Failure, Outcome, store};
 
 /// Say what a document would do to each tracker of a group, and why, without changing anything.
@@ -87,13 +87,12 @@ fn why_completed(completed: &CompletedTracker) -> String {
 }
 
 fn completed_json(completed: &CompletedTracker) -> Json {
-    let entries = [
+    object([
         ("name", completed.tracker.name().into()),
         ("verdict", "completed".into()),
         ("why", why_completed(completed).into()),
         ("completed_at", completed.completed_at.to_string().into()),
-    ];
-    Json::Map(entries.into_iter().map(|(key, value): (&str, Json)| (key.into(), value)).collect())
+    ])
 }
 
 /// Reads a moment of the command line.

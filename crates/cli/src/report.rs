@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle, presets};
+use dictrack::json::{Json, Map};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 mod terminal;
@@ -85,6 +86,11 @@ pub(crate) fn thousands(number: u64) -> String {
 /// `1 document`, `2,000 documents`.
 pub(crate) fn counted(number: u64, unit: &str) -> String {
     format!("{} {unit}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// A map of these entries.
+pub(crate) fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
+    Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
 
 /// A spinner on a terminal, nothing in a pipe.

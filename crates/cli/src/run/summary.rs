@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use comfy_table::{CellAlignment, Table, presets};
-use dictrack::json::{Json, Map};
+use dictrack::json::Json;
 use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
 
 use crate::Failure;
 use crate::explain::wait;
 use crate::print::{plain, warn};
-use crate::report::{bar, counted, fitted, table, thousands};
+use crate::report::{bar, counted, fitted, object, table, thousands};
 
 /// Stages that get a line of their own; of a longer list the first, and the last.
 const STAGES_SHOWN: usize = 8;
@@ -157,8 +157,9 @@ impl Summary {
         Ok(())
     }
 
-    fn rate(&self) -> f64 {
-        self.documents as f64 / self.seconds.max(1e-9)
+    /// Documents a second, if it took so many seconds to count them.
+    fn rate(&self, seconds: f64) -> f64 {
+        self.documents as f64 / seconds.max(1e-9)
     }
 
     /// Whether the inputs hold nothing that an earlier run has not counted.
@@ -168,7 +169,7 @@ impl Summary {
 
     /// What the progress bar says.
     pub(super) fn so_far(&self) -> String {
-        let rate = self.documents as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+        let rate = self.rate(self.since.elapsed().as_secs_f64());
         format!("{}, {} a second", counted(self.documents, "document"), thousands(rate as u64))
     }
 
@@ -177,7 +178,7 @@ impl Summary {
             "{} in {:.2} s, {} a second",
             counted(self.documents, "document"),
             self.seconds,
-            thousands(self.rate() as u64)
+            thousands(self.rate(self.seconds) as u64)
         );
         for (count, what) in
             [(self.malformed, "malformed"), (self.duplicates, "repeated"), (self.untouched, "matched no tracker")]
@@ -246,15 +247,11 @@ impl Summary {
             ("matched_nothing", number(self.untouched)),
             ("groups", number(self.groups)),
             ("seconds", rounded(self.seconds)),
-            ("documents_per_second", rounded(self.rate())),
+            ("documents_per_second", rounded(self.rate(self.seconds))),
             ("interrupted", self.interrupted.into()),
             ("trackers", Json::List(trackers.collect())),
         ])
     }
-}
-
-fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
-    Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
 
 impl Line {

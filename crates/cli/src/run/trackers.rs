@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use dictrack::json::{Bounds, Json, Map};
+use dictrack::json::{Bounds, Json};
 use dictrack::store::{DataStore, Mark};
 use dictrack::{Differing, TrackerDefinition};
 
 use super::Args;
 use crate::explain::wait;
+use crate::report::object;
 use crate::{Failure, check};
 
 /// The mark that names the trackers of the last run.
@@ -96,6 +97,5 @@ impl Held {
 pub(super) fn mark(trackers: &[TrackerDefinition], differing: Differing) -> Mark {
     let list = Json::List(trackers.iter().map(TrackerDefinition::to_json).collect());
     let update = Json::from(differing == Differing::Update);
-    let map: Map = [("trackers".into(), list), ("update".into(), update)].into_iter().collect();
-    Mark { name: MARK.to_owned(), text: Some(Json::Map(map).to_string()) }
+    Mark { name: MARK.to_owned(), text: Some(object([("trackers", list), ("update", update)]).to_string()) }
 }
