@@ -61,7 +61,7 @@ pub enum Test {
 }
 
 /// The four tests of order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is named by its operator")]
 pub enum Order {
     Lt,
@@ -75,6 +75,12 @@ impl Order {
     #[inline]
     pub(crate) fn is_strict(self) -> bool {
         matches!(self, Self::Lt | Self::Gt)
+    }
+
+    /// Whether what lies below the operand passes.
+    #[inline]
+    pub(crate) fn is_down(self) -> bool {
+        matches!(self, Self::Lt | Self::Le)
     }
 
     /// Whether a value that compares so to the operand passes.
@@ -215,9 +221,9 @@ impl Test {
     }
 }
 
-/// `conditions` in the order in which they are evaluated: those last that ask custom code.
-pub(crate) fn custom_last(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
-    let asks = |asks: bool| conditions.iter().filter(move |condition| condition.asks_custom() == asks);
+/// `conditions` with their positions, in the order in which they are evaluated: those last that ask custom code.
+pub(crate) fn custom_last(conditions: &[Condition]) -> impl Iterator<Item = (usize, &Condition)> {
+    let asks = |asks: bool| conditions.iter().enumerate().filter(move |(_, condition)| condition.asks_custom() == asks);
     asks(false).chain(asks(true))
 }
 
@@ -227,7 +233,7 @@ impl Condition {
         match self {
             Self::Test { key, test } => Ok(test.holds(document.value_at(key).as_ref())),
             Self::All(parts) => {
-                for part in custom_last(parts) {
+                for (_, part) in custom_last(parts) {
                     if !part.holds(document, registry)? {
                         return Ok(false);
                     }
@@ -235,7 +241,7 @@ impl Condition {
                 Ok(true)
             }
             Self::Any(parts) => {
-                for part in custom_last(parts) {
+                for (_, part) in custom_last(parts) {
                     if part.holds(document, registry)? {
                         return Ok(true);
                     }

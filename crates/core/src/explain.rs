@@ -152,7 +152,7 @@ fn first_failing<'c>(
     document: &dyn Document,
     engine: &Engine,
 ) -> Result<Option<&'c Condition>, CustomError> {
-    for condition in custom_last(conditions) {
+    for (_, condition) in custom_last(conditions) {
         let failing = match condition {
             Condition::All(parts) => first_failing(parts, document, engine)?,
             _ => (!condition.holds(document, &engine.registry)?).then_some(condition),

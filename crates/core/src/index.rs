@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::amount::Amount;
-use crate::condition::{Condition, Test};
+use crate::condition::{Condition, Test, custom_last};
 use crate::custom::{CustomError, Registry};
 use crate::definition::{Kind, TrackerDefinition, condition_json};
 use crate::document::{Document, Value};
@@ -26,6 +26,7 @@ use crate::path::Path;
 
 mod check;
 mod column;
+mod order;
 mod scratch;
 
 use check::Checks;
@@ -212,9 +213,7 @@ impl Index {
         let mut next_dense = 0;
         for (at, tracker) in trackers.iter().enumerate() {
             predicate_starts.push(predicates.ids.len() as u32);
-            let conditions = tracker.conditions().iter().enumerate();
-            let (custom, own): (Vec<_>, Vec<_>) = conditions.partition(|(_, condition)| condition.asks_custom());
-            for (position, condition) in own.into_iter().chain(custom) {
+            for (position, condition) in custom_last(tracker.conditions()) {
                 let (key, test, negated) = match condition {
                     Condition::Test { key, test } => (key, test, false),
                     Condition::Not(part) => match &**part {

@@ -5,9 +5,9 @@
 
 use smallvec::SmallVec;
 
+use super::order::units;
 use super::{Index, View};
-use crate::document::Value;
-use crate::number::Number;
+use crate::condition::Order;
 use crate::path::Path;
 
 /// At most one order test for each dense tracker.
@@ -20,16 +20,13 @@ pub(super) struct Checks {
     readings: Vec<Reading>,
 }
 
-/// How a value of a document is read, so that it passes a test exactly if it is at least the key of the test.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Reading {
-    pub(super) path: Path,
+/// A value of a document, read for the tests of one order.
+#[derive(Debug)]
+struct Reading {
+    path: Path,
     /// The number of the path, if its value is kept.
-    pub(super) kept: Option<u32>,
-    /// For `lt` and `le`: keys and values are negated.
-    pub(super) down: bool,
-    /// For `gt` and `lt`: keys are one unit of 10⁻¹⁸ further.
-    pub(super) strict: bool,
+    kept: Option<u32>,
+    order: Order,
 }
 
 /// The values of one document: that which every tracker without a check passes, then one for each reading.
@@ -37,7 +34,7 @@ type Values = SmallVec<[i128; 8]>;
 
 impl Checks {
     /// Enters the check of a tracker; `false` if it has one.
-    pub(super) fn add(&mut self, trackers: usize, tracker: u32, key: i128, reading: &Reading) -> bool {
+    pub(super) fn add(&mut self, trackers: usize, tracker: u32, (path, order, key): (&Path, Order, i128)) -> bool {
         if self.keys.is_empty() {
             self.keys.resize(trackers, i128::MIN);
             self.values.resize(trackers, 0);
@@ -47,8 +44,8 @@ impl Checks {
             return false;
         }
         // Those of one column come one after the other.
-        if self.readings.last() != Some(reading) {
-            self.readings.push(reading.clone());
+        if self.readings.last().is_none_or(|last| last.path != *path || last.order != order) {
+            self.readings.push(Reading { path: path.clone(), kept: None, order });
         }
         *value = self.readings.len() as u32;
         self.keys[tracker as usize] = key;
@@ -94,35 +91,8 @@ impl Reading {
     #[inline]
     fn read(&self, index: &Index, view: &mut View<'_>) -> i128 {
         match self.kept {
-            Some(kept) => self.units(view.value(index, kept)),
-            None => self.units(view.document.value_at(&self.path).as_ref()),
-        }
-    }
-
-    #[inline]
-    fn units(&self, value: Option<&Value<'_>>) -> i128 {
-        match value {
-            Some(Value::Number(Number::Exact(amount))) => {
-                if self.down {
-                    -amount.units()
-                } else {
-                    amount.units()
-                }
-            }
-            Some(Value::Number(number)) => self.units_off_grid(number),
-            // Every key is above.
-            _ => i128::MIN,
-        }
-    }
-
-    /// As for a number on the grid, for one between or beyond: that of its lower neighbour, which passes the same tests
-    /// that include their threshold, and one more where they do not.
-    #[cold]
-    fn units_off_grid(&self, number: &Number) -> i128 {
-        match number.neighbour(self.down) {
-            Some(units) if self.down => (-units).saturating_add(i128::from(self.strict)),
-            Some(units) => units.saturating_add(i128::from(self.strict)),
-            None => i128::MIN,
+            Some(kept) => units(self.order, view.value(index, kept)),
+            None => units(self.order, view.document.value_at(&self.path).as_ref()),
         }
     }
 }

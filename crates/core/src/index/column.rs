@@ -6,7 +6,8 @@ use std::hint::select_unpredictable;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
-use super::check::{Checks, Reading};
+use super::check::Checks;
+use super::order::{key, units};
 use super::scalar;
 use super::scratch::Scratch;
 use crate::amount::Amount;
@@ -275,15 +276,12 @@ pub(super) struct Presence {
     outside: Box<[u64]>,
 }
 
-/// `gt` and `ge`, or `lt` and `le`, with numbers: the tests that a value passes are a prefix of the sorted thresholds.
+/// Tests of one order with numbers: those that a value passes are a prefix of the sorted keys.
 #[derive(Debug)]
 pub(super) struct OrderColumn {
-    /// Whether the tests are `lt` and `le`: then keys and values are negated.
-    down: bool,
-    /// The distinct tests in the order in which a value passes them, each as the least number of 10⁻¹⁸ that does:
-    /// `gt 5` and `ge 5.000000000000000001` are the same to a value on the grid.
+    order: Order,
+    /// The distinct [`key`]s, ascending.
     keys: Box<[i128]>,
-    orders: Box<[Order]>,
     /// What a value does that passes so many of the tests; one more than there are tests.
     prefixes: Box<[Prefix]>,
     /// The trackers of all tests, in the same order.
@@ -304,14 +302,7 @@ struct Prefix {
 impl OrderColumn {
     #[inline]
     fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
-        let count = match value {
-            Some(Value::Number(Number::Exact(amount))) => {
-                let units = if self.down { -amount.units() } else { amount.units() };
-                self.reached(units)
-            }
-            Some(Value::Number(number)) => self.passed(number),
-            _ => 0,
-        };
+        let count = self.reached(units(self.order, value));
         let prefix = self.prefixes[count];
         let (from, to) = (prefix.from as usize, prefix.to as usize);
         match self.trackers[from..].first_chunk::<BLOCK>().filter(|_| to - from <= BLOCK) {
@@ -350,27 +341,6 @@ impl OrderColumn {
         let rest = &keys[blocks * BLOCK..];
         passed + blocks * BLOCK + rest.first_chunk::<BLOCK>().map_or_else(|| count(rest), |block| count(block))
     }
-
-    /// The number of tests that a number off the grid passes.
-    #[cold]
-    fn passed(&self, number: &Number) -> usize {
-        let holds = |at: usize| {
-            let key = self.keys[at] - i128::from(self.orders[at].is_strict());
-            let threshold = Amount::from_units(if self.down { -key } else { key });
-            let threshold = threshold.expect("a key is made from an amount");
-            number.compare(&Number::Exact(threshold)).is_some_and(|found| self.orders[at].holds(found))
-        };
-        let (mut low, mut high) = (0, self.keys.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if holds(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
 }
 
 /// Collects the tests of dense trackers into columns.
@@ -385,10 +355,7 @@ enum ColumnKind {
     Equal(Wanted),
     Exists,
     Absent,
-    /// `gt`, `ge`
-    Above,
-    /// `lt`, `le`
-    Below,
+    Order(Order),
 }
 
 impl ColumnBuilder {
@@ -410,8 +377,7 @@ impl ColumnBuilder {
                 ColumnKind::Equal(Wanted::OtherValue)
             }
             _ if negated => return false,
-            Test::Order(Order::Gt | Order::Ge, operand) if on_grid(operand) => ColumnKind::Above,
-            Test::Order(Order::Lt | Order::Le, operand) if on_grid(operand) => ColumnKind::Below,
+            Test::Order(order, operand) if on_grid(operand) => ColumnKind::Order(*order),
             _ => return false,
         };
         let tests = self.kinds.entry((path, kind)).or_default();
@@ -446,50 +412,38 @@ type Kind = ((u32, ColumnKind), Vec<(u32, Test)>);
 /// Takes narrow order columns out of `kinds`, if they are many, and makes checks of the tests of those trackers that a test
 /// of equality rules out for most documents.
 fn take_checks(trackers: usize, list: &[Path], kinds: &mut Vec<Kind>) -> Checks {
-    let is_narrow = |kind: ColumnKind, tests: &[(u32, Test)]| {
-        matches!(kind, ColumnKind::Above | ColumnKind::Below) && tests.len() <= NARROW
+    let narrow = |kind: ColumnKind, tests: &[(u32, Test)]| match kind {
+        ColumnKind::Order(order) if tests.len() <= NARROW => Some(order),
+        _ => None,
     };
     let mut checks = Checks::default();
-    if kinds.iter().filter(|((_, kind), tests)| is_narrow(*kind, tests)).count() * NARROW < trackers {
+    if kinds.iter().filter_map(|((_, kind), tests)| narrow(*kind, tests)).count() * NARROW < trackers {
         return checks;
     }
     let mut found_by_equality = vec![false; trackers];
     for (_, tests) in kinds.iter().filter(|((_, kind), _)| *kind == ColumnKind::Equal(Wanted::Equal)) {
         tests.iter().for_each(|(at, _)| found_by_equality[*at as usize] = true);
     }
-    for ((path, kind), tests) in kinds.iter_mut().filter(|((_, kind), tests)| is_narrow(*kind, tests)) {
-        let down = *kind == ColumnKind::Below;
-        // First those that include their threshold: each reading is made once.
-        for strict in [false, true] {
-            let reading = Reading { path: list[*path as usize].clone(), kept: None, down, strict };
-            tests.retain(|(at, test)| {
-                let (threshold, order) = threshold(test);
-                let is_taken = order.is_strict() == strict
-                    && found_by_equality[*at as usize]
-                    && checks.add(trackers, *at, key(threshold, order, down), &reading);
-                !is_taken
-            });
-        }
+    for ((path, kind), tests) in kinds.iter_mut() {
+        let Some(order) = narrow(*kind, tests) else { continue };
+        tests.retain(|(at, test)| {
+            let check = (&list[*path as usize], order, key(order, threshold(test)));
+            !(found_by_equality[*at as usize] && checks.add(trackers, *at, check))
+        });
     }
     kinds.retain(|(_, tests)| !tests.is_empty());
     checks
 }
 
-/// The threshold and the order of a test that an order column takes.
-fn threshold(test: &Test) -> (Amount, Order) {
+/// The threshold of a test that an order column takes.
+fn threshold(test: &Test) -> Amount {
     match test {
-        Test::Order(order, operand) => match scalar(operand) {
-            Some(Scalar::Number(threshold)) => (threshold, *order),
+        Test::Order(_, operand) => match scalar(operand) {
+            Some(Scalar::Number(threshold)) => threshold,
             _ => unreachable!("only thresholds on the grid enter an order column"),
         },
         _ => unreachable!("only order tests enter an order column"),
     }
-}
-
-/// The least number of 10⁻¹⁸ that passes; going down all is negated.
-fn key(threshold: Amount, order: Order, down: bool) -> i128 {
-    let units = if down { -threshold.units() } else { threshold.units() };
-    units + i128::from(order.is_strict())
 }
 
 /// The distinct scalars that a test of equality or inequality names.
@@ -548,35 +502,22 @@ fn build(count: usize, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
             }
             Column::Equal(Equal { wanted, outside, values })
         }
-        ColumnKind::Above | ColumnKind::Below => Column::Order(order_column(&outside, kind, tests)),
+        ColumnKind::Order(order) => Column::Order(order_column(&outside, order, &tests)),
     }
 }
 
-fn order_column(outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> OrderColumn {
-    let mut entries: Vec<(Amount, Order, u32)> = tests
-        .into_iter()
-        .map(|(at, test)| {
-            let (threshold, order) = threshold(&test);
-            (threshold, order, at)
-        })
-        .collect();
-    // `ge 5` is passed before `gt 5`, and going down `le 5` before `lt 5`.
-    let down = kind == ColumnKind::Below;
-    entries.sort_by(|a, b| {
-        let thresholds = if down { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
-        thresholds.then(a.1.is_strict().cmp(&b.1.is_strict())).then(a.2.cmp(&b.2))
-    });
-    let (mut keys, mut orders, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, (threshold, order, _)) in entries.iter().enumerate() {
-        let key = key(*threshold, *order, down);
-        if keys.last() != Some(&key) || orders.last() != Some(order) {
-            keys.push(key);
-            orders.push(*order);
+fn order_column(outside: &[u64], order: Order, tests: &[(u32, Test)]) -> OrderColumn {
+    let mut entries: Vec<(i128, u32)> = tests.iter().map(|(at, test)| (key(order, threshold(test)), *at)).collect();
+    entries.sort_unstable();
+    let (mut keys, mut starts) = (Vec::new(), Vec::new());
+    for (at, (key, _)) in entries.iter().enumerate() {
+        if keys.last() != Some(key) {
+            keys.push(*key);
             starts.push(at as u32);
         }
     }
     starts.push(entries.len() as u32);
-    let trackers: Box<[u32]> = entries.iter().map(|(_, _, at)| *at).collect();
+    let trackers: Box<[u32]> = entries.iter().map(|(_, at)| *at).collect();
     let affordable = (SET_BYTES_A_TEST * entries.len() / (outside.len() * 8)).max(1);
     let step = keys.len().div_ceil(affordable).max(1);
     let mut sets = Vec::new();
@@ -591,12 +532,5 @@ fn order_column(outside: &[u64], kind: ColumnKind, tests: Vec<(u32, Test)>) -> O
         let set = count.div_ceil(step);
         Prefix { set: set as u32, from: starts[count], to: starts[(set * step).min(keys.len())] }
     });
-    OrderColumn {
-        down,
-        prefixes: prefixes.collect(),
-        keys: keys.into(),
-        orders: orders.into(),
-        trackers,
-        sets: sets.into(),
-    }
+    OrderColumn { order, prefixes: prefixes.collect(), keys: keys.into(), trackers, sets: sets.into() }
 }
