@@ -41,6 +41,10 @@ pub struct Group {
     completed: u32,
     /// The key of the [`TrackerList`] that was ensured last, 0 if none was since the trackers changed.
     ensured: u64,
+    /// Whether the list of trackers changed since the last change was taken: positions mean nothing across that.
+    reshaped: bool,
+    /// The version when the last change was taken.
+    taken: u64,
     log: Option<Box<Log>>,
 }
 
@@ -49,16 +53,25 @@ pub struct Group {
 struct Log {
     ids: RecentIds,
     events: VecDeque<Arc<Event>>,
+    /// Shared by copies of the group, so that copying it costs nothing.
+    completions: Arc<Completions>,
     /// The sequence of the last event that was stored.
     sequence: u64,
     /// The sequence of the last event that no change has to carry any more.
     saved_sequence: u64,
     /// The sequence of the last event that was delivered.
     delivered: u64,
-    completed: VecDeque<CompletedTracker>,
-    completed_names: HashSet<CompactString>,
-    /// How many of the newest completed trackers no change has carried yet.
-    unsaved_completed: usize,
+}
+
+/// The trackers that completed.
+#[derive(Clone, Debug, Default)]
+struct Completions {
+    /// Those that stay readable, oldest first.
+    trackers: VecDeque<CompletedTracker>,
+    /// The names of all.
+    names: HashSet<CompactString>,
+    /// How many of the newest no change has carried yet.
+    unsaved: usize,
     /// Names of those that no change has carried and that are no longer readable.
     unsaved_names: Vec<CompactString>,
 }
@@ -175,6 +188,11 @@ impl Group {
         self.generation
     }
 
+    /// How many document ids are remembered.
+    pub fn known_ids(&self) -> usize {
+        self.log.as_ref().map_or(0, |log| log.ids.len())
+    }
+
     /// Whether nothing was ever kept here.
     pub fn is_blank(&self) -> bool {
         self.version == 0
@@ -190,7 +208,7 @@ impl Group {
 
     /// Whether a tracker of that name has completed.
     fn has_completed(&self, name: &str) -> bool {
-        self.log.as_ref().is_some_and(|log| log.completed_names.contains(name))
+        self.log.as_ref().is_some_and(|log| log.completions.names.contains(name))
     }
 
     /// The active trackers at `now`, in the order added: all, or those named.
@@ -206,7 +224,7 @@ impl Group {
 
     /// The completed trackers that stay readable, in the order they completed.
     pub fn completed(&self) -> Vec<CompletedTracker> {
-        self.log.as_ref().map_or_else(Vec::new, |log| log.completed.iter().cloned().collect())
+        self.log.as_ref().map_or_else(Vec::new, |log| log.completions.trackers.iter().cloned().collect())
     }
 
     /// What `document` would do to each tracker at `now`, without changing anything.
@@ -383,6 +401,7 @@ impl Group {
             result.events.push(event);
             self.slots.push(slot);
         }
+        self.reshaped = true;
         self.version = self.version.saturating_add(1);
         Ok(())
     }
@@ -400,6 +419,7 @@ impl Group {
         self.set = Arc::new(DefinitionSet::new(definitions));
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
         self.ensured = 0;
+        self.reshaped = true;
     }
 
     /// Removes active trackers; the names of those that were there.
@@ -453,6 +473,7 @@ impl Group {
     pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
         let Some(at) = self.active_slot(name, now) else { return false };
         self.slots[at].progress = progress;
+        self.slots[at].changed = true;
         self.version = self.version.saturating_add(1);
         true
     }
@@ -502,6 +523,7 @@ impl Group {
         let stage = slot.stage;
         let event = (call, EventCode::Reset, number, slot.progress, stage, 1, None);
         let event = self.event(event, &definition, &slot);
+        slot.changed = true;
         self.slots[at] = slot;
         self.version = self.version.saturating_add(1);
         Ok(Some(event))
@@ -552,15 +574,15 @@ impl Group {
     fn complete(&mut self, at: usize, now: Timestamp, keep: usize) {
         self.completed += 1;
         let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at]);
-        let log = self.log();
-        log.completed_names.insert(tracker.name().into());
-        log.completed.push_back(CompletedTracker { tracker, completed_at: now });
-        log.unsaved_completed += 1;
-        while log.completed.len() > keep {
-            let Some(oldest) = log.completed.pop_front() else { break };
-            if log.unsaved_completed > log.completed.len() {
-                log.unsaved_completed -= 1;
-                log.unsaved_names.push(oldest.tracker.name().into());
+        let all = Arc::make_mut(&mut self.log().completions);
+        all.names.insert(tracker.name().into());
+        all.trackers.push_back(CompletedTracker { tracker, completed_at: now });
+        all.unsaved += 1;
+        while all.trackers.len() > keep {
+            let Some(oldest) = all.trackers.pop_front() else { break };
+            if all.unsaved > all.trackers.len() {
+                all.unsaved -= 1;
+                all.unsaved_names.push(oldest.tracker.name().into());
             }
         }
     }
@@ -587,8 +609,8 @@ impl Group {
         let log = self.log.as_ref().map_or(0, |log| {
             size_of::<Log>()
                 + log.ids.heap_bytes()
-                + (log.events.len() + log.completed.len()) * (size_of::<Event>() + 64)
-                + log.completed_names.capacity() * 48
+                + (log.events.len() + log.completions.trackers.len()) * (size_of::<Event>() + 64)
+                + log.completions.names.capacity() * 48
         });
         slots + log
     }

@@ -22,6 +22,8 @@ pub(crate) struct Slot {
     /// The position of the current target.
     pub(crate) stage: u16,
     flags: u8,
+    /// Whether it changed since the group's last change was taken.
+    pub(crate) changed: bool,
 }
 
 /// The states of a tracker's limiters; most have one.
@@ -77,7 +79,7 @@ impl Slot {
         let plain = limiters.is_empty()
             && expire_at.is_none()
             && [cycle, stages, limits, resets].iter().all(|&number| number == 0);
-        Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags }
+        Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags, changed: false }
     }
 
     /// Whether nothing sets this tracker apart from plain counting towards its first target.

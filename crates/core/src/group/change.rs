@@ -46,6 +46,12 @@ pub struct GroupChange {
     pub group: CompactString,
     /// The version that this change makes.
     pub version: u64,
+    /// The version that it follows; `None` if this is the whole group, which replaces whatever older one there is.
+    pub base: Option<u64>,
+    /// The claim by which a cache of many processes holds the group; see the store's `claim`. 0 where one process does.
+    pub claim: u64,
+    /// The positions of the trackers that changed; `None` if the list itself changed.
+    pub changed: Option<Vec<u32>>,
     /// The definitions; the store keeps each set once.
     pub set: Arc<DefinitionSet>,
     slots: Vec<Slot>,
@@ -78,13 +84,24 @@ impl Group {
     pub fn take_change(&mut self, group: &str, engine: &crate::Engine) -> GroupChange {
         self.share_set(engine);
         let mut change = self.state_change(group);
+        change.base = Some(std::mem::replace(&mut self.taken, self.version));
+        let mut changed = Vec::new();
+        for (slot, at) in self.slots.iter_mut().zip(0..) {
+            if std::mem::take(&mut slot.changed) {
+                changed.push(at);
+            }
+        }
+        change.changed = (!std::mem::take(&mut self.reshaped)).then_some(changed);
         if let Some(log) = &mut self.log {
             change.ids = log.ids.take_unsaved();
             change.events = log.events.iter().filter(|event| event.sequence > log.saved_sequence).cloned().collect();
             log.saved_sequence = log.sequence;
-            let unsaved = std::mem::take(&mut log.unsaved_completed).min(log.completed.len());
-            change.completed = log.completed.range(log.completed.len() - unsaved..).cloned().collect();
-            change.completed_names = std::mem::take(&mut log.unsaved_names);
+            if log.completions.unsaved + log.completions.unsaved_names.len() > 0 {
+                let all = Arc::make_mut(&mut log.completions);
+                let unsaved = std::mem::take(&mut all.unsaved).min(all.trackers.len());
+                change.completed = all.trackers.range(all.trackers.len() - unsaved..).cloned().collect();
+                change.completed_names = std::mem::take(&mut all.unsaved_names);
+            }
         }
         change
     }
@@ -93,11 +110,11 @@ impl Group {
     pub fn whole(&self, group: &str) -> GroupChange {
         let mut change = self.state_change(group);
         if let Some(log) = &self.log {
-            change.ids = log.ids.iter().copied().collect();
+            change.ids = log.ids.iter().collect();
             change.events = log.events.iter().cloned().collect();
-            change.completed = log.completed.iter().cloned().collect();
-            let readable = |name: &str| log.completed.iter().any(|completed| completed.tracker.name() == name);
-            change.completed_names = log.completed_names.iter().filter(|name| !readable(name)).cloned().collect();
+            change.completed = log.completions.trackers.iter().cloned().collect();
+            let readable = |name: &str| log.completions.trackers.iter().any(|completed| completed.tracker.name() == name);
+            change.completed_names = log.completions.names.iter().filter(|name| !readable(name)).cloned().collect();
             change.completed_names.sort();
         }
         change
@@ -108,6 +125,9 @@ impl Group {
         GroupChange {
             group: group.into(),
             version: self.version,
+            base: None,
+            claim: 0,
+            changed: None,
             set: Arc::clone(&self.set),
             slots: self.slots.clone(),
             generation: self.generation,
@@ -118,6 +138,36 @@ impl Group {
             completed: Vec::new(),
             completed_names: Vec::new(),
         }
+    }
+
+    /// Takes over what another user of a shared cache changed of this group, without its list of trackers changing: its
+    /// new version, generation, sequence, what was delivered, the states of trackers by position, and what is new of ids,
+    /// events and completed trackers.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that says which part is not what dictrack writes. The group is of no use then.
+    pub fn patch(
+        &mut self,
+        (version, generation, sequence, delivered): (u64, u32, u64, u64),
+        states: &[(usize, Json)],
+        lists: (&[Json], &[Json], &[Json]),
+        limits: &Limits,
+    ) -> Result<(), RecordError> {
+        for (at, state) in states {
+            let definition = self.set.trackers().get(*at).ok_or_else(|| bad(format!("there is no tracker {at}")))?;
+            let slot = Slot::restore(definition, state)
+                .map_err(|error| bad(format!("tracker {:?}: {error}", definition.name())))?;
+            self.slots[*at] = slot;
+        }
+        self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
+        (self.version, self.taken, self.generation) = (version, version, generation);
+        if sequence > 0 || lists.0.len() + lists.1.len() + lists.2.len() > 0 {
+            let log = self.log();
+            (log.sequence, log.saved_sequence, log.delivered) = (sequence, sequence, delivered);
+            log.events.retain(|event| event.sequence > delivered);
+            log.absorb(lists, limits)?;
+        }
+        Ok(())
     }
 
     /// The set that a stored state refers to.
@@ -160,35 +210,7 @@ impl Group {
         let mut log =
             Log { sequence: whole(state, "sequence")?, delivered: whole(state, "delivered")?, ..Log::default() };
         log.saved_sequence = log.sequence;
-        for id in ids {
-            let pair = id.as_list().and_then(|pair| {
-                let [hash, seen] = pair else { return None };
-                Some((ContentHash::parse(hash.as_str()?)?, micros(seen)?))
-            });
-            let (hash, seen) = pair.ok_or_else(|| bad("an id is not a hash and a moment"))?;
-            log.ids.restore(hash, seen);
-        }
-        for event in events {
-            let event = Event::restore(event).map_err(|error| bad(format!("an event: {error}")))?;
-            if event.sequence > log.delivered {
-                log.events.push_back(Arc::new(event));
-            }
-        }
-        for record in completed {
-            match member(record, "name") {
-                Ok(name) => {
-                    log.completed_names.insert(name.as_str().ok_or_else(|| bad("`name` is not a text"))?.into());
-                }
-                Err(_) => {
-                    let completed = CompletedTracker::restore(record)
-                        .map_err(|error| bad(format!("a completed tracker: {error}")))?;
-                    log.completed_names.insert(completed.tracker.name().into());
-                    log.completed.push_back(completed);
-                }
-            }
-        }
-        let readable = log.completed.len().min(limits.completed);
-        log.completed.drain(..log.completed.len() - readable);
+        log.absorb((ids, events, completed), limits)?;
         let blank = log.sequence == 0 && ids.is_empty() && completed.is_empty();
         Ok(Self {
             completed: slots.iter().filter(|slot| slot.completed()).count() as u32,
@@ -197,8 +219,51 @@ impl Group {
             version,
             generation,
             ensured: 0,
+            reshaped: false,
+            taken: version,
             log: (!blank).then(|| Box::new(log)),
         })
+    }
+}
+
+impl Log {
+    /// Takes over stored ids, events and completed trackers.
+    fn absorb(
+        &mut self,
+        (ids, events, completed): (&[Json], &[Json], &[Json]),
+        limits: &Limits,
+    ) -> Result<(), RecordError> {
+        for id in ids {
+            let pair = id.as_list().and_then(|pair| {
+                let [hash, seen] = pair else { return None };
+                Some((ContentHash::parse(hash.as_str()?)?, micros(seen)?))
+            });
+            let (hash, seen) = pair.ok_or_else(|| bad("an id is not a hash and a moment"))?;
+            self.ids.restore(hash, seen);
+        }
+        for event in events {
+            let event = Event::restore(event).map_err(|error| bad(format!("an event: {error}")))?;
+            if event.sequence > self.delivered {
+                self.events.push_back(Arc::new(event));
+            }
+        }
+        let all = Arc::make_mut(&mut self.completions);
+        for record in completed {
+            match member(record, "name") {
+                Ok(name) => {
+                    all.names.insert(name.as_str().ok_or_else(|| bad("`name` is not a text"))?.into());
+                }
+                Err(_) => {
+                    let completed = CompletedTracker::restore(record)
+                        .map_err(|error| bad(format!("a completed tracker: {error}")))?;
+                    all.names.insert(completed.tracker.name().into());
+                    all.trackers.push_back(completed);
+                }
+            }
+        }
+        let readable = all.trackers.len().min(limits.completed);
+        all.trackers.drain(..all.trackers.len() - readable);
+        Ok(())
     }
 }
 
@@ -228,6 +293,27 @@ impl GroupChange {
         list(out, &self.ids, |out, (hash, seen)| {
             let _ = write!(out, r#"["{hash}",{}]"#, seen.micros());
         });
+    }
+
+    /// How many trackers there are, completed ones among them.
+    pub fn tracker_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The generation of the last tracker that was added.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The stored state of the tracker at a position, `[generation, progress, stage, {…}]`.
+    pub fn tracker_state(&self, at: usize, out: &mut String) {
+        self.slots[at].store(out);
+    }
+
+    /// The tracker at a position, and whether it is completed.
+    pub fn tracker(&self, at: usize) -> (TrackerSnapshot, bool) {
+        let slot = &self.slots[at];
+        (TrackerSnapshot::of(&self.set.trackers()[at], slot), slot.completed())
     }
 
     /// The part `events`.

@@ -1,6 +1,7 @@
 //! The ids of the documents that a group has applied.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashSet;
@@ -10,52 +11,84 @@ use crate::hash::ContentHash;
 use crate::time::Timestamp;
 
 /// Recent document ids, oldest first, as 128-bit hashes.
+///
+/// Copies share what is known: a copy that is tried and thrown away costs nothing, however many ids there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecentIds {
-    order: VecDeque<(ContentHash, Timestamp)>,
-    known: HashSet<ContentHash, RandomState>,
+    shared: Arc<Known>,
+    /// Newer ids, which wait until `shared` belongs to this copy alone.
+    fresh: Vec<(ContentHash, Timestamp)>,
     /// How many of the newest no change has carried yet.
     unsaved: usize,
 }
 
-impl RecentIds {
-    pub(crate) fn contains(&self, id: ContentHash) -> bool {
-        self.known.contains(&id)
+#[derive(Clone, Debug, Default)]
+struct Known {
+    order: VecDeque<(ContentHash, Timestamp)>,
+    set: HashSet<ContentHash, RandomState>,
+}
+
+impl Known {
+    fn insert(&mut self, id: ContentHash, seen: Timestamp) {
+        if self.set.insert(id) {
+            self.order.push_back((id, seen));
+        }
     }
 
-    /// Remembers an id that is not known, and forgets those beyond the bounds.
-    pub(crate) fn insert(&mut self, id: ContentHash, now: Timestamp, limits: &Limits) {
-        self.restore(id, now);
-        self.unsaved += 1;
+    /// Forgets what is beyond the bounds.
+    fn trim(&mut self, now: Timestamp, limits: &Limits) {
         while let Some(&(oldest, seen)) = self.order.front() {
             let old = self.order.len() > limits.ids_at_least && seen.saturating_add(limits.id_window) < now;
             if !old && self.order.len() <= limits.ids_at_most {
                 break;
             }
             self.order.pop_front();
-            self.known.remove(&oldest);
+            self.set.remove(&oldest);
+        }
+    }
+}
+
+impl RecentIds {
+    pub(crate) fn contains(&self, id: ContentHash) -> bool {
+        self.shared.set.contains(&id) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
+    }
+
+    /// Remembers an id that is not known, and forgets those beyond the bounds.
+    pub(crate) fn insert(&mut self, id: ContentHash, now: Timestamp, limits: &Limits) {
+        self.unsaved += 1;
+        match Arc::get_mut(&mut self.shared) {
+            Some(known) => {
+                self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen));
+                known.insert(id, now);
+                known.trim(now, limits);
+            }
+            None => self.fresh.push((id, now)),
         }
     }
 
     /// Remembers an id that the store holds.
     pub(crate) fn restore(&mut self, id: ContentHash, seen: Timestamp) {
-        if self.known.insert(id) {
-            self.order.push_back((id, seen));
-        }
+        let known = Arc::make_mut(&mut self.shared);
+        self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen));
+        known.insert(id, seen);
     }
 
     /// The ids since the last call.
     pub(crate) fn take_unsaved(&mut self) -> Vec<(ContentHash, Timestamp)> {
-        let count = std::mem::take(&mut self.unsaved).min(self.order.len());
-        self.order.range(self.order.len() - count..).copied().collect()
+        let unsaved = std::mem::take(&mut self.unsaved).min(self.len());
+        self.iter().skip(self.len() - unsaved).collect()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(ContentHash, Timestamp)> {
-        self.order.iter()
+    pub(crate) fn len(&self) -> usize {
+        self.shared.order.len() + self.fresh.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ContentHash, Timestamp)> {
+        self.shared.order.iter().chain(&self.fresh).copied()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.order.capacity() * 24 + self.known.capacity() * 17
+        self.shared.order.capacity() * 24 + self.shared.set.capacity() * 17 + self.fresh.capacity() * 24
     }
 }
 
@@ -82,5 +115,21 @@ mod tests {
         assert_eq!(ids.iter().count(), 5);
         assert_eq!(ids.take_unsaved().len(), 5);
         assert!(ids.take_unsaved().is_empty());
+    }
+
+    #[test]
+    fn a_copy_knows_its_own_ids_and_leaves_the_original_as_it_is() {
+        let limits = Limits::default();
+        let (first, second, now) = (ContentHash::of([[1]]), ContentHash::of([[2]]), Timestamp::from_micros(1));
+        let mut ids = RecentIds::default();
+        ids.insert(first, now, &limits);
+        ids.take_unsaved();
+        let mut copy = ids.clone();
+        copy.insert(second, now, &limits);
+        assert!(copy.contains(first) && copy.contains(second) && !ids.contains(second));
+        drop(ids);
+        copy.insert(ContentHash::of([[3]]), now, &limits);
+        assert_eq!((copy.len(), copy.fresh.len()), (3, 0), "alone, the copy takes over its fresh ids");
+        assert_eq!(copy.take_unsaved().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [second, ContentHash::of([[3]])]);
     }
 }

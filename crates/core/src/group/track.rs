@@ -463,8 +463,9 @@ impl Group {
     }
 
     /// Lists the tracker in the outcome, as it is now.
-    fn push(&self, step: &mut Step<'_>, at: u32, flags: u8) {
-        let slot: &Slot = &self.slots[at as usize];
+    fn push(&mut self, step: &mut Step<'_>, at: u32, flags: u8) {
+        let slot = &mut self.slots[at as usize];
+        slot.changed |= flags & DIRTIED != 0;
         let limiters = step.outcome.list_limiters(slot.limiters());
         let marked = if slot.limited() { MARKED } else { 0 };
         let entry = Entry { progress: slot.progress, tracker: at, limiters, stage: slot.stage, flags: flags | marked };
@@ -493,6 +494,7 @@ fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry
         None => 0,
     };
     slot.progress = progress;
+    slot.changed = true;
     Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: DIRTIED })
 }
 
@@ -527,6 +529,7 @@ fn count_plain<const DENSE: bool>(
         let counts = ahead & slot.is_plain() & hot.plain;
         let progress = select_unpredictable(counts, sum, slot.progress);
         slot.progress = progress;
+        slot.changed |= counts;
         later[put_off] = position;
         put_off += usize::from(!counts);
         Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * DIRTIED }
