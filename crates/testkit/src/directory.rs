@@ -10,8 +10,8 @@ const PREFIX: &str = "dictrack-test-";
 
 /// Makes a directory that goes when it is dropped.
 ///
-/// A process that is killed, or that keeps a server to its end, leaves its directories. The next one removes them: their
-/// names have the process id.
+/// A process that is killed, or that keeps a server to its end, leaves its directories. The next one removes them:
+/// their names have the process id.
 pub(crate) fn make() -> TempDir {
     static SWEPT: Once = Once::new();
     SWEPT.call_once(sweep);

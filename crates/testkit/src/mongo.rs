@@ -29,8 +29,8 @@ const REPLICA_SET: &str = "rs0";
 ///
 /// # Panics
 ///
-/// All methods panic when the server, or the test, does what makes no sense: the server does not start, a command fails,
-/// it gets a signal while it does not run.
+/// All methods panic when the server, or the test, does what makes no sense: the server does not start, a command
+/// fails, it gets a signal while it does not run.
 #[derive(Debug)]
 pub struct Mongo {
     /// For the commands of this kit. A new one after each start, since an old one first has to see that its connections
@@ -136,7 +136,7 @@ impl Mongo {
     #[track_caller]
     pub fn wait_for_primary(&self) {
         eventually("the server is primary", || {
-            let hello = self.command("admin", doc! {"hello": 1});
+            let hello = self.try_command("admin", doc! {"hello": 1}).unwrap_or_default();
             hello.get_bool("isWritablePrimary").is_ok_and(|primary| primary)
         });
     }
@@ -174,8 +174,8 @@ impl Mongo {
         self.program.pid()
     }
 
-    /// Kills the server at once, as `kill -9` does. Only writes that were acknowledged with `j: true` are then sure to be
-    /// there after a restart.
+    /// Kills the server at once, as `kill -9` does. Only writes that were acknowledged with `j: true` are then sure to
+    /// be there after a restart.
     pub fn kill(&self) {
         self.forget_client();
         self.program.kill();
@@ -205,8 +205,8 @@ impl Mongo {
 
     /// Makes commands fail, by the fail point `failCommand`. `document` has its `mode` and `data`, for example
     /// `{"mode": {"times": 2}, "data": {"failCommands": ["insert"], "errorCode": 189}}`. `data` may also have
-    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, and `appName`, the client to which it
-    /// is done.
+    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, and `appName`, the client to which
+    /// it is done.
     #[track_caller]
     pub fn fail_command(&self, document: Document) {
         let mut command = doc! {"configureFailPoint": "failCommand"};

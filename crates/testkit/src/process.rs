@@ -38,7 +38,8 @@ impl Program {
         assert!(child.is_none(), "{} runs already", self.path.display());
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
         let mut command = Command::new(find("setpriv"));
-        // The kernel kills the server when the thread that spawned it ends, however that happens.
+        // The kernel kills the server when the thread that spawned it ends, however that happens. Only a test that is
+        // killed in the millisecond before setpriv has asked for it leaves its server behind.
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.path).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         let process = child.insert(spawn(command).expect("setpriv can be started"));

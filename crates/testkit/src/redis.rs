@@ -19,8 +19,8 @@ use crate::{directory, wait};
 ///
 /// # Panics
 ///
-/// All methods panic when the server, or the test, does what makes no sense: the server does not start, it gets a signal
-/// while it does not run.
+/// All methods panic when the server, or the test, does what makes no sense: the server does not start, it gets a
+/// signal while it does not run.
 #[derive(Debug)]
 pub struct Redis {
     // The server goes before its directory.

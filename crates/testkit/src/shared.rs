@@ -15,8 +15,8 @@ pub fn test_mongodb_url() -> Option<String> {
     env::var("DICTRACK_TEST_MONGODB_URL").ok().filter(|url| !url.is_empty())
 }
 
-/// The URL of a Redis server for all tests of this process: [`test_redis_url`], or one that is started now and ends with
-/// the process. Each test has to keep to keys of its own.
+/// The URL of a Redis server for all tests of this process: [`test_redis_url`], or one that is started now and ends
+/// with the process. Each test has to keep to keys of its own.
 pub fn shared_redis() -> String {
     static SERVER: LazyLock<Redis> = LazyLock::new(Redis::start);
     test_redis_url().unwrap_or_else(|| SERVER.url())
