@@ -12,6 +12,8 @@
 //! Everything blocks and works in threads of its own, also when it is called from asynchronous code. What goes wrong
 //! panics: a test has no better answer. Servers end when they are dropped, and also when the test's process ends in any
 //! other way. Linux only.
+//!
+//! `cargo run -p dictrack-testkit` starts both servers and prints their URLs, for looking around by hand.
 
 mod certificate;
 mod cluster;
