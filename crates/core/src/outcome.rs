@@ -20,6 +20,7 @@ pub struct Outcome {
     pub(crate) rare: Option<Box<Rare>>,
     duplicate: bool,
     changed: bool,
+    version: u64,
 }
 
 /// One tracker that changed or refused.
@@ -58,8 +59,8 @@ impl Outcome {
         self.entries = Vec::with_capacity(capacity);
     }
 
-    pub(crate) fn repeat() -> Self {
-        Self { duplicate: true, ..Self::default() }
+    pub(crate) fn repeat(version: u64) -> Self {
+        Self { duplicate: true, version, ..Self::default() }
     }
 
     /// Drops the blank entries and notes whether a tracker changed.
@@ -158,6 +159,15 @@ impl Outcome {
     /// Whether the group changed: a tracker, or an id to remember.
     pub fn changed(&self) -> bool {
         self.changed
+    }
+
+    /// The version of the group that a document made which changed it, or that knows the repeated id.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn made(&mut self, version: u64) {
+        self.version = version;
     }
 
     /// Whether no tracker counted, refused or failed.

@@ -3,11 +3,15 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 use dictrack_core::{BoxError, Engine, Group, GroupChange};
 
 use crate::Error;
+use crate::store::{Claimed, Held, Writers};
 
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 /// A failure of a cache or a store.
 #[derive(Debug, thiserror::Error)]
@@ -21,77 +25,120 @@ pub struct BackendError {
     pub source: BoxError,
 }
 
-/// Whether a step changed its group.
+/// What a step did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The group is as it was.
     Unchanged,
+    /// The group is as it was, and the caller relies on what is there: it has to be kept if it is not yet.
+    Relied,
     /// The group changed and has to be kept.
     Changed,
 }
 
+/// A step on a group.
+pub type Run<'a> = dyn for<'g> FnMut(&'g mut Group) -> Step + Send + 'a;
+
 /// Supplies groups that a cache does not hold.
 #[async_trait]
-pub trait Load: Send + Sync {
-    /// The stored group, or `None` if the store has none of that id.
+pub trait Load: Send + Sync + Debug {
+    /// Whether there is a store.
+    fn has_store(&self) -> bool;
+
+    /// The stored group, claimed for this cache.
     ///
     /// # Errors
     /// Whatever the store fails with.
-    async fn load(&self, group: &str) -> Result<Option<Group>, Error>;
+    async fn claim(&self, group: &str) -> Result<Claimed, Error>;
+
+    /// What the store holds of a group.
+    ///
+    /// # Errors
+    /// Whatever the store fails with.
+    async fn held(&self, group: &str) -> Result<Held, Error>;
+}
+
+/// How the store took a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The group.
+    pub group: CompactString,
+    /// The version of the change.
+    pub version: u64,
+    /// The claim it was made under.
+    pub claim: u64,
+    /// What the store holds instead, if it refused the change.
+    pub refused: Option<Held>,
 }
 
 /// Where groups live while documents come.
 ///
-/// A cache never calls the store or the manager: what it lacks it asks of `load`, and what has to be kept it hands out
-/// by [`collect`](Self::collect).
+/// A cache never calls the manager, and the store only by the `load` that it was made with: what has to be kept it hands
+/// out by [`collect`](Self::collect).
 #[async_trait]
 pub trait DataCache: Send + Sync + Debug {
+    /// Who changes the groups of this cache: this process, or others too.
+    fn writers(&self) -> Writers;
+
+    /// Learns where groups come from, before the first call.
+    ///
+    /// # Errors
+    /// A failure of the cache.
+    async fn begin(&self, load: std::sync::Arc<dyn Load>, engine: std::sync::Arc<Engine>) -> Result<(), Error>;
+
     /// Runs `step` on the newest state of `group`, atomically with respect to every other user of this cache, and
     /// keeps its result.
     ///
-    /// `step` may run more than once; only the last run counts. If the cache does not hold the group, `load` supplies
+    /// `step` may run more than once; only the last run counts. If the cache does not hold the group, the store supplies
     /// it; if there is none either, the step gets a blank one, which is kept only if it changes.
     ///
     /// # Errors
-    /// A failure of the cache or of `load`; then nothing has changed.
-    async fn update(
-        &self,
-        group: &str,
-        load: &dyn Load,
-        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send),
-    ) -> Result<(), Error>;
+    /// A failure of the cache or the store; then nothing has changed. [`Error::Unavailable`]: it is not known whether
+    /// something has.
+    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<(), Error>;
 
     /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
     /// `false` if it does not, and then nothing has happened.
-    fn update_now(&self, group: &str, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool;
+    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool;
 
     /// Shows the newest state of `group` to `view`; a blank one if there is none.
     ///
     /// # Errors
-    /// A failure of the cache or of `load`.
-    async fn view(
-        &self,
-        group: &str,
-        load: &dyn Load,
-        view: &mut (dyn for<'g> FnMut(&'g Group) + Send),
-    ) -> Result<(), Error>;
+    /// A failure of the cache or the store.
+    async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error>;
 
-    /// Takes what changed since it was last collected, each group once.
+    /// Takes what changed by this process since it was last collected, each group once.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error>;
 
-    /// Learns that the store holds these versions; such groups may be dropped when memory is short.
+    /// Learns how the store took what was collected; groups that it has may be dropped when memory is short.
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn stored(&self, versions: &[(compact_str::CompactString, u64)]) -> Result<(), Error>;
+    async fn stored(&self, stored: &[Stored]) -> Result<(), Error>;
+
+    /// Whether the store has the change that made `version` of a group, after a commit that was to save it.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the cache lost the change before the store had it.
+    fn confirm(&self, group: &str, version: u64) -> Result<(), Error>;
+
+    /// Does the work that was put off, such as looking for changes that a process left that ended. Called every few
+    /// hundred milliseconds, before a commit.
+    ///
+    /// # Errors
+    /// A failure of the cache.
+    async fn maintain(&self) -> Result<(), Error>;
 
     /// Shows every group that the cache holds to `visit`, in no order.
-    fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send));
+    ///
+    /// # Errors
+    /// A failure of the cache.
+    async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error>;
 
-    /// Whether a group was dropped since the cache was made: then one that the cache lacks may be in the store.
+    /// Whether the cache may lack a group that was changed through it: then it may be in the store.
     fn has_dropped(&self) -> bool;
 
     /// Drops every group.

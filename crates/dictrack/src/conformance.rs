@@ -35,7 +35,7 @@ use dictrack_core::{
 };
 
 use crate::durability::Durability;
-use crate::store::{DataStore, Mark};
+use crate::store::{DataStore, Mark, Writers};
 
 /// Opens stores for the suite.
 #[async_trait]
@@ -79,7 +79,11 @@ impl<'a> Opened<'a> {
         let engine = Engine { limits, ..Engine::default() };
         engine.keep_events.store(true, std::sync::atomic::Ordering::Relaxed);
         let opened = Self { stores, name, limits, engine, store };
-        opened.store.begin(Durability::Os, &limits).await.unwrap_or_else(|error| opened.fail("begin", &error));
+        opened
+            .store
+            .begin(Durability::Os, &limits, Writers::One)
+            .await
+            .unwrap_or_else(|error| opened.fail("begin", &error));
         opened
     }
 
@@ -95,7 +99,8 @@ impl<'a> Opened<'a> {
     }
 
     async fn save(&self, changes: &[GroupChange], marks: &[Mark]) {
-        self.store.save(changes, marks).await.unwrap_or_else(|error| self.fail("save", &error));
+        let refused = self.store.save(changes, marks).await.unwrap_or_else(|error| self.fail("save", &error));
+        assert_eq!(refused, [], "{}: a change was refused", self.name);
     }
 
     async fn load(&self, group: &str) -> Option<Group> {

@@ -1,6 +1,6 @@
 //! What can go wrong, by what the caller can do about it.
 
-use std::path::Path;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use dictrack_core::{DefinitionError, GroupError};
@@ -40,31 +40,53 @@ pub enum Error {
     /// A cache or a store failed.
     #[error("{0}")]
     Backend(Arc<BackendError>),
+    /// A cache or a store cannot be reached. What was acknowledged is written when it is back. Whether this call took
+    /// effect is not known: a document with an id can be sent again.
+    #[error("{0}; what was acknowledged is kept until it is back")]
+    Unavailable(Arc<BackendError>),
+    /// The cache lost the group before the store had this change, which is gone: call again.
+    #[error("group {group:?}: the cache lost this change before the store had it; it did not count: call again")]
+    Lost {
+        /// The group.
+        group: Box<str>,
+    },
+    /// Another process took the store over while this one was held up.
+    #[error(
+        "{store} was taken over by process {pid} on {host} while this process was held up; nothing more is written"
+    )]
+    TakenOver {
+        /// The store.
+        store: Box<str>,
+        /// The owner's host.
+        host: Box<str>,
+        /// The owner's process id.
+        pid: Box<str>,
+    },
     /// Another manager owns the store.
-    #[error("{} is in use by process {pid} on {host}; one writer a store: stop that one, or share a Redis cache", path.display())]
+    #[error("{store} is in use by process {pid} on {host}; one writer a store: stop that one, or share a Redis cache")]
     Owned {
         /// The store.
-        path: Box<Path>,
+        store: Box<str>,
         /// The owner's host.
         host: Box<str>,
         /// The owner's process id.
         pid: Box<str>,
     },
     /// A newer dictrack wrote the store.
-    #[error("{} has storage format {found}; this dictrack reads up to {known}: use a newer dictrack", path.display())]
+    #[error("{store} has storage format {found}; this dictrack reads up to {known}: use a newer dictrack")]
     NewerVersion {
         /// The store.
-        path: Box<Path>,
+        store: Box<str>,
         /// The version it has.
         found: i64,
         /// The newest version that is known.
         known: i64,
     },
     /// Something in the store is not what dictrack writes; it is left as it is.
-    #[error("{}: {place} cannot be read: {problem}; it is left untouched", path.display())]
+    #[error("{store}: {place} cannot be read: {problem}; it is left untouched")]
     Corrupt {
         /// The store.
-        path: Box<Path>,
+        store: Box<str>,
         /// What is damaged.
         place: Box<str>,
         /// How.
@@ -77,17 +99,22 @@ impl Error {
         Self::Group { group: group.into(), source: Box::new(source) }
     }
 
-    /// Something in the store at `path` is damaged.
-    #[cfg(any(feature = "memory", feature = "sqlite"))]
-    pub(crate) fn corrupt(path: &Path, place: impl Into<String>, problem: impl Into<String>) -> Self {
+    /// Something in `store` is damaged.
+    #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
+    pub(crate) fn corrupt(store: impl Display, place: impl Into<String>, problem: impl Into<String>) -> Self {
         let (place, problem): (String, String) = (place.into(), problem.into());
-        Self::Corrupt { path: path.into(), place: place.into(), problem: problem.into() }
+        Self::Corrupt { store: store.to_string().into(), place: place.into(), problem: problem.into() }
+    }
+
+    /// Whether the same call may do when the backend is back.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 
     /// The same failure as what stops a store from acknowledging.
     pub(crate) fn into_backend(self) -> Arc<BackendError> {
         match self {
-            Self::Backend(error) | Self::Stopped { source: error } => error,
+            Self::Backend(error) | Self::Unavailable(error) | Self::Stopped { source: error } => error,
             other => Arc::new(BackendError { backend: "store", action: "save".to_owned(), source: Box::new(other) }),
         }
     }

@@ -37,6 +37,8 @@ mod error;
 #[cfg(feature = "files")]
 pub mod files;
 mod manager;
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod runtime;
 #[cfg(feature = "scenario")]
 pub mod scenario;
 pub mod store;

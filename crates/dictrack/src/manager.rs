@@ -14,7 +14,7 @@ use dictrack_core::{
 use crate::Error;
 use crate::cache::{DataCache, Load, Step};
 use crate::clock::Clock;
-use crate::store::{DataStore, Mark};
+use crate::store::{Claimed, DataStore, Held, Mark};
 
 mod blocking;
 mod builder;
@@ -41,7 +41,7 @@ pub struct Manager {
 struct Shared {
     engine: Arc<Engine>,
     cache: Arc<dyn DataCache>,
-    source: Source,
+    source: Arc<Source>,
     clock: Arc<dyn Clock>,
     committer: Option<Committer>,
     deliveries: Deliveries,
@@ -53,22 +53,50 @@ struct Shared {
 }
 
 /// Where groups come from that the cache lacks.
+#[derive(Debug)]
 struct Source {
     store: Option<Arc<dyn DataStore>>,
     engine: Arc<Engine>,
     /// The cache, if the store held nothing when the manager was made: as long as it drops nothing, it has everything.
-    complete: Option<Arc<dyn DataCache>>,
+    complete: Option<std::sync::Weak<dyn DataCache>>,
+}
+
+impl Source {
+    /// Whether everything that the store can hold is in the cache.
+    fn is_in_cache(&self) -> bool {
+        let cache = self.complete.as_ref().and_then(std::sync::Weak::upgrade);
+        cache.is_some_and(|cache| !cache.has_dropped())
+    }
 }
 
 #[async_trait]
 impl Load for Source {
-    async fn load(&self, group: &str) -> Result<Option<Group>, Error> {
+    fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    async fn claim(&self, group: &str) -> Result<Claimed, Error> {
+        let Some(store) = self.store.as_ref().filter(|_| !self.is_in_cache()) else { return Ok(Claimed::default()) };
+        let claimed = store.claim(group, &self.engine).await?;
+        if claimed.group.is_none() && claimed.claim > 0 {
+            // Another process may have emptied the store, and generations must not be used again.
+            self.engine.used_generations.fetch_max(used_generations(&**store).await?, Ordering::Relaxed);
+        }
+        Ok(claimed)
+    }
+
+    async fn held(&self, group: &str) -> Result<Held, Error> {
         match &self.store {
-            Some(_) if self.complete.as_ref().is_some_and(|cache| !cache.has_dropped()) => Ok(None),
-            Some(store) => store.load(group, &self.engine).await,
-            None => Ok(None),
+            Some(store) => store.held(group).await,
+            None => Ok(Held::default()),
         }
     }
+}
+
+/// The highest generation that was used before the store was emptied.
+async fn used_generations(store: &dyn DataStore) -> Result<u32, Error> {
+    let used = store.marks().await?.into_iter().find(|mark| mark.name == GENERATIONS);
+    Ok(used.and_then(|mark| mark.text?.parse().ok()).unwrap_or(0))
 }
 
 /// What a call to [`Manager::track_with`] may say beyond group and document.
@@ -418,13 +446,17 @@ impl Manager {
             Some(outcome) => outcome,
             None => self.apply(group, document, options).await?,
         };
-        if let Some(committer) = &self.shared.committer
-            && self.has_to_settle(&outcome)
-        {
-            committer.settle().await?;
+        if self.has_to_settle(&outcome) {
+            self.settle(group, outcome.version()).await?;
         }
         self.deliver(group, outcome.events()).await?;
         Ok(outcome)
+    }
+
+    /// Waits as the durability says until `version` of a group is kept.
+    async fn settle(&self, group: &str, version: u64) -> Result<(), Error> {
+        let Some(committer) = &self.shared.committer else { return Ok(()) };
+        if committer.settle().await? { self.shared.cache.confirm(group, version) } else { Ok(()) }
     }
 
     #[inline]
@@ -452,13 +484,18 @@ impl Manager {
         }
         let settled = match &self.shared.committer {
             Some(committer) if waits => committer.settle().await,
-            _ => Ok(()),
+            _ => Ok(false),
         };
         for (item, result) in items.iter().zip(&mut results) {
             let Ok(outcome) = &*result else { continue };
-            let told = match &settled {
+            let kept = match &settled {
+                Ok(true) => self.shared.cache.confirm(item.group, outcome.version()),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error.clone()),
+            };
+            let told = match kept {
                 Ok(()) => self.deliver(item.group, outcome.events()).await,
-                Err(error) if outcome.changed() || outcome.duplicate() => Err(error.clone()),
+                Err(error) if outcome.changed() || outcome.duplicate() => Err(error),
                 Err(_) => Ok(()),
             };
             if let Err(error) = told {
@@ -472,7 +509,7 @@ impl Manager {
     async fn apply(&self, group: &str, document: &dyn Document, options: TrackOptions<'_>) -> Result<Outcome, Error> {
         let mut outcome = Ok(Outcome::default());
         let mut step = self.track_step(group, document, options, &mut outcome);
-        self.shared.cache.update(group, &self.shared.source, &mut step).await?;
+        self.shared.cache.update(group, &mut step).await?;
         drop(step);
         outcome.map_err(|error| Error::group(group, error))
     }
@@ -516,7 +553,11 @@ impl Manager {
         };
         move |found: &mut Group| {
             *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
-            step(outcome.as_ref().is_ok_and(Outcome::changed))
+            match outcome {
+                Ok(outcome) if outcome.changed() => Step::Changed,
+                Ok(outcome) if outcome.duplicate() => Step::Relied,
+                _ => Step::Unchanged,
+            }
         }
     }
 
@@ -597,7 +638,7 @@ impl Manager {
         self.shared.cache.clear().await?;
         let Some(store) = &self.shared.source.store else { return Ok(()) };
         store.clear().await?;
-        store.save(&[], &[Mark { name: GENERATIONS.to_owned(), text: Some(highest.to_string()) }]).await
+        store.save(&[], &[Mark { name: GENERATIONS.to_owned(), text: Some(highest.to_string()) }]).await.map(drop)
     }
 
     /// Writes everything and ends the manager; further calls fail with [`Error::Closed`].
@@ -655,7 +696,7 @@ impl Manager {
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
         let mut run = |found: &mut Group| step(found.delivered(sequence));
-        self.shared.cache.update(group, &self.shared.source, &mut run).await
+        self.shared.cache.update(group, &mut run).await
     }
 
     /// Shows every group to `visit`, as it is in the cache or else in the store.
@@ -665,12 +706,10 @@ impl Manager {
     pub async fn for_each_group(&self, mut visit: impl FnMut(&str, &Group) + Send) -> Result<(), Error> {
         self.check_reentrant()?;
         let Some(store) = &self.shared.source.store else {
-            self.shared.cache.for_each(&mut visit);
-            return Ok(());
+            return self.shared.cache.for_each(&mut visit).await;
         };
-        if self.shared.source.complete.as_ref().is_some_and(|cache| !cache.has_dropped()) {
-            self.shared.cache.for_each(&mut visit);
-            return Ok(());
+        if self.shared.source.is_in_cache() {
+            return self.shared.cache.for_each(&mut visit).await;
         }
         if let Some(committer) = &self.shared.committer {
             committer.settle_now().await?;
@@ -708,7 +747,7 @@ impl Manager {
     async fn view<T: Send>(&self, group: &str, view: impl Fn(&Group) -> T + Send + Sync) -> Result<T, Error> {
         self.check_reentrant()?;
         let mut seen = None;
-        self.shared.cache.view(group, &self.shared.source, &mut |found| seen = Some(view(found))).await?;
+        self.shared.cache.view(group, &mut |found| seen = Some(view(found))).await?;
         Ok(seen.unwrap_or_else(|| view(&Group::default())))
     }
 
@@ -722,19 +761,19 @@ impl Manager {
         self.check()?;
         let call = Call { engine: &self.shared.engine, group, now: self.moment(now) };
         let mut result = None;
+        let mut version = 0;
         let mut run = |found: &mut Group| {
             let done = self.within_step(|| change(found, &call));
+            version = found.version();
             let changed = done.as_ref().map_or(Step::Unchanged, |(changed, ..)| *changed);
             result = Some(done);
             changed
         };
-        self.shared.cache.update(group, &self.shared.source, &mut run).await?;
+        self.shared.cache.update(group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
         let (changed, events, value) = done.map_err(|error| Error::group(group, error))?;
-        if let Some(committer) = &self.shared.committer
-            && changed == Step::Changed
-        {
-            committer.settle().await?;
+        if changed == Step::Changed {
+            self.settle(group, version).await?;
         }
         self.deliver(group, &events).await?;
         Ok(value)

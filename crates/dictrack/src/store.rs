@@ -11,7 +11,8 @@ use crate::durability::Durability;
 
 #[cfg(feature = "memory")]
 pub mod memory;
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -25,29 +26,86 @@ pub struct Mark {
     pub text: Option<String>,
 }
 
+/// Who writes a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// One process, whose memory holds the groups. A second one is refused.
+    One,
+    /// Every process that shares a cache. What each writes is checked against what the store holds.
+    Many,
+}
+
+/// A group that was claimed for a cache.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// The stored group, or `None` if the store has none of that id.
+    pub group: Option<Group>,
+    /// The number of the claim: changes carry it, and those of an earlier claim are refused from now on.
+    pub claim: u64,
+}
+
+/// What a store holds of a group, in short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The version; 0 if there is no such group.
+    pub version: u64,
+    /// The last claim.
+    pub claim: u64,
+}
+
+/// A change that was not kept, because the store holds something else than it builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The position of the change among those that were to be saved.
+    pub at: usize,
+    /// What the store holds.
+    pub held: Held,
+}
+
 /// Where groups are kept.
 ///
-/// A store never calls a cache or the manager. It has one owner at a time, or checks versions.
+/// A store never calls a cache or the manager.
 #[async_trait]
 pub trait DataStore: Send + Sync + Debug {
-    /// Learns how the manager wants changes kept, and within which bounds, before the first of them.
+    /// Learns how the manager wants changes kept, within which bounds and by whom, before the first of them. Says whether
+    /// the store is blank: it holds no group, and no process that was held up can still write one.
     ///
     /// # Errors
-    /// A failure of the store.
-    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error>;
+    /// [`Error::Owned`] if another process writes the store that must not; else a failure of the store.
+    async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error>;
 
-    /// The group, or `None` if there is none of that id.
+    /// The group, or `None` if there is none of that id. For those who only look.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the record is not what dictrack writes, else a failure of the store.
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error>;
 
+    /// The group for a cache that is going to change it. With [`Writers::Many`] the claim gets a number that is higher
+    /// than all before, also where there is no such group yet: a cache that lost the group and claims it anew is safe
+    /// from what others still write of the lost one.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::TakenOver`] if the store has a new owner.
+    async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error>;
+
+    /// What the store holds of a group.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    async fn held(&self, group: &str) -> Result<Held, Error>;
+
     /// Keeps all of `changes` and `marks`, with the durability begun: together where the store can, and never a part
     /// of one group.
     ///
+    /// With [`Writers::One`] every change follows what the store holds. With [`Writers::Many`] a change is kept only if
+    /// its claim is the last one, and the store holds the version that it follows, or for a whole group an older one;
+    /// what is not kept is listed.
+    ///
     /// # Errors
-    /// A failure of the store. It is not known then what was kept, and the call must not be repeated.
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error>;
+    /// [`Error::Unavailable`] if the store cannot be reached; the call may be repeated with the same changes until it
+    /// can. [`Error::TakenOver`]. Any other failure: it is not known then what was kept, and the call must not be
+    /// repeated.
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
 
     /// Does the work that was put off, such as bringing readable tables up to date. Called every few seconds, when
     /// nothing else is to be done, and before the end (`all`: leave nothing).
@@ -87,33 +145,46 @@ pub trait DataStore: Send + Sync + Debug {
     async fn clear(&self) -> Result<(), Error>;
 }
 
-#[async_trait]
-impl<T: DataStore + ?Sized> DataStore for Arc<T> {
-    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error> {
-        (**self).begin(durability, limits).await
-    }
-    async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
-        (**self).load(group, engine).await
-    }
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
-        (**self).save(changes, marks).await
-    }
-    async fn maintain(&self, all: bool) -> Result<(), Error> {
-        (**self).maintain(all).await
-    }
-    async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
-        (**self).groups(after, limit).await
-    }
-    async fn undelivered(&self) -> Result<Vec<String>, Error> {
-        (**self).undelivered().await
-    }
-    async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
-        (**self).definitions().await
-    }
-    async fn marks(&self) -> Result<Vec<Mark>, Error> {
-        (**self).marks().await
-    }
-    async fn clear(&self) -> Result<(), Error> {
-        (**self).clear().await
-    }
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<T: DataStore + ?Sized> DataStore for $pointer<T> {
+            async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
+                (**self).begin(durability, limits, writers).await
+            }
+            async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+                (**self).load(group, engine).await
+            }
+            async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
+                (**self).claim(group, engine).await
+            }
+            async fn held(&self, group: &str) -> Result<Held, Error> {
+                (**self).held(group).await
+            }
+            async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+                (**self).save(changes, marks).await
+            }
+            async fn maintain(&self, all: bool) -> Result<(), Error> {
+                (**self).maintain(all).await
+            }
+            async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
+                (**self).groups(after, limit).await
+            }
+            async fn undelivered(&self) -> Result<Vec<String>, Error> {
+                (**self).undelivered().await
+            }
+            async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
+                (**self).definitions().await
+            }
+            async fn marks(&self) -> Result<Vec<Mark>, Error> {
+                (**self).marks().await
+            }
+            async fn clear(&self) -> Result<(), Error> {
+                (**self).clear().await
+            }
+        }
+    };
 }
+
+forward!(Arc);
+forward!(Box);

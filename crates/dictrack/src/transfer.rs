@@ -16,7 +16,7 @@ use crate::Error;
 use crate::durability::Durability;
 use crate::manager::GENERATIONS;
 use crate::store::record::{restore_definitions, set_text};
-use crate::store::{DataStore, Mark};
+use crate::store::{DataStore, Mark, Writers};
 
 /// The version of the format.
 const VERSION: u64 = 1;
@@ -178,7 +178,7 @@ async fn read(
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
     let engine = engine();
-    store.begin(Durability::Fsync, &engine.limits).await?;
+    store.begin(Durability::Fsync, &engine.limits, Writers::One).await?;
     let present = store.marks().await?;
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
     let mut moved = Moved::default();

@@ -113,7 +113,8 @@ impl Group {
             change.ids = log.ids.iter().collect();
             change.events = log.events.iter().cloned().collect();
             change.completed = log.completions.trackers.iter().cloned().collect();
-            let readable = |name: &str| log.completions.trackers.iter().any(|completed| completed.tracker.name() == name);
+            let readable =
+                |name: &str| log.completions.trackers.iter().any(|completed| completed.tracker.name() == name);
             change.completed_names = log.completions.names.iter().filter(|name| !readable(name)).cloned().collect();
             change.completed_names.sort();
         }
@@ -268,6 +269,27 @@ impl Log {
 }
 
 impl GroupChange {
+    /// What of this whole group is new to one that holds `held`, an older state of the same group.
+    #[must_use]
+    pub fn since(mut self, held: &Group) -> Self {
+        self.base = Some(held.version);
+        if let Some(log) = &held.log {
+            self.ids.retain(|(id, _)| !log.ids.contains(*id));
+            self.events.retain(|event| event.sequence > log.sequence);
+            let kept = &log.completions;
+            let held: std::collections::HashSet<u32> =
+                kept.trackers.iter().map(|completed| completed.tracker.generation).collect();
+            self.completed.retain(|completed| !held.contains(&completed.tracker.generation));
+            self.completed_names.retain(|name| !kept.names.contains(name));
+        }
+        self
+    }
+
+    /// Whether a store that holds `version` under `claim` may take this change over.
+    pub fn follows(&self, version: u64, claim: u64) -> bool {
+        self.claim >= claim && self.base.map_or(self.version > version, |base| base == version)
+    }
+
     /// The part `state`.
     pub fn state(&self, out: &mut String) {
         out.push_str(r#"{"set":""#);

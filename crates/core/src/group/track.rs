@@ -105,7 +105,7 @@ impl Group {
         if let Some(id) = track.id
             && self.knows(id)
         {
-            return Outcome::repeat();
+            return Outcome::repeat(self.version);
         }
         self.share_set(engine);
         let set = Arc::clone(&self.set);
@@ -134,6 +134,7 @@ impl Group {
         let mut outcome = self.track(engine, group, track);
         if ensured {
             outcome.mark_changed();
+            outcome.made(self.version);
         }
         if !added.events.is_empty() {
             outcome.rare().events.splice(0..0, added.events);
@@ -155,6 +156,7 @@ impl Group {
         }
         if outcome.changed() {
             self.version = self.version.saturating_add(1);
+            outcome.made(self.version);
             self.compact();
         }
         outcome

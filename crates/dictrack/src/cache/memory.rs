@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use compact_str::CompactString;
@@ -11,8 +11,9 @@ use dictrack_core::{Engine, Group, GroupChange};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DataCache, Load, Step};
+use super::{DataCache, Load, Run, Step, Stored};
 use crate::Error;
+use crate::store::Writers;
 
 /// Enough shards that two threads rarely want the same one.
 const SHARDS: usize = 256;
@@ -39,6 +40,7 @@ pub struct MemoryCache {
     /// The shard that the next sweep begins with.
     hand: AtomicUsize,
     dropped: AtomicBool,
+    load: OnceLock<Arc<dyn Load>>,
 }
 
 #[derive(Default)]
@@ -82,12 +84,8 @@ impl MemoryCache {
             bytes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             dropped: AtomicBool::new(false),
+            load: OnceLock::new(),
         }
-    }
-
-    /// Begins to note changes for [`collect`](DataCache::collect).
-    pub(crate) fn collect_changes(&self) {
-        self.collects.store(true, Ordering::Relaxed);
     }
 
     /// The number of groups held.
@@ -108,14 +106,17 @@ impl MemoryCache {
     }
 
     /// The entry of a group, loaded if need be.
-    async fn entry(&self, id: &str, load: &dyn Load) -> Result<Arc<Entry>, Error> {
+    async fn entry(&self, id: &str) -> Result<Arc<Entry>, Error> {
         let (shard, hash) = self.locate(id);
         loop {
             if let Some(entry) = shard.entries.read().find(hash, |entry| entry.id == id) {
                 return Ok(Arc::clone(entry));
             }
             let drops = shard.drops.load(Ordering::Acquire);
-            let group = load.load(id).await?.unwrap_or_default();
+            let group = match self.load.get() {
+                Some(load) => load.claim(id).await?.group.unwrap_or_default(),
+                None => Group::default(),
+            };
             let bytes = ENTRY_BYTES + group.heap_bytes();
             let state = State { stored_version: group.version(), group, bytes, ..State::default() };
             let mut entries = shard.entries.write();
@@ -170,7 +171,7 @@ impl MemoryCache {
 
     /// Runs a step on an entry; `false` if the entry was dropped in the meantime.
     #[inline]
-    fn run(&self, entry: &Arc<Entry>, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool {
+    fn run(&self, entry: &Arc<Entry>, step: &mut Run<'_>) -> bool {
         let mut state = entry.state.lock();
         if state.dropped {
             return false;
@@ -217,14 +218,20 @@ impl fmt::Debug for MemoryCache {
 
 #[async_trait]
 impl DataCache for MemoryCache {
-    async fn update(
-        &self,
-        group: &str,
-        load: &dyn Load,
-        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send),
-    ) -> Result<(), Error> {
+    fn writers(&self) -> Writers {
+        Writers::One
+    }
+
+    async fn begin(&self, load: Arc<dyn Load>, _: Arc<Engine>) -> Result<(), Error> {
+        self.collects.store(load.has_store(), Ordering::Relaxed);
+        // A cache serves one manager.
+        let _ = self.load.set(load);
+        Ok(())
+    }
+
+    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<(), Error> {
         loop {
-            let entry = self.entry(group, load).await?;
+            let entry = self.entry(group).await?;
             if self.run(&entry, step) {
                 return Ok(());
             }
@@ -232,19 +239,14 @@ impl DataCache for MemoryCache {
     }
 
     #[inline]
-    fn update_now(&self, group: &str, step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send)) -> bool {
+    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool {
         let (shard, hash) = self.locate(group);
         let entry = shard.entries.read().find(hash, |entry| entry.id == group).map(Arc::clone);
         entry.is_some_and(|entry| self.run(&entry, step))
     }
 
-    async fn view(
-        &self,
-        group: &str,
-        load: &dyn Load,
-        view: &mut (dyn for<'g> FnMut(&'g Group) + Send),
-    ) -> Result<(), Error> {
-        let entry = self.entry(group, load).await?;
+    async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+        let entry = self.entry(group).await?;
         let state = entry.state.lock();
         view(&state.group);
         let blank = state.group.is_blank();
@@ -270,10 +272,10 @@ impl DataCache for MemoryCache {
         Ok(changes)
     }
 
-    async fn stored(&self, versions: &[(CompactString, u64)]) -> Result<(), Error> {
-        for (id, version) in versions {
-            let (shard, hash) = self.locate(id);
-            let entry = shard.entries.read().find(hash, |entry| entry.id == *id).cloned();
+    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
+        for Stored { group, version, .. } in stored {
+            let (shard, hash) = self.locate(group);
+            let entry = shard.entries.read().find(hash, |entry| entry.id == *group).cloned();
             if let Some(entry) = entry {
                 let mut state = entry.state.lock();
                 state.stored_version = state.stored_version.max(*version);
@@ -285,13 +287,22 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) {
+    fn confirm(&self, _: &str, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn maintain(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error> {
         for shard in &self.shards {
             let entries: Vec<_> = shard.entries.read().iter().cloned().collect();
             for entry in entries {
                 visit(&entry.id, &entry.state.lock().group);
             }
         }
+        Ok(())
     }
 
     fn has_dropped(&self) -> bool {

@@ -8,21 +8,23 @@ use dictrack_core::{CustomCondition, CustomLimiter, Engine, Limits, Measure, Reg
 
 use super::commit::Committer;
 use super::delivery::Deliveries;
-use super::{Manager, Shared, Source};
+use super::{Manager, Shared, Source, used_generations};
 use crate::Error;
+use crate::cache::DataCache;
 use crate::cache::memory::MemoryCache;
 use crate::clock::{Clock, SystemClock};
 use crate::durability::Durability;
-use crate::store::DataStore;
+use crate::store::{DataStore, Writers};
 
 /// Makes a [`Manager`].
 #[derive(Debug)]
 pub struct ManagerBuilder {
+    cache: Option<Arc<dyn DataCache>>,
     store: Option<Arc<dyn DataStore>>,
     clock: Arc<dyn Clock>,
     registry: Registry,
     limits: Limits,
-    durability: Durability,
+    durability: Option<Durability>,
     memory_budget: usize,
     keep_events: bool,
     by_hand: bool,
@@ -31,11 +33,12 @@ pub struct ManagerBuilder {
 impl Default for ManagerBuilder {
     fn default() -> Self {
         Self {
+            cache: None,
             store: None,
             clock: Arc::new(SystemClock),
             registry: Registry::default(),
             limits: Limits::default(),
-            durability: Durability::default(),
+            durability: None,
             memory_budget: 1 << 30,
             keep_events: false,
             by_hand: false,
@@ -44,15 +47,23 @@ impl Default for ManagerBuilder {
 }
 
 impl ManagerBuilder {
+    /// Holds groups in `cache`, such as one that other processes share; in the memory of this process if this is not
+    /// called.
+    pub fn cache(mut self, cache: impl DataCache + 'static) -> Self {
+        self.cache = Some(Arc::new(cache));
+        self
+    }
+
     /// Keeps groups in `store`.
     pub fn store(mut self, store: impl DataStore + 'static) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// When a call is acknowledged; [`Durability::Os`] if this is not called.
+    /// When a call is acknowledged; if this is not called, [`Durability::Os`], or where the cache is shared, an interval of
+    /// 100 ms.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.durability = Some(durability);
         self
     }
 
@@ -115,36 +126,42 @@ impl ManagerBuilder {
     /// The manager.
     ///
     /// # Errors
-    /// A failure of the store.
-    pub async fn open(self) -> Result<Manager, Error> {
-        let Some(store) = self.store.clone() else { return Ok(self.build_in_memory()) };
-        store.begin(self.durability, &self.limits).await?;
-        let blank = store.groups(None, 1).await?.is_empty();
+    /// A failure of the cache or the store.
+    pub async fn open(mut self) -> Result<Manager, Error> {
+        let cache = self.cache.take().unwrap_or_else(|| {
+            let budget = if self.store.is_some() { self.memory_budget } else { usize::MAX };
+            Arc::new(MemoryCache::with_budget(budget))
+        });
+        let Some(store) = self.store.take() else {
+            let manager = self.build(Arc::clone(&cache), None, false, Vec::new());
+            cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
+            return Ok(manager);
+        };
+        let durability = self.durability.unwrap_or(match cache.writers() {
+            Writers::One => Durability::Os,
+            Writers::Many => SHARED_INTERVAL,
+        });
+        self.durability = Some(durability);
+        let blank = store.begin(durability, &self.limits, cache.writers()).await?;
         let pending = store.undelivered().await?;
-        let used = store.marks().await?.into_iter().find(|mark| mark.name == GENERATIONS);
-        let used = used.and_then(|mark| mark.text?.parse().ok()).unwrap_or(0);
-        let budget = self.memory_budget;
-        let (durability, by_hand) = (self.durability, self.by_hand);
-        let manager =
-            self.build(MemoryCache::with_budget(budget), Some(store), blank, pending, |cache, store, engine| {
-                Some(Committer::start(cache, store, engine, durability, by_hand))
-            });
+        let used = used_generations(&*store).await?;
+        let manager = self.build(Arc::clone(&cache), Some(store), blank, pending);
         manager.engine().used_generations.store(used, Ordering::Relaxed);
+        cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
         Ok(manager)
     }
 
     /// A manager without the store.
     pub(super) fn build_in_memory(self) -> Manager {
-        self.build(MemoryCache::new(), None, true, Vec::new(), |_, _, _| None)
+        self.build(Arc::new(MemoryCache::new()), None, true, Vec::new())
     }
 
     fn build(
         self,
-        cache: MemoryCache,
+        cache: Arc<dyn DataCache>,
         store: Option<Arc<dyn DataStore>>,
         blank: bool,
         pending: Vec<String>,
-        committer: impl FnOnce(Arc<MemoryCache>, Arc<dyn DataStore>, Arc<Engine>) -> Option<Committer>,
     ) -> Manager {
         let has_custom = !self.registry.is_empty();
         let engine = Arc::new(Engine {
@@ -154,13 +171,12 @@ impl ManagerBuilder {
             keep_events: AtomicBool::new(self.keep_events),
             used_generations: AtomicU32::new(0),
         });
-        let cache = Arc::new(cache);
-        let committer = store.clone().and_then(|store| {
-            cache.collect_changes();
-            committer(Arc::clone(&cache), store, Arc::clone(&engine))
-        });
-        let complete = blank.then(|| Arc::clone(&cache) as Arc<dyn crate::cache::DataCache>);
-        let source = Source { store, engine: Arc::clone(&engine), complete };
+        let (durability, by_hand) = (self.durability.unwrap_or_default(), self.by_hand);
+        let committer = store
+            .clone()
+            .map(|store| Committer::start(Arc::clone(&cache), store, Arc::clone(&engine), durability, by_hand));
+        let complete = blank.then(|| Arc::downgrade(&cache));
+        let source = Arc::new(Source { store, engine: Arc::clone(&engine), complete });
         let shared = Shared {
             engine,
             cache,
@@ -175,6 +191,9 @@ impl ManagerBuilder {
         Manager { shared: Arc::new(shared) }
     }
 }
+
+/// How soon the store follows a shared cache, unless the builder says otherwise.
+const SHARED_INTERVAL: Durability = Durability::Interval(Duration::from_millis(100));
 
 /// The mark of the generations that were used before a store was emptied.
 pub(crate) const GENERATIONS: &str = "dictrack:generations";

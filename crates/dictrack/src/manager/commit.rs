@@ -7,17 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use compact_str::CompactString;
 use dictrack_core::{Engine, GroupChange, panic_message};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::builder::CLOSE_WITHIN;
 use crate::Error;
-use crate::cache::{BackendError, DataCache};
+use crate::cache::{BackendError, DataCache, Stored};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
-use crate::store::{DataStore, Mark};
+use crate::store::{DataStore, Mark, Refused};
 
 /// How long the thread waits before it does work that was put off.
 const IDLE: Duration = Duration::from_millis(500);
@@ -46,6 +45,8 @@ struct Core {
     collecting: tokio::sync::Mutex<()>,
     /// Calls that did not wait for their commit, since the last round began.
     unawaited: AtomicUsize,
+    /// Whether the manager is being closed, which does not wait for ever.
+    closing: AtomicBool,
 }
 
 /// A store that falls behind by this many calls is waited for.
@@ -71,7 +72,21 @@ struct Progress {
     /// The last round that ended.
     ended: u64,
     failure: Option<Arc<BackendError>>,
+    /// Why the store cannot be reached right now.
+    away: Option<Away>,
 }
+
+/// A store that cannot be reached.
+#[derive(Clone)]
+struct Away {
+    since: Stopwatch,
+    source: Arc<BackendError>,
+}
+
+/// Callers wait so long for a store that cannot be reached.
+const AWAY_FOR: Duration = Duration::from_millis(1000);
+/// A store that cannot be reached is tried again after a pause that doubles from the first of these to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// A commit that is under way.
 #[derive(Debug)]
@@ -79,6 +94,25 @@ struct Progress {
 pub struct Commit {
     round: u64,
     done: Option<watch::Receiver<Progress>>,
+}
+
+impl Progress {
+    /// Whether the store has not been reached for long.
+    fn is_away(&self) -> bool {
+        self.away.as_ref().is_some_and(|away| away.since.elapsed() > AWAY_FOR)
+    }
+
+    /// How a round went that is over or that is no longer waited for.
+    fn of(&self, round: u64) -> Result<(), Error> {
+        if self.ended >= round {
+            return Ok(());
+        }
+        match (&self.failure, &self.away) {
+            (Some(source), _) => Err(Error::Stopped { source: Arc::clone(source) }),
+            (None, Some(away)) => Err(Error::Unavailable(Arc::clone(&away.source))),
+            (None, None) => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for Progress {
@@ -107,14 +141,16 @@ impl Commit {
     pub async fn wait(self) -> Result<(), Error> {
         let Some(mut done) = self.done else { return Ok(()) };
         let over = done.wait_for(|progress| progress.ended >= self.round || progress.failure.is_some()).await;
-        match over {
-            Ok(progress) if progress.ended >= self.round => Ok(()),
-            Ok(progress) => match progress.failure.clone() {
-                Some(source) => Err(Error::Stopped { source }),
-                None => Ok(()),
-            },
-            Err(_) => Err(Error::Closed),
-        }
+        over.map_or(Err(Error::Closed), |progress| progress.of(self.round))
+    }
+
+    /// As [`wait`](Self::wait), but not for long if the store cannot be reached.
+    async fn wait_while_reached(self) -> Result<(), Error> {
+        let Some(mut done) = self.done else { return Ok(()) };
+        let over =
+            |progress: &Progress| progress.ended >= self.round || progress.failure.is_some() || progress.is_away();
+        let over = done.wait_for(over).await;
+        over.map_or(Err(Error::Closed), |progress| progress.of(self.round))
     }
 
     /// As [`wait`](Self::wait), for programs without an async runtime.
@@ -145,6 +181,7 @@ impl Committer {
             by_hand,
             collecting: tokio::sync::Mutex::default(),
             unawaited: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
         });
         let interval = match durability {
             Durability::Interval(interval) if !by_hand => Some(interval),
@@ -174,20 +211,21 @@ impl Committer {
         }
     }
 
-    /// Waits as the durability says for what has changed so far.
-    pub(super) async fn settle(&self) -> Result<(), Error> {
-        if self.core.by_hand {
-            return self.check();
+    /// Waits as the durability says for what has changed so far, and says whether it has.
+    pub(super) async fn settle(&self) -> Result<bool, Error> {
+        let waits = !self.core.by_hand
+            && (self.durability.waits() || self.core.unawaited.fetch_add(1, Ordering::Relaxed) >= MOST_UNAWAITED);
+        if waits {
+            self.settle_now().await?;
+        } else {
+            self.check()?;
         }
-        if !self.durability.waits() && self.core.unawaited.fetch_add(1, Ordering::Relaxed) < MOST_UNAWAITED {
-            return self.check();
-        }
-        self.settle_now().await
+        Ok(waits)
     }
 
     /// Waits until what has changed so far is kept.
     pub(super) async fn settle_now(&self) -> Result<(), Error> {
-        self.publish(|_| ())?.wait().await
+        self.publish(|_| ())?.wait_while_reached().await
     }
 
     /// Whether only [`begin`](Self::begin) commits.
@@ -240,6 +278,7 @@ impl Committer {
     pub(super) fn close(&self) -> Result<(), Error> {
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
         self.core.state.lock().closing = true;
+        self.core.closing.store(true, Ordering::Release);
         self.core.wake.notify_one();
         let waited = Stopwatch::start();
         while !thread.is_finished() && waited.elapsed() < CLOSE_WITHIN {
@@ -259,6 +298,11 @@ impl Drop for Committer {
             tracing::error!(%error, "not everything was written");
         }
     }
+}
+
+/// What can be done later is not a failure of the store.
+fn ignore_temporary(error: Error) -> Result<(), Error> {
+    if error.is_temporary() { Ok(()) } else { Err(error) }
 }
 
 fn spawn_failed(error: std::io::Error) -> Error {
@@ -282,10 +326,11 @@ impl Core {
                 (state.ready.take(), std::mem::take(&mut state.marks), due, state.closing)
             };
             let result = pollster::block_on(async {
+                self.cache.maintain().await.or_else(ignore_temporary)?;
                 if due {
                     self.round(ready, &marks).await?;
                 }
-                self.store.maintain(closing).await
+                self.store.maintain(closing).await.or_else(ignore_temporary)
             });
             if let Err(error) = result {
                 return self.fail(error);
@@ -316,10 +361,46 @@ impl Core {
         if changes.is_empty() && marks.is_empty() {
             return Ok(());
         }
-        self.store.save(changes, marks).await?;
-        let versions: Vec<(CompactString, u64)> =
-            changes.iter().map(|change| (change.group.clone(), change.version)).collect();
-        self.cache.stored(&versions).await
+        let refused = self.save_when_reached(changes, marks).await?;
+        let stored: Vec<Stored> = changes
+            .iter()
+            .enumerate()
+            .map(|(at, change)| Stored {
+                group: change.group.clone(),
+                version: change.version,
+                claim: change.claim,
+                refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
+            })
+            .collect();
+        self.cache.stored(&stored).await.or_else(ignore_temporary)
+    }
+
+    /// Saves, again and again while the store cannot be reached: what was acknowledged is not given up.
+    async fn save_when_reached(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+        let since = Stopwatch::start();
+        let (mut pause, longest) = RETRY;
+        loop {
+            match self.store.save(changes, marks).await {
+                Err(Error::Unavailable(source))
+                    if !(self.closing.load(Ordering::Acquire) && since.elapsed() > CLOSE_WITHIN) =>
+                {
+                    if self.done.borrow().away.is_none() {
+                        tracing::warn!(error = %source, "the store cannot be reached; trying until it can");
+                    }
+                    let away = Away { since, source };
+                    self.done.send_modify(|progress| progress.away = Some(away));
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(longest);
+                }
+                result => {
+                    if self.done.borrow().away.is_some() {
+                        self.done.send_modify(|progress| progress.away = None);
+                        tracing::info!("the store is back");
+                    }
+                    return result;
+                }
+            }
+        }
     }
 
     /// Ends acknowledging. The failed write is not repeated: what a failed sync left on disk is not known.

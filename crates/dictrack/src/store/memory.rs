@@ -1,7 +1,6 @@
 //! The memory store: keeps what a store keeps, for as long as the process lives.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +8,7 @@ use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limi
 use parking_lot::Mutex;
 
 use super::record::{Record, restore_set, set_text};
-use super::{DataStore, Mark};
+use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::Error;
 use crate::durability::Durability;
 
@@ -26,6 +25,9 @@ struct Kept {
     groups: BTreeMap<String, Record>,
     sets: BTreeMap<ContentHash, String>,
     marks: BTreeMap<String, String>,
+    /// The last claim of each group; with one writer nobody claims.
+    claims: HashMap<String, u64>,
+    claims_groups: bool,
 }
 
 impl MemoryStore {
@@ -37,10 +39,30 @@ impl MemoryStore {
 
 const PLACE: &str = "the memory store";
 
+impl Kept {
+    fn held(&self, group: &str) -> Held {
+        Held {
+            version: self.groups.get(group).map_or(0, |record| record.version),
+            claim: self.claims.get(group).copied().unwrap_or(0),
+        }
+    }
+
+    fn keep(&mut self, change: &GroupChange) {
+        self.sets.entry(change.set.hash()).or_insert_with(|| set_text(&change.set));
+        let record = self.groups.entry(change.group.as_str().to_owned()).or_default();
+        match change.base {
+            Some(_) => record.append(Record::of(change)),
+            None => *record = Record::of(change),
+        }
+    }
+}
+
 #[async_trait]
 impl DataStore for MemoryStore {
-    async fn begin(&self, _: Durability, _: &Limits) -> Result<(), Error> {
-        Ok(())
+    async fn begin(&self, _: Durability, _: &Limits, writers: Writers) -> Result<bool, Error> {
+        let mut kept = self.kept.lock();
+        kept.claims_groups = writers == Writers::Many;
+        Ok(kept.groups.is_empty() && writers == Writers::One)
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
@@ -50,16 +72,38 @@ impl DataStore for MemoryStore {
             if let Some(set) = engine.sets.find(hash) {
                 return Ok(Some(set));
             }
-            kept.sets.get(&hash).map(|text| restore_set(Path::new(PLACE), hash, text, engine)).transpose()
+            kept.sets.get(&hash).map(|text| restore_set(PLACE, hash, text, engine)).transpose()
         };
-        record.restore(Path::new(PLACE), group, &engine.limits, find).map(Some)
+        record.restore(PLACE, group, &engine.limits, find).map(Some)
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+    async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
+        let mut claim = 0;
+        {
+            let mut kept = self.kept.lock();
+            if kept.claims_groups {
+                let last = kept.claims.entry(group.to_owned()).or_default();
+                *last += 1;
+                claim = *last;
+            }
+        }
+        Ok(Claimed { group: self.load(group, engine).await?, claim })
+    }
+
+    async fn held(&self, group: &str) -> Result<Held, Error> {
+        Ok(self.kept.lock().held(group))
+    }
+
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let mut kept = self.kept.lock();
-        for change in changes {
-            kept.sets.entry(change.set.hash()).or_insert_with(|| set_text(&change.set));
-            kept.groups.entry(change.group.as_str().to_owned()).or_default().append(Record::of(change));
+        let mut refused = Vec::new();
+        for (at, change) in changes.iter().enumerate() {
+            let held = kept.held(&change.group);
+            if kept.claims_groups && !change.follows(held.version, held.claim) {
+                refused.push(Refused { at, held });
+            } else {
+                kept.keep(change);
+            }
         }
         for mark in marks {
             match &mark.text {
@@ -67,7 +111,7 @@ impl DataStore for MemoryStore {
                 None => kept.marks.remove(&mark.name),
             };
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn maintain(&self, _: bool) -> Result<(), Error> {
@@ -97,7 +141,7 @@ impl DataStore for MemoryStore {
         let kept = self.kept.lock();
         let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
         for (hash, text) in &kept.sets {
-            let set = restore_set(Path::new(PLACE), *hash, text, &engine)?;
+            let set = restore_set(PLACE, *hash, text, &engine)?;
             all.extend(set.trackers().iter().cloned());
         }
         all.sort_by_key(|definition| definition.hash());
@@ -111,7 +155,10 @@ impl DataStore for MemoryStore {
     }
 
     async fn clear(&self) -> Result<(), Error> {
-        *self.kept.lock() = Kept::default();
+        let mut kept = self.kept.lock();
+        // Claims outlive what they were for: what was cleared must not come back.
+        let Kept { claims, claims_groups, .. } = std::mem::take(&mut *kept);
+        *kept = Kept { claims, claims_groups, ..Kept::default() };
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! The parts of a stored group, gathered over many changes.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
@@ -56,14 +55,14 @@ impl Record {
     /// The group, with its set from `find`.
     pub(crate) fn restore(
         &self,
-        path: &Path,
+        store: &str,
         group: &str,
         limits: &Limits,
         find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
     ) -> Result<Group, Error> {
         let place = || format!("group {group:?}");
-        let fail = |error: RecordError| Error::corrupt(path, place(), error.to_string());
-        let damaged = |problem: String| Error::corrupt(path, place(), problem);
+        let fail = |error: RecordError| Error::corrupt(store, place(), error.to_string());
+        let damaged = |problem: String| Error::corrupt(store, place(), problem);
         let read = |text: &str| parse_stored(text).map_err(damaged);
         let lists = |texts: &[String]| -> Result<Vec<Json>, Error> {
             let mut all = Vec::new();
@@ -95,12 +94,12 @@ pub(crate) fn set_text(set: &DefinitionSet) -> String {
 
 /// Reads a definition set and checks that it is the one that was asked for.
 pub(crate) fn restore_set(
-    path: &Path,
+    store: &str,
     hash: ContentHash,
     text: &str,
     engine: &Engine,
 ) -> Result<Arc<DefinitionSet>, Error> {
-    let damaged = |problem: String| Error::corrupt(path, format!("definition set {hash}"), problem);
+    let damaged = |problem: String| Error::corrupt(store, format!("definition set {hash}"), problem);
     let set = engine.sets.intern(restore_definitions(text).map_err(damaged)?);
     if set.hash() == hash { Ok(set) } else { Err(damaged("its content has another hash".to_owned())) }
 }

@@ -4,7 +4,7 @@
 //! sync for many callers. The tables that people read are brought up to date every few seconds and at the end; reading
 //! adds the tail of the journal that they lack. `docs/storage.md` describes each table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::record::{Record, restore_definitions, restore_set, set_text};
-use super::{DataStore, Mark};
+use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
@@ -52,6 +52,15 @@ struct Inner {
     limits: Limits,
     /// Absent where the file is only read.
     owner: Option<Owner>,
+    claims: Claims,
+}
+
+/// The claims of a cache that may lose groups. The file has one owner, so that they need not outlive it.
+#[derive(Debug, Default)]
+struct Claims {
+    /// Whether groups are claimed at all.
+    given: bool,
+    last: HashMap<CompactString, u64>,
 }
 
 fn failed(action: &str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -78,6 +87,7 @@ impl SqliteStore {
             folded: Stopwatch::start(),
             limits: Limits::default(),
             owner: Some(owner),
+            claims: Claims::default(),
         };
         Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
     }
@@ -101,8 +111,14 @@ impl SqliteStore {
             folded: Stopwatch::start(),
             limits: Limits::default(),
             owner: None,
+            claims: Claims::default(),
         };
         Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+    }
+
+    /// How errors name the store.
+    fn name(&self) -> String {
+        self.path.display().to_string()
     }
 
     /// The file.
@@ -148,6 +164,50 @@ impl Inner {
         Ok(())
     }
 
+    fn load(&self, name: &str, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+        let Some(record) = self.record(group)? else { return Ok(None) };
+        let find = |hash: ContentHash| -> Result<Option<Arc<DefinitionSet>>, Error> {
+            if let Some(set) = engine.sets.find(hash) {
+                return Ok(Some(set));
+            }
+            let text: Option<String> = self
+                .connection
+                .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
+                .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
+                .map_err(failed("read a definition set"))?;
+            text.map(|text| restore_set(name, hash, &text, engine)).transpose()
+        };
+        record.restore(name, group, &engine.limits, find).map(Some)
+    }
+
+    fn held(&self, group: &str) -> Result<Held, Error> {
+        let version = self.record(group)?.map_or(0, |record| record.version);
+        Ok(Held { version, claim: self.claims.last.get(group).copied().unwrap_or(0) })
+    }
+
+    /// The changes that build on what the file holds, each as what is new of it, and those that do not.
+    fn follow(&mut self, name: &str, changes: &[GroupChange]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
+        let engine = Engine::default();
+        let (mut kept, mut refused) = (Vec::new(), Vec::new());
+        for (at, change) in changes.iter().enumerate() {
+            let held = self.held(&change.group)?;
+            if !change.follows(held.version, held.claim) {
+                refused.push(Refused { at, held });
+                continue;
+            }
+            self.claims.last.insert(change.group.clone(), change.claim);
+            let before = match change.base {
+                None => self.load(name, &change.group, &engine)?,
+                Some(_) => None,
+            };
+            kept.push(match before {
+                Some(before) => change.clone().since(&before),
+                None => change.clone(),
+            });
+        }
+        Ok((kept, refused))
+    }
+
     /// Brings the tables up to date and empties the journal, in one transaction.
     fn fold(&mut self) -> Result<(), Error> {
         if !self.tail.is_empty() {
@@ -179,40 +239,53 @@ impl Inner {
 
 #[async_trait]
 impl DataStore for SqliteStore {
-    async fn begin(&self, durability: Durability, limits: &Limits) -> Result<(), Error> {
+    async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
         // In WAL mode FULL syncs each commit; NORMAL syncs only where the WAL is copied into the file.
         let level = if durability.syncs() { "FULL" } else { "NORMAL" };
         let mut inner = self.inner.lock();
         inner.limits = *limits;
+        inner.claims.given = writers == Writers::Many;
         inner.connection.pragma_update(None, "synchronous", level).map_err(failed("set the durability"))?;
         // What an earlier run left in the journal.
-        inner.fold()
+        inner.fold()?;
+        let first = schema::groups(&inner.connection, None, 1).map_err(failed("list the groups"))?;
+        Ok(first.is_empty() && writers == Writers::One)
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
-        let inner = self.inner.lock();
-        let Some(record) = inner.record(group)? else { return Ok(None) };
-        let find = |hash: ContentHash| -> Result<Option<Arc<DefinitionSet>>, Error> {
-            if let Some(set) = engine.sets.find(hash) {
-                return Ok(Some(set));
-            }
-            let text: Option<String> = inner
-                .connection
-                .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
-                .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
-                .map_err(failed("read a definition set"))?;
-            text.map(|text| restore_set(&self.path, hash, &text, engine)).transpose()
-        };
-        record.restore(&self.path, group, &engine.limits, find).map(Some)
+        self.inner.lock().load(&self.name(), group, engine)
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+    async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
         let mut inner = self.inner.lock();
-        inner.save(changes, marks).map_err(failed("commit"))?;
+        let mut claim = 0;
+        if inner.claims.given {
+            let last = inner.claims.last.entry(group.into()).or_default();
+            *last += 1;
+            claim = *last;
+        }
+        Ok(Claimed { group: inner.load(&self.name(), group, engine)?, claim })
+    }
+
+    async fn held(&self, group: &str) -> Result<Held, Error> {
+        self.inner.lock().held(group)
+    }
+
+    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+        let mut inner = self.inner.lock();
+        let mut refused = Vec::new();
+        if inner.claims.given {
+            let (kept, others) = inner.follow(&self.name(), changes)?;
+            refused = others;
+            inner.save(&kept, marks)
+        } else {
+            inner.save(changes, marks)
+        }
+        .map_err(failed("commit"))?;
         if inner.tail.bytes() > FOLD_AT_BYTES {
             inner.fold()?;
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn maintain(&self, all: bool) -> Result<(), Error> {
@@ -255,7 +328,7 @@ impl DataStore for SqliteStore {
         let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", []);
         let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
         for text in texts.map_err(failed("read the definitions"))? {
-            let damaged = |problem: String| Error::corrupt(&self.path, "a definition set", problem);
+            let damaged = |problem: String| Error::corrupt(self.path.display(), "a definition set", problem);
             all.extend(restore_definitions(&text).map_err(damaged)?);
             all.sort_by_key(|definition| definition.hash());
             all.dedup();

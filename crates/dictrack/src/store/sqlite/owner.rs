@@ -33,7 +33,7 @@ impl Owner {
                 let _ = lock.read_to_string(&mut text);
                 let mut words = text.split_whitespace();
                 let mut word = || words.next().unwrap_or("(unknown)").into();
-                return Err(Error::Owned { path: path.into(), pid: word(), host: word() });
+                return Err(Error::Owned { store: path.display().to_string().into(), pid: word(), host: word() });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }

@@ -62,8 +62,8 @@ pub(super) fn check_header(path: &Path) -> Result<(), Error> {
     match read {
         Ok(0) => Ok(()),
         Ok(_) if begins == HEADER => Ok(()),
-        Ok(_) => Err(Error::corrupt(path, "the file", "it is not an SQLite file")),
-        Err(error) => Err(Error::corrupt(path, "the file", error.to_string())),
+        Ok(_) => Err(Error::corrupt(path.display(), "the file", "it is not an SQLite file")),
+        Err(error) => Err(Error::corrupt(path.display(), "the file", error.to_string())),
     }
 }
 
@@ -95,16 +95,16 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
-        return Err(Error::corrupt(path, "the file", "it is an SQLite file that dictrack did not make"));
+        return Err(Error::corrupt(path.display(), "the file", "it is an SQLite file that dictrack did not make"));
     }
     if version > VERSION {
-        return Err(Error::NewerVersion { path: path.into(), found: version, known: VERSION });
+        return Err(Error::NewerVersion { store: path.display().to_string().into(), found: version, known: VERSION });
     }
     Ok(())
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::corrupt(path, "the file", error.to_string())
+    Error::corrupt(path.display(), "the file", error.to_string())
 }
 
 /// The first column of each row.

@@ -1,0 +1,1 @@
+//! The Redis cache: groups that many processes share.

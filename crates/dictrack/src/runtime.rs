@@ -1,0 +1,40 @@
+//! The runtime of the backends that use the network, so that callers need none.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::Error;
+use crate::cache::BackendError;
+
+/// One thread: it moves bytes between sockets and callers, and every switch between threads costs more than that.
+const THREADS: usize = 1;
+
+/// The runtime, which is started when it is first needed and lives as long as the process.
+pub(crate) fn handle() -> Result<&'static Handle, Error> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime.handle());
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("dictrack-io").enable_all().build();
+    let runtime = runtime.map_err(|error| BackendError {
+        backend: "the system",
+        action: "start the network thread".to_owned(),
+        source: error.into(),
+    })?;
+    Ok(RUNTIME.get_or_init(|| runtime).handle())
+}
+
+/// Runs `future` on the runtime, from whatever executor, and to its end also if the caller is dropped; `None` if it takes
+/// longer than `limit`, and then it is dropped.
+pub(crate) async fn run<T: Send + 'static>(
+    limit: Duration,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<Option<T>, Error> {
+    let task = handle()?.spawn(async move { tokio::time::timeout(limit, future).await.ok() });
+    task.await.map_err(|error| {
+        let action = "go on".to_owned();
+        BackendError { backend: "the network thread", action, source: Box::new(error) }.into()
+    })
+}

@@ -1,0 +1,1 @@
+//! The MongoDB store: one readable document a group.
