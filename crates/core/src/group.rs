@@ -10,7 +10,7 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
 use crate::document::Document;
-use crate::engine::Engine;
+use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
@@ -183,9 +183,36 @@ impl Group {
         self.version
     }
 
+    /// The definitions of its trackers, completed ones among them.
+    pub fn definition_set(&self) -> &Arc<DefinitionSet> {
+        &self.set
+    }
+
     /// The generation of the last tracker that was added.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Takes the ids over from `older`, of which this is a later copy that is tried out: copies share them, and only who has
+    /// them alone can tidy them up. See [`give_ids_back`](Self::give_ids_back).
+    pub fn take_ids_over(&mut self, older: &mut Self, limits: &Limits) {
+        if let (Some(log), Some(older)) = (&mut self.log, &mut older.log) {
+            log.ids.take_over(&mut older.ids, limits);
+        }
+    }
+
+    /// Gives the ids back that were taken over from `older`, without those that are new here.
+    pub fn give_ids_back(&self, older: &mut Self) {
+        if let (Some(log), Some(older)) = (&self.log, &mut older.log) {
+            log.ids.give_back(&mut older.ids);
+        }
+    }
+
+    /// Tidies the ids up after copies are gone.
+    pub fn settle_ids(&mut self, limits: &Limits) {
+        if let Some(log) = &mut self.log {
+            log.ids.settle_all(limits);
+        }
     }
 
     /// How many document ids are remembered.

@@ -43,7 +43,7 @@ impl ContentHash {
     }
 
     /// The first 64 bits.
-    pub(crate) fn short(&self) -> u64 {
+    pub fn short(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }

@@ -289,7 +289,7 @@ impl fmt::Display for Json {
 }
 
 /// Writes `text` as a JSON string.
-pub(crate) fn write_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+pub fn write_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {

@@ -90,12 +90,13 @@ pub trait DataCache: Send + Sync + Debug {
     /// keeps its result.
     ///
     /// `step` may run more than once; only the last run counts. If the cache does not hold the group, the store supplies
-    /// it; if there is none either, the step gets a blank one, which is kept only if it changes.
+    /// it; if there is none either, the step gets a blank one, which is kept only if it changes. Gives the claim under
+    /// which the cache holds the group, see [`DataStore::claim`](crate::store::DataStore::claim).
     ///
     /// # Errors
     /// A failure of the cache or the store; then nothing has changed. [`Error::Unavailable`]: it is not known whether
     /// something has.
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<(), Error>;
+    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error>;
 
     /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
     /// `false` if it does not, and then nothing has happened.
@@ -119,11 +120,12 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache.
     async fn stored(&self, stored: &[Stored]) -> Result<(), Error>;
 
-    /// Whether the store has the change that made `version` of a group, after a commit that was to save it.
+    /// Whether the store has the change that made `version` of a group under `claim`, after a commit that was to save it;
+    /// `false` if another commit is needed.
     ///
     /// # Errors
     /// [`Error::Lost`] if the cache lost the change before the store had it.
-    fn confirm(&self, group: &str, version: u64) -> Result<(), Error>;
+    fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error>;
 
     /// Does the work that was put off, such as looking for changes that a process left that ended. Called every few
     /// hundred milliseconds, before a commit.

@@ -46,6 +46,8 @@ pub mod store;
 pub mod transfer;
 
 pub use cache::memory::MemoryCache;
+#[cfg(feature = "redis")]
+pub use cache::redis::RedisCache;
 pub use clock::{Clock, Stopwatch, SystemClock, TestClock};
 #[cfg(feature = "crash-points")]
 pub use crash::CRASH_POINTS;

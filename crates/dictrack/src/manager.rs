@@ -12,7 +12,7 @@ use dictrack_core::{
 };
 
 use crate::Error;
-use crate::cache::{DataCache, Load, Step};
+use crate::cache::{BackendError, DataCache, Load, Step};
 use crate::clock::Clock;
 use crate::store::{Claimed, DataStore, Held, Mark};
 
@@ -98,6 +98,9 @@ async fn used_generations(store: &dyn DataStore) -> Result<u32, Error> {
     let used = store.marks().await?.into_iter().find(|mark| mark.name == GENERATIONS);
     Ok(used.and_then(|mark| mark.text?.parse().ok()).unwrap_or(0))
 }
+
+/// A change that so many commits did not keep is given up.
+const MOST_COMMITS: usize = 100;
 
 /// What a call to [`Manager::track_with`] may say beyond group and document.
 #[derive(Clone, Copy, Debug, Default)]
@@ -431,7 +434,7 @@ impl Manager {
             return Ok(outcome);
         }
         // Waiting takes room that the common case should not have to move around.
-        Box::pin(self.finish(group, document, options, done.then_some(outcome))).await
+        Box::pin(self.finish(group, document, options, done.then_some((outcome, 0)))).await
     }
 
     /// What of `track` may have to wait: loading the group, the commit, the listeners.
@@ -440,23 +443,37 @@ impl Manager {
         group: &str,
         document: &dyn Document,
         options: TrackOptions<'_>,
-        outcome: Option<Outcome>,
+        outcome: Option<(Outcome, u64)>,
     ) -> Result<Outcome, Error> {
-        let outcome = match outcome {
+        let (outcome, claim) = match outcome {
             Some(outcome) => outcome,
             None => self.apply(group, document, options).await?,
         };
         if self.has_to_settle(&outcome) {
-            self.settle(group, outcome.version()).await?;
+            self.settle(group, outcome.version(), claim).await?;
         }
         self.deliver(group, outcome.events()).await?;
         Ok(outcome)
     }
 
     /// Waits as the durability says until `version` of a group is kept.
-    async fn settle(&self, group: &str, version: u64) -> Result<(), Error> {
+    async fn settle(&self, group: &str, version: u64, claim: u64) -> Result<(), Error> {
         let Some(committer) = &self.shared.committer else { return Ok(()) };
-        if committer.settle().await? { self.shared.cache.confirm(group, version) } else { Ok(()) }
+        if committer.settle().await? { self.confirm(committer, group, version, claim).await } else { Ok(()) }
+    }
+
+    /// Waits until a commit has kept a version. The first one may have been refused, because another process was about to
+    /// load the group.
+    async fn confirm(&self, committer: &Committer, group: &str, version: u64, claim: u64) -> Result<(), Error> {
+        for _ in 0..MOST_COMMITS {
+            if self.shared.cache.confirm(group, version, claim)? {
+                return Ok(());
+            }
+            committer.settle_now().await?;
+        }
+        let source = "other processes load it all the time".into();
+        let action = format!("keep the group {group:?}");
+        Err(Error::Unavailable(Arc::new(BackendError { backend: "the store", action, source })))
     }
 
     #[inline]
@@ -470,28 +487,36 @@ impl Manager {
     /// Where the commit fails, every document that changed something has that error as its result.
     pub async fn track_many(&self, items: &[Item<'_>]) -> Vec<Result<Outcome, Error>> {
         let mut results = Vec::with_capacity(items.len());
+        let mut claims = Vec::with_capacity(items.len());
         let mut waits = false;
         for item in items {
             let result = match self.check() {
                 Ok(()) => match self.apply_now(item.group, item.document, item.options) {
-                    (result, true) => result,
+                    (result, true) => result.map(|outcome| (outcome, 0)),
                     (_, false) => self.apply(item.group, item.document, item.options).await,
                 },
                 Err(error) => Err(error),
             };
+            let (result, claim) = match result {
+                Ok((outcome, claim)) => (Ok(outcome), claim),
+                Err(error) => (Err(error), 0),
+            };
             waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
+            claims.push(claim);
             results.push(result);
         }
         let settled = match &self.shared.committer {
             Some(committer) if waits => committer.settle().await,
             _ => Ok(false),
         };
-        for (item, result) in items.iter().zip(&mut results) {
+        for ((item, result), claim) in items.iter().zip(&mut results).zip(claims) {
             let Ok(outcome) = &*result else { continue };
-            let kept = match &settled {
-                Ok(true) => self.shared.cache.confirm(item.group, outcome.version()),
-                Ok(false) => Ok(()),
-                Err(error) => Err(error.clone()),
+            let kept = match (&settled, &self.shared.committer) {
+                (Ok(true), Some(committer)) if self.has_to_settle(outcome) => {
+                    self.confirm(committer, item.group, outcome.version(), claim).await
+                }
+                (Ok(_), _) => Ok(()),
+                (Err(error), _) => Err(error.clone()),
             };
             let told = match kept {
                 Ok(()) => self.deliver(item.group, outcome.events()).await,
@@ -506,12 +531,17 @@ impl Manager {
     }
 
     /// The engine's part of `track`: on the newest state, in the cache.
-    async fn apply(&self, group: &str, document: &dyn Document, options: TrackOptions<'_>) -> Result<Outcome, Error> {
+    async fn apply(
+        &self,
+        group: &str,
+        document: &dyn Document,
+        options: TrackOptions<'_>,
+    ) -> Result<(Outcome, u64), Error> {
         let mut outcome = Ok(Outcome::default());
         let mut step = self.track_step(group, document, options, &mut outcome);
-        self.shared.cache.update(group, &mut step).await?;
+        let claim = self.shared.cache.update(group, &mut step).await?;
         drop(step);
-        outcome.map_err(|error| Error::group(group, error))
+        Ok((outcome.map_err(|error| Error::group(group, error))?, claim))
     }
 
     /// As [`apply`](Self::apply), if that needs no waiting, and whether it did not.
@@ -696,7 +726,7 @@ impl Manager {
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
         let mut run = |found: &mut Group| step(found.delivered(sequence));
-        self.shared.cache.update(group, &mut run).await
+        self.shared.cache.update(group, &mut run).await.map(drop)
     }
 
     /// Shows every group to `visit`, as it is in the cache or else in the store.
@@ -769,11 +799,11 @@ impl Manager {
             result = Some(done);
             changed
         };
-        self.shared.cache.update(group, &mut run).await?;
+        let claim = self.shared.cache.update(group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
         let (changed, events, value) = done.map_err(|error| Error::group(group, error))?;
         if changed == Step::Changed {
-            self.settle(group, version).await?;
+            self.settle(group, version, claim).await?;
         }
         self.deliver(group, &events).await?;
         Ok(value)

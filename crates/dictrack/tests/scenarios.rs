@@ -80,3 +80,84 @@ fn laws_on_the_memory_store() {
 fn laws_on_sqlite() {
     all_pass("law", 100, sqlite);
 }
+
+/// Redis in front, each scenario under a prefix of its own.
+#[cfg(feature = "redis")]
+mod redis {
+    use dictrack::store::DataStore;
+    use dictrack::{ManagerBuilder, RedisCache};
+    use dictrack_testkit::shared_redis;
+
+    use super::*;
+
+    fn prefix() -> String {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        format!("scenario-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn cached(prefix: &str, builder: ManagerBuilder) -> Manager {
+        let cache = RedisCache::new(&format!("{}?prefix={prefix}", shared_redis())).unwrap();
+        pollster::block_on(builder.cache(cache).open()).unwrap()
+    }
+
+    fn alone(_: &Path) -> Box<dyn Host> {
+        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock)))
+    }
+
+    fn before_memory(_: &Path) -> Box<dyn Host> {
+        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock).store(MemoryStore::new())))
+    }
+
+    fn before_sqlite(folder: &Path) -> Box<dyn Host> {
+        let store = SqliteStore::open(folder.join("scenario.db")).unwrap();
+        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock).store(store)))
+    }
+
+    /// Each call goes to another of three managers, which stand for three processes.
+    fn in_turn(_: &Path) -> Box<dyn Host> {
+        let store: Arc<dyn DataStore> = Arc::new(MemoryStore::new());
+        let prefix = prefix();
+        let clock = Arc::new(TestClock::default());
+        let managers = (0..3).map(|_| {
+            let (clock, store) = (Arc::clone(&clock), Arc::clone(&store));
+            cached(&prefix, Manager::builder().shared_clock(clock).store(store)).blocking()
+        });
+        Box::new(OnManager::in_turn(managers.collect(), clock))
+    }
+
+    #[test]
+    fn golden_on_redis_alone() {
+        all_pass("golden", 60, alone);
+    }
+
+    #[test]
+    fn golden_on_redis_before_sqlite() {
+        all_pass("golden", 60, before_sqlite);
+    }
+
+    #[test]
+    fn golden_on_three_processes() {
+        all_pass("golden", 60, in_turn);
+    }
+
+    #[test]
+    fn laws_on_redis_alone() {
+        all_pass("law", 100, alone);
+    }
+
+    #[test]
+    fn laws_on_redis_before_the_memory_store() {
+        all_pass("law", 100, before_memory);
+    }
+
+    #[test]
+    fn laws_on_redis_before_sqlite() {
+        all_pass("law", 100, before_sqlite);
+    }
+
+    #[test]
+    fn laws_on_three_processes() {
+        all_pass("law", 100, in_turn);
+    }
+}

@@ -538,7 +538,8 @@ impl CompletedTracker {
 }
 
 impl Event {
-    fn store(&self, out: &mut String) {
+    /// The stored form of an event that is not delivered yet.
+    pub fn store(&self, out: &mut String) {
         let _ = write!(
             out,
             r#"{{"sequence":{},"id":"{}","code":"{}","number":{},"occurred_at":{},"stage":{},"target":{},"progress":{},"times":{},"#,

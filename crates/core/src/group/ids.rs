@@ -73,6 +73,31 @@ impl RecentIds {
         known.insert(id, seen);
     }
 
+    /// Takes over what `older` knows, of which this is a later copy: `older` knows nothing from here on.
+    pub(crate) fn take_over(&mut self, older: &mut Self, limits: &Limits) {
+        let older = std::mem::take(older);
+        let settled = older.fresh.len().min(self.fresh.len());
+        drop(older);
+        self.settle(settled, limits);
+    }
+
+    /// Gives what was taken over back to `older`, without the fresh ids of this copy.
+    pub(crate) fn give_back(&self, older: &mut Self) {
+        older.shared = Arc::clone(&self.shared);
+    }
+
+    /// Lets the oldest fresh ids become known, if no copy shares what is.
+    pub(crate) fn settle(&mut self, count: usize, limits: &Limits) {
+        let Some(known) = Arc::get_mut(&mut self.shared) else { return };
+        let Some(&(_, now)) = self.fresh.last() else { return };
+        self.fresh.drain(..count).for_each(|(id, seen)| known.insert(id, seen));
+        known.trim(now, limits);
+    }
+
+    pub(crate) fn settle_all(&mut self, limits: &Limits) {
+        self.settle(self.fresh.len(), limits);
+    }
+
     /// The ids since the last call.
     pub(crate) fn take_unsaved(&mut self) -> Vec<(ContentHash, Timestamp)> {
         let unsaved = std::mem::take(&mut self.unsaved).min(self.len());
@@ -130,6 +155,15 @@ mod tests {
         drop(ids);
         copy.insert(ContentHash::of([[3]]), now, &limits);
         assert_eq!((copy.len(), copy.fresh.len()), (3, 0), "alone, the copy takes over its fresh ids");
+        let mut later = copy.clone();
+        let fourth = ContentHash::of([[4]]);
+        later.insert(fourth, now, &limits);
+        later.take_over(&mut copy, &limits);
+        assert_eq!((copy.len(), later.len(), later.fresh.len()), (0, 4, 1), "what the copy knew is settled");
+        later.give_back(&mut copy);
+        assert!(copy.contains(first) && copy.contains(second) && !copy.contains(fourth));
+        drop(later);
+        copy.unsaved = 2;
         assert_eq!(copy.take_unsaved().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [second, ContentHash::of([[3]])]);
     }
 }

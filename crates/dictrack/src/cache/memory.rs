@@ -229,11 +229,11 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<(), Error> {
+    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
         loop {
             let entry = self.entry(group).await?;
             if self.run(&entry, step) {
-                return Ok(());
+                return Ok(0);
             }
         }
     }
@@ -287,8 +287,8 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    fn confirm(&self, _: &str, _: u64) -> Result<(), Error> {
-        Ok(())
+    fn confirm(&self, _: &str, _: u64, _: u64) -> Result<bool, Error> {
+        Ok(true)
     }
 
     async fn maintain(&self) -> Result<(), Error> {

@@ -1,1 +1,716 @@
 //! The Redis cache: groups that many processes share.
+//!
+//! No locks. Each process keeps replicas of the groups that it touches. A call runs its step on a copy of the replica; one
+//! script then replaces what Redis has, if that still is what the replica was made of, and else answers with what is
+//! newer, on which the step runs again. Calls for one group that come while a swap is under way go together with the
+//! next. `docs/redis.md` describes the keys, `ARCHITECTURE.md` why nothing is lost or counted twice.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange};
+use parking_lot::Mutex;
+use redis::Value;
+
+use super::{DataCache, Load, Run, Step, Stored};
+use crate::clock::{Clock as _, Stopwatch, SystemClock};
+use crate::store::record::{restore_set, set_text};
+use crate::store::{Held, Writers};
+use crate::{Error, runtime};
+
+mod address;
+mod connection;
+mod entry;
+mod hash;
+mod keys;
+mod script;
+mod sweep;
+
+use address::Address;
+use connection::Connection;
+use entry::{Batch, Ending, Entry, State, Tried};
+use hash::{Fields, Replica, Whole};
+use keys::Keys;
+
+/// A step is run again after others were faster for at most this long.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(1800);
+/// A lease is for reading one group from the store.
+const LEASE_MILLIS: u64 = 1000;
+/// Replicas are dropped, the idle ones first, when they take more than about this many bytes.
+const BUDGET: usize = 256 << 20;
+/// In a cluster nobody says that a node has lost its memory: a group that was idle for longer is compared with the store.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Groups in Redis, shared by every process that names the same server and prefix.
+#[derive(Clone)]
+pub struct RedisCache {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connection: Connection,
+    entries: Mutex<HashMap<CompactString, Arc<Entry>>>,
+    dirty: Mutex<Vec<Arc<Entry>>>,
+    /// This process, as a field of each group that it changes.
+    writer: String,
+    sequence: AtomicU64,
+    bytes: AtomicUsize,
+    sweep: sweep::Sweep,
+    source: OnceLock<Source>,
+}
+
+struct Source {
+    load: Arc<dyn Load>,
+    engine: Arc<Engine>,
+}
+
+/// A number that no other process draws.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    // Seeded by the operating system once a thread; the counter makes every draw another one.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    RandomState::new().hash_one((COUNT.fetch_add(1, Ordering::Relaxed), std::process::id()))
+}
+
+fn token() -> String {
+    format!("{:016x}", random())
+}
+
+impl RedisCache {
+    /// The cache at a URL: `redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, or
+    /// `redis-cluster://host:port,host:port`; with the options `prefix` (what all keys begin with, `dictrack` if it is not
+    /// given), `idle` (how long a stored group stays that nobody touches, `24h`) and `ca` (a file with the certificate of
+    /// the authority to trust).
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the URL is not one. Nothing is connected before the first call.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let shared = Shared {
+            connection: Connection::new(Address::parse(url)?),
+            entries: Mutex::default(),
+            dirty: Mutex::default(),
+            writer: format!("w:{}", token()),
+            sequence: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
+            sweep: sweep::Sweep::default(),
+            source: OnceLock::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl fmt::Debug for RedisCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisCache")
+            .field("connection", &self.shared.connection)
+            .field("replicas", &self.shared.entries.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs `future` on the network thread to its end. Its calls are bounded; this bound is for what nobody foresaw.
+async fn on_network<T: Send + 'static>(
+    future: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let limit = Duration::from_secs(30);
+    runtime::run(limit, future).await?.unwrap_or_else(|| Err(Error::Closed))
+}
+
+impl Shared {
+    fn source(&self) -> Result<&Source, Error> {
+        self.source.get().ok_or(Error::Closed)
+    }
+
+    fn corrupt(&self, id: &str, problem: impl Into<String>) -> Error {
+        let key = Keys::new(&self.connection.address().prefix, id).group;
+        let place = format!("the group {id:?} (key {key:?})");
+        let problem = problem.into();
+        Error::corrupt(
+            self.connection.address(),
+            place,
+            format!("{problem}; look at it with redis-cli HGETALL, and DEL it to load the group from the store"),
+        )
+    }
+
+    fn entry(&self, id: &str) -> Arc<Entry> {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get(id) {
+            entry.used.store(true, Ordering::Relaxed);
+            return Arc::clone(entry);
+        }
+        let entry = Arc::new(Entry::new(id, Keys::new(&self.connection.address().prefix, id)));
+        entries.insert(id.into(), Arc::clone(&entry));
+        entry
+    }
+
+    /// The next sequence of this process. It begins with the clock, so that those of processes that ended are lower.
+    fn next_sequence(&self) -> u64 {
+        let now = SystemClock.now().micros().max(1) as u64;
+        let before = self.sequence.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1)));
+        now.max(before.unwrap_or_default() + 1)
+    }
+
+    fn mark_dirty(&self, entry: &Arc<Entry>, state: &mut State) {
+        if !state.dirty && self.source.get().is_some_and(|source| source.load.has_store()) {
+            state.dirty = true;
+            self.dirty.lock().push(Arc::clone(entry));
+        }
+    }
+
+    /// Runs a step and has Redis keep what it did.
+    async fn update(self: &Arc<Self>, id: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+        let since = Stopwatch::start();
+        loop {
+            let entry = self.entry(id);
+            if self.needs_loading(&mut entry.state.lock()) {
+                let (shared, loading) = (Arc::clone(self), Arc::clone(&entry));
+                on_network(async move { shared.load(&loading).await }).await?;
+            }
+            let ended = {
+                let mut state = entry.state.lock();
+                let Some(tried) = state.tried() else { continue };
+                match step(&mut tried.group) {
+                    Step::Changed => tried.changed = true,
+                    Step::Relied => tried.relied = true,
+                    Step::Unchanged => {}
+                }
+                let ended = tried.batch.ended.subscribe();
+                if !state.in_flight {
+                    state.in_flight = true;
+                    let (shared, driven) = (Arc::clone(self), Arc::clone(&entry));
+                    runtime::handle()?.spawn(async move { shared.drive(&driven).await });
+                }
+                ended
+            };
+            match Batch::wait(ended).await {
+                Ending::Kept(claim) => return Ok(claim),
+                Ending::Failed(error) => return Err(error),
+                Ending::Again if since.elapsed() < GIVE_UP_AFTER => {}
+                Ending::Again => {
+                    let source = "other processes change the group all the time".into();
+                    let action = format!("change the group {id:?}");
+                    let error = super::BackendError { backend: "Redis", action, source };
+                    return Err(Error::Unavailable(Arc::new(error)));
+                }
+            }
+        }
+    }
+
+    /// Sends batch after batch of one group until there is none.
+    async fn drive(self: &Arc<Self>, entry: &Arc<Entry>) {
+        loop {
+            let Some(swap) = self.next_swap(entry) else { return };
+            let answer = self.swap(entry, &swap).await;
+            let batch = Arc::clone(&swap.batch);
+            let ending = self.settle(entry, swap, answer);
+            batch.ended.send_replace(Some(ending));
+        }
+    }
+
+    /// Takes the open batch; `None` if there is none.
+    fn next_swap(&self, entry: &Entry) -> Option<Swap> {
+        let mut state = entry.state.lock();
+        let Some(Tried { mut group, batch, changed, relied }) = state.tried.take() else {
+            state.in_flight = false;
+            return None;
+        };
+        let (Some(replica), Ok(source)) = (&state.replica, self.source()) else {
+            // The replica was dropped: the steps run again on a new one.
+            batch.ended.send_replace(Some(Ending::Again));
+            state.in_flight = false;
+            return None;
+        };
+        let mut swap = Swap {
+            version: replica.group.version(),
+            token: replica.token.clone(),
+            new_version: 0,
+            new_token: String::new(),
+            lease: replica.lease.clone(),
+            fields: Fields::default(),
+            set: Arc::clone(replica.group.definition_set()),
+            has_store: source.load.has_store(),
+            sequence: self.next_sequence(),
+            batch,
+            changed,
+            relied,
+        };
+        if changed {
+            let change = group.take_change(&entry.id, &source.engine);
+            swap.new_version = group.version();
+            swap.new_token = token();
+            swap.fields = replica.fields(&entry.id, &group, &change, &swap.new_token);
+            swap.set = change.set;
+        }
+        state.pending = Some(group);
+        Some(swap)
+    }
+
+    async fn swap(&self, entry: &Entry, swap: &Swap) -> Result<Answer, Error> {
+        let mut set = String::new();
+        loop {
+            let answer = self.send(entry, swap, &set).await?;
+            if matches!(answer, Answer::WantsSet) && set.is_empty() {
+                set = set_text(&swap.set);
+                continue;
+            }
+            return Ok(answer);
+        }
+    }
+
+    async fn send(&self, entry: &Entry, swap: &Swap, set: &str) -> Result<Answer, Error> {
+        let keys = &entry.keys;
+        let set_key = keys.set(swap.set.hash());
+        let changes = swap.new_version > 0;
+        let new_version = if changes { swap.new_version.to_string() } else { String::new() };
+        let (version, sequence) = (swap.version.to_string(), swap.sequence.to_string());
+        let gone = swap.fields.gone.len().to_string();
+        let id = if swap.has_store { format!("={}", entry.id) } else { String::new() };
+        let mut arguments: Vec<&[u8]> = vec![
+            version.as_bytes(),
+            swap.token.as_bytes(),
+            new_version.as_bytes(),
+            swap.new_token.as_bytes(),
+            self.writer.as_bytes(),
+            sequence.as_bytes(),
+            swap.lease.as_bytes(),
+            id.as_bytes(),
+            set.as_bytes(),
+            gone.as_bytes(),
+        ];
+        arguments.extend(swap.fields.gone.iter().map(|name| name.as_bytes()));
+        arguments.extend(swap.fields.set.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
+        let keys = [keys.group.as_str(), &keys.dirty, &set_key, &keys.lease];
+        let answer = self.connection.run("change a group", &script::SWAP, &keys, &arguments).await?;
+        Answer::read(answer).map_err(|problem| self.corrupt(&entry.id, problem))
+    }
+
+    /// Takes over how a swap went.
+    fn settle(self: &Arc<Self>, entry: &Arc<Entry>, swap: Swap, answer: Result<Answer, Error>) -> Ending {
+        let mut state = entry.state.lock();
+        let limits = self.source.get().map(|source| source.engine.limits).unwrap_or_default();
+        let pending = state.pending.take();
+        if matches!(answer, Ok(Answer::Kept | Answer::Applied)) {
+            let claim = state.claim;
+            let State { replica: Some(replica), tried, .. } = &mut *state else { return Ending::Kept(claim) };
+            if let (true, Some(pending)) = (swap.changed, pending) {
+                replica.keep(pending, swap.new_token, swap.fields.after);
+            }
+            match tried {
+                Some(tried) => tried.group.take_ids_over(&mut replica.group, &limits),
+                None => replica.group.settle_ids(&limits),
+            }
+            let unsaved = replica.group.version() > state.saved;
+            state.answered = Stopwatch::start();
+            if swap.changed || (swap.relied && unsaved) {
+                self.mark_dirty(entry, &mut state);
+            }
+            self.weigh(&mut state);
+            return Ending::Kept(claim);
+        }
+        // What was tried is gone, and what was tried on top of it.
+        if let (Some(replica), Some(pending)) = (&mut state.replica, pending) {
+            pending.give_ids_back(&mut replica.group);
+        }
+        if let Some(next) = state.tried.take() {
+            next.batch.ended.send_replace(Some(Ending::Again));
+        }
+        let problem = match answer {
+            Ok(Answer::Behind(fields)) => match state.replica.as_mut().map(|replica| replica.patch(&fields, &limits)) {
+                Some(Ok(())) => {
+                    state.answered = Stopwatch::start();
+                    let found = state.replica.as_mut().map(|replica| (replica.claim, replica.stored));
+                    let (claim, stored) = found.unwrap_or_default();
+                    // Another process may have claimed it anew for the same state.
+                    state.claim = claim;
+                    state.saved = state.saved.max(stored);
+                    return Ending::Again;
+                }
+                Some(Err(problem)) => Some(self.corrupt(&entry.id, problem)),
+                None => None,
+            },
+            Ok(Answer::Foreign) => Some(self.corrupt(&entry.id, "something else wrote this key")),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        state.replica = None;
+        problem.map_or(Ending::Again, Ending::Failed)
+    }
+
+    /// Whether the group has to be read before a step can run. What was learnt over an earlier connection is not trusted.
+    fn needs_loading(&self, state: &mut State) -> bool {
+        let Some(replica) = &state.replica else { return true };
+        if !state.is_idle() {
+            return false;
+        }
+        let cluster = self.connection.address().cluster;
+        let trusted =
+            replica.connection == self.connection.number() && !(cluster && state.answered.elapsed() > TRUSTED_FOR);
+        if !trusted {
+            state.replica = None;
+        }
+        !trusted
+    }
+
+    /// Gets the replica of a group.
+    async fn load(&self, entry: &Entry) -> Result<(), Error> {
+        let _loading = entry.loading.lock().await;
+        let source = self.source()?;
+        let since = Stopwatch::start();
+        let mut pause = 1;
+        loop {
+            if !self.needs_loading(&mut entry.state.lock()) {
+                return Ok(());
+            }
+            // Before anything is read: what comes after a new connection is compared again.
+            let connection = self.connection.number();
+            let found = match self.read(entry, connection).await? {
+                Some(replica) if self.is_behind(entry, &replica).await? => None,
+                Some(replica) => Some(replica),
+                None => self.claim(entry, source).await?,
+            };
+            if let Some(mut replica) = found {
+                replica.connection = connection.max(1);
+                entry.state.lock().put(replica);
+                return Ok(());
+            }
+            if since.elapsed() > GIVE_UP_AFTER {
+                let source = "another process holds the lease to load it".into();
+                let action = format!("load the group {:?}", entry.id);
+                let error = super::BackendError { backend: "Redis", action, source };
+                return Err(Error::Unavailable(Arc::new(error)));
+            }
+            tokio::time::sleep(Duration::from_micros(500 * pause + connection::rand_below(500 * pause))).await;
+            pause = (pause * 2).min(40);
+        }
+    }
+
+    /// The replica of what Redis has; `None` if it has nothing that is of use.
+    async fn read(&self, entry: &Entry, connection: u64) -> Result<Option<Replica>, Error> {
+        let source = self.source()?;
+        let mut command = redis::cmd("HGETALL");
+        command.arg(entry.keys.group.as_str());
+        let answer = self.connection.command("read a group", &command).await?;
+        let fields: Vec<(String, String)> = redis::from_redis_value(answer)
+            .map_err(|error| self.corrupt(&entry.id, format!("its fields are not texts ({error})")))?;
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let whole = Whole::read(fields).map_err(|problem| self.corrupt(&entry.id, problem))?;
+        let Some(set) = self.set(entry, whole.set).await? else {
+            if !source.load.has_store() {
+                return Err(self.corrupt(&entry.id, format!("its definition set {} is missing", whole.set)));
+            }
+            tracing::warn!(group = %entry.id, "Redis dropped the definitions of a group; it is loaded from the store");
+            self.drop_group(entry, whole.version, &whole.token).await?;
+            return Ok(None);
+        };
+        let replica = whole.replica(set, &source.engine.limits, connection);
+        replica.map(Some).map_err(|problem| self.corrupt(&entry.id, problem))
+    }
+
+    async fn set(&self, entry: &Entry, hash: ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error> {
+        let engine = &self.source()?.engine;
+        if let Some(set) = engine.sets.find(hash) {
+            return Ok(Some(set));
+        }
+        let key = entry.keys.set(hash);
+        let mut command = redis::cmd("GET");
+        command.arg(&key);
+        let answer = self.connection.command("read a definition set", &command).await?;
+        let text: Option<String> = redis::from_redis_value(answer).map_err(|error| {
+            Error::corrupt(self.connection.address(), format!("the key {key:?}"), error.to_string())
+        })?;
+        text.map(|text| restore_set(&self.connection.address().to_string(), hash, &text, engine)).transpose()
+    }
+
+    /// Whether the store is ahead of what Redis has, which then is of an earlier time; it is dropped.
+    async fn is_behind(&self, entry: &Entry, replica: &Replica) -> Result<bool, Error> {
+        let source = self.source()?;
+        if !source.load.has_store() {
+            return Ok(false);
+        }
+        let held = source.load.held(&entry.id).await?;
+        if held.version <= replica.group.version() {
+            return Ok(false);
+        }
+        tracing::warn!(
+            group = %entry.id, cache = replica.group.version(), store = held.version,
+            "Redis went back in time; the group is loaded from the store"
+        );
+        self.drop_group(entry, replica.group.version(), &replica.token).await?;
+        Ok(true)
+    }
+
+    async fn drop_group(&self, entry: &Entry, version: u64, token: &str) -> Result<(), Error> {
+        let keys = [entry.keys.group.as_str(), &entry.keys.dirty];
+        let version = version.to_string();
+        let arguments = [version.as_bytes(), token.as_bytes(), entry.id.as_bytes()];
+        self.connection.run("drop a group", &script::DROP, &keys, &arguments).await.map(drop)
+    }
+
+    /// Takes a group from the store, under a lease; `None` if another process has that.
+    async fn claim(&self, entry: &Entry, source: &Source) -> Result<Option<Replica>, Error> {
+        if !source.load.has_store() {
+            return Ok(Some(Replica::cold(Group::default(), 0, String::new())));
+        }
+        let lease = token();
+        let mut command = redis::cmd("SET");
+        command.arg(entry.keys.lease.as_str()).arg(&lease).arg("NX").arg("PX").arg(LEASE_MILLIS);
+        if self.connection.command("take a lease", &command).await? != Value::Okay {
+            return Ok(None);
+        }
+        let claimed = source.load.claim(&entry.id).await?;
+        Ok(Some(Replica::cold(claimed.group.unwrap_or_default(), claimed.claim, lease)))
+    }
+
+    /// Takes what changed and is not stored.
+    async fn collect(self: &Arc<Self>) -> Result<Vec<GroupChange>, Error> {
+        let dirty = std::mem::take(&mut *self.dirty.lock());
+        let mut changes = Vec::with_capacity(dirty.len());
+        for entry in dirty {
+            let has_replica = {
+                let mut state = entry.state.lock();
+                state.dirty = false;
+                state.replica.is_some()
+            };
+            if !has_replica && let Err(error) = self.load(&entry).await {
+                tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
+                self.mark_dirty(&entry, &mut entry.state.lock());
+                continue;
+            }
+            changes.extend(Self::change(&entry));
+        }
+        Ok(changes)
+    }
+
+    /// The group as Redis has it, if the store lacks something of it.
+    fn change(entry: &Entry) -> Option<GroupChange> {
+        let mut state = entry.state.lock();
+        let State { replica, pending, tried, saved, collected, .. } = &mut *state;
+        let replica = replica.as_ref().filter(|replica| !replica.token.is_empty())?;
+        if replica.group.version() <= *saved {
+            return None;
+        }
+        let mut group = replica.group.clone();
+        // A later copy may have taken the ids over.
+        if let Some(later) = pending.as_ref().or(tried.as_ref().map(|tried| &tried.group)) {
+            later.give_ids_back(&mut group);
+        }
+        let mut change = group.whole(&entry.id);
+        change.claim = replica.claim;
+        *collected = Some((change.version, replica.token.clone()));
+        Some(change)
+    }
+
+    /// Learns how the store took a change.
+    async fn note_stored(self: &Arc<Self>, stored: &Stored) -> Result<(), Error> {
+        let entry = self.entry(&stored.group);
+        let version = match stored.refused {
+            None => stored.version,
+            // Another process has saved the same or a newer state.
+            Some(held) if held.claim == stored.claim && held.version >= stored.version => held.version,
+            Some(held) => return self.resolve(&entry, stored, held).await,
+        };
+        let (token, set) = {
+            let mut state = entry.state.lock();
+            if state.claim == stored.claim {
+                state.saved = state.saved.max(version);
+            }
+            let token = state.collected.take().filter(|(collected, _)| *collected == version).map(|(_, token)| token);
+            let set = state.replica.as_ref().map(|replica| entry.keys.set(replica.group.definition_set().hash()));
+            (token.unwrap_or_default(), set.unwrap_or_else(|| entry.keys.lease.clone()))
+        };
+        let keys = [entry.keys.group.as_str(), &entry.keys.dirty, &set];
+        let (claim, saved) = (stored.claim.to_string(), version.to_string());
+        let idle = self.connection.address().idle.as_millis().to_string();
+        let arguments = [claim.as_bytes(), saved.as_bytes(), token.as_bytes(), idle.as_bytes(), entry.id.as_bytes()];
+        let now = self.connection.run("note what is stored", &script::STORED, &keys, &arguments).await?;
+        let now: Vec<String> = redis::from_redis_value(now).unwrap_or_default();
+        let mut state = entry.state.lock();
+        if now.first().and_then(|now| now.parse::<u64>().ok()).is_some_and(|now| now < version) {
+            // Redis went back in time; reading the group again finds out.
+            state.replica = None;
+        }
+        let newest = state.replica.as_ref().map(|replica| replica.group.version());
+        if newest.is_some_and(|newest| newest > state.saved) {
+            self.mark_dirty(&entry, &mut state);
+        }
+        Ok(())
+    }
+
+    /// Finds out what became of a group that was claimed anew while this process held it: either the other claim came to
+    /// nothing, or Redis lost the group.
+    async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, stored: &Stored, held: Held) -> Result<(), Error> {
+        let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
+        self.update(&entry.id, verify).await?;
+        let claim = {
+            let state = entry.state.lock();
+            state.replica.as_ref().filter(|replica| !replica.token.is_empty()).map(|replica| replica.claim)
+        };
+        if claim == Some(stored.claim) && held.claim > stored.claim {
+            // Redis still has it under the old claim: who made the new one gave up.
+            let claimed = self.source()?.load.claim(&entry.id).await?.claim;
+            let (old, new) = (stored.claim.to_string(), claimed.to_string());
+            let arguments = [old.as_bytes(), new.as_bytes()];
+            let answer = self.connection.run("claim a group", &script::CLAIM, &[&entry.keys.group], &arguments).await?;
+            let mut state = entry.state.lock();
+            match (answer, &mut state.replica) {
+                (Value::Int(1), Some(replica)) => {
+                    replica.claim = claimed;
+                    state.claim = claimed;
+                }
+                _ => state.replica = None,
+            }
+        }
+        self.mark_dirty(entry, &mut entry.state.lock());
+        Ok(())
+    }
+
+    /// Counts the bytes of a replica, and has idle ones dropped where there are too many.
+    fn weigh(&self, state: &mut State) {
+        let Some(replica) = &state.replica else { return };
+        let bytes = entry::BYTES + replica.group.heap_bytes();
+        let before = std::mem::replace(&mut state.bytes, bytes);
+        let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        if all > BUDGET {
+            self.sweep.wanted();
+        }
+    }
+}
+
+/// One exchange of a group's state.
+struct Swap {
+    version: u64,
+    token: String,
+    /// 0 if nothing changed and only the version is to be checked.
+    new_version: u64,
+    new_token: String,
+    lease: String,
+    fields: Fields,
+    set: Arc<DefinitionSet>,
+    has_store: bool,
+    sequence: u64,
+    batch: Arc<Batch>,
+    changed: bool,
+    /// Whether a caller relies on what is there.
+    relied: bool,
+}
+
+/// What the script says of a swap.
+enum Answer {
+    Kept,
+    Applied,
+    /// The group has to be loaded anew.
+    Anew,
+    WantsSet,
+    Behind(Vec<(String, Option<String>)>),
+    Foreign,
+}
+
+impl Answer {
+    fn read(value: Value) -> Result<Self, String> {
+        let words: Vec<Option<String>> =
+            redis::from_redis_value(value).map_err(|error| format!("its fields are not texts ({error})"))?;
+        let mut words = words.into_iter();
+        Ok(match words.next().flatten().as_deref() {
+            Some("kept") => Self::Kept,
+            Some("applied") => Self::Applied,
+            Some("absent" | "lease" | "full") => Self::Anew,
+            Some("set") => Self::WantsSet,
+            Some("foreign") => Self::Foreign,
+            Some("behind") => {
+                let mut fields = Vec::new();
+                while let (Some(Some(name)), Some(value)) = (words.next(), words.next()) {
+                    fields.push((name, value));
+                }
+                Self::Behind(fields)
+            }
+            other => return Err(format!("the script answered {other:?}")),
+        })
+    }
+}
+
+#[async_trait]
+impl DataCache for RedisCache {
+    fn writers(&self) -> Writers {
+        Writers::Many
+    }
+
+    async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error> {
+        let _ = self.shared.source.set(Source { load, engine });
+        let shared = Arc::clone(&self.shared);
+        on_network(async move { shared.connection.command("connect", &redis::cmd("PING")).await.map(drop) }).await
+    }
+
+    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+        self.shared.update(group, step).await
+    }
+
+    fn update_now(&self, _: &str, _: &mut Run<'_>) -> bool {
+        false
+    }
+
+    async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+        let mut step = |found: &mut Group| {
+            view(found);
+            Step::Unchanged
+        };
+        self.shared.update(group, &mut step).await.map(drop)
+    }
+
+    async fn collect(&self, _: &Engine) -> Result<Vec<GroupChange>, Error> {
+        let shared = Arc::clone(&self.shared);
+        on_network(async move { shared.collect().await }).await
+    }
+
+    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let stored = stored.to_vec();
+        on_network(async move { shared.note_all_stored(stored).await }).await
+    }
+
+    fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
+        let entry = self.shared.entries.lock().get(group).cloned();
+        // Only groups that are stored leave the list.
+        let Some(entry) = entry else { return Ok(true) };
+        let state = entry.state.lock();
+        if claim < state.valid_from {
+            return Err(Error::Lost { group: group.into() });
+        }
+        Ok(state.saved >= version)
+    }
+
+    async fn maintain(&self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        on_network(async move { shared.maintain().await }).await
+    }
+
+    async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        for id in on_network(async move { shared.group_ids().await }).await? {
+            let mut step = |found: &mut Group| {
+                if !found.is_blank() {
+                    visit(&id, found);
+                }
+                Step::Unchanged
+            };
+            self.shared.update(&id, &mut step).await?;
+        }
+        Ok(())
+    }
+
+    fn has_dropped(&self) -> bool {
+        true
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        on_network(async move { shared.clear().await }).await
+    }
+}

@@ -141,19 +141,34 @@ impl Host for Bare {
 /// A manager with any cache and store; its clock follows the steps.
 #[derive(Debug)]
 pub struct OnManager {
-    manager: Blocking,
+    managers: Vec<Blocking>,
+    next: usize,
     clock: Arc<TestClock>,
 }
 
 impl OnManager {
     /// Runs on `manager`, which must take its time from `clock`.
     pub fn new(manager: Blocking, clock: Arc<TestClock>) -> Self {
-        Self { manager, clock }
+        Self::in_turn(vec![manager], clock)
     }
 
-    fn at(&self, now: Timestamp) -> &Blocking {
+    /// Runs each call on another of `managers`, which share a cache and take their time from `clock`.
+    ///
+    /// # Panics
+    /// If there is no manager.
+    pub fn in_turn(managers: Vec<Blocking>, clock: Arc<TestClock>) -> Self {
+        assert!(!managers.is_empty(), "a scenario needs a manager");
+        Self { managers, next: 0, clock }
+    }
+
+    fn at(&mut self, now: Timestamp) -> &Blocking {
         self.clock.set(now);
-        &self.manager
+        self.manager()
+    }
+
+    fn manager(&mut self) -> &Blocking {
+        self.next = (self.next + 1) % self.managers.len();
+        &self.managers[self.next]
     }
 }
 
@@ -173,8 +188,9 @@ impl Host for OnManager {
     }
 
     fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added> {
-        let list = text(self.manager.tracker_list(trackers))?;
-        text(self.at(now).ensure_trackers(group, &list, Differing::Refuse))
+        let manager = self.at(now);
+        let list = text(manager.tracker_list(trackers))?;
+        text(manager.ensure_trackers(group, &list, Differing::Refuse))
     }
 
     fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool> {
@@ -220,7 +236,7 @@ impl Host for OnManager {
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
-        let completed = text(self.manager.completed(group))?;
+        let completed = text(self.manager().completed(group))?;
         Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
     }
 }

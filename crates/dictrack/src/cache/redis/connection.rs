@@ -1,0 +1,351 @@
+//! The connection to Redis: one for all callers, made anew when it breaks, with a bounded wait.
+
+use std::fmt;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, ProtocolVersion, RedisError, RedisFuture, ServerErrorKind,
+    TlsCertificates, Value,
+};
+
+use super::address::Address;
+use super::script::Script;
+use crate::Error;
+use crate::cache::BackendError;
+use crate::clock::Stopwatch;
+
+/// A call is given up after this long, so that a caller hears of it within two seconds.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
+/// One attempt may take this long.
+const ATTEMPT: Duration = Duration::from_millis(700);
+/// Making a connection may take this long.
+const CONNECT: Duration = Duration::from_millis(500);
+/// The pause before a second attempt, which doubles up to the second figure.
+const PAUSE: (u64, u64) = (2_000, 100_000);
+
+/// One connection that all callers share.
+pub(super) struct Connection {
+    address: Address,
+    current: Mutex<Option<Link>>,
+    connecting: tokio::sync::Mutex<()>,
+    /// How many connections were made. What was learnt over an earlier one may be out of date: the server behind it may
+    /// have lost its memory.
+    made: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Link {
+    number: u64,
+    wire: Wire,
+}
+
+#[derive(Clone)]
+enum Wire {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Wire {
+    fn send<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(command),
+            Self::Cluster(connection) => connection.req_packed_command(command),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).field("made", &self.made).finish_non_exhaustive()
+    }
+}
+
+/// What an error means for the call.
+enum Verdict {
+    /// The connection is of no use any more; whether the command was run is not known.
+    Broken,
+    /// The server will do it soon.
+    Later,
+    /// It makes no sense to ask again.
+    Final,
+}
+
+fn verdict(error: &RedisError) -> Verdict {
+    if error.code() == Some("NOREPLICAS") {
+        return Verdict::Later;
+    }
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound | ErrorKind::Parse => Verdict::Broken,
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask,
+        ) => Verdict::Later,
+        _ if error.is_connection_dropped() || error.is_timeout() => Verdict::Broken,
+        _ => Verdict::Final,
+    }
+}
+
+impl Connection {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, current: Mutex::default(), connecting: tokio::sync::Mutex::default(), made: AtomicU64::new(0) }
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The number of the connection in use.
+    pub(super) fn number(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
+    }
+
+    fn failure(&self, action: &str, error: RedisError) -> BackendError {
+        let words = match (error.kind(), error.code()) {
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
+                Some("the server refused the login; check user and password in the URL")
+            }
+            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+                Some("the user may not do this; it needs the commands listed in docs/redis.md")
+            }
+            (_, Some("OOM")) => Some(
+                "its memory is full and it drops nothing (maxmemory, noeviction); give it more memory, or let it drop \
+                 groups that are stored with `maxmemory-policy volatile-lru`",
+            ),
+            _ => None,
+        };
+        let source = match words {
+            Some(words) => format!("{words} ({error})").into(),
+            None => Box::new(error) as dictrack_core::BoxError,
+        };
+        BackendError { backend: "Redis", action: format!("{action} at {}", self.address), source }
+    }
+
+    /// Runs a script, again where the connection breaks or the server is not ready, until it answers or a deadline
+    /// passes. A script that may have run is run again: it has to know what it did.
+    pub(super) async fn run(
+        &self,
+        action: &str,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<Value, Error> {
+        match self.call(action, &script.by_hash(keys, arguments)).await {
+            Err(Failed::Refused(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.call(action, &script.by_text(keys, arguments)).await
+            }
+            result => result,
+        }
+        .map_err(|failed| self.error(action, failed))
+    }
+
+    /// Runs a command that may be run twice.
+    pub(super) async fn command(&self, action: &str, command: &Cmd) -> Result<Value, Error> {
+        self.call(action, command).await.map_err(|failed| self.error(action, failed))
+    }
+
+    /// Every key that matches a pattern, of all nodes.
+    pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<String>, Error> {
+        let failed = |error: RedisError| -> Error { self.failure("list keys", error).into() };
+        let mut keys = Vec::new();
+        for mut node in self.masters().await.map_err(failed)? {
+            let mut cursor = 0_u64;
+            loop {
+                let mut command = redis::cmd("SCAN");
+                command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+                let answer = node.send(&command).await.and_then(Value::extract_error).map_err(failed)?;
+                let (next, found): (u64, Vec<String>) =
+                    redis::from_redis_value(answer).map_err(|error| failed(error.into()))?;
+                keys.extend(found);
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// A connection to each server that holds keys of its own.
+    async fn masters(&self) -> Result<Vec<Wire>, RedisError> {
+        let link = self.link().await?;
+        let mut wire = link.wire;
+        if matches!(wire, Wire::Single(_)) {
+            return Ok(vec![wire]);
+        }
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("SLOTS");
+        let slots = wire.send(&command).await.and_then(Value::extract_error)?;
+        let mut masters = Vec::new();
+        for (host, port) in masters_of(slots) {
+            let single = self.address.node(&host, port);
+            masters.push(Self::new(single).connect().await?);
+        }
+        Ok(masters)
+    }
+
+    fn error(&self, action: &str, failed: Failed) -> Error {
+        match failed {
+            Failed::Refused(error) if error.code() == Some("WRONGTYPE") => Error::corrupt(
+                &self.address,
+                "a key of dictrack",
+                "it holds another type than dictrack writes; use another prefix (`?prefix=`), or remove what wrote it",
+            ),
+            Failed::Refused(error) => self.failure(action, error).into(),
+            Failed::Away(error) => Error::Unavailable(Arc::new(self.failure(action, error))),
+        }
+    }
+
+    async fn call(&self, action: &str, command: &Cmd) -> Result<Value, Failed> {
+        let since = Stopwatch::start();
+        let (mut pause, longest) = PAUSE;
+        loop {
+            let (error, verdict) = match self.attempt(command).await {
+                Ok(value) => return Ok(value),
+                Err(error) => (error.clone(), verdict(&error)),
+            };
+            if matches!(verdict, Verdict::Final) {
+                return Err(Failed::Refused(error));
+            }
+            if since.elapsed() + Duration::from_micros(pause) >= GIVE_UP_AFTER {
+                tracing::warn!(%error, action, "Redis cannot be reached");
+                return Err(Failed::Away(error));
+            }
+            // Callers that were cut off together should not come back together.
+            let jitter = rand_below(pause);
+            tokio::time::sleep(Duration::from_micros(pause / 2 + jitter)).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn attempt(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let mut link = self.link().await?;
+        let answer = match tokio::time::timeout(ATTEMPT, link.wire.send(command)).await {
+            Ok(answer) => answer.and_then(Value::extract_error),
+            Err(_) => Err(timeout("no answer")),
+        };
+        if let Err(error) = &answer
+            && matches!(verdict(error), Verdict::Broken)
+        {
+            let mut current = self.current.lock();
+            if current.as_ref().is_some_and(|current| current.number == link.number) {
+                *current = None;
+            }
+        }
+        answer
+    }
+
+    async fn link(&self) -> Result<Link, RedisError> {
+        if let Some(link) = &*self.current.lock() {
+            return Ok(link.clone());
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(link) = &*self.current.lock() {
+            return Ok(link.clone());
+        }
+        let wire =
+            tokio::time::timeout(CONNECT, self.connect()).await.unwrap_or_else(|_| Err(timeout("no connection")))?;
+        let link = Link { number: self.made.fetch_add(1, Ordering::AcqRel) + 1, wire };
+        *self.current.lock() = Some(link.clone());
+        Ok(link)
+    }
+
+    async fn connect(&self) -> Result<Wire, RedisError> {
+        match self.connect_with(ProtocolVersion::RESP3).await {
+            Err(error) if error.kind() == ErrorKind::RESP3NotSupported || error.code() == Some("NOPROTO") => {
+                self.connect_with(ProtocolVersion::RESP2).await
+            }
+            result => result,
+        }
+    }
+
+    async fn connect_with(&self, protocol: ProtocolVersion) -> Result<Wire, RedisError> {
+        let certificates = match &self.address.ca {
+            Some(path) => {
+                let pem = fs::read(path).map_err(|error| {
+                    let detail = format!("{path}: {error}");
+                    RedisError::from((ErrorKind::InvalidClientConfig, "the certificate file cannot be read", detail))
+                })?;
+                Some(TlsCertificates { client_tls: None, root_cert: Some(pem) })
+            }
+            None => None,
+        };
+        let nodes = self.address.nodes(protocol)?;
+        if self.address.cluster {
+            // A resend must go through the script that knows what was applied, so the client repeats nothing.
+            let mut builder = ClusterClientBuilder::new(nodes).retries(0).use_protocol(protocol);
+            builder = builder.connection_timeout(CONNECT).response_timeout(ATTEMPT);
+            if let Some(certificates) = certificates {
+                builder = builder.certs(certificates);
+            }
+            return builder.build()?.get_async_connection().await.map(Wire::Cluster);
+        }
+        let [node] = &nodes[..] else {
+            return Err((ErrorKind::InvalidClientConfig, "redis:// names one server").into());
+        };
+        let client = match certificates {
+            Some(certificates) => Client::build_with_tls(node.clone(), certificates)?,
+            None => Client::open(node.clone())?,
+        };
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Single)
+    }
+}
+
+/// The distinct masters in an answer to CLUSTER SLOTS: lists of first and last slot, the master and its replicas.
+fn masters_of(slots: Value) -> Vec<(String, u16)> {
+    let mut masters = Vec::new();
+    let Value::Array(ranges) = slots else { return masters };
+    for range in ranges {
+        let Value::Array(mut parts) = range else { continue };
+        if parts.len() < 3 {
+            continue;
+        }
+        let Value::Array(mut node) = parts.swap_remove(2) else { continue };
+        node.truncate(2);
+        let Ok((host, port)) = redis::from_redis_value::<(String, u16)>(Value::Array(node)) else { continue };
+        if !masters.contains(&(host.clone(), port)) {
+            masters.push((host, port));
+        }
+    }
+    masters
+}
+
+enum Failed {
+    /// The server said no.
+    Refused(RedisError),
+    /// The server could not be reached in time.
+    Away(RedisError),
+}
+
+fn timeout(what: &'static str) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} within the time allowed")).into()
+}
+
+/// A prefix as a pattern that matches it alone.
+pub(super) fn escaped(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len());
+    for letter in prefix.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// A number below `bound` that differs from caller to caller.
+pub(super) fn rand_below(bound: u64) -> u64 {
+    super::random() % bound.max(1)
+}

@@ -1,0 +1,144 @@
+//! What a process knows of one group: its replica, and the steps that are on their way.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use compact_str::CompactString;
+use dictrack_core::Group;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::hash::Replica;
+use super::keys::Keys;
+use crate::Error;
+use crate::clock::Stopwatch;
+
+/// What an entry takes beside its group's own bytes.
+pub(super) const BYTES: usize = 1024;
+
+/// One group in this process.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: CompactString,
+    pub(super) keys: Keys,
+    pub(super) state: Mutex<State>,
+    /// Held while the group is read: one caller does it for all.
+    pub(super) loading: tokio::sync::Mutex<()>,
+    pub(super) used: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// The group as Redis had it when it last answered.
+    pub(super) replica: Option<Replica>,
+    /// The group as the swap under way makes it. It knows the document ids of the replica.
+    pub(super) pending: Option<Group>,
+    /// The group with the steps that go with the next swap.
+    pub(super) tried: Option<Tried>,
+    /// Whether somebody sends swaps for this group.
+    pub(super) in_flight: bool,
+    /// Whether the entry is in the list of those to save.
+    pub(super) dirty: bool,
+    /// The version that the store is known to have.
+    pub(super) saved: u64,
+    /// The version and token that were handed out to be saved.
+    pub(super) collected: Option<(u64, String)>,
+    /// The claim of the replica that was there last.
+    pub(super) claim: u64,
+    /// What was kept under an earlier claim is lost, unless it was saved.
+    pub(super) valid_from: u64,
+    /// When Redis last answered for the group.
+    pub(super) answered: Stopwatch,
+    pub(super) bytes: usize,
+}
+
+/// A copy of the group with steps of callers who wait for one batch.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) group: Group,
+    pub(super) batch: Arc<Batch>,
+    pub(super) changed: bool,
+    /// Whether a caller relies on what is there.
+    pub(super) relied: bool,
+}
+
+/// Steps that are sent together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) ended: watch::Sender<Option<Ending>>,
+}
+
+/// How a batch ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// Redis has it, under this claim.
+    Kept(u64),
+    /// Another process was faster: the steps run again.
+    Again,
+    /// It is of no use to go on.
+    Failed(Error),
+}
+
+impl Batch {
+    pub(super) async fn wait(mut ended: watch::Receiver<Option<Ending>>) -> Ending {
+        match ended.wait_for(Option::is_some).await {
+            Ok(ending) => ending.clone().unwrap_or(Ending::Again),
+            Err(_) => Ending::Failed(Error::Closed),
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(id: &str, keys: Keys) -> Self {
+        Self {
+            id: id.into(),
+            keys,
+            state: Mutex::new(State {
+                replica: None,
+                pending: None,
+                tried: None,
+                in_flight: false,
+                dirty: false,
+                saved: 0,
+                collected: None,
+                claim: 0,
+                valid_from: 0,
+                answered: Stopwatch::start(),
+                bytes: 0,
+            }),
+            loading: tokio::sync::Mutex::default(),
+            used: AtomicBool::new(true),
+        }
+    }
+}
+
+impl State {
+    /// The copy that the next step runs on, on top of what is under way; `None` if there is no replica.
+    pub(super) fn tried(&mut self) -> Option<&mut Tried> {
+        let replica = self.replica.as_ref()?;
+        let group = self.pending.as_ref().unwrap_or(&replica.group);
+        Some(self.tried.get_or_insert_with(|| Tried {
+            group: group.clone(),
+            batch: Arc::default(),
+            changed: false,
+            relied: false,
+        }))
+    }
+
+    /// Whether nobody waits for anything here.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.in_flight && self.tried.is_none() && self.pending.is_none()
+    }
+
+    /// Takes over a replica that was read or claimed.
+    pub(super) fn put(&mut self, replica: Replica) {
+        if replica.claim != self.claim {
+            self.valid_from = replica.claim;
+            self.saved = 0;
+        }
+        self.claim = replica.claim;
+        self.saved = self.saved.max(replica.stored);
+        self.answered = Stopwatch::start();
+        self.replica = Some(replica);
+    }
+}

@@ -1,0 +1,70 @@
+//! The scripts that Redis runs: fixed texts, known by their hash.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A script and the hash by which Redis knows it.
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/swap.lua")));
+pub(super) static STORED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/stored.lua")));
+pub(super) static DROP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/drop.lua")));
+pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/claim.lua")));
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// The call by hash, which is short but unknown to a server that was just started.
+    pub(super) fn by_hash(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        call("EVALSHA", &self.hash, keys, arguments)
+    }
+
+    /// The call that also makes the script known.
+    pub(super) fn by_text(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        call("EVAL", self.text, keys, arguments)
+    }
+}
+
+fn call(command: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    let mut call = redis::cmd(command);
+    call.arg(script).arg(keys.len()).arg(keys);
+    arguments.iter().for_each(|argument| {
+        call.arg(*argument);
+    });
+    call
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Commands that Redis 6.2 has, and that may stand in a script.
+    const KNOWN: [&str; 13] = [
+        "DEL", "EXISTS", "GET", "HDEL", "HGET", "HMGET", "HSET", "PERSIST", "PEXPIRE", "SADD", "SET", "SREM", "UNLINK",
+    ];
+
+    #[test]
+    fn the_scripts_use_only_commands_of_redis_6_2_and_no_text_of_users() {
+        let mut used = BTreeSet::new();
+        for text in [
+            include_str!("scripts/swap.lua"),
+            include_str!("scripts/stored.lua"),
+            include_str!("scripts/drop.lua"),
+            include_str!("scripts/claim.lua"),
+        ] {
+            for call in text.split("redis.call(").skip(1) {
+                let name = call.strip_prefix('\'').and_then(|rest| rest.split('\'').next());
+                used.insert(name.expect("a command that is spelled out"));
+            }
+        }
+        assert!(!used.is_empty());
+        let unknown: Vec<_> = used.iter().filter(|name| !KNOWN.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}

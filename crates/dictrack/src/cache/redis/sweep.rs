@@ -1,0 +1,165 @@
+//! Work that is put off: replicas that nobody uses, and changes that a process left that ended.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use super::keys::{self, BUCKETS};
+use super::{Shared, Stored, connection};
+use crate::Error;
+use crate::clock::Stopwatch;
+
+/// How often some buckets are looked at.
+const EVERY: Duration = Duration::from_millis(250);
+/// How many: all of them have had their turn after two seconds.
+const BUCKETS_AT_ONCE: u64 = 128;
+/// How many groups of a bucket are taken over at once.
+const GROUPS_AT_ONCE: usize = 64;
+/// Calls to Redis that are made side by side.
+const SIDE_BY_SIDE: usize = 128;
+
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    wanted: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    since: Option<Stopwatch>,
+    /// Groups that were found dirty by the last look: another process may be about to save them.
+    seen: HashSet<String>,
+}
+
+impl Sweep {
+    /// Has idle replicas dropped soon.
+    pub(super) fn wanted(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub(super) async fn maintain(self: &Arc<Self>) -> Result<(), Error> {
+        if self.sweep.wanted.swap(false, Ordering::Relaxed) {
+            self.drop_idle();
+        }
+        if !self.source()?.load.has_store() {
+            return Ok(());
+        }
+        let first = {
+            let mut state = self.sweep.state.lock();
+            if state.since.is_some_and(|since| since.elapsed() < EVERY) {
+                return Ok(());
+            }
+            state.since = Some(Stopwatch::start());
+            let first = state.next;
+            state.next = (first + BUCKETS_AT_ONCE) % BUCKETS;
+            first
+        };
+        self.adopt(first..first + BUCKETS_AT_ONCE).await
+    }
+
+    /// Has the dirty groups of some buckets saved that nobody has saved since they were last looked at.
+    async fn adopt(self: &Arc<Self>, buckets: std::ops::Range<u64>) -> Result<(), Error> {
+        let prefix = &self.connection.address().prefix;
+        let mut looks = JoinSet::new();
+        for number in buckets {
+            let mut command = redis::cmd("SRANDMEMBER");
+            command.arg(keys::dirty(&keys::bucket(prefix, number))).arg(GROUPS_AT_ONCE);
+            let shared = Arc::clone(self);
+            looks.spawn(async move { shared.connection.command("look for unsaved groups", &command).await });
+        }
+        let mut found: Vec<String> = Vec::new();
+        while let Some(look) = looks.join_next().await {
+            let Ok(answer) = look else { continue };
+            found.extend(redis::from_redis_value::<Vec<String>>(answer?).unwrap_or_default());
+        }
+        for id in found {
+            let entry = self.entry(&id);
+            let mut state = entry.state.lock();
+            if state.dirty || state.in_flight {
+                continue;
+            }
+            let mut sweep = self.sweep.state.lock();
+            if sweep.seen.remove(&id) {
+                drop(sweep);
+                // Who changed it may have ended; what this process knows of it may be old.
+                state.replica = None;
+                self.mark_dirty(&entry, &mut state);
+            } else if sweep.seen.len() < 1 << 16 {
+                sweep.seen.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops replicas that nobody used since the last time. Redis has them.
+    fn drop_idle(&self) {
+        self.entries.lock().retain(|_, entry| {
+            if entry.used.swap(false, Ordering::Relaxed) || Arc::strong_count(entry) > 1 {
+                return true;
+            }
+            let state = entry.state.lock();
+            let stays = !state.is_idle() || state.dirty;
+            if !stays {
+                self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
+            }
+            stays
+        });
+    }
+
+    /// Learns how the store took changes, many side by side.
+    pub(super) async fn note_all_stored(self: &Arc<Self>, stored: Vec<Stored>) -> Result<(), Error> {
+        let mut notes = JoinSet::new();
+        let mut result = Ok(());
+        for stored in stored {
+            if notes.len() >= SIDE_BY_SIDE
+                && let Some(Ok(Err(error))) = notes.join_next().await
+            {
+                result = Err(error);
+            }
+            let shared = Arc::clone(self);
+            notes.spawn(async move { shared.note_stored(&stored).await });
+        }
+        while let Some(note) = notes.join_next().await {
+            if let Ok(Err(error)) = note {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    /// The ids of all groups, in no order.
+    pub(super) async fn group_ids(&self) -> Result<Vec<String>, Error> {
+        let prefix = &self.connection.address().prefix;
+        let mut ids = Vec::new();
+        let keys = self.connection.scan(&format!("{}:{{b*}}:g:*", connection::escaped(prefix))).await?;
+        ids.extend(keys.iter().filter_map(|key| keys::group_of(prefix, key).map(str::to_owned)));
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Removes every key.
+    pub(super) async fn clear(&self) -> Result<(), Error> {
+        self.dirty.lock().clear();
+        let entries: Vec<_> = self.entries.lock().drain().map(|(_, entry)| entry).collect();
+        for entry in entries {
+            let mut state = entry.state.lock();
+            (state.replica, state.dirty) = (None, false);
+            self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
+        }
+        let prefix = &self.connection.address().prefix;
+        for key in self.connection.scan(&format!("{}:{{b*}}:*", connection::escaped(prefix))).await? {
+            let mut command = redis::cmd("UNLINK");
+            command.arg(key);
+            self.connection.command("remove a key", &command).await?;
+        }
+        Ok(())
+    }
+}
