@@ -1,0 +1,226 @@
+//! `cargo bench --bench redis`: what the Redis cache costs beside bare calls of the same server, in one run.
+//!
+//! Starts a server of its own. Sections: `one` (one caller), `many` (64 callers, 1,000 groups), `hot` (64 callers in each
+//! of two processes, one group).
+
+use std::env;
+use std::io::{BufRead as _, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dictrack::json::Json;
+use dictrack::{Durability, Manager, MemoryStore, RedisCache, Stopwatch};
+use dictrack_testkit::Redis;
+
+#[path = "workload.rs"]
+mod workload;
+
+use workload::{Random, definitions, documents, verdict};
+
+const INTERVAL: Durability = Durability::Interval(Duration::from_millis(100));
+/// How many callers stand for a busy service.
+const CALLERS: u64 = 64;
+
+fn manager(url: &str, durability: Durability) -> Manager {
+    let builder = Manager::builder().cache(RedisCache::new(url).unwrap()).store(MemoryStore::new());
+    pollster::block_on(builder.durability(durability).open()).unwrap()
+}
+
+/// The figure behind `key` in what the server says of itself.
+fn info(redis: &Redis, section: &str, key: &str) -> f64 {
+    let text = redis.cli(&["INFO", section]);
+    let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    let digits: String = line[key.len()..].chars().take_while(|letter| letter.is_ascii_digit()).collect();
+    digits.parse().unwrap_or_default()
+}
+
+/// The fastest of several rounds, in microseconds a call.
+fn measure(calls: usize, mut call: impl FnMut(usize)) -> f64 {
+    (0..5)
+        .map(|_| {
+            let watch = Stopwatch::start();
+            (0..calls).for_each(&mut call);
+            watch.elapsed().as_nanos() as f64 / 1000.0 / calls as f64
+        })
+        .fold(f64::MAX, f64::min)
+}
+
+/// A connection as the cache has one, for calls without it.
+struct Bare {
+    runtime: tokio::runtime::Runtime,
+    connection: redis::aio::MultiplexedConnection,
+}
+
+impl Bare {
+    fn new(url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = redis::Client::open(url).unwrap();
+        let connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+        Self { runtime, connection }
+    }
+
+    /// The time of an EVALSHA that writes `size` bytes.
+    fn call(&mut self, size: usize, calls: usize) -> f64 {
+        let value = "x".repeat(size);
+        let hash = self.load("redis.call('HSET', KEYS[1], 'value', ARGV[1]) return 'kept'");
+        let mut connection = self.connection.clone();
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(hash).arg(1).arg("bare").arg(value);
+        measure(calls, |_| {
+            // The timeout of the client needs the runtime; the wait is that of the cache's callers.
+            let _within = self.runtime.enter();
+            let _: String = pollster::block_on(command.query_async(&mut connection)).unwrap();
+        })
+    }
+
+    fn load(&mut self, script: &str) -> String {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(script);
+        self.runtime.block_on(command.query_async(&mut self.connection)).unwrap()
+    }
+}
+
+fn one(redis: &Redis) {
+    println!("\nW(N), one caller: track through Redis beside an EVALSHA of as many bytes");
+    println!(
+        "{:>6} {:>15} {:>8} {:>10} {:>10} {:>6} {:>12} {:>6}",
+        "N", "durability", "bytes", "bare µs", "track µs", "ratio", "round trips", ""
+    );
+    let documents = documents(1 << 12);
+    for n in [1, 100, 1_000] {
+        for durability in [INTERVAL, Durability::Fsync] {
+            redis.cli(&["FLUSHALL"]);
+            let manager = manager(&redis.url(), durability);
+            let blocking = manager.blocking();
+            blocking.add_trackers("g", definitions(n)).unwrap();
+            let calls = 4_000;
+            blocking.track("g", &documents[0]).unwrap();
+            redis.cli(&["CONFIG", "RESETSTAT"]);
+            let mut count = 0;
+            let ours = measure(calls, |at| {
+                blocking.track("g", &documents[at % documents.len()]).unwrap();
+                count += 1;
+            });
+            let swaps = info(redis, "commandstats", "cmdstat_evalsha:calls=");
+            let size = info(redis, "stats", "total_net_input_bytes:") / f64::from(count);
+            let bare = Bare::new(&redis.url()).call(size as usize, calls);
+            let (ratio, trips) = (ours / bare, swaps / f64::from(count));
+            let goal = if durability == INTERVAL { verdict(ratio <= 1.3) } else { "" };
+            println!(
+                "{n:>6} {:>15} {size:>8.0} {bare:>10.1} {ours:>10.1} {ratio:>6.2} {trips:>12.2} {goal:>6}",
+                durability.to_string()
+            );
+            blocking.close().unwrap();
+        }
+    }
+}
+
+/// Documents a second of `CALLERS` tasks that share a manager.
+fn callers(manager: &Manager, groups: u64, time: Duration) -> f64 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let documents: Arc<Vec<Json>> = Arc::new(documents(1 << 10));
+    let counted = Arc::new(AtomicU64::new(0));
+    let watch = Stopwatch::start();
+    runtime.block_on(async {
+        let mut tasks = Vec::new();
+        for caller in 0..CALLERS {
+            let (manager, documents, counted) = (manager.clone(), Arc::clone(&documents), Arc::clone(&counted));
+            tasks.push(tokio::spawn(async move {
+                let mut random = Random(caller);
+                while watch.elapsed() < time {
+                    let group = format!("g{}", random.below(groups));
+                    let document = &documents[random.below(1 << 10) as usize];
+                    manager.track(&group, document).await.unwrap();
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    counted.load(Ordering::Relaxed) as f64 / watch.elapsed().as_secs_f64()
+}
+
+/// What the swap of a small group does, for redis-benchmark.
+const EQUAL: &str = "local now = redis.call('HMGET', KEYS[1], 'version', 'token', 'stored', ARGV[1])
+redis.call('EXISTS', KEYS[2])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2, #ARGV))
+return {'kept'}";
+
+fn many(redis: &Redis) {
+    redis.cli(&["FLUSHALL"]);
+    let manager = manager(&redis.url(), INTERVAL);
+    for group in 0..1000 {
+        manager.blocking().add_trackers(&format!("g{group}"), definitions(10)).unwrap();
+    }
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+    let ours = callers(&manager, 1000, Duration::from_secs(5));
+    let size = info(redis, "stats", "total_net_input_bytes:") / (ours * 5.0);
+    manager.blocking().close().unwrap();
+    let hash = Bare::new(&redis.url()).load(EQUAL);
+    let field = "x".repeat(((size as usize).saturating_sub(250)) / 5);
+    let port = redis.port().to_string();
+    let mut arguments = vec!["-p", &port, "-c", "64", "-n", "200000", "-r", "1000", "--csv", "EVALSHA", &hash, "2"];
+    arguments.extend(["k:__rand_int__", "s", "w:0123456789abcdef", "version", "123", "token", "0123456789abcdef"]);
+    for name in ["t:t1", "t:t2", "ring", "sequence", "delivered"] {
+        arguments.extend([name, &field]);
+    }
+    let output = Command::new("redis-benchmark").args(&arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().last().unwrap_or_default();
+    let bare: f64 =
+        line.split("\",\"").nth(1).and_then(|figure| figure.trim_matches('"').parse().ok()).unwrap_or(f64::NAN);
+    println!("\n64 callers, 1,000 groups of 10 trackers, interval(100 ms)");
+    println!("{:>20} {:>16} {:>6}", "redis-benchmark /s", "documents /s", "part");
+    println!("{bare:>20.0} {ours:>16.0} {:>6.2} {}", ours / bare, verdict(ours >= 0.6 * bare));
+}
+
+const HOT: &str = "DICTRACK_BENCH_HOT";
+
+fn hot(redis: &Redis) {
+    redis.cli(&["FLUSHALL"]);
+    let run = || {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.env(HOT, redis.url()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut children = [run(), run()];
+    let mut total = 0.0;
+    for child in &mut children {
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    }
+    for child in &mut children {
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    }
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        total += String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().unwrap();
+    }
+    let counted = manager(&redis.url(), INTERVAL).blocking().get_trackers("g0", None).unwrap();
+    println!("\none group of 10 trackers, 64 callers in each of 2 processes");
+    println!("{total:.0} documents/s (goal 50,000: {}); {} tracked", verdict(total >= 50_000.0), counted.len());
+}
+
+fn hot_child(url: &str) {
+    let manager = manager(url, INTERVAL);
+    manager.blocking().add_trackers("g0", definitions(10)).unwrap();
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    println!("{}", callers(&manager, 1, Duration::from_secs(4)));
+}
+
+fn main() {
+    if let Ok(url) = env::var(HOT) {
+        return hot_child(&url);
+    }
+    let redis = Redis::start();
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (name, section) in [("one", one as fn(&Redis)), ("many", many), ("hot", hot)] {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            section(&redis);
+        }
+    }
+}

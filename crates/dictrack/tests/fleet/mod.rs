@@ -1,0 +1,375 @@
+//! Several processes that change the same groups.
+#![allow(dead_code, reason = "each suite uses some of it")]
+#![allow(unreachable_pub, reason = "a module of each suite")]
+
+use std::collections::HashMap;
+use std::env;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dictrack::json::{Json, Map};
+use dictrack::{
+    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, Stopwatch, TrackOptions, TrackerDefinition,
+};
+
+/// What a process of a fleet is told, as JSON.
+const PLAN: &str = "DICTRACK_TEST_FLEET";
+
+/// What one process does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub cache: String,
+    /// The URL of a MongoDB store, or nothing.
+    pub store: String,
+    pub durability: String,
+    pub documents: u64,
+    pub threads: u64,
+    pub groups: u64,
+    /// Whether documents have ids; then a call that failed is made again until it is answered.
+    pub ids: bool,
+    pub listens: bool,
+    /// Milliseconds between the documents of a thread.
+    pub pause: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            cache: String::new(),
+            store: String::new(),
+            durability: "interval(100ms)".to_owned(),
+            documents: 1_000,
+            threads: 4,
+            groups: 5,
+            ids: false,
+            listens: false,
+            pause: 0,
+        }
+    }
+}
+
+/// What one process says in the end.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Documents that were acknowledged, by group.
+    pub acknowledged: HashMap<String, u64>,
+    /// Failed calls, by the variant of their error.
+    pub failed: HashMap<String, u64>,
+    /// The longest call.
+    pub slowest: Duration,
+    /// The ids of stage events in outcomes.
+    pub crossings: Vec<String>,
+    /// The ids of stage events that a listener heard.
+    pub heard: Vec<String>,
+}
+
+pub fn group(number: u64) -> String {
+    format!("group {number}")
+}
+
+/// Counts documents, and crosses a stage every hundred.
+pub fn definitions() -> Vec<TrackerDefinition> {
+    let stages = TrackerDefinition::count("stages").targets([100]).loop_forever();
+    vec![
+        TrackerDefinition::count("all").target(1_000_000_000).build().unwrap(),
+        TrackerDefinition::sum("tenths").key("tenth").target(1_000_000_000).build().unwrap(),
+        stages.reset_policy(dictrack::ResetPolicy::NONE).build().unwrap(),
+    ]
+}
+
+pub fn manager(plan: &Plan) -> Blocking {
+    let builder = Manager::builder().cache(RedisCache::new(&plan.cache).unwrap());
+    let builder = builder.durability(plan.durability.parse::<Durability>().unwrap());
+    pollster::block_on(open(builder, plan)).unwrap().blocking()
+}
+
+#[cfg(feature = "mongodb")]
+async fn open(builder: dictrack::ManagerBuilder, plan: &Plan) -> Result<Manager, Error> {
+    if plan.store.is_empty() {
+        return builder.open().await;
+    }
+    builder.store(dictrack::MongoStore::open(&plan.store).await?).open().await
+}
+
+#[cfg(not(feature = "mongodb"))]
+async fn open(builder: dictrack::ManagerBuilder, plan: &Plan) -> Result<Manager, Error> {
+    assert!(plan.store.is_empty(), "the suite was built without MongoDB");
+    builder.open().await
+}
+
+fn variant(error: &Error) -> String {
+    let text = format!("{error:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+/// The body of a process: does nothing unless it is one.
+pub fn child() {
+    let Ok(plan) = env::var(PLAN) else { return };
+    let plan = Plan::read(&plan);
+    let manager = manager(&plan);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    if plan.listens {
+        let heard = Arc::clone(&heard);
+        manager.add_listener(EventCode::StageCompleted, move |event| {
+            heard.lock().unwrap().push(event.id().to_string());
+            Ok(())
+        });
+    }
+    println!("ready");
+    let mut go = String::new();
+    std::io::stdin().read_line(&mut go).unwrap();
+    let mut report = Report::default();
+    for found in std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..plan.threads)
+            .map(|thread| {
+                scope.spawn({
+                    let (plan, manager) = (&plan, &manager);
+                    move || work(plan, manager, thread)
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    }) {
+        report.add(found);
+    }
+    let closed = manager.close();
+    if let Err(error) = closed {
+        *report.failed.entry(format!("close: {error}")).or_default() += 1;
+    }
+    report.heard.append(&mut heard.lock().unwrap());
+    println!("report {}", report.json());
+}
+
+fn work(plan: &Plan, manager: &Blocking, thread: u64) -> Report {
+    let mut report = Report::default();
+    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    let call = |report: &mut Report, again: bool, call: &mut dyn FnMut() -> Result<(), Error>| {
+        loop {
+            let watch = Stopwatch::start();
+            let result = call();
+            report.slowest = report.slowest.max(watch.elapsed());
+            match result {
+                Ok(()) => return true,
+                Err(error) => *report.failed.entry(variant(&error)).or_default() += 1,
+            }
+            if !again {
+                return false;
+            }
+        }
+    };
+    for number in 0..plan.groups {
+        call(&mut report, true, &mut || manager.add_trackers(&group(number), definitions()).map(drop));
+    }
+    for number in (thread..plan.documents).step_by(plan.threads as usize) {
+        let group = group(number % plan.groups);
+        let id = format!("{}-{number}", std::process::id());
+        let mut crossings = Vec::new();
+        let done = call(&mut report, plan.ids, &mut || {
+            let options = TrackOptions::default();
+            let outcome = manager.track_with(&group, &document, if plan.ids { options.id(&id) } else { options })?;
+            crossings = outcome
+                .events()
+                .iter()
+                .filter(|event| event.code == EventCode::StageCompleted)
+                .map(|event| event.id().to_string())
+                .collect();
+            Ok(())
+        });
+        if done {
+            *report.acknowledged.entry(group).or_default() += 1;
+            report.crossings.append(&mut crossings);
+        }
+        if plan.pause > 0 {
+            std::thread::sleep(Duration::from_millis(plan.pause));
+        }
+    }
+    report
+}
+
+impl Plan {
+    fn json(&self) -> Json {
+        let text = |text: &str| Json::from(text);
+        let fields: [(&str, Json); 9] = [
+            ("cache", text(&self.cache)),
+            ("store", text(&self.store)),
+            ("durability", text(&self.durability)),
+            ("documents", self.documents.into()),
+            ("threads", self.threads.into()),
+            ("groups", self.groups.into()),
+            ("ids", self.ids.into()),
+            ("listens", self.listens.into()),
+            ("pause", self.pause.into()),
+        ];
+        Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
+    }
+
+    fn read(text: &str) -> Self {
+        let json = Json::parse(text.as_bytes()).unwrap();
+        let get = |key: &str| json.as_map().unwrap().get(key).unwrap().clone();
+        let text = |key: &str| get(key).as_str().unwrap().to_owned();
+        let number = |key: &str| get(key).to_string().parse::<u64>().unwrap();
+        Self {
+            cache: text("cache"),
+            store: text("store"),
+            durability: text("durability"),
+            documents: number("documents"),
+            threads: number("threads"),
+            groups: number("groups"),
+            ids: get("ids") == Json::Bool(true),
+            listens: get("listens") == Json::Bool(true),
+            pause: number("pause"),
+        }
+    }
+}
+
+impl Report {
+    pub fn add(&mut self, other: Self) {
+        for (group, count) in other.acknowledged {
+            *self.acknowledged.entry(group).or_default() += count;
+        }
+        for (variant, count) in other.failed {
+            *self.failed.entry(variant).or_default() += count;
+        }
+        self.slowest = self.slowest.max(other.slowest);
+        self.crossings.extend(other.crossings);
+        self.heard.extend(other.heard);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.acknowledged.values().sum()
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    fn json(&self) -> Json {
+        let counts = |counts: &HashMap<String, u64>| {
+            Json::Map(counts.iter().map(|(key, count)| (key.as_str().into(), (*count).into())).collect::<Map>())
+        };
+        let texts = |texts: &[String]| Json::List(texts.iter().map(|text| text.as_str().into()).collect());
+        let fields = [
+            ("acknowledged", counts(&self.acknowledged)),
+            ("failed", counts(&self.failed)),
+            ("slowest", (self.slowest.as_micros() as u64).into()),
+            ("crossings", texts(&self.crossings)),
+            ("heard", texts(&self.heard)),
+        ];
+        Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
+    }
+
+    fn read(text: &str) -> Self {
+        let json = Json::parse(text.as_bytes()).unwrap();
+        let get = |key: &str| json.as_map().unwrap().get(key).unwrap().clone();
+        let counts = |key: &str| {
+            get(key)
+                .as_map()
+                .unwrap()
+                .iter()
+                .map(|(key, count)| (key.to_string(), count.to_string().parse().unwrap()))
+                .collect()
+        };
+        let texts =
+            |key: &str| get(key).as_list().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+        Self {
+            acknowledged: counts("acknowledged"),
+            failed: counts("failed"),
+            slowest: Duration::from_micros(get("slowest").to_string().parse().unwrap()),
+            crossings: texts("crossings"),
+            heard: texts("heard"),
+        }
+    }
+}
+
+/// A process of the fleet.
+pub struct Member {
+    pub child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Member {
+    /// Starts a process, which waits until it is told to [`go`](Self::go). The suite's test `child` has to call [`child`].
+    pub fn start(plan: &Plan) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture"])
+            .env(PLAN, plan.json().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let mut member = Self { child, input, output };
+        member.line("ready");
+        member
+    }
+
+    /// The rest of the next line that begins with `word`; empty if the process ended before.
+    fn line(&mut self, word: &str) -> String {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.output.read_line(&mut line).unwrap() == 0 {
+                return String::new();
+            }
+            if let Some(at) = line.find(word) {
+                return line[at + word.len()..].trim().to_owned();
+            }
+        }
+    }
+
+    pub fn go(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// What it says in the end; nothing if it was killed.
+    pub fn report(mut self) -> Option<Report> {
+        let line = self.line("report ");
+        let _ = self.output.read_to_string(&mut String::new());
+        let status = self.child.wait().unwrap();
+        (!line.is_empty() && status.success()).then(|| Report::read(&line))
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success(), "kill {signal}");
+    }
+}
+
+/// Runs the plans side by side, from the same moment; `meanwhile` runs beside them.
+pub fn run(plans: &[Plan], meanwhile: impl FnOnce(&[Member])) -> Report {
+    let mut members: Vec<Member> = plans.iter().map(Member::start).collect();
+    members.iter_mut().for_each(Member::go);
+    meanwhile(&members);
+    let mut all = Report::default();
+    for member in members {
+        all.add(member.report().expect("the report of a process that ended well"));
+    }
+    all
+}
+
+/// What a group counts: documents, the sum of tenths, and stages.
+pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
+    let trackers = manager.get_trackers(group, None).unwrap();
+    let find = |name: &str| trackers.iter().find(|tracker| tracker.name() == name);
+    let Some((all, (tenths, stages))) = find("all").zip(find("tenths").zip(find("stages"))) else {
+        return Default::default();
+    };
+    let count = |amount: Amount| amount.to_string().parse::<u64>().unwrap();
+    (count(all.progress), tenths.progress.to_string(), stages.cycle)
+}
+
+/// Asserts that every group counts exactly what was acknowledged, and crossed a stage every hundred, each once.
+pub fn assert_exact(report: &Report, manager: &Blocking) {
+    let mut crossings = 0;
+    for (group, &acknowledged) in &report.acknowledged {
+        let tenths = format!("{}.{}", acknowledged / 10, acknowledged % 10);
+        let tenths = tenths.trim_end_matches(".0").to_owned();
+        assert_eq!(counted(manager, group), (acknowledged, tenths, acknowledged / 100), "{group}");
+        crossings += acknowledged / 100;
+    }
+    let distinct: std::collections::HashSet<&String> = report.crossings.iter().collect();
+    assert_eq!((report.crossings.len() as u64, distinct.len() as u64), (crossings, crossings), "crossings");
+}
