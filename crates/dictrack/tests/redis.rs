@@ -1,5 +1,7 @@
 //! Processes that share groups through a real Redis.
 
+use std::collections::HashSet;
+
 use dictrack_testkit::{Proxy, Redis};
 
 mod fleet;
@@ -18,6 +20,20 @@ fn four_processes_count_every_document_once_from_a_cold_start() {
     let report = run(&vec![plan.clone(); 4], |_| ());
     assert_eq!((report.total(), report.failures()), (20_000, 0), "{:?}", report.failed);
     assert_exact(&report, &manager(&plan));
+}
+
+#[test]
+fn each_crossing_is_heard_by_one_process_in_order() {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), documents: 3_000, listens: true, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 3], |_| ());
+    assert_eq!((report.total(), report.failures()), (9_000, 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+    let distinct: HashSet<&String> = report.heard.iter().collect();
+    let crossings: HashSet<&String> = report.crossings.iter().collect();
+    assert_eq!(distinct, crossings, "what was heard and what happened");
+    // Who is held up for a second has its events taken over, which a busy machine may do to a few.
+    assert!(report.heard.len() <= distinct.len() + distinct.len() / 20, "{} heard", report.heard.len());
 }
 
 #[test]

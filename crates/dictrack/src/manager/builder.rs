@@ -175,6 +175,7 @@ impl ManagerBuilder {
         let committer = store
             .clone()
             .map(|store| Committer::start(Arc::clone(&cache), store, Arc::clone(&engine), durability, by_hand));
+        let writers = cache.writers();
         let complete = blank.then(|| Arc::downgrade(&cache));
         let source = Arc::new(Source { store, engine: Arc::clone(&engine), complete });
         let shared = Shared {
@@ -183,7 +184,7 @@ impl ManagerBuilder {
             source,
             clock: self.clock,
             committer,
-            deliveries: Deliveries::new(pending),
+            deliveries: Deliveries::new(pending, writers == Writers::Many),
             has_custom,
             keeps_events: self.keep_events,
             closed: AtomicBool::new(false),

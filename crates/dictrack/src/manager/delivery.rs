@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::Manager;
 use super::commit::Committer;
 use crate::Error;
+use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 
 type Listener = Arc<dyn Fn(&Event) -> Result<(), BoxError> + Send + Sync>;
@@ -31,6 +32,11 @@ pub(super) struct Deliveries {
     free: Notify,
     /// Groups with events of an earlier run.
     earlier: Mutex<Vec<String>>,
+    /// Events that calls of this process caused and that no listener has heard, where other processes cause events, too:
+    /// group and sequence.
+    own: Mutex<HashSet<(String, u64)>>,
+    /// Whether other processes cause events.
+    shared: bool,
     /// Whether somebody will soon deliver those.
     soon: AtomicBool,
 }
@@ -44,6 +50,11 @@ impl fmt::Debug for Deliveries {
 /// Events of an earlier run go out this long after the first listener was added, so that others have been added, too.
 const LISTENERS_GATHER: Duration = Duration::from_millis(100);
 
+/// An event of another process goes out before later ones of the group. Its process gets this long to do it.
+const OTHERS_DELIVER: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 thread_local! {
     /// The managers that run the step of a group on this thread, which custom code must not leave.
     static WITHIN_STEP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
@@ -55,14 +66,16 @@ thread_local! {
 type Left = HashMap<String, u64>;
 
 impl Deliveries {
-    /// With the groups that have events of an `earlier` run.
-    pub(super) fn new(earlier: Vec<String>) -> Self {
+    /// With the groups that have events of an `earlier` run; `shared` where other processes cause events, too.
+    pub(super) fn new(earlier: Vec<String>, shared: bool) -> Self {
         Self {
             listeners: RwLock::default(),
             next: AtomicU64::new(1),
             busy: Mutex::default(),
             free: Notify::new(),
             earlier: Mutex::new(earlier),
+            own: Mutex::default(),
+            shared,
             soon: AtomicBool::new(false),
         }
     }
@@ -79,6 +92,11 @@ impl Deliveries {
         let before = listeners.len();
         listeners.retain(|(present, ..)| *present != id);
         (listeners.len() < before, listeners.len())
+    }
+
+    /// Whether a call of this process caused the event.
+    fn is_own(&self, event: &Event) -> bool {
+        !self.shared || self.own.lock().contains(&(event.group.to_string(), event.sequence))
     }
 
     fn has_listeners(&self) -> bool {
@@ -189,6 +207,10 @@ impl Manager {
         if last == 0 || self.by_hand() || !self.shared.deliveries.has_listeners() {
             return Ok(());
         }
+        let deliveries = &self.shared.deliveries;
+        if deliveries.shared {
+            deliveries.own.lock().extend(events.iter().map(|event| (group.to_owned(), event.sequence)));
+        }
         self.deliver_or_leave(vec![(group.to_owned(), last)]).await
     }
 
@@ -213,24 +235,44 @@ impl Manager {
     async fn deliver_group(&self, group: &str, last: u64) -> Result<Left, Error> {
         let deliveries = &self.shared.deliveries;
         let _turn = deliveries.turn(group).await;
-        let events = self.view(group, Group::undelivered).await?;
         let mut left = Left::new();
-        let mut told = 0;
-        for event in events.iter().filter(|event| event.sequence <= last) {
-            crash_point("before_delivery");
-            WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
-            deliveries.tell(event);
-            left = WITHIN_LISTENER.with_borrow_mut(Vec::pop).map(|(_, left)| left).unwrap_or_default();
-            told = event.sequence;
-            crash_point("after_delivery");
+        let since = Stopwatch::start();
+        loop {
+            let events = self.view(group, Group::undelivered).await?;
+            let mut told = 0;
+            let due = events.iter().filter(|event| event.sequence <= last);
+            let waits_no_longer = last == u64::MAX || since.elapsed() >= OTHERS_DELIVER;
+            for event in due.clone().take_while(|event| waits_no_longer || deliveries.is_own(event)) {
+                crash_point("before_delivery");
+                WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
+                deliveries.tell(event);
+                left = WITHIN_LISTENER.with_borrow_mut(Vec::pop).map(|(_, left)| left).unwrap_or_default();
+                told = event.sequence;
+                crash_point("after_delivery");
+            }
+            if told > 0 {
+                if deliveries.shared {
+                    deliveries.own.lock().retain(|(of, sequence)| of != group || *sequence > told);
+                }
+                self.mark_delivered(group, told).await?;
+            }
+            if due.last().is_none_or(|event| event.sequence <= told) {
+                return Ok(left);
+            }
+            // Another process is about to deliver what stands before.
+            pause(LOOK_AGAIN).await;
         }
-        if told > 0 {
-            self.mark_delivered(group, told).await?;
-        }
-        Ok(left)
     }
 
     fn by_hand(&self) -> bool {
         self.shared.committer.as_ref().is_some_and(Committer::by_hand)
     }
+}
+
+async fn pause(time: Duration) {
+    #[cfg(any(feature = "mongodb", feature = "redis"))]
+    if crate::runtime::run(time * 4, async move { tokio::time::sleep(time).await }).await.is_ok() {
+        return;
+    }
+    std::thread::sleep(time);
 }
