@@ -85,8 +85,8 @@ impl Bare {
 fn one(redis: &Redis) {
     println!("\nW(N), one caller: track through Redis beside an EVALSHA of as many bytes");
     println!(
-        "{:>6} {:>15} {:>8} {:>10} {:>10} {:>6} {:>12} {:>6}",
-        "N", "durability", "bytes", "bare µs", "track µs", "ratio", "round trips", ""
+        "{:>6} {:>15} {:>8} {:>10} {:>10} {:>6} {:>12} {:>10} {:>6}",
+        "N", "durability", "bytes", "bare µs", "track µs", "ratio", "round trips", "script µs", ""
     );
     let documents = documents(1 << 12);
     for n in [1, 100, 1_000] {
@@ -104,12 +104,15 @@ fn one(redis: &Redis) {
                 count += 1;
             });
             let swaps = info(redis, "commandstats", "cmdstat_evalsha:calls=");
+            let script = redis.cli(&["INFO", "commandstats"]);
+            let script = script.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+            let script = script.split(',').find_map(|part| part.strip_prefix("usec_per_call=")).unwrap_or_default();
             let size = info(redis, "stats", "total_net_input_bytes:") / f64::from(count);
             let bare = Bare::new(&redis.url()).call(size as usize, calls);
             let (ratio, trips) = (ours / bare, swaps / f64::from(count));
             let goal = if durability == INTERVAL { verdict(ratio <= 1.3) } else { "" };
             println!(
-                "{n:>6} {:>15} {size:>8.0} {bare:>10.1} {ours:>10.1} {ratio:>6.2} {trips:>12.2} {goal:>6}",
+                "{n:>6} {:>15} {size:>8.0} {bare:>10.1} {ours:>10.1} {ratio:>6.2} {trips:>12.2} {script:>10} {goal:>6}",
                 durability.to_string()
             );
             blocking.close().unwrap();

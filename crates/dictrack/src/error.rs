@@ -1,5 +1,6 @@
 //! What can go wrong, by what the caller can do about it.
 
+#[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
 use std::fmt::Display;
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ mod runtime;
 #[cfg(feature = "scenario")]
 pub mod scenario;
 pub mod store;
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod transfer;
 
 pub use cache::memory::MemoryCache;

@@ -1,12 +1,15 @@
 //! Processes that share groups through a real Redis.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use dictrack_testkit::{Proxy, Redis};
+use dictrack::json::Json;
+use dictrack::{Error, Manager, RedisCache, Stopwatch};
+use dictrack_testkit::{Proxy, Redis, RedisCluster};
 
 mod fleet;
 
-use fleet::{Plan, assert_exact, manager, run};
+use fleet::{Plan, assert_exact, assert_exact_counts, manager, run};
 
 #[test]
 fn child() {
@@ -50,4 +53,145 @@ fn replies_that_are_lost_are_neither_lost_nor_counted_twice() {
     assert_eq!((report.total(), report.failures()), (10_000, 0), "{:?}", report.failed);
     assert!(faults > 200, "{faults} replies dropped");
     assert_exact(&report, &manager(&plan));
+}
+
+/// No call may take longer than two seconds; what a busy machine adds is not the cache's.
+const LONGEST: Duration = Duration::from_millis(2_500);
+
+#[test]
+fn connections_that_are_cut_lose_nothing() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.address());
+    let plan = Plan { cache: proxy.url_for(&redis.url()), documents: 6_000, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 2], |_| {
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            proxy.cut();
+        }
+    });
+    assert_eq!((report.total(), report.failures()), (12_000, 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+}
+
+#[test]
+fn scripts_that_are_forgotten_are_sent_again() {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), documents: 5_000, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 2], |_| {
+        for _ in 0..30 {
+            redis.cli(&["SCRIPT", "FLUSH"]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!((report.total(), report.failures()), (10_000, 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_with_its_log_has_lost_nothing() {
+    let redis = Redis::builder().append_only().config("appendfsync", "always").start();
+    let plan = Plan { cache: redis.url(), documents: 3_000, ids: true, pause: 1, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 2], |_| {
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(300));
+            redis.kill();
+            std::thread::sleep(Duration::from_millis(100));
+            redis.restart();
+        }
+    });
+    assert_eq!(report.total(), 6_000);
+    assert!(report.failed.keys().all(|variant| variant == "Unavailable"), "{:?}", report.failed);
+    assert!(report.slowest < LONGEST, "{:?}", report.slowest);
+    assert_exact_counts(&report, &manager(&plan));
+}
+
+#[test]
+fn a_server_that_is_away_is_an_error_within_two_seconds() {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), ..Plan::default() };
+    let manager = manager(&plan);
+    manager.add_trackers(&fleet::group(0), fleet::definitions()).unwrap();
+    redis.pause();
+    for _ in 0..2 {
+        let watch = Stopwatch::start();
+        let error = manager.track(&fleet::group(0), &Json::parse(b"{}").unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        assert!(watch.elapsed() < LONGEST, "{:?}", watch.elapsed());
+    }
+    redis.resume();
+    manager.track(&fleet::group(0), &Json::parse(b"{}").unwrap()).unwrap();
+}
+
+#[test]
+fn a_process_that_is_held_up_comes_back_to_what_others_did() {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), documents: 4_000, pause: 1, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 3], |members| {
+        std::thread::sleep(Duration::from_millis(200));
+        members[0].signal("-STOP");
+        std::thread::sleep(Duration::from_millis(1_500));
+        members[0].signal("-CONT");
+    });
+    assert_eq!((report.total(), report.failures()), (12_000, 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+}
+
+#[test]
+fn slots_of_a_cluster_move_while_documents_are_counted() {
+    let cluster = RedisCluster::start();
+    let plan = Plan { cache: cluster.url(), documents: 3_000, groups: 20, pause: 1, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 2], |_| {
+        std::thread::sleep(Duration::from_millis(100));
+        let keys = cluster.node(0).cli(&["--scan", "--pattern", "dictrack:*:g:*"]);
+        for key in keys.lines().take(5) {
+            let slot = cluster.slot_of(key);
+            if cluster.slot_owner(slot) == 0 {
+                cluster.migrate_slot(slot, 1);
+            }
+        }
+    });
+    assert_eq!((report.total(), report.failures()), (6_000, 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+}
+
+#[test]
+fn tls_and_passwords_by_url() {
+    let redis = Redis::builder().tls().password("s3cret?").start();
+    let separator = if redis.url().contains('?') { '&' } else { '?' };
+    let url = format!("{}{separator}ca={}", redis.url(), redis.ca_pem().display());
+    let manager = manager(&Plan { cache: url, ..Plan::default() });
+    manager.add_trackers("g", fleet::definitions()).unwrap();
+    manager.track("g", &Json::parse(br#"{"tenth": 0.1}"#).unwrap()).unwrap();
+    assert_eq!(fleet::counted(&manager, "g").0, 1);
+    let wrong = redis.url().replacen("s3cret", "wrong", 1);
+    let wrong = format!("{wrong}{separator}ca={}", redis.ca_pem().display());
+    let error = pollster::block_on(Manager::builder().cache(RedisCache::new(&wrong).unwrap()).open()).unwrap_err();
+    assert!(error.to_string().contains("refused the login") && !error.to_string().contains("wrong"), "{error}");
+}
+
+#[test]
+fn what_something_else_wrote_is_named_and_left_alone() {
+    let redis = Redis::start();
+    let manager = manager(&Plan { cache: redis.url(), ..Plan::default() });
+    manager.add_trackers("g", fleet::definitions()).unwrap();
+    let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:g"]).trim().to_owned();
+    let track = || manager.track("g", &Json::parse(b"{}").unwrap()).map(drop);
+    let spoilt: [(&str, &[&str]); 4] = [
+        ("no version", &["HDEL", &key, "version"]),
+        ("a tracker's state", &["HSET", &key, "t:all", "[1,"]),
+        ("no tracker", &["HDEL", &key, "t:all"]),
+        ("another type", &["SET", &key, "x"]),
+    ];
+    for (what, command) in spoilt {
+        redis.cli(&["HSET", &key, "token", "0123456789abcdef"]);
+        redis.cli(command);
+        let before = redis.cli(&["DUMP", &key]);
+        let Err(error) = track() else { panic!("{what}: {}", redis.cli(&["HGETALL", &key])) };
+        assert!(matches!(error, Error::Corrupt { .. }), "{what}: {error}");
+        assert!(error.to_string().contains(if what == "another type" { "another type" } else { "\"g\"" }), "{error}");
+        assert_eq!(redis.cli(&["DUMP", &key]), before, "{what}");
+        redis.cli(&["DEL", &key]);
+        manager.add_trackers("g", fleet::definitions()).unwrap();
+        track().unwrap();
+    }
 }

@@ -30,6 +30,7 @@ mod hash;
 mod keys;
 mod script;
 mod sweep;
+mod texts;
 
 use address::Address;
 use connection::Connection;
@@ -283,7 +284,7 @@ impl Shared {
             gone.as_bytes(),
         ];
         arguments.extend(swap.fields.gone.iter().map(|name| name.as_bytes()));
-        arguments.extend(swap.fields.set.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
+        arguments.extend(swap.fields.set.iter().map(str::as_bytes));
         let keys = [keys.group.as_str(), &keys.dirty, &set_key, &keys.lease];
         let answer = self.connection.run("change a group", &script::SWAP, &keys, &arguments).await?;
         Answer::read(answer).map_err(|problem| self.corrupt(&entry.id, problem))

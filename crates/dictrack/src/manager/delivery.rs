@@ -240,9 +240,9 @@ impl Manager {
         loop {
             let events = self.view(group, Group::undelivered).await?;
             let mut told = 0;
-            let due = events.iter().filter(|event| event.sequence <= last);
+            let due: Vec<_> = events.iter().filter(|event| event.sequence <= last).collect();
             let waits_no_longer = last == u64::MAX || since.elapsed() >= OTHERS_DELIVER;
-            for event in due.clone().take_while(|event| waits_no_longer || deliveries.is_own(event)) {
+            for event in due.iter().take_while(|event| waits_no_longer || deliveries.is_own(event)) {
                 crash_point("before_delivery");
                 WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
                 deliveries.tell(event);

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
-use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, RecordError, TrackerDefinition};
+use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+use dictrack_core::{Group, GroupChange, Limits, RecordError};
 
 use crate::Error;
 
+#[cfg(any(feature = "memory", feature = "sqlite"))]
 /// A group as its parts stand in a store: texts of JSON. See `docs/storage.md`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
@@ -18,6 +21,7 @@ pub(crate) struct Record {
     pub(crate) completed: Vec<String>,
 }
 
+#[cfg(any(feature = "memory", feature = "sqlite"))]
 impl Record {
     /// What a change says.
     pub(crate) fn of(change: &GroupChange) -> Self {

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use dictrack_core::json::{Json, write_text};
 use dictrack_core::{ContentHash, DefinitionSet, Group, GroupChange, Limits};
 
+use super::texts::Texts;
+
 /// The ring of the last swaps is kept to this many, and this many bytes, so that a small group stays small.
 const RING: (usize, usize) = (16, 1536);
 /// Chunks of completed trackers are put together when there are more than this.
@@ -42,7 +44,8 @@ pub(super) struct Replica {
 /// The fields that a swap writes and those it removes.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    pub(super) set: Vec<(String, String)>,
+    /// Names and values in turn.
+    pub(super) set: Texts,
     pub(super) gone: Vec<String>,
     /// What the replica is to remember once the swap is kept.
     pub(super) after: After,
@@ -83,11 +86,6 @@ impl Replica {
         let whole = cold.then(|| after.whole(id));
         let change = whole.as_ref().unwrap_or(change);
         let reshaped = change.changed.is_none();
-        let mut names: Vec<String> = Vec::new();
-        let mut put = |fields: &mut Fields, name: String, value: String| {
-            names.push(name.clone());
-            fields.set.push((name, value));
-        };
         let trackers = change.set.trackers();
         let all: Vec<u32>;
         let positions = match &change.changed {
@@ -97,16 +95,17 @@ impl Replica {
                 &all
             }
         };
+        let mut set = Texts::with_capacity(positions.len() * 2 + 24);
         for &at in positions {
-            let mut state = String::with_capacity(24);
-            change.tracker_state(at as usize, &mut state);
-            put(&mut fields, format!("t:{}", trackers[at as usize].name()), state);
+            set.push_with(|out| out.extend(["t:", trackers[at as usize].name()]));
+            set.push_with(|out| change.tracker_state(at as usize, out));
         }
         let mut ids = if cold { VecDeque::new() } else { self.ids.clone() };
         if !change.ids.is_empty() {
-            let mut text = String::new();
-            change.ids(&mut text);
-            put(&mut fields, format!("i:{}", change.version), text);
+            set.push_with(|out| {
+                let _ = write!(out, "i:{}", change.version);
+            });
+            set.push_with(|out| change.ids(out));
             ids.push_back((change.version, change.ids.len()));
         }
         // Ids that were forgotten leave with the last of their field.
@@ -119,9 +118,10 @@ impl Replica {
             fields.gone.push(format!("i:{version}"));
         }
         for event in &change.events {
-            let mut text = String::new();
-            event.store(&mut text);
-            put(&mut fields, format!("e:{}", event.sequence), text);
+            set.push_with(|out| {
+                let _ = write!(out, "e:{}", event.sequence);
+            });
+            set.push_with(|out| event.store(out));
         }
         if !cold {
             for event in self.group.undelivered().iter().filter(|event| event.sequence <= change.delivered) {
@@ -131,15 +131,16 @@ impl Replica {
         let mut completed = if cold { Vec::new() } else { self.completed.clone() };
         let mut rewritten = false;
         if !change.completed.is_empty() || !change.completed_names.is_empty() {
-            let mut text = String::new();
+            set.push_with(|out| {
+                let _ = write!(out, "c:{}", change.version);
+            });
             if completed.len() >= CHUNKS {
                 rewritten = true;
                 fields.gone.extend(completed.drain(..).map(|version| format!("c:{version}")));
-                after.whole(id).completed(&mut text);
+                set.push_with(|out| after.whole(id).completed(out));
             } else {
-                change.completed(&mut text);
+                set.push_with(|out| change.completed(out));
             }
-            put(&mut fields, format!("c:{}", change.version), text);
             completed.push(change.version);
         }
         if reshaped && !cold {
@@ -149,25 +150,43 @@ impl Replica {
         }
         fields.gone.extend(self.old_writers.iter().cloned());
         let mut ring = if cold || reshaped || rewritten { VecDeque::new() } else { self.ring.clone() };
-        ring.push_back(ring_entry(token, &names));
+        ring.push_back(ring_entry(token, &set));
         let mut bytes: usize = ring.iter().map(String::len).sum();
         while ring.len() > 1 && (ring.len() > RING.0 || bytes > RING.1) {
             bytes -= ring.pop_front().map_or(0, |entry| entry.len());
         }
-        let head = [
-            ("generation", u64::from(change.generation()).to_string()),
-            ("sequence", change.sequence.to_string()),
-            ("delivered", change.delivered.to_string()),
-            ("ring", format!("[{}]", ring.iter().map(String::as_str).collect::<Vec<_>>().join(","))),
+        let numbers = [
+            ("generation", u64::from(change.generation())),
+            ("sequence", change.sequence),
+            ("delivered", change.delivered),
         ];
-        fields.set.extend(head.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        for (name, number) in numbers {
+            set.push(name);
+            set.push_with(|out| {
+                let _ = write!(out, "{number}");
+            });
+        }
+        set.push("ring");
+        set.push_with(|out| {
+            for (at, entry) in ring.iter().enumerate() {
+                out.push(if at == 0 { '[' } else { ',' });
+                out.push_str(entry);
+            }
+            out.push(']');
+        });
         if reshaped {
-            fields.set.push(("set".to_owned(), change.set.hash().to_string()));
+            set.push("set");
+            set.push(&change.set.hash().to_string());
         }
         if cold {
-            fields.set.push(("claim".to_owned(), self.claim.to_string()));
-            fields.set.push(("stored".to_owned(), self.stored.to_string()));
+            for (name, number) in [("claim", self.claim), ("stored", self.stored)] {
+                set.push(name);
+                set.push_with(|out| {
+                    let _ = write!(out, "{number}");
+                });
+            }
         }
+        fields.set = set;
         fields.after = After { ring, ids, completed };
         fields
     }
@@ -308,13 +327,14 @@ impl Whole {
     }
 }
 
-fn ring_entry(token: &str, names: &[String]) -> String {
+/// The token and the names in `set`, which has names and values in turn.
+fn ring_entry(token: &str, set: &Texts) -> String {
     let mut entry = format!(r#"["{token}",["#);
-    for (at, name) in names.iter().enumerate() {
+    for at in (0..set.len()).step_by(2) {
         if at > 0 {
             entry.push(',');
         }
-        let _ = write_text(&mut entry, name);
+        let _ = write_text(&mut entry, set.get(at));
     }
     entry.push_str("]]");
     entry

@@ -33,7 +33,8 @@ else
         found = true
       end
     end
-    if not found or #names > 4000 then return {'full'} end
+    -- A ring that does not end with what the group is was not written by a swap.
+    if not found or #names > 4000 or ring[#ring][1] ~= token then return {'full'} end
     local values = redis.call('HMGET', KEYS[1], unpack(names))
     local answer = {'behind'}
     for at, name in ipairs(names) do
