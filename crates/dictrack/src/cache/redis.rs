@@ -166,6 +166,9 @@ impl Shared {
     /// Runs a step and has Redis keep what it did.
     async fn update(self: &Arc<Self>, id: &str, step: &mut Run<'_>) -> Result<u64, Error> {
         let since = Stopwatch::start();
+        if self.sweep.is_wanted() {
+            self.drop_idle();
+        }
         loop {
             let entry = self.entry(id);
             if self.needs_loading(&mut entry.state.lock()) {
@@ -226,6 +229,13 @@ impl Shared {
             state.in_flight = false;
             return None;
         };
+        // A group that was loaded is put into Redis also where the step only looked: others need not load it, too.
+        let fills = replica.token.is_empty() && !replica.group.is_blank();
+        let follow = match (source.load.has_store(), changed) {
+            (false, _) => String::new(),
+            (true, true) => format!("={}", entry.id),
+            (true, false) => format!("~{}", self.connection.address().idle.as_millis()),
+        };
         let mut swap = Swap {
             version: replica.group.version(),
             token: replica.token.clone(),
@@ -234,13 +244,14 @@ impl Shared {
             lease: replica.lease.clone(),
             fields: Fields::default(),
             set: Arc::clone(replica.group.definition_set()),
-            has_store: source.load.has_store(),
+            follow,
             sequence: self.next_sequence(),
             batch,
             changed,
+            written: changed || fills,
             relied,
         };
-        if changed {
+        if swap.written {
             let change = group.take_change(&entry.id, &source.engine);
             swap.new_version = group.version();
             swap.new_token = token();
@@ -266,11 +277,9 @@ impl Shared {
     async fn send(&self, entry: &Entry, swap: &Swap, set: &str) -> Result<Answer, Error> {
         let keys = &entry.keys;
         let set_key = keys.set(swap.set.hash());
-        let changes = swap.new_version > 0;
-        let new_version = if changes { swap.new_version.to_string() } else { String::new() };
+        let new_version = if swap.written { swap.new_version.to_string() } else { String::new() };
         let (version, sequence) = (swap.version.to_string(), swap.sequence.to_string());
         let gone = swap.fields.gone.len().to_string();
-        let id = if swap.has_store { format!("={}", entry.id) } else { String::new() };
         let mut arguments: Vec<&[u8]> = vec![
             version.as_bytes(),
             swap.token.as_bytes(),
@@ -279,7 +288,7 @@ impl Shared {
             self.writer.as_bytes(),
             sequence.as_bytes(),
             swap.lease.as_bytes(),
-            id.as_bytes(),
+            swap.follow.as_bytes(),
             set.as_bytes(),
             gone.as_bytes(),
         ];
@@ -298,8 +307,14 @@ impl Shared {
         if matches!(answer, Ok(Answer::Kept | Answer::Applied)) {
             let claim = state.claim;
             let State { replica: Some(replica), tried, .. } = &mut *state else { return Ending::Kept(claim) };
-            if let (true, Some(pending)) = (swap.changed, pending) {
-                replica.keep(pending, swap.new_token, swap.fields.after);
+            match pending {
+                Some(pending) if swap.written => replica.keep(pending, swap.new_token, swap.fields.after),
+                // Its lease is given back.
+                _ if replica.token.is_empty() => {
+                    state.replica = None;
+                    return Ending::Kept(claim);
+                }
+                _ => {}
             }
             match tried {
                 Some(tried) => tried.group.take_ids_over(&mut replica.group, &limits),
@@ -589,16 +604,18 @@ impl Shared {
 struct Swap {
     version: u64,
     token: String,
-    /// 0 if nothing changed and only the version is to be checked.
     new_version: u64,
     new_token: String,
     lease: String,
     fields: Fields,
     set: Arc<DefinitionSet>,
-    has_store: bool,
+    /// How the store is to follow; see the script.
+    follow: String,
     sequence: u64,
     batch: Arc<Batch>,
     changed: bool,
+    /// Whether the state is written: because it changed, or because Redis does not have it.
+    written: bool,
     /// Whether a caller relies on what is there.
     relied: bool,
 }

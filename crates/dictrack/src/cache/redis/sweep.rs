@@ -37,6 +37,11 @@ struct State {
 }
 
 impl Sweep {
+    /// Whether idle replicas are to be dropped now; asks once.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
+    }
+
     /// Has idle replicas dropped soon.
     pub(super) fn wanted(&self) {
         self.wanted.store(true, Ordering::Relaxed);
@@ -45,9 +50,6 @@ impl Sweep {
 
 impl Shared {
     pub(super) async fn maintain(self: &Arc<Self>) -> Result<(), Error> {
-        if self.sweep.wanted.swap(false, Ordering::Relaxed) {
-            self.drop_idle();
-        }
         if !self.source()?.load.has_store() {
             return Ok(());
         }
@@ -99,7 +101,7 @@ impl Shared {
     }
 
     /// Drops replicas that nobody used since the last time. Redis has them.
-    fn drop_idle(&self) {
+    pub(super) fn drop_idle(&self) {
         self.entries.lock().retain(|_, entry| {
             if entry.used.swap(false, Ordering::Relaxed) || Arc::strong_count(entry) > 1 {
                 return true;

@@ -3,7 +3,8 @@
 -- KEYS: the group, the dirty groups of its bucket, its definition set, its lease.
 -- ARGV: 1 version and 2 token that the caller has, the token empty if the group is to be absent; 3 new version, empty if the
 -- caller only wants to know whether it has the newest; 4 new token; 5 the caller's field; 6 the caller's sequence;
--- 7 the lease the caller took, or empty; 8 the group's id behind a =, or empty where there is no store; 9 the text of the
+-- 7 the lease the caller took, or empty; 8 the group's id behind a = if the store is to follow, milliseconds behind a ~ if it
+-- has the group already, which goes when it is idle for that long, or empty where there is no store; 9 the text of the
 -- definition set, or empty; 10 how many fields go; those; then fields and their values.
 --
 -- Answers with a word: kept, applied (an earlier attempt of the same swap was), absent, lease (it was lost), set (its text
@@ -44,7 +45,11 @@ else
     return answer
   end
 end
-if ARGV[3] == '' then return {'kept'} end
+if ARGV[3] == '' then
+  -- Nobody else has to wait for a group that there is none of.
+  if not version and ARGV[7] ~= '' then redis.call('DEL', KEYS[4]) end
+  return {'kept'}
+end
 if ARGV[9] ~= '' then
   redis.call('SET', KEYS[3], ARGV[9])
 elseif redis.call('EXISTS', KEYS[3]) == 0 then
@@ -58,7 +63,11 @@ for at = first, #ARGV, 1000 do
   redis.call('HSET', KEYS[1], unpack(ARGV, at, math.min(at + 999, #ARGV)))
 end
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'token', ARGV[4], ARGV[5], ARGV[6])
-if ARGV[8] ~= '' and (not version or stored == version) then
+local follow = string.sub(ARGV[8], 1, 1)
+if follow == '~' then
+  redis.call('PEXPIRE', KEYS[1], string.sub(ARGV[8], 2))
+  redis.call('PEXPIRE', KEYS[3], 2 * tonumber(string.sub(ARGV[8], 2)))
+elseif follow == '=' and (not version or stored == version) then
   -- It was clean until now.
   redis.call('SADD', KEYS[2], string.sub(ARGV[8], 2))
   redis.call('PERSIST', KEYS[1])
