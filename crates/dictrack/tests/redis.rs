@@ -1,10 +1,11 @@
 //! Processes that share groups through a real Redis.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Error, Manager, RedisCache, Stopwatch};
+use dictrack::{Blocking, Differing, Durability, Error, Manager, MemoryStore, RedisCache, Stopwatch, TrackOptions};
 use dictrack_testkit::{Proxy, Redis, RedisCluster};
 
 mod fleet;
@@ -194,4 +195,159 @@ fn what_something_else_wrote_is_named_and_left_alone() {
         manager.add_trackers("g", fleet::definitions()).unwrap();
         track().unwrap();
     }
+}
+
+/// Two managers that share a store, as two processes would, and what they acknowledged meanwhile.
+struct Pair {
+    managers: Vec<Blocking>,
+    documents: u64,
+    ids: bool,
+}
+
+impl Pair {
+    fn new(url: &str, store: &Arc<MemoryStore>) -> Self {
+        let manager = || {
+            let builder = Manager::builder().cache(RedisCache::new(url).unwrap()).store(Arc::clone(store));
+            pollster::block_on(builder.durability(Durability::Fsync).open()).unwrap().blocking()
+        };
+        Self { managers: vec![manager(), manager()], documents: 1_500, ids: true }
+    }
+
+    /// Tracks documents of two threads each; the acknowledged ones by group, and the errors by variant.
+    fn run(&self, meanwhile: impl FnOnce()) -> fleet::Report {
+        let mut report = fleet::Report::default();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|worker| scope.spawn(move || self.work(worker))).collect();
+            meanwhile();
+            workers.into_iter().for_each(|worker| report.add(worker.join().unwrap()));
+        });
+        report
+    }
+
+    fn work(&self, worker: usize) -> fleet::Report {
+        let manager = &self.managers[worker % 2];
+        let mut report = fleet::Report::default();
+        let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+        let list = manager.tracker_list(fleet::definitions()).unwrap();
+        for number in 0..self.documents {
+            let group = fleet::group(number % 5);
+            let id = format!("{worker}-{number}");
+            loop {
+                let options = TrackOptions::default().ensure(&list, Differing::Refuse);
+                let options = if self.ids { options.id(&id) } else { options };
+                let watch = Stopwatch::start();
+                let result = manager.track_with(&group, &document, options);
+                report.slowest = report.slowest.max(watch.elapsed());
+                match result {
+                    Ok(_) => *report.acknowledged.entry(group).or_default() += 1,
+                    Err(error) => {
+                        *report.failed.entry(fleet::variant(&error)).or_default() += 1;
+                        // Without an id nobody knows whether it counted, unless the error says that it did not.
+                        if self.ids || matches!(error, Error::Lost { .. }) {
+                            continue;
+                        }
+                    }
+                }
+                break;
+            }
+        }
+        report
+    }
+
+    /// Asserts that every acknowledged document counts once, also in the store alone.
+    fn assert_exact(self, report: &fleet::Report, store: &Arc<MemoryStore>) {
+        assert!(report.slowest < LONGEST, "{:?}", report.slowest);
+        assert_eq!(report.total(), 4 * self.documents);
+        assert_exact_counts(report, &self.managers[0]);
+        self.managers.iter().for_each(|manager| manager.close().unwrap());
+        let alone = pollster::block_on(Manager::builder().store(Arc::clone(store)).open()).unwrap().blocking();
+        assert_exact_counts(report, &alone);
+    }
+}
+
+#[test]
+fn a_cache_that_is_emptied_takes_nothing_that_was_acknowledged() {
+    let redis = Redis::start();
+    let store = Arc::new(MemoryStore::new());
+    let pair = Pair::new(&redis.url(), &store);
+    let report = pair.run(|| {
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            redis.cli(&["FLUSHALL"]);
+        }
+    });
+    assert!(report.failed.keys().all(|variant| ["Lost", "Unavailable"].contains(&&**variant)), "{:?}", report.failed);
+    pair.assert_exact(&report, &store);
+}
+
+#[test]
+fn without_ids_an_emptied_cache_says_what_did_not_count() {
+    let redis = Redis::start();
+    let store = Arc::new(MemoryStore::new());
+    let pair = Pair { ids: false, ..Pair::new(&redis.url(), &store) };
+    let report = pair.run(|| {
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            redis.cli(&["FLUSHALL"]);
+        }
+    });
+    let unknown = report.failed.get("Unavailable").copied().unwrap_or(0);
+    assert_eq!(report.total() + unknown, 4 * pair.documents, "{:?}", report.failed);
+    pair.managers.iter().for_each(|manager| manager.close().unwrap());
+    let alone = pollster::block_on(Manager::builder().store(store).open()).unwrap().blocking();
+    let counted: u64 = (0..5).map(|number| fleet::counted(&alone, &fleet::group(number)).0).sum();
+    assert!((report.total()..=report.total() + unknown).contains(&counted), "{counted} of {}", report.total());
+    println!("{:?}", report.failed);
+    assert!(unknown < 50, "{unknown} unknown");
+}
+
+#[test]
+fn a_server_that_comes_back_empty_takes_nothing_that_was_acknowledged() {
+    let redis = Redis::start();
+    let store = Arc::new(MemoryStore::new());
+    let pair = Pair::new(&redis.url(), &store);
+    let report = pair.run(|| {
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(200));
+            redis.kill();
+            redis.restart_empty();
+        }
+    });
+    assert!(report.failed.keys().all(|variant| ["Lost", "Unavailable"].contains(&&**variant)), "{:?}", report.failed);
+    pair.assert_exact(&report, &store);
+}
+
+#[test]
+fn a_server_that_comes_back_as_it_was_takes_nothing_that_was_acknowledged() {
+    let redis = Redis::builder().config("dbfilename", "dump.rdb").start();
+    let store = Arc::new(MemoryStore::new());
+    let pair = Pair::new(&redis.url(), &store);
+    let report = pair.run(|| {
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(100));
+            redis.cli(&["SAVE"]);
+            std::thread::sleep(Duration::from_millis(150));
+            redis.kill();
+            redis.restart();
+        }
+    });
+    assert!(report.failed.keys().all(|variant| ["Lost", "Unavailable"].contains(&&**variant)), "{:?}", report.failed);
+    pair.assert_exact(&report, &store);
+}
+
+#[test]
+fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
+    let redis = Redis::builder().config("maxmemory-policy", "allkeys-random").start();
+    let store = Arc::new(MemoryStore::new());
+    let pair = Pair::new(&redis.url(), &store);
+    let report = pair.run(|| {
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+            let _ = redis.try_cli(&["SET", "x", "y"]);
+            redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+        }
+    });
+    println!("{:?}", report.failed);
+    pair.assert_exact(&report, &store);
 }

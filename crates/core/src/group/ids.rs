@@ -18,6 +18,8 @@ pub(crate) struct RecentIds {
     shared: Arc<Known>,
     /// Newer ids, which wait until `shared` belongs to this copy alone.
     fresh: Vec<(ContentHash, Timestamp)>,
+    /// Whether this copy is tried out: its ids stay fresh until they are settled, so that what is given back lacks them.
+    on_trial: bool,
     /// How many of the newest no change has carried yet.
     unsaved: usize,
 }
@@ -57,12 +59,12 @@ impl RecentIds {
     pub(crate) fn insert(&mut self, id: ContentHash, now: Timestamp, limits: &Limits) {
         self.unsaved += 1;
         match Arc::get_mut(&mut self.shared) {
-            Some(known) => {
+            Some(known) if !self.on_trial => {
                 self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen));
                 known.insert(id, now);
                 known.trim(now, limits);
             }
-            None => self.fresh.push((id, now)),
+            _ => self.fresh.push((id, now)),
         }
     }
 
@@ -78,6 +80,7 @@ impl RecentIds {
         let older = std::mem::take(older);
         let settled = older.fresh.len().min(self.fresh.len());
         drop(older);
+        self.on_trial = true;
         self.settle(settled, limits);
     }
 
@@ -94,7 +97,9 @@ impl RecentIds {
         known.trim(now, limits);
     }
 
+    /// Lets all ids become known: this copy is no longer tried out.
     pub(crate) fn settle_all(&mut self, limits: &Limits) {
+        self.on_trial = false;
         self.settle(self.fresh.len(), limits);
     }
 
@@ -160,8 +165,11 @@ mod tests {
         later.insert(fourth, now, &limits);
         later.take_over(&mut copy, &limits);
         assert_eq!((copy.len(), later.len(), later.fresh.len()), (0, 4, 1), "what the copy knew is settled");
+        let fifth = ContentHash::of([[5]]);
+        later.insert(fifth, now, &limits);
+        assert_eq!(later.fresh.len(), 2, "a trial settles nothing by itself");
         later.give_back(&mut copy);
-        assert!(copy.contains(first) && copy.contains(second) && !copy.contains(fourth));
+        assert!(copy.contains(first) && copy.contains(second) && !copy.contains(fourth) && !copy.contains(fifth));
         drop(later);
         copy.unsaved = 2;
         assert_eq!(copy.take_unsaved().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [second, ContentHash::of([[3]])]);

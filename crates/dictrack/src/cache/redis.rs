@@ -34,7 +34,7 @@ mod texts;
 
 use address::Address;
 use connection::Connection;
-use entry::{Batch, Ending, Entry, State, Tried};
+use entry::{Batch, Ending, Entry, Fate, State, Tried};
 use hash::{Fields, Replica, Whole};
 use keys::Keys;
 
@@ -698,10 +698,12 @@ impl DataCache for RedisCache {
         // Only groups that are stored leave the list.
         let Some(entry) = entry else { return Ok(true) };
         let state = entry.state.lock();
-        if claim < state.valid_from {
-            return Err(Error::Lost { group: group.into() });
+        match state.fate(version, claim) {
+            Fate::Saved => Ok(true),
+            Fate::NotYet => Ok(false),
+            Fate::Lost => Err(Error::Lost { group: group.into() }),
+            Fate::Unknown => Err(entry::unknown(group)),
         }
-        Ok(state.saved >= version)
     }
 
     async fn maintain(&self) -> Result<(), Error> {

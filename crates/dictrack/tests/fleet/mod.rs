@@ -90,7 +90,7 @@ async fn open(builder: dictrack::ManagerBuilder, plan: &Plan) -> Result<Manager,
     builder.open().await
 }
 
-fn variant(error: &Error) -> String {
+pub fn variant(error: &Error) -> String {
     let text = format!("{error:?}");
     text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }

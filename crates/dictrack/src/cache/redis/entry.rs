@@ -1,5 +1,6 @@
 //! What a process knows of one group: its replica, and the steps that are on their way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use super::hash::Replica;
 use super::keys::Keys;
 use crate::Error;
+use crate::cache::BackendError;
 use crate::clock::Stopwatch;
 
 /// What an entry takes beside its group's own bytes.
@@ -45,11 +47,36 @@ pub(super) struct State {
     pub(super) collected: Option<(u64, String)>,
     /// The claim of the replica that was there last.
     pub(super) claim: u64,
-    /// What was kept under an earlier claim is lost, unless it was saved.
+    /// What was kept under an earlier claim is lost, unless it was saved: see `breaks`.
     pub(super) valid_from: u64,
+    /// When Redis lost the group, newest last.
+    breaks: VecDeque<Break>,
     /// When Redis last answered for the group.
     pub(super) answered: Stopwatch,
     pub(super) bytes: usize,
+}
+
+/// Redis lost the group, and it was loaded again.
+#[derive(Clone, Copy, Debug)]
+struct Break {
+    /// The claims under which it was held until then.
+    claims: (u64, u64),
+    /// The version that the store had.
+    base: u64,
+    /// Whether others may have loaded it in between.
+    gap: bool,
+}
+
+/// So many losses are remembered, for callers who wait for a commit.
+const BREAKS: usize = 16;
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Saved,
+    NotYet,
+    Lost,
+    Unknown,
 }
 
 /// A copy of the group with steps of callers who wait for one batch.
@@ -103,6 +130,7 @@ impl Entry {
                 collected: None,
                 claim: 0,
                 valid_from: 0,
+                breaks: VecDeque::new(),
                 answered: Stopwatch::start(),
                 bytes: 0,
             }),
@@ -130,9 +158,32 @@ impl State {
         !self.in_flight && self.tried.is_none() && self.pending.is_none()
     }
 
+    /// What became of the change that made `version` under `claim`.
+    pub(super) fn fate(&self, version: u64, claim: u64) -> Fate {
+        if claim >= self.valid_from {
+            return if self.saved >= version { Fate::Saved } else { Fate::NotYet };
+        }
+        // Who loaded the group next found in the store what was saved until then.
+        match self.breaks.iter().find(|lost| (lost.claims.0..=lost.claims.1).contains(&claim)) {
+            Some(Break { base, gap: false, .. }) => {
+                if version <= *base {
+                    Fate::Saved
+                } else {
+                    Fate::Lost
+                }
+            }
+            _ => Fate::Unknown,
+        }
+    }
+
     /// Takes over a replica that was read or claimed.
     pub(super) fn put(&mut self, replica: Replica) {
         if replica.claim != self.claim {
+            let claims = (self.valid_from, self.claim);
+            self.breaks.push_back(Break { claims, base: replica.base, gap: replica.claim != self.claim + 1 });
+            if self.breaks.len() > BREAKS {
+                self.breaks.pop_front();
+            }
             self.valid_from = replica.claim;
             self.saved = 0;
         }
@@ -141,4 +192,11 @@ impl State {
         self.answered = Stopwatch::start();
         self.replica = Some(replica);
     }
+}
+
+/// Redis lost the group more than once while a change was to be saved.
+pub(super) fn unknown(group: &str) -> Error {
+    let source = "it was lost and loaded by several processes meanwhile".into();
+    let action = format!("tell whether a change of the group {group:?} was saved");
+    Error::Unavailable(Arc::new(BackendError { backend: "Redis", action, source }))
 }

@@ -1,6 +1,6 @@
 //! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for people.
 //!
-//! `version`, `token`, `claim`, `stored`, `set`, `generation`, `sequence`, `delivered`, `ring`; `t:<name>` a tracker's state;
+//! `version`, `token`, `claim`, `base`, `stored`, `set`, `generation`, `sequence`, `delivered`, `ring`; `t:<name>` a tracker's state;
 //! `i:<version>` the document ids that a swap brought, `c:<version>` the trackers it completed, `e:<sequence>` an event that
 //! is not delivered; `w:<writer>` the last sequence of a process.
 
@@ -26,6 +26,8 @@ pub(super) struct Replica {
     /// Names this very state; empty if Redis does not have the group.
     pub(super) token: String,
     pub(super) claim: u64,
+    /// The version that the store had when it was claimed.
+    pub(super) base: u64,
     /// The version that the store has, as far as Redis knows.
     pub(super) stored: u64,
     /// The lease under which an absent group may be put into Redis.
@@ -66,6 +68,7 @@ impl Replica {
     pub(super) fn cold(group: Group, claim: u64, lease: String) -> Self {
         Self {
             stored: group.version(),
+            base: group.version(),
             group,
             token: String::new(),
             claim,
@@ -179,7 +182,7 @@ impl Replica {
             set.push(&change.set.hash().to_string());
         }
         if cold {
-            for (name, number) in [("claim", self.claim), ("stored", self.stored)] {
+            for (name, number) in [("claim", self.claim), ("base", self.base), ("stored", self.stored)] {
                 set.push(name);
                 set.push_with(|out| {
                     let _ = write!(out, "{number}");
@@ -311,7 +314,7 @@ impl Whole {
         let state = parse("t:…", &state)?;
         let sizes = self.ids.iter().map(|(version, ids)| (*version, ids.len())).collect();
         let chunks = self.completed.keys().copied().collect();
-        let stored = get("stored")?;
+        let (stored, base) = (get("stored")?, get("base")?);
         let ring = ring(head.get("ring").copied())?;
         let flat = |lists: BTreeMap<u64, Vec<Json>>| lists.into_values().flatten().collect::<Vec<_>>();
         let events: Vec<_> = self.events.into_values().collect();
@@ -323,7 +326,7 @@ impl Whole {
         let old_writers = self.writers.into_iter().take(surplus).map(|(_, name)| name).collect();
         let (claim, token) = (self.claim, self.token);
         let (ids, completed, lease) = (sizes, chunks, String::new());
-        Ok(Replica { group, token, claim, stored, lease, connection, ring, ids, completed, old_writers })
+        Ok(Replica { group, token, claim, base, stored, lease, connection, ring, ids, completed, old_writers })
     }
 }
 
