@@ -121,7 +121,7 @@ impl Session {
 
 /// The claims of an epoch are above those of all before.
 fn first_number(epoch: i64) -> i64 {
-    epoch << 32
+    epoch.saturating_mul(1 << 32)
 }
 
 impl Inner {

@@ -9,9 +9,9 @@ use mongodb::options::FindOptions;
 use mongodb::{Client, Database};
 
 use super::url::{Place, Secrets};
+use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
-use crate::{Error, runtime};
 
 /// How long a call that may be repeated is tried until it fails.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -33,8 +33,6 @@ const TEMPORARY: [i32; 22] = [
 
 /// A database, by its one client.
 pub(super) struct Server {
-    // An option only so that it can be dropped within the runtime.
-    client: Option<Client>,
     database: Database,
     name: String,
     secrets: Secrets,
@@ -56,8 +54,7 @@ impl Server {
     pub(super) fn new(place: Place, limit: Duration) -> Result<Self, Error> {
         let Place { options, database, name, secrets, .. } = place;
         let client = Client::with_options(options).map_err(|error| failed(&secrets, "set up the client", &error))?;
-        let database = client.database(&database);
-        Ok(Self { client: Some(client), database, name, secrets, limit })
+        Ok(Self { database: client.database(&database), name, secrets, limit })
     }
 
     /// How errors name the store.
@@ -217,16 +214,6 @@ impl Server {
             }
             tokio::time::sleep(jitter(pause)).await;
             pause = (pause * 2).min(longest);
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The driver says goodbye to the server in a task of its own.
-        if let Ok(handle) = runtime::handle() {
-            let _within = handle.enter();
-            self.client.take();
         }
     }
 }
