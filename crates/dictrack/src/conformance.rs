@@ -35,7 +35,7 @@ use dictrack_core::{
 };
 
 use crate::durability::Durability;
-use crate::store::{DataStore, Mark, Writers};
+use crate::store::{DataStore, Held, Mark, Refused, Writers};
 
 /// Opens stores for the suite.
 #[async_trait]
@@ -60,6 +60,11 @@ pub async fn check_stores(stores: &dyn Stores) {
     definitions_are_listed_once(stores).await;
     names_of_completed_trackers_outlive_what_is_readable(stores).await;
     clearing_leaves_nothing(stores).await;
+    claims_grow_also_where_there_is_no_group(stores).await;
+    of_many_writers_only_what_follows_is_kept(stores).await;
+    what_an_earlier_claim_writes_is_refused(stores).await;
+    a_whole_group_replaces_an_older_one(stores).await;
+    what_was_cleared_does_not_come_back(stores).await;
 }
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -75,15 +80,22 @@ struct Opened<'a> {
 
 impl<'a> Opened<'a> {
     async fn new(stores: &'a dyn Stores, name: &'static str, limits: Limits) -> Self {
+        Self::by(Writers::One, stores, name, limits).await
+    }
+
+    /// One of many writers.
+    async fn shared(stores: &'a dyn Stores, name: &'static str) -> Self {
+        Self::by(Writers::Many, stores, name, Limits::default()).await
+    }
+
+    async fn by(writers: Writers, stores: &'a dyn Stores, name: &'static str, limits: Limits) -> Self {
         let store = stores.open(name).await;
         let engine = Engine { limits, ..Engine::default() };
         engine.keep_events.store(true, std::sync::atomic::Ordering::Relaxed);
         let opened = Self { stores, name, limits, engine, store };
-        opened
-            .store
-            .begin(Durability::Os, &limits, Writers::One)
-            .await
-            .unwrap_or_else(|error| opened.fail("begin", &error));
+        let begun = opened.store.begin(Durability::Os, &limits, writers).await;
+        let blank = begun.unwrap_or_else(|error| opened.fail("begin", &error));
+        assert!(!blank || writers == Writers::One, "{name}: blank, where others may write");
         opened
     }
 
@@ -101,6 +113,26 @@ impl<'a> Opened<'a> {
     async fn save(&self, changes: &[GroupChange], marks: &[Mark]) {
         let refused = self.store.save(changes, marks).await.unwrap_or_else(|error| self.fail("save", &error));
         assert_eq!(refused, [], "{}: a change was refused", self.name);
+    }
+
+    /// Saves one change, and gives what the store holds instead if it was refused.
+    async fn try_save(&self, change: &GroupChange) -> Option<Held> {
+        let refused = self.store.save(std::slice::from_ref(change), &[]).await;
+        match refused.unwrap_or_else(|error| self.fail("save", &error)).as_slice() {
+            [] => None,
+            [Refused { at: 0, held }] => Some(*held),
+            other => panic!("{}: {other:?} was refused of one change", self.name),
+        }
+    }
+
+    async fn claim(&self, group: &str) -> (Option<Group>, u64) {
+        let claimed = self.store.claim(group, &self.engine).await;
+        let claimed = claimed.unwrap_or_else(|error| self.fail("claim a group", &error));
+        (claimed.group, claimed.claim)
+    }
+
+    async fn held(&self, group: &str) -> Held {
+        self.store.held(group).await.unwrap_or_else(|error| self.fail("say what it holds", &error))
     }
 
     async fn load(&self, group: &str) -> Option<Group> {
@@ -123,6 +155,21 @@ impl<'a> Opened<'a> {
 
     async fn maintain(&self, all: bool) {
         self.store.maintain(all).await.unwrap_or_else(|error| self.fail("maintain", &error));
+    }
+
+    /// A new group under a claim, with its first change.
+    async fn new_group(&self, id: &str) -> (Group, GroupChange) {
+        let (found, claim) = self.claim(id).await;
+        assert!(found.is_none(), "{}: the group {id:?} is there", self.name);
+        let mut group = Group::default();
+        self.add(&mut group, id, &definitions());
+        let change = self.change(&mut group, id, claim);
+        (group, change)
+    }
+
+    /// What changed of a group, under a claim.
+    fn change(&self, group: &mut Group, id: &str, claim: u64) -> GroupChange {
+        under(claim, group.take_change(id, &self.engine))
     }
 
     fn call<'c>(&'c self, group: &'c str) -> Call<'c> {
@@ -154,6 +201,12 @@ impl<'a> Opened<'a> {
         let Some(found) = self.load(id).await else { panic!("{}: {when}: the group {id:?} is missing", self.name) };
         assert_eq!(kept(&found, id), kept(group, id), "{}: {when}: the group {id:?} differs", self.name);
     }
+}
+
+/// The change as a holder of this claim makes it.
+fn under(claim: u64, mut change: GroupChange) -> GroupChange {
+    change.claim = claim;
+    change
 }
 
 /// All that is kept of a group, as text.
@@ -376,4 +429,126 @@ async fn clearing_leaves_nothing(stores: &dyn Stores) {
     assert_eq!((store.marks().await, store.undelivered().await), (Vec::new(), Vec::new()), "{}", store.name);
     let group = store.saved_group("a").await;
     store.holds("a", &group, "saved again").await;
+}
+
+async fn claims_grow_also_where_there_is_no_group(stores: &dyn Stores) {
+    let store = Opened::shared(stores, "claims grow, also where there is no group").await;
+    assert_eq!(store.held("g").await, Held::default(), "{}", store.name);
+    let mut last = 0;
+    for _ in 0..3 {
+        let (group, claim) = store.claim("g").await;
+        assert!(group.is_none(), "{}: a claim made a group", store.name);
+        assert!(claim > last, "{}: claim {claim} after {last}", store.name);
+        assert_eq!(store.held("g").await, Held { version: 0, claim }, "{}", store.name);
+        last = claim;
+    }
+    assert!(store.load("g").await.is_none(), "{}: a claim made a group", store.name);
+    assert_eq!(store.groups(None, 10).await, Vec::<String>::new(), "{}: a claim made a group", store.name);
+
+    let (mut group, mut change) = store.new_group("g").await;
+    assert!(change.claim > last, "{}", store.name);
+    assert_eq!(store.try_save(&change).await, None, "{}: a new group", store.name);
+    let (found, claim) = store.claim("g").await;
+    assert!(claim > change.claim, "{}", store.name);
+    assert_eq!(found.map(|found| kept(&found, "g")), Some(kept(&group, "g")), "{}", store.name);
+    store.track(&mut group, "g", &document(1), None);
+    change = store.change(&mut group, "g", claim);
+    assert_eq!(store.try_save(&change).await, None, "{}", store.name);
+    assert_eq!(store.held("g").await, Held { version: group.version(), claim }, "{}", store.name);
+    assert_eq!(store.held("another").await, Held::default(), "{}", store.name);
+}
+
+async fn of_many_writers_only_what_follows_is_kept(stores: &dyn Stores) {
+    let store = Opened::shared(stores, "of many writers only what follows is kept").await;
+    let (mut a, first_of_a) = store.new_group("a").await;
+    let (mut b, first_of_b) = store.new_group("b").await;
+    store.save(&[first_of_a.clone(), first_of_b.clone()], &[]).await;
+    // What one writer has of `b` goes on from what is stored; what another has of `a` lacks a change.
+    let mut lacking = a.clone();
+    store.track(&mut a, "a", &document(1), None);
+    let second = store.change(&mut a, "a", first_of_a.claim);
+    assert_eq!(store.try_save(&second).await, None, "{}", store.name);
+    store.track(&mut lacking, "a", &document(2), None);
+    store.track(&mut lacking, "a", &document(3), None);
+    store.track(&mut b, "b", &document(4), Some(ContentHash::of([b"id"])));
+    let other = store.change(&mut lacking, "a", first_of_a.claim);
+    let follows = store.change(&mut b, "b", first_of_b.claim);
+    let mark = Mark { name: "m".to_owned(), text: Some("x".to_owned()) };
+    let refused = store.store.save(&[other, follows], std::slice::from_ref(&mark)).await;
+    let refused = refused.unwrap_or_else(|error| store.fail("save", &error));
+    let held = Held { version: a.version(), claim: first_of_a.claim };
+    assert_eq!(refused, [Refused { at: 0, held }], "{}", store.name);
+    store.holds("a", &a, "after a change that does not follow").await;
+    store.holds("b", &b, "beside a change that does not follow").await;
+    assert_eq!(store.marks().await, [mark], "{}", store.name);
+    // A change of a group that was never stored cannot follow either.
+    let mut absent = second;
+    absent.group = "c".into();
+    assert_eq!(store.try_save(&absent).await, Some(Held::default()), "{}", store.name);
+    assert!(store.load("c").await.is_none(), "{}", store.name);
+}
+
+async fn what_an_earlier_claim_writes_is_refused(stores: &dyn Stores) {
+    let store = Opened::shared(stores, "what an earlier claim writes is refused").await;
+    // Of a group that is stored, and of one that is new to the store.
+    let (mut group, first) = store.new_group("g").await;
+    assert_eq!(store.try_save(&first).await, None, "{}", store.name);
+    store.track(&mut group, "g", &document(1), None);
+    let late = store.change(&mut group, "g", first.claim);
+    let (_, late_and_new) = store.new_group("new").await;
+    for (change, version) in [(late, first.version), (late_and_new, 0)] {
+        let id = change.group.clone();
+        let id = id.as_str();
+        let (_, claim) = store.claim(id).await;
+        let held = Held { version, claim };
+        assert_eq!(store.try_save(&change).await, Some(held), "{}: {id}", store.name);
+        let mut whole = change.clone();
+        (whole.base, whole.version) = (None, version + 100);
+        assert_eq!(store.try_save(&whole).await, Some(held), "{}: all of {id}", store.name);
+        assert_eq!(store.held(id).await, held, "{}: {id}", store.name);
+        // The same under the last claim is kept.
+        assert_eq!(store.try_save(&under(claim, change)).await, None, "{}", store.name);
+    }
+    store.holds("g", &group, "written under the last claim").await;
+}
+
+async fn a_whole_group_replaces_an_older_one(stores: &dyn Stores) {
+    let store = Opened::shared(stores, "a whole group replaces an older one").await;
+    let (mut group, first) = store.new_group("g").await;
+    assert_eq!(store.try_save(&first).await, None, "{}", store.name);
+    // Changes that the store never saw, such as those of a time when it was away.
+    for number in 0..5_u64 {
+        store.track(&mut group, "g", &document(number), Some(ContentHash::of([number.to_le_bytes()])));
+        let _ = group.take_change("g", &store.engine);
+    }
+    let delta = store.change(&mut group, "g", first.claim);
+    assert!(store.try_save(&delta).await.is_some(), "{}: a change without those before it was kept", store.name);
+    let whole = |group: &Group| under(first.claim, group.whole("g"));
+    assert_eq!(store.try_save(&whole(&group)).await, None, "{}", store.name);
+    store.holds("g", &group, "replaced by a newer one").await;
+    // An older one does not replace it.
+    let mut older = Group::default();
+    store.add(&mut older, "g", &definitions()[..1]);
+    let held = Held { version: group.version(), claim: first.claim };
+    assert_eq!(store.try_save(&whole(&older)).await, Some(held), "{}: an older one", store.name);
+    store.holds("g", &group, "after an older one came").await;
+    // It goes on from there.
+    store.track(&mut group, "g", &document(1), None);
+    assert_eq!(store.try_save(&store.change(&mut group, "g", first.claim)).await, None, "{}", store.name);
+    store.holds("g", &group, "one change later").await;
+}
+
+async fn what_was_cleared_does_not_come_back(stores: &dyn Stores) {
+    let store = Opened::shared(stores, "what was cleared does not come back").await;
+    let (mut group, first) = store.new_group("g").await;
+    assert_eq!(store.try_save(&first).await, None, "{}", store.name);
+    store.store.clear().await.unwrap_or_else(|error| store.fail("clear", &error));
+    assert!(store.load("g").await.is_none(), "{}: it is there", store.name);
+    let (found, claim) = store.claim("g").await;
+    assert!(found.is_none() && claim > first.claim, "{}: claim {claim} after {}", store.name, first.claim);
+    store.track(&mut group, "g", &document(1), None);
+    for change in [store.change(&mut group, "g", first.claim), under(first.claim, group.whole("g"))] {
+        assert_eq!(store.try_save(&change).await, Some(Held { version: 0, claim }), "{}", store.name);
+    }
+    assert_eq!(store.groups(None, 10).await, Vec::<String>::new(), "{}", store.name);
 }

@@ -23,6 +23,7 @@
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
 //! | `memory` | yes | a store in memory, for tests |
+//! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
 //! | `conformance` | | the suite that every store has to pass, also one of your own |
@@ -58,6 +59,8 @@ pub use error::Error;
 pub use manager::{Blocking, Commit, Item, ListenerId, Manager, ManagerBuilder, TrackOptions};
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;
+#[cfg(feature = "mongodb")]
+pub use store::mongodb::{MongoStore, MongoStoreBuilder};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
 

@@ -338,6 +338,16 @@ impl GroupChange {
         (TrackerSnapshot::of(&self.set.trackers()[at], slot), slot.completed())
     }
 
+    /// The stored form of the new event at a position.
+    pub fn event(&self, at: usize, out: &mut String) {
+        self.events[at].store(out);
+    }
+
+    /// The stored form of the completed tracker at a position.
+    pub fn completed_tracker(&self, at: usize, out: &mut String) {
+        self.completed[at].store(out);
+    }
+
     /// The part `events`.
     pub fn events(&self, out: &mut String) {
         list(out, &self.events, |out, event| event.store(out));

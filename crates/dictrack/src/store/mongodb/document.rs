@@ -1,0 +1,359 @@
+//! A group as its document: written by updates that are guarded, read with care.
+//!
+//! What a tracker's `state` says is the truth; the fields beside it are for people. What users chose stands only in
+//! values, never in the names of fields, so that it cannot collide with anything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use dictrack_core::json::{Json, Map};
+use dictrack_core::{
+    ContentHash, DefinitionSet, Engine, Group, GroupChange, Kind, RecordError, TrackerDefinition, TrackerSnapshot,
+};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::raw::cstr;
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc};
+
+use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_json};
+use super::server::unreadable;
+use crate::Error;
+use crate::store::record::parse_stored;
+
+/// Trackers that would take more than this, by their names, stand as texts of many states each: their fields for people
+/// would not fit into a document.
+const READABLE_BYTES: usize = 2 * 1024 * 1024;
+/// About what the readable form of a tracker takes beside its name.
+const TRACKER_BYTES: usize = 150;
+/// How many states such a text has.
+const STATES: usize = 1_000;
+
+/// A guarded update of one group.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) group: CompactString,
+    /// What the group's document says once this is done.
+    pub(super) version: i64,
+    pub(super) claim: i64,
+    /// The element of an `update` command.
+    pub(super) update: RawDocumentBuf,
+    /// What has to be there first.
+    pub(super) parts: Vec<Part>,
+}
+
+/// A number that the server keeps with a sign.
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl Statement {
+    /// Writes a change under a claim, if the store holds what it follows.
+    pub(super) fn of(change: &GroupChange, claim: i64) -> Result<Self, Error> {
+        let action = "write a group";
+        let version = number(change.version);
+        // The first change of a group may find the trace of a claim, or nothing.
+        let first = matches!(change.base, None | Some(0));
+        let mut filter = doc! {"_id": change.group.as_str(), "claim": {"$lte": claim}};
+        match change.base {
+            Some(base) => filter.insert("version", number(base)),
+            None => filter.insert("version", doc! {"$lt": version}),
+        };
+        let mut set = doc! {
+            "version": version, "claim": claim, "generation": i64::from(change.generation()),
+            "sequence": number(change.sequence), "delivered": number(change.delivered),
+        };
+        let mut set_raw = RawDocumentBuf::new();
+        let mut unset = Document::new();
+        match &change.changed {
+            Some(positions) if !first => {
+                // Positions mean nothing in another list of trackers.
+                filter.insert("set", change.set.hash().to_string());
+                some_trackers(change, positions, &mut set_raw)?;
+            }
+            _ => {
+                set.insert("set", change.set.hash().to_string());
+                unset.insert(all_trackers(change, &mut set_raw), "");
+            }
+        }
+        if first {
+            unset.insert("purge_at", "");
+        }
+        let pending = change.sequence > change.delivered;
+        if pending {
+            set.insert("pending", true);
+        } else {
+            unset.insert("pending", "");
+        }
+        let mut push = Document::new();
+        let mut pull = Document::new();
+        let mut parts = Vec::new();
+        for list in List::ALL {
+            let (entries, more) = placed(list, added(change, list), INLINE_BYTES);
+            parts.extend(more);
+            let values: Vec<Bson> = entries.iter().map(|entry| entry.to_bson(list)).collect();
+            let field = list.field();
+            if change.base.is_none() {
+                // The whole group replaces what was there.
+                if values.is_empty() {
+                    unset.insert(field, "")
+                } else {
+                    set.insert(field, values)
+                };
+            } else if !values.is_empty() {
+                push.insert(field, doc! {"$each": values});
+            } else if list == List::Events && !pending {
+                unset.insert(field, "");
+            } else if list == List::Events && change.delivered > 0 {
+                // Where events come and go at once, those that went stay until later: a list is not pushed to and pulled
+                // from at a time, and reading leaves them out.
+                pull.insert(field, doc! {"sequence": {"$lte": number(change.delivered)}});
+            }
+        }
+        for (key, value) in &set {
+            let value = mongodb::bson::RawBson::try_from(value.clone()).map_err(|error| unreadable(action, &error))?;
+            set_raw.append(key_of(key)?, value);
+        }
+        let mut change_of = RawDocumentBuf::new();
+        change_of.append(cstr!("$set"), set_raw);
+        for (operator, fields) in [("$unset", unset), ("$push", push), ("$pull", pull)] {
+            if !fields.is_empty() {
+                change_of.append(key_of(operator)?, raw(&fields)?);
+            }
+        }
+        change_of.append(cstr!("$currentDate"), raw(&doc! {"updated_at": true})?);
+        let mut update = RawDocumentBuf::new();
+        update.append(cstr!("q"), raw(&filter)?);
+        update.append(cstr!("u"), change_of);
+        update.append(cstr!("upsert"), first);
+        Ok(Self { group: change.group.clone(), version, claim, update, parts })
+    }
+}
+
+pub(super) fn raw(document: &Document) -> Result<RawDocumentBuf, Error> {
+    RawDocumentBuf::try_from(document).map_err(|error| unreadable("write a document", &error))
+}
+
+fn key_of(text: &str) -> Result<&mongodb::bson::raw::CStr, Error> {
+    text.try_into().map_err(|error| unreadable("write a document", &error))
+}
+
+/// Whether the trackers of a set stand as texts of many states. It depends on the set alone, so that whoever changes
+/// some of them knows how they stand.
+fn is_wide(set: &DefinitionSet) -> bool {
+    let bytes = |tracker: &Arc<TrackerDefinition>| tracker.name().len() + TRACKER_BYTES;
+    set.trackers().iter().map(bytes).sum::<usize>() > READABLE_BYTES
+}
+
+/// Writes every tracker, and names the field that the other form would have.
+fn all_trackers(change: &GroupChange, set: &mut RawDocumentBuf) -> &'static str {
+    let mut all = RawArrayBuf::new();
+    if is_wide(&change.set) {
+        (0..change.tracker_count().div_ceil(STATES)).for_each(|at| all.push(states(change, at)));
+        set.append(cstr!("states"), all);
+        "trackers"
+    } else {
+        (0..change.tracker_count()).for_each(|at| all.push(tracker(change, at)));
+        set.append(cstr!("trackers"), all);
+        "states"
+    }
+}
+
+/// Writes the trackers at some positions.
+fn some_trackers(change: &GroupChange, positions: &[u32], set: &mut RawDocumentBuf) -> Result<(), Error> {
+    if is_wide(&change.set) {
+        let mut texts: Vec<usize> = positions.iter().map(|&at| at as usize / STATES).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        for at in texts {
+            set.append(key_of(&format!("states.{at}"))?, states(change, at));
+        }
+    } else {
+        for &at in positions {
+            set.append(key_of(&format!("trackers.{at}"))?, tracker(change, at as usize));
+        }
+    }
+    Ok(())
+}
+
+fn states(change: &GroupChange, at: usize) -> String {
+    let mut out = String::from("[");
+    for at in at * STATES..change.tracker_count().min((at + 1) * STATES) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        change.tracker_state(at, &mut out);
+    }
+    out.push(']');
+    out
+}
+
+fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
+    let (snapshot, completed) = change.tracker(at);
+    let mut state = String::new();
+    change.tracker_state(at, &mut state);
+    let status = status(snapshot.limited, completed);
+    let mut tracker = RawDocumentBuf::new();
+    tracker.append(cstr!("name"), snapshot.name());
+    tracker.append(cstr!("kind"), kind(&snapshot.definition));
+    tracker.append(cstr!("progress"), snapshot.progress.to_string());
+    tracker.append(cstr!("target"), snapshot.target().to_string());
+    tracker.append(cstr!("stage"), stage(&snapshot));
+    tracker.append(cstr!("status"), status);
+    tracker.append(cstr!("state"), state);
+    tracker
+}
+
+fn stage(snapshot: &TrackerSnapshot) -> i32 {
+    i32::try_from(snapshot.stage).unwrap_or(i32::MAX)
+}
+
+fn kind(definition: &TrackerDefinition) -> &'static str {
+    match definition.kind() {
+        Kind::Count => "count",
+        Kind::Sum(_) => "sum",
+        Kind::Custom { .. } => "custom",
+    }
+}
+
+fn status(limited: bool, completed: bool) -> &'static str {
+    match (completed, limited) {
+        (true, _) => "completed",
+        (false, true) => "limited",
+        (false, false) => "active",
+    }
+}
+
+/// What the server holds of a group: its document and the parts that it names.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) head: Document,
+    pub(super) parts: HashMap<ObjectId, Vec<Bson>>,
+}
+
+/// What to do about a document that is not ours.
+const FOREIGN: &str = "dictrack did not write it; move it elsewhere or use another collection, and for data of \
+                       dictrack 2 see `dictrack import --from-dictrack`";
+/// What to do about a document that was changed.
+const EDITED: &str = "somebody changed the document; undo that, or remove the document to begin the group anew";
+
+/// How errors name a group.
+pub(super) fn place(group: &str) -> String {
+    format!("group {group:?}")
+}
+
+/// The version and the claim of a group's document.
+pub(super) fn held(store: &str, group: &str, document: &Document) -> Result<(i64, i64), Error> {
+    match (document.get_i64("version"), document.get_i64("claim")) {
+        (Ok(version), Ok(claim)) if version >= 0 => Ok((version, claim)),
+        (Err(_), Err(_)) => Err(Error::corrupt(store, place(group), FOREIGN)),
+        (Ok(_), _) => Err(Error::corrupt(store, place(group), format!("`claim` is not what it was; {EDITED}"))),
+        (Err(_), _) => Err(Error::corrupt(store, place(group), format!("`version` is not what it was; {EDITED}"))),
+    }
+}
+
+/// The error for a document whose id is not that of a group.
+pub(super) fn foreign(store: &str, document: &Document) -> Error {
+    let id = document.get("_id").map_or_else(String::new, ToString::to_string);
+    Error::corrupt(store, format!("the document with the _id {id}"), FOREIGN)
+}
+
+impl Stored {
+    /// The set of the trackers.
+    pub(super) fn set(&self, store: &str, group: &str) -> Result<ContentHash, Error> {
+        let hash = self.head.get_str("set").ok().and_then(ContentHash::parse);
+        let problem = || format!("`set` is not a hash of 32 hexadecimal digits; {EDITED}");
+        hash.ok_or_else(|| Error::corrupt(store, place(group), problem()))
+    }
+
+    /// The group.
+    pub(super) fn restore(
+        &self,
+        store: &str,
+        group: &str,
+        set: Arc<DefinitionSet>,
+        engine: &Engine,
+    ) -> Result<Group, Error> {
+        let damaged = |problem: String| Error::corrupt(store, place(group), format!("{problem}; {EDITED}"));
+        let (version, _) = held(store, group, &self.head)?;
+        let states = self.states(&set).map_err(damaged)?;
+        let mut state = Map::default();
+        state.insert("set".into(), set.hash().to_string().into());
+        for key in ["generation", "sequence", "delivered"] {
+            let number = self.head.get_i64(key).map_err(|_| damaged(format!("`{key}` is not a whole number")))?;
+            state.insert(key.into(), number.into());
+        }
+        state.insert("trackers".into(), Json::List(states));
+        let mut lists = List::ALL.map(|_| Vec::new());
+        for (list, out) in List::ALL.into_iter().zip(&mut lists) {
+            self.list(list, out).map_err(damaged)?;
+        }
+        let [ids, events, completed] = &lists;
+        let parts = (ids.as_slice(), events.as_slice(), completed.as_slice());
+        Group::restore(version.unsigned_abs(), &Json::Map(state), set, parts, &engine.limits)
+            .map_err(|error: RecordError| damaged(error.to_string()))
+    }
+
+    /// The states of the trackers, once they agree with what people see of them.
+    fn states(&self, set: &DefinitionSet) -> Result<Vec<Json>, String> {
+        if is_wide(set) {
+            let texts = self.head.get_array("states").map_err(|_| "`states` is missing".to_owned())?;
+            let mut states = Vec::with_capacity(set.trackers().len());
+            for text in texts {
+                match parse_stored(text.as_str().ok_or("`states` has an entry that is not a text")?)? {
+                    Json::List(some) => states.extend(some),
+                    _ => return Err("`states` has a text that is not a list".to_owned()),
+                }
+            }
+            return Ok(states);
+        }
+        let trackers = self.head.get_array("trackers").map_err(|_| "`trackers` is missing".to_owned())?;
+        if trackers.len() != set.trackers().len() {
+            return Err(format!("{} `trackers` for {} definitions", trackers.len(), set.trackers().len()));
+        }
+        let states = trackers.iter().zip(set.trackers()).enumerate();
+        states.map(|(at, (tracker, definition))| checked_state(at, tracker, definition)).collect()
+    }
+
+    fn list(&self, list: List, out: &mut Vec<Json>) -> Result<(), String> {
+        let field = list.field();
+        let Some(entries) = self.head.get(field) else { return Ok(()) };
+        for entry in entries.as_array().ok_or_else(|| format!("`{field}` is not a list"))? {
+            match Entry::read(list, entry)? {
+                Entry::Item(_) => to_json(list, entry, out)?,
+                Entry::Part { id, .. } => {
+                    let items = self.parts.get(&id).ok_or_else(|| format!("the part {id} of `{field}` is missing"))?;
+                    items.iter().try_for_each(|item| to_json(list, item, out))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state of a tracker whose fields say the same.
+fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> Result<Json, String> {
+    let tracker = tracker.as_document().ok_or_else(|| format!("`trackers.{at}` is not a document"))?;
+    let text = |key: &str| tracker.get_str(key).map_err(|_| format!("`trackers.{at}.{key}` is not a text"));
+    let state = parse_stored(text("state")?).map_err(|error| format!("`trackers.{at}.state`: {error}"))?;
+    let part = |at: usize| state.as_list().and_then(|parts| parts.get(at));
+    let flag = |key: &str| part(3).and_then(Json::as_map).and_then(|map| map.get(key)) == Some(&Json::Bool(true));
+    let reached = part(2).map(ToString::to_string).and_then(|stage| stage.parse::<usize>().ok()).unwrap_or(usize::MAX);
+    let expected = [
+        ("name", definition.name().to_owned()),
+        ("kind", kind(definition).to_owned()),
+        ("progress", part(1).map(ToString::to_string).unwrap_or_default()),
+        ("target", definition.targets().get(reached).map(ToString::to_string).unwrap_or_default()),
+        ("status", status(flag("limited"), flag("completed")).to_owned()),
+    ];
+    for (key, expected) in expected {
+        let found = text(key)?;
+        if found != expected {
+            let source = if matches!(key, "name" | "kind") { "its definition" } else { "its `state`" };
+            return Err(format!("`trackers.{at}.{key}` is {found:?}, {source} says {expected:?}"));
+        }
+    }
+    if tracker.get_i32("stage").ok().and_then(|stage| usize::try_from(stage).ok()) != reached.checked_add(1) {
+        return Err(format!("`trackers.{at}.stage` is not what its `state` says"));
+    }
+    Ok(state)
+}

@@ -1,0 +1,310 @@
+//! The lists of a group that grow: ids, events, completed trackers.
+//!
+//! An entry of a list is an item, or names a document of its own in the collection of parts that holds many items: so a
+//! group can be larger than a document. A part is written before the group that names it, and never changed; what a
+//! crash leaves is parts that nobody names.
+
+use std::sync::Arc;
+
+use dictrack_core::json::Json;
+use dictrack_core::{CompletedTracker, ContentHash, Event, GroupChange, Timestamp};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, doc};
+
+/// What one change adds to a list stays in the group's document up to so many bytes. Lists are tidied every
+/// [`TIDY_EVERY`](super::tidy::TIDY_EVERY) versions, and what all changes in between add has to fit.
+pub(super) const INLINE_BYTES: usize = 32 * 1024;
+/// The bytes that a part has at most, unless one item alone has more.
+pub(super) const PART_BYTES: usize = 4 * 1024 * 1024;
+/// The bytes of an id: 16 of its hash, 8 of the moment.
+const ID_BYTES: usize = 24;
+
+/// Which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum List {
+    Ids,
+    Events,
+    Completed,
+}
+
+impl List {
+    pub(super) const ALL: [Self; 3] = [Self::Ids, Self::Events, Self::Completed];
+
+    /// The field of the group's document.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Self::Ids => "ids",
+            Self::Events => "events",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// An item.
+    Item(Item),
+    /// A part, and what all of its items are together.
+    Part { id: ObjectId, count: i64, bytes: i64, last: i64 },
+}
+
+/// What stands in a list, as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) value: Bson,
+    /// About how many bytes it takes.
+    pub(super) bytes: usize,
+    /// How many ids it has; 1 for what is not ids.
+    pub(super) count: i64,
+    /// When its newest id was seen; the sequence of an event.
+    pub(super) last: i64,
+}
+
+/// A part that is to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) id: ObjectId,
+    pub(super) list: List,
+    pub(super) items: Vec<Bson>,
+}
+
+impl Item {
+    /// Ids, in one piece: each is its hash and the moment, in microseconds, the lowest byte first.
+    pub(super) fn ids(ids: &[(ContentHash, Timestamp)]) -> Self {
+        let mut bytes = Vec::with_capacity(ids.len() * ID_BYTES);
+        let mut last = i64::MIN;
+        for (hash, seen) in ids {
+            bytes.extend_from_slice(hash.bytes());
+            bytes.extend_from_slice(&seen.micros().to_le_bytes());
+            last = last.max(seen.micros());
+        }
+        Self::of_id_bytes(bytes, last)
+    }
+
+    pub(super) fn of_id_bytes(bytes: Vec<u8>, last: i64) -> Self {
+        let (length, count) = (bytes.len(), (bytes.len() / ID_BYTES) as i64);
+        let value = Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes });
+        Self { value, bytes: length, count, last }
+    }
+
+    pub(super) fn event(sequence: u64, text: String) -> Self {
+        let last = i64::try_from(sequence).unwrap_or(i64::MAX);
+        Self { bytes: text.len() + 48, value: doc! {"sequence": last, "event": text}.into(), count: 1, last }
+    }
+
+    /// A completed tracker; `record` while it stays readable.
+    pub(super) fn completed(name: &str, record: Option<String>) -> Self {
+        let bytes = name.len() + record.as_ref().map_or(0, String::len) + 48;
+        let mut value = doc! {"name": name};
+        if let Some(record) = record {
+            value.insert("record", record);
+        }
+        Self { value: value.into(), bytes, count: 1, last: 0 }
+    }
+
+    /// Reads what stands in a list.
+    pub(super) fn read(list: List, value: &Bson) -> Result<Self, String> {
+        match list {
+            List::Ids => {
+                let bytes = id_bytes(value)?;
+                let last = bytes.chunks(ID_BYTES).map(seen).max().unwrap_or(i64::MIN);
+                Ok(Self::of_id_bytes(bytes.to_vec(), last))
+            }
+            List::Events => {
+                let (sequence, text) = event(value)?;
+                Ok(Self::event(sequence, text.to_owned()))
+            }
+            List::Completed => {
+                let (name, record) = completed(value)?;
+                Ok(Self::completed(name, record.map(str::to_owned)))
+            }
+        }
+    }
+}
+
+/// What a change adds to a list.
+pub(super) fn added(change: &GroupChange, list: List) -> Vec<Item> {
+    match list {
+        List::Ids => change.ids.chunks(PART_BYTES / ID_BYTES).map(Item::ids).collect(),
+        List::Events => {
+            let text = |(at, event): (usize, &Arc<Event>)| {
+                let mut text = String::new();
+                change.event(at, &mut text);
+                Item::event(event.sequence, text)
+            };
+            change.events.iter().enumerate().map(text).collect()
+        }
+        List::Completed => {
+            let names = change.completed_names.iter().map(|name| Item::completed(name, None));
+            let record = |(at, completed): (usize, &CompletedTracker)| {
+                let mut text = String::new();
+                change.completed_tracker(at, &mut text);
+                Item::completed(completed.tracker.name(), Some(text))
+            };
+            names.chain(change.completed.iter().enumerate().map(record)).collect()
+        }
+    }
+}
+
+/// Leaves items where they are if they take at most `inline` bytes together, else puts them into parts.
+pub(super) fn placed(list: List, items: Vec<Item>, inline: usize) -> (Vec<Entry>, Vec<Part>) {
+    if items.iter().map(|item| item.bytes).sum::<usize>() <= inline {
+        return (items.into_iter().map(Entry::Item).collect(), Vec::new());
+    }
+    let (mut entries, mut parts) = (Vec::new(), Vec::new());
+    let mut items = items.into_iter().peekable();
+    while let Some(first) = items.next() {
+        let (mut count, mut bytes, mut last) = (first.count, first.bytes, first.last);
+        let mut values = vec![first.value];
+        while let Some(item) = items.next_if(|item| bytes + item.bytes <= PART_BYTES) {
+            (count, bytes, last) = (count + item.count, bytes + item.bytes, last.max(item.last));
+            values.push(item.value);
+        }
+        let id = ObjectId::new();
+        entries.push(Entry::Part { id, count, bytes: bytes as i64, last });
+        parts.push(Part { id, list, items: values });
+    }
+    (entries, parts)
+}
+
+impl Entry {
+    pub(super) fn to_bson(&self, list: List) -> Bson {
+        match self {
+            Self::Item(item) => item.value.clone(),
+            Self::Part { id, count, bytes, last } => {
+                let mut value = doc! {"part": *id, "count": *count, "bytes": *bytes};
+                match list {
+                    List::Ids => drop(value.insert("seen", *last)),
+                    // By the name that events have, so that one rule removes both.
+                    List::Events => drop(value.insert("sequence", *last)),
+                    List::Completed => {}
+                }
+                value.into()
+            }
+        }
+    }
+
+    pub(super) fn read(list: List, value: &Bson) -> Result<Self, String> {
+        match part_of(value) {
+            Some(id) => {
+                let part = value.as_document().cloned().unwrap_or_default();
+                let number = |key| part.get_i64(key).map_err(|error| format!("the part {id}: {error}"));
+                let last = match list {
+                    List::Ids => number("seen")?,
+                    List::Events => number("sequence")?,
+                    List::Completed => 0,
+                };
+                Ok(Self::Part { id, count: number("count")?, bytes: number("bytes")?, last })
+            }
+            None => Item::read(list, value).map(Self::Item),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Item(item) => item.bytes,
+            Self::Part { bytes, .. } => usize::try_from(*bytes).unwrap_or(0),
+        }
+    }
+
+    pub(super) fn count(&self) -> i64 {
+        match self {
+            Self::Item(item) => item.count,
+            Self::Part { count, .. } => *count,
+        }
+    }
+
+    pub(super) fn last(&self) -> i64 {
+        match self {
+            Self::Item(item) => item.last,
+            Self::Part { last, .. } => *last,
+        }
+    }
+}
+
+impl Part {
+    /// The update that writes it, of whatever group.
+    pub(super) fn write(&self, group: &str) -> Document {
+        let content = doc! {"group": group, "list": self.list.field(), "items": &self.items};
+        // The server's time says how old it is.
+        let update = doc! {"$setOnInsert": content, "$currentDate": {"at": true}};
+        doc! {"q": {"_id": self.id}, "u": update, "upsert": true}
+    }
+}
+
+/// The part that an entry names.
+pub(super) fn part_of(value: &Bson) -> Option<ObjectId> {
+    value.as_document()?.get_object_id("part").ok()
+}
+
+/// The parts that a group's document names.
+pub(super) fn parts_of(head: &Document) -> Vec<ObjectId> {
+    let lists = List::ALL.iter().filter_map(|list| head.get_array(list.field()).ok());
+    lists.flatten().filter_map(part_of).collect()
+}
+
+fn id_bytes(value: &Bson) -> Result<&[u8], String> {
+    match value {
+        Bson::Binary(Binary { bytes, .. }) if bytes.len().is_multiple_of(ID_BYTES) => Ok(bytes),
+        _ => Err(format!("`ids` has an entry that is not pieces of {ID_BYTES} bytes")),
+    }
+}
+
+fn seen(id: &[u8]) -> i64 {
+    id.last_chunk().map_or(0, |micros| i64::from_le_bytes(*micros))
+}
+
+fn event(value: &Bson) -> Result<(u64, &str), String> {
+    let parts = value.as_document().and_then(|event| {
+        let sequence = u64::try_from(event.get_i64("sequence").ok()?).ok()?;
+        Some((sequence, event.get_str("event").ok()?))
+    });
+    parts.ok_or_else(|| "`events` has an entry without `sequence` and `event`".to_owned())
+}
+
+fn completed(value: &Bson) -> Result<(&str, Option<&str>), String> {
+    let parts = value.as_document().and_then(|completed| {
+        let record = match completed.get("record") {
+            Some(record) => Some(record.as_str()?),
+            None => None,
+        };
+        Some((completed.get_str("name").ok()?, record))
+    });
+    parts.ok_or_else(|| "`completed` has an entry without `name`".to_owned())
+}
+
+/// What stands in a list, in the common stored form.
+pub(super) fn to_json(list: List, value: &Bson, out: &mut Vec<Json>) -> Result<(), String> {
+    let parsed = |text: &str| crate::store::record::parse_stored(text);
+    match list {
+        List::Ids => {
+            for id in id_bytes(value)?.chunks(ID_BYTES) {
+                let hash = id.first_chunk().map_or(0, |hash| u128::from_be_bytes(*hash));
+                out.push(Json::List(vec![format!("{hash:032x}").into(), seen(id).into()]));
+            }
+        }
+        List::Events => {
+            let (sequence, text) = event(value)?;
+            let event = parsed(text)?;
+            let inner = event.as_map().and_then(|map| map.get("sequence"));
+            if inner != Some(&sequence.into()) {
+                return Err(format!("an event of `events` has the sequence {sequence}, its text another"));
+            }
+            out.push(event);
+        }
+        List::Completed => match completed(value)? {
+            (name, None) => out.push(Json::Map([("name".into(), name.into())].into_iter().collect())),
+            (name, Some(text)) => {
+                let record = parsed(text)?;
+                let definition = record.as_map().and_then(|map| map.get("definition")?.as_map()?.get("name"));
+                if definition.and_then(Json::as_str) != Some(name) {
+                    return Err(format!("`completed` names {name:?}, its `record` another tracker"));
+                }
+                out.push(record);
+            }
+        },
+    }
+    Ok(())
+}

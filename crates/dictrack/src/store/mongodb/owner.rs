@@ -1,0 +1,472 @@
+//! Who writes the store: one owner, or the processes that share a cache.
+//!
+//! The record `owner` names the one writer; each of many writers has a record `shared:<token>`. Records carry a
+//! heartbeat by the server's clock: whoever does not renew it for ten seconds may be taken over, and who has surely
+//! ended at once. Each taking over raises `epoch`; the documents of groups carry numbers that begin with it, and the
+//! server refuses what an earlier owner still writes.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use dictrack_core::Limits;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use parking_lot::Mutex;
+
+use super::Inner;
+use super::server::{Server, backend, concern};
+use crate::Error;
+use crate::clock::Stopwatch;
+use crate::store::Writers;
+
+/// The `_id` of the owner's record.
+pub(super) const OWNER: &str = "owner";
+/// What the `_id`s of records of shared writers begin with, and what comes behind all of them.
+const SHARED: [&str; 2] = ["shared:", "shared;"];
+/// The fields of a record that a process fills.
+const OF_PROCESS: [&str; 7] = ["token", "host", "pid", "machine", "start", "since", "heartbeat"];
+/// Heartbeats in the time after which an owner may be taken over.
+const BEATS: u32 = 10;
+/// How often shared writers begin a new epoch, so that claims whose trace was purged are not given again.
+const NEW_EPOCH: Duration = Duration::from_secs(3_600);
+/// How often another process may be quicker before registering gives up.
+const RACES: u32 = 20;
+
+/// What `begin` agreed on.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) writers: Writers,
+    pub(super) limits: Limits,
+    /// When a save is done.
+    pub(super) concern: Document,
+    /// Names this manager among those of all processes.
+    pub(super) token: String,
+    /// Whether an earlier writer may still be heard of: groups are claimed then before they are used.
+    pub(super) careful: bool,
+    /// Whether a writer was ever taken over that may still wake up.
+    pub(super) held_up: bool,
+    /// The claim of the owner; where many write, the lowest that is given.
+    number: AtomicI64,
+    confirmed: Mutex<Confirmed>,
+    renewed: Mutex<Stopwatch>,
+    taken: OnceLock<Taken>,
+    /// Whether a save failed of which parts may still arrive.
+    unsure: AtomicBool,
+}
+
+/// When the server confirmed the record.
+#[derive(Clone, Copy, Debug)]
+struct Confirmed {
+    /// By this process.
+    since: Stopwatch,
+    /// Until when nobody else can have taken over, by the server's clock.
+    until: DateTime,
+}
+
+/// Who has the store instead.
+#[derive(Clone, Debug)]
+struct Taken {
+    host: Box<str>,
+    pid: Box<str>,
+}
+
+/// Whether the writer of a record is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Alive,
+    /// It has not been heard of, and may be again.
+    Silent,
+    Dead,
+}
+
+/// What an earlier owner left.
+pub(super) type Journal = Option<Document>;
+
+impl Session {
+    pub(super) fn number(&self) -> i64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// The moment, by the server's clock, until which nobody else can have taken over.
+    pub(super) fn until(&self) -> DateTime {
+        self.confirmed.lock().until
+    }
+
+    pub(super) fn set_unsure(&self, unsure: bool) {
+        self.unsure.store(unsure, Ordering::Relaxed);
+    }
+
+    fn confirm(&self, since: Stopwatch, until: DateTime) {
+        *self.confirmed.lock() = Confirmed { since, until };
+    }
+
+    /// The same agreement with other limits and another durability.
+    fn renewed(&self, limits: Limits, concern: Document) -> Self {
+        Self {
+            writers: self.writers,
+            limits,
+            concern,
+            token: self.token.clone(),
+            careful: self.careful,
+            held_up: self.held_up,
+            number: AtomicI64::new(self.number()),
+            confirmed: Mutex::new(*self.confirmed.lock()),
+            renewed: Mutex::new(*self.renewed.lock()),
+            taken: OnceLock::new(),
+            unsure: AtomicBool::new(self.unsure.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The claims of an epoch are above those of all before.
+fn first_number(epoch: i64) -> i64 {
+    epoch.saturating_mul(1 << 32)
+}
+
+impl Inner {
+    /// The session, if the store was begun and is still ours.
+    pub(super) fn session(&self) -> Result<Arc<Session>, Error> {
+        let session = self.session.lock().clone();
+        let session = session.ok_or_else(|| backend("write", "the store is not in use by a manager; call `begin`"))?;
+        match session.taken.get() {
+            Some(taken) => Err(self.taken_over(taken)),
+            None => Ok(session),
+        }
+    }
+
+    fn taken_over(&self, by: &Taken) -> Error {
+        Error::TakenOver { store: self.server.name().into(), host: by.host.clone(), pid: by.pid.clone() }
+    }
+
+    /// The error for a store that another process has; it also ends this session.
+    pub(super) async fn lost(&self, session: &Session) -> Error {
+        let taken = match self.records().await {
+            Ok(records) => {
+                let other = |record: &&Document| token_of(record).is_some_and(|other| other != session.token);
+                taken_by(records.iter().find(other).unwrap_or(&Document::new()))
+            }
+            Err(error) => return error,
+        };
+        self.taken_over(session.taken.get_or_init(|| taken))
+    }
+
+    /// Registers this process as a writer; what an earlier owner left to do.
+    pub(super) async fn register(
+        &self,
+        writers: Writers,
+        limits: Limits,
+        concern: Document,
+    ) -> Result<(Session, Journal), Error> {
+        let known = self.session.lock().clone();
+        if let Some(known) = known.filter(|known| known.writers == writers && known.taken.get().is_none()) {
+            self.beat(&known).await?;
+            return Ok((known.renewed(limits, concern), None));
+        }
+        let token = ObjectId::new().to_hex();
+        let entered = Server::patiently(|| self.enter(writers, &token)).await?;
+        let session = Session {
+            writers,
+            limits,
+            concern,
+            token,
+            careful: entered.careful || writers == Writers::Many,
+            held_up: entered.held_up,
+            number: AtomicI64::new(first_number(entered.epoch)),
+            confirmed: Mutex::new(entered.confirmed),
+            renewed: Mutex::new(Stopwatch::start()),
+            taken: OnceLock::new(),
+            unsure: AtomicBool::new(false),
+        };
+        Ok((session, entered.journal))
+    }
+
+    /// Writes the record of this process, and looks again whether others may be there: of two that begin at a time, at
+    /// least one sees the other.
+    async fn enter(&self, writers: Writers, token: &str) -> Result<Entered, Error> {
+        if writers == Writers::Many {
+            self.write_shared(token).await?;
+        }
+        for _ in 0..RACES {
+            let records = self.records().await?;
+            if let Some(other) = self.excluded(writers, token, &records) {
+                self.leave(writers, token, false).await?;
+                return Err(self.owned(other));
+            }
+            let since = Stopwatch::start();
+            let Some((owner, found)) = self.write_owner(writers, token, &records).await? else { continue };
+            let gone = |record: &&Document| id_of(record) != OWNER && id_of(record) != shared_id(token);
+            for record in records.iter().filter(gone).filter(|record| self.life(record) != Life::Alive) {
+                let one = doc! {"_id": id_of(record), "heartbeat": record.get("heartbeat").cloned()};
+                let command = doc! {"delete": &self.names.meta, "deletes": [{"q": one, "limit": 1}]};
+                self.server.command("remove the record of a writer that is gone", command).await?;
+            }
+            let records = self.records().await?;
+            if let Some(other) = self.excluded(writers, token, &records) {
+                self.leave(writers, token, found.careful).await?;
+                return Err(self.owned(other));
+            }
+            let epoch = owner.get_i64("epoch").map_err(|_| self.bad_record("epoch"))?;
+            let now = owner.get_datetime("changed_at").map_err(|_| self.bad_record("changed_at"))?;
+            return Ok(Entered {
+                epoch,
+                careful: found.careful || found.held_up,
+                held_up: found.held_up,
+                journal: owner.get_document("journal").ok().cloned(),
+                confirmed: Confirmed { since, until: self.half_later(*now) },
+            });
+        }
+        Err(backend("register as a writer", "other processes begin and end all the time"))
+    }
+
+    /// The first live writer that must not be there beside this one.
+    fn excluded<'a>(&self, writers: Writers, token: &str, records: &'a [Document]) -> Option<&'a Document> {
+        records.iter().find(|record| concerns(writers, token, record) && self.life(record) == Life::Alive)
+    }
+
+    /// Writes the record `owner`, if it is as it was read: with the process if it is the one writer. Gives what it is now
+    /// and how it was found.
+    async fn write_owner(
+        &self,
+        writers: Writers,
+        token: &str,
+        records: &[Document],
+    ) -> Result<Option<(Document, Found)>, Error> {
+        let before = records.iter().find(|record| id_of(record) == OWNER);
+        let others = records.iter().filter(|record| concerns(writers, token, record));
+        let left: Vec<Life> = others.map(|record| self.life(record)).collect();
+        let flag = |key: &str| before.is_some_and(|before| before.get_bool(key).unwrap_or(false));
+        let found = Found {
+            held_up: flag("held_up") || left.contains(&Life::Silent),
+            // The record has this process where the reply to an earlier attempt was lost.
+            careful: flag("unclean")
+                || !left.is_empty()
+                || before.is_some_and(|before| token_of(before) == Some(token)),
+        };
+        let mut filter = doc! {"_id": OWNER};
+        let mut epoch = 1;
+        match before {
+            Some(before) => {
+                epoch = before.get_i64("epoch").map_err(|_| self.bad_record("epoch"))?;
+                filter.insert("epoch", epoch);
+                filter.insert("token", before.get("token").cloned().unwrap_or(doc! {"$exists": false}.into()));
+                epoch += 1;
+            }
+            None => drop(filter.insert("epoch", doc! {"$exists": false})),
+        }
+        let mut set = doc! {"epoch": epoch, "held_up": found.held_up, "unclean": "$$REMOVE", "changed_at": "$$NOW"};
+        match writers {
+            Writers::One => {
+                set.extend(self.of_process(token));
+                set.insert("mode", "one");
+            }
+            Writers::Many => {
+                set.extend(OF_PROCESS.map(|key| (key.to_owned(), Bson::from("$$REMOVE"))));
+                set.insert("mode", "many");
+            }
+        }
+        let command = doc! {
+            "findAndModify": &self.names.meta, "query": filter, "update": [{"$set": set}], "new": true,
+            "upsert": before.is_none(), "writeConcern": concern(true, true),
+        };
+        let reply = self.server.command_unless_taken("register as a writer", command).await?;
+        let owner = reply.and_then(|reply| reply.get_document("value").ok().cloned());
+        Ok(owner.map(|owner| (owner, found)))
+    }
+
+    /// What a process says of itself in a record, in the form that updates of the server compute.
+    fn of_process(&self, token: &str) -> Document {
+        let literal = |(key, value): (String, Bson)| (key, doc! {"$literal": value}.into());
+        let mut fields: Document = self.process.to_document().into_iter().map(literal).collect();
+        fields.insert("token", token);
+        fields.insert("since", "$$NOW");
+        fields.insert("heartbeat", "$$NOW");
+        fields
+    }
+
+    async fn write_shared(&self, token: &str) -> Result<(), Error> {
+        let mut set = self.of_process(token);
+        set.insert("mode", "many");
+        let update = doc! {"q": {"_id": shared_id(token)}, "u": [{"$set": set}], "upsert": true};
+        let command = doc! {"update": &self.names.meta, "updates": [update], "writeConcern": concern(true, true)};
+        self.server.command("register as one of many writers", command).await.map(drop)
+    }
+
+    /// The records of writers, each with the age of its heartbeat in milliseconds.
+    async fn records(&self) -> Result<Vec<Document>, Error> {
+        let [first, behind] = SHARED;
+        let pipeline = [
+            doc! {"$match": {"$or": [{"_id": OWNER}, {"_id": {"$gte": first, "$lt": behind}}]}},
+            doc! {"$project": {"journal": 0}},
+            doc! {"$addFields": {"age": {"$subtract": ["$$NOW", "$heartbeat"]}}},
+        ];
+        let command =
+            doc! {"aggregate": &self.names.meta, "pipeline": pipeline.to_vec(), "cursor": {"batchSize": 1_000}};
+        let reply = self.server.command("look for other writers", command).await?;
+        let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        Ok(batch.into_iter().flatten().filter_map(Bson::as_document).cloned().collect())
+    }
+
+    fn life(&self, record: &Document) -> Life {
+        // The server's clock may have gone back since.
+        let age = record.get_i64("age").ok().map(|age| Duration::from_millis(u64::try_from(age).unwrap_or(0)));
+        match age {
+            _ if self.process.knows_dead(record) => Life::Dead,
+            Some(age) if age < self.taken_over_after => Life::Alive,
+            _ => Life::Silent,
+        }
+    }
+
+    fn owned(&self, by: &Document) -> Error {
+        let Taken { host, pid } = taken_by(by);
+        Error::Owned { store: self.server.name().into(), host, pid }
+    }
+
+    fn bad_record(&self, field: &str) -> Error {
+        Error::corrupt(self.server.name(), format!("the record {OWNER:?}"), format!("`{field}` is not what it was"))
+    }
+
+    fn half_later(&self, now: DateTime) -> DateTime {
+        let half = i64::try_from(self.taken_over_after.as_millis() / 2).unwrap_or(i64::MAX);
+        DateTime::from_millis(now.timestamp_millis().saturating_add(half))
+    }
+
+    /// Renews the heartbeat.
+    ///
+    /// # Errors
+    /// [`Error::TakenOver`] if the record is another's.
+    pub(super) async fn beat(&self, session: &Session) -> Result<(), Error> {
+        let since = Stopwatch::start();
+        let id = match session.writers {
+            Writers::One => OWNER.to_owned(),
+            Writers::Many => shared_id(&session.token),
+        };
+        let command = doc! {
+            "findAndModify": &self.names.meta, "query": {"_id": id, "token": &session.token},
+            "update": [{"$set": {"heartbeat": "$$NOW"}}], "new": true, "fields": {"heartbeat": 1},
+        };
+        let reply = self.server.command("renew the heartbeat", command).await?;
+        match reply.get_document("value").and_then(|record| record.get_datetime("heartbeat")) {
+            Ok(heartbeat) => session.confirm(since, self.half_later(*heartbeat)),
+            Err(_) if session.writers == Writers::One => return Err(self.lost(session).await),
+            // Others thought that this process had ended. Unless an owner came, it goes on.
+            Err(_) => match self.enter(Writers::Many, &session.token).await {
+                Ok(entered) => {
+                    session.number.fetch_max(first_number(entered.epoch), Ordering::Relaxed);
+                    session.confirm(since, entered.confirmed.until);
+                }
+                Err(Error::Owned { .. }) => return Err(self.lost(session).await),
+                Err(error) => return Err(error),
+            },
+        }
+        if session.writers == Writers::Many && session.renewed.lock().elapsed() > NEW_EPOCH {
+            self.begin_epoch(session).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_epoch(&self, session: &Session) -> Result<(), Error> {
+        let command = doc! {
+            "findAndModify": &self.names.meta, "query": {"_id": OWNER, "mode": "many"},
+            "update": {"$inc": {"epoch": 1_i64}}, "new": true, "fields": {"epoch": 1},
+        };
+        let reply = self.server.command("begin a new epoch", command).await?;
+        if let Ok(epoch) = reply.get_document("value").and_then(|owner| owner.get_i64("epoch")) {
+            session.number.fetch_max(first_number(epoch), Ordering::Relaxed);
+        }
+        *session.renewed.lock() = Stopwatch::start();
+        Ok(())
+    }
+
+    /// Sees to it that the record is still ours, where that was not confirmed lately: before writing, after having been
+    /// held up.
+    pub(super) async fn stand(&self, session: &Session) -> Result<(), Error> {
+        let since = session.confirmed.lock().since;
+        if since.elapsed() < self.taken_over_after / 2 { Ok(()) } else { self.beat(session).await }
+    }
+
+    /// Takes the record back, so that the next writer need not wait.
+    pub(super) async fn leave(&self, writers: Writers, token: &str, unclean: bool) -> Result<(), Error> {
+        let action = "take the record of this writer back";
+        let command = match writers {
+            Writers::One => {
+                let mut set = doc! {"mode": "none"};
+                if unclean {
+                    set.insert("unclean", true);
+                }
+                let gone: Document = OF_PROCESS.iter().map(|key| ((*key).to_owned(), Bson::from(""))).collect();
+                let update = doc! {"q": {"_id": OWNER, "token": token}, "u": {"$set": set, "$unset": gone}};
+                doc! {"update": &self.names.meta, "updates": [update]}
+            }
+            Writers::Many => {
+                let own = doc! {"q": {"_id": shared_id(token)}, "limit": 1};
+                doc! {"delete": &self.names.meta, "deletes": [own]}
+            }
+        };
+        self.server.command(action, command).await.map(drop)
+    }
+
+    /// Ends a session whose store is dropped.
+    pub(super) async fn end(&self, session: &Session) -> Result<(), Error> {
+        if session.taken.get().is_some() {
+            return Ok(());
+        }
+        self.leave(session.writers, &session.token, session.unsure.load(Ordering::Relaxed)).await
+    }
+}
+
+/// Renews the heartbeat for as long as the session lasts. It does not keep the store.
+pub(super) async fn keep_beating(inner: Weak<Inner>, token: String, taken_over_after: Duration) {
+    loop {
+        tokio::time::sleep(taken_over_after / BEATS).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let session = inner.session.lock().clone();
+        let Some(session) = session.filter(|session| session.token == token) else { return };
+        match inner.beat(&session).await {
+            Ok(()) => {}
+            Err(error @ Error::TakenOver { .. }) => {
+                tracing::error!(%error, "another process has the store");
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "the heartbeat was not renewed"),
+        }
+    }
+}
+
+/// How the store was found when a writer entered.
+struct Found {
+    held_up: bool,
+    careful: bool,
+}
+
+struct Entered {
+    epoch: i64,
+    careful: bool,
+    held_up: bool,
+    journal: Journal,
+    confirmed: Confirmed,
+}
+
+/// Whether the record is of another process, which must not write while this one does.
+fn concerns(writers: Writers, token: &str, record: &Document) -> bool {
+    let other = token_of(record).is_some_and(|other| other != token);
+    other && (id_of(record) == OWNER || writers == Writers::One)
+}
+
+fn token_of(record: &Document) -> Option<&str> {
+    record.get_str("token").ok()
+}
+
+fn shared_id(token: &str) -> String {
+    format!("{}{token}", SHARED[0])
+}
+
+fn id_of(record: &Document) -> &str {
+    record.get_str("_id").unwrap_or_default()
+}
+
+fn taken_by(record: &Document) -> Taken {
+    let host = record.get_str("host").unwrap_or("(unknown)").into();
+    let pid = record.get_i64("pid").map_or_else(|_| "(unknown)".into(), |pid| pid.to_string().into());
+    Taken { host, pid }
+}

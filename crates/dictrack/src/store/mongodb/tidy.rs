@@ -1,0 +1,350 @@
+//! Keeping the lists of groups within their bounds, and what is not named by any group out of the store.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use compact_str::CompactString;
+use dictrack_core::Limits;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::FindOptions;
+
+use super::Inner;
+use super::document::{held, raw};
+use super::lists::{Entry, Item, List, PART_BYTES, Part, parts_of, placed};
+use super::owner::Session;
+use crate::Error;
+use crate::clock::Stopwatch;
+use crate::store::Writers;
+
+/// A group whose lists grow is looked at whenever its version passes a multiple of this.
+pub(super) const TIDY_EVERY: u64 = 64;
+/// Groups are looked at this often.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+/// The groups that are looked at in one round.
+const GROUPS: usize = 500;
+/// A list that takes more than this in its group's document goes on in parts.
+const SPILL_BYTES: usize = 256 * 1024;
+/// So many pieces of ids are put together.
+const PIECES: usize = 16;
+/// The parts that are looked at when the store closes.
+const PARTS: i64 = 10_000;
+/// A part that nobody names is removed when it is older than this many times what an owner may be silent for; where
+/// many write, when it is a day old.
+const OLD: u32 = 6;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The lists of a group, and what of them is written anew.
+struct Tidied {
+    lists: HashMap<List, Vec<Entry>>,
+    new: Vec<Part>,
+    dropped: Vec<ObjectId>,
+    changed: bool,
+}
+
+impl Inner {
+    /// Tidies groups that may need it.
+    pub(super) async fn tidy(&self, session: &Session, all: bool) -> Result<(), Error> {
+        let groups: Vec<CompactString> = {
+            let mut untidy = self.untidy.lock();
+            let mut last = self.tidied.lock();
+            if untidy.is_empty() || (!all && last.elapsed() < TIDY_AFTER) {
+                return Ok(());
+            }
+            *last = Stopwatch::start();
+            let some: Vec<_> = untidy.iter().take(GROUPS).cloned().collect();
+            for group in &some {
+                untidy.remove(group);
+            }
+            some
+        };
+        for group in self.untidy_among(&groups, &session.limits).await? {
+            match self.tidy_group(&group, &session.limits, SPILL_BYTES, &session.concern).await {
+                // Whoever uses the group hears of it.
+                Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "a group was not tidied"),
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of these groups have lists that should be tidied.
+    async fn untidy_among(&self, groups: &[CompactString], limits: &Limits) -> Result<Vec<String>, Error> {
+        let size = |list: &str| doc! {"$cond": [{"$isArray": list}, {"$size": {"$ifNull": [list, []]}}, 0]};
+        let ids: Vec<&str> = groups.iter().map(CompactString::as_str).collect();
+        let pipeline = [
+            doc! {"$match": {"_id": {"$in": ids}}},
+            doc! {"$project": {"bytes": {"$bsonSize": "$$ROOT"}, "ids": size("$ids"), "completed": size("$completed")}},
+            doc! {"$match": {"$or": [
+                {"bytes": {"$gt": SPILL_BYTES as i64}},
+                {"ids": {"$gt": PIECES as i64}},
+                {"completed": {"$gt": limits.completed.saturating_add(PIECES) as i64}},
+            ]}},
+        ];
+        let command = doc! {"aggregate": &self.names.groups, "pipeline": pipeline.to_vec(), "cursor": {"batchSize": GROUPS as i64}};
+        let reply = self.server.command("look for lists to tidy", command).await?;
+        let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let found = batch.into_iter().flatten();
+        Ok(found.filter_map(|found| Some(found.as_document()?.get_str("_id").ok()?.to_owned())).collect())
+    }
+
+    /// Makes a group's document as small as its lists allow.
+    pub(super) async fn tidy_now(&self, group: &str) -> Result<(), Error> {
+        let session = self.session()?;
+        self.tidy_group(group, &session.limits, 0, &session.concern).await
+    }
+
+    async fn tidy_group(&self, group: &str, limits: &Limits, inline: usize, concern: &Document) -> Result<(), Error> {
+        let action = "tidy a group";
+        let fields =
+            doc! {"version": 1, "claim": 1, "tidied": 1, "delivered": 1, "ids": 1, "events": 1, "completed": 1};
+        let found = self.server.find_one(action, &self.names.groups, doc! {"_id": group}, Some(fields)).await?;
+        let Some(head) = found else { return Ok(()) };
+        let (version, claim) = held(self.server.name(), group, &head)?;
+        let tidied = self.tidied(group, &head, limits, inline).await?;
+        if !tidied.changed {
+            return Ok(());
+        }
+        let writes: Vec<_> = tidied.new.iter().map(|part| raw(&part.write(group))).collect::<Result<_, _>>()?;
+        self.update_all(action, &self.names.parts, &writes, concern).await?;
+        let (mut set, mut unset) = (Document::new(), Document::new());
+        for list in List::ALL {
+            let values: Vec<Bson> =
+                tidied.lists.get(&list).into_iter().flatten().map(|entry| entry.to_bson(list)).collect();
+            if values.is_empty() {
+                unset.insert(list.field(), "")
+            } else {
+                set.insert(list.field(), values)
+            };
+        }
+        // The version stays, so that what a cache has still follows; what others tidied meanwhile is not undone.
+        let times = head.get("tidied").cloned().unwrap_or(doc! {"$exists": false}.into());
+        let filter = doc! {"_id": group, "version": version, "claim": claim, "tidied": times};
+        let mut update = doc! {"$inc": {"tidied": 1_i64}};
+        for (operator, fields) in [("$set", set), ("$unset", unset)] {
+            if !fields.is_empty() {
+                update.insert(operator, fields);
+            }
+        }
+        let update = raw(&doc! {"q": filter, "u": update})?;
+        let (done, problems) = self.update(action, &self.names.groups, &[&update], concern).await?;
+        if let Some(problem) = problems.first() {
+            return Err(self.server.refused(action, problem.code, &problem.message));
+        }
+        let useless: Vec<ObjectId> =
+            if done == 1 { tidied.dropped } else { tidied.new.iter().map(|part| part.id).collect() };
+        self.remove_parts(useless, None).await
+    }
+
+    async fn tidied(&self, group: &str, head: &Document, limits: &Limits, inline: usize) -> Result<Tidied, Error> {
+        let damaged = |problem: String| Error::corrupt(self.server.name(), super::document::place(group), problem);
+        let mut tidied = Tidied { lists: HashMap::new(), new: Vec::new(), dropped: Vec::new(), changed: false };
+        let delivered = head.get_i64("delivered").unwrap_or(0);
+        for list in List::ALL {
+            let Ok(values) = head.get_array(list.field()) else { continue };
+            let read = values.iter().map(|value| Entry::read(list, value)).collect::<Result<Vec<_>, _>>();
+            let before = read.map_err(damaged)?;
+            let count = before.len();
+            let (mut kept, gone) = trimmed(list, before, delivered, limits, &mut tidied.changed);
+            tidied.changed |= kept.len() < count;
+            tidied.dropped.extend(gone);
+            let here: usize = kept.iter().map(|entry| if is_part(entry) { 0 } else { entry.bytes() }).sum();
+            let pieces = kept.iter().filter(|entry| !is_part(entry)).count();
+            if here > inline {
+                kept = self.spilled(list, kept, &mut tidied).await?;
+                tidied.changed = true;
+            } else if list == List::Ids && pieces > PIECES {
+                kept = joined(kept);
+                tidied.changed = true;
+            }
+            tidied.lists.insert(list, kept);
+        }
+        Ok(tidied)
+    }
+
+    /// Moves every item into parts. A part is put together with items that take as much as it does, so that each item is
+    /// moved a few times in all, and there are few parts.
+    async fn spilled(&self, list: List, entries: Vec<Entry>, tidied: &mut Tidied) -> Result<Vec<Entry>, Error> {
+        let mut out: Vec<Entry> = Vec::new();
+        let mut run: Vec<Item> = Vec::new();
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            match entry {
+                Entry::Item(item) => run.push(item),
+                part @ Entry::Part { .. } => out.push(part),
+            }
+            let ends = entries.peek().is_none_or(is_part);
+            if run.is_empty() || !ends {
+                continue;
+            }
+            let mut bytes: usize = run.iter().map(|item| item.bytes).sum();
+            while let Some(Entry::Part { id, bytes: more, .. }) = out.last() {
+                let (id, more) = (*id, usize::try_from(*more).unwrap_or(usize::MAX));
+                if more > bytes || bytes + more > PART_BYTES {
+                    break;
+                }
+                let Some(values) = self.parts(&[id]).await?.remove(&id) else { break };
+                let read = values.iter().map(|value| Item::read(list, value)).collect::<Result<Vec<_>, _>>();
+                let Ok(mut items) = read else { break };
+                items.append(&mut run);
+                run = items;
+                bytes += more;
+                out.pop();
+                tidied.dropped.push(id);
+            }
+            let joined = if list == List::Ids { join(std::mem::take(&mut run)) } else { std::mem::take(&mut run) };
+            let (places, new) = placed(list, joined, 0);
+            out.extend(places);
+            tidied.new.extend(new);
+        }
+        Ok(out)
+    }
+
+    /// The items of parts.
+    pub(super) async fn parts(&self, ids: &[ObjectId]) -> Result<HashMap<ObjectId, Vec<Bson>>, Error> {
+        let mut parts = HashMap::new();
+        if ids.is_empty() {
+            return Ok(parts);
+        }
+        let filter = doc! {"_id": {"$in": ids.to_vec()}};
+        let found =
+            self.server.find("read parts of a group", &self.names.parts, filter, FindOptions::default()).await?;
+        for mut document in found {
+            if let (Ok(id), Some(Bson::Array(items))) = (document.get_object_id("_id"), document.remove("items")) {
+                parts.insert(id, items);
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn remove_parts(&self, ids: Vec<ObjectId>, condition: Option<Document>) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut filter = doc! {"_id": {"$in": ids}};
+        filter.extend(condition.unwrap_or_default());
+        let command = doc! {"delete": &self.names.parts, "deletes": [{"q": filter, "limit": 0}]};
+        self.server.command("remove parts of groups", command).await.map(drop)
+    }
+
+    /// Removes what a crash left: definitions that no group uses, parts that no group names, the traces of marks.
+    pub(super) async fn sweep(&self, session: &Session) -> Result<(), Error> {
+        let until = session.until();
+        let owned = doc! {"$expr": {"$lt": ["$$NOW", until]}};
+        let (age, condition) = match session.writers {
+            Writers::One => (self.taken_over_after * OLD, Some(owned.clone())),
+            Writers::Many => (DAY, None),
+        };
+        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let old = doc! {"$expr": {"$lt": ["$at", {"$subtract": ["$$NOW", age]}]}};
+        let options = FindOptions::builder().projection(doc! {"group": 1}).limit(PARTS).build();
+        let found = self.server.find("look for parts that nobody names", &self.names.parts, old, options).await?;
+        for some in found.chunks(GROUPS) {
+            let groups: HashSet<&str> = some.iter().filter_map(|part| part.get_str("group").ok()).collect();
+            let filter = doc! {"_id": {"$in": groups.into_iter().collect::<Vec<_>>()}};
+            let fields = doc! {"ids.part": 1, "events.part": 1, "completed.part": 1};
+            let options = FindOptions::builder().projection(fields).build();
+            let heads =
+                self.server.find("look for parts that nobody names", &self.names.groups, filter, options).await?;
+            let named: HashSet<ObjectId> = heads.iter().flat_map(parts_of).collect();
+            let ids = some.iter().filter_map(|part| part.get_object_id("_id").ok());
+            let useless = ids.filter(|id| !named.contains(id)).collect();
+            self.remove_parts(useless, condition.clone()).await?;
+        }
+        if session.writers == Writers::One {
+            self.drop_unused_sets(until).await?;
+            if !session.held_up {
+                let mut gone = doc! {"text": null};
+                gone.extend(owned);
+                let command = doc! {"delete": &self.names.marks, "deletes": [{"q": gone, "limit": 0}]};
+                self.server.command("forget marks that were removed", command).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_part(entry: &Entry) -> bool {
+    matches!(entry, Entry::Part { .. })
+}
+
+/// Drops what is beyond the bounds: the entries that stay, and parts that are named no more.
+fn trimmed(
+    list: List,
+    entries: Vec<Entry>,
+    delivered: i64,
+    limits: &Limits,
+    changed: &mut bool,
+) -> (Vec<Entry>, Vec<ObjectId>) {
+    let newest = entries.iter().map(Entry::last).max().unwrap_or(0);
+    let window = newest.saturating_sub(limits.id_window.micros());
+    let (least, most) = (limits.ids_at_least as i64, limits.ids_at_most as i64);
+    let (mut newer, mut readable) = (0_i64, 0_usize);
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    let mut full = false;
+    for entry in entries.into_iter().rev() {
+        let stays = match list {
+            // Ids are kept rather too long than too short: a piece goes when the newer ones alone reach a bound.
+            List::Ids => {
+                full |= (newer >= least && entry.last() < window) || newer >= most;
+                newer = newer.saturating_add(entry.count());
+                !full
+            }
+            List::Events => entry.last() > delivered,
+            List::Completed => true,
+        };
+        match entry {
+            Entry::Part { id, .. } if !stays => gone.push(id),
+            _ if !stays => {}
+            Entry::Item(mut item) if list == List::Completed => {
+                let record = item.value.as_document().is_some_and(|value| value.contains_key("record"));
+                if record && readable >= limits.completed {
+                    let name = item.value.as_document().and_then(|value| value.get_str("name").ok());
+                    item = Item::completed(name.unwrap_or_default(), None);
+                    *changed = true;
+                }
+                readable += usize::from(record);
+                kept.push(Entry::Item(item));
+            }
+            entry => kept.push(entry),
+        }
+    }
+    kept.reverse();
+    (kept, gone)
+}
+
+/// Puts neighbouring pieces of ids together.
+fn joined(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut out: Vec<Entry> = Vec::new();
+    let mut run = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Item(item) => run.push(item),
+            part => {
+                out.extend(join(std::mem::take(&mut run)).into_iter().map(Entry::Item));
+                out.push(part);
+            }
+        }
+    }
+    out.extend(join(run).into_iter().map(Entry::Item));
+    out
+}
+
+fn join(items: Vec<Item>) -> Vec<Item> {
+    let mut out: Vec<Item> = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut last = i64::MIN;
+    for item in items {
+        let Bson::Binary(binary) = item.value else { continue };
+        if bytes.len() + binary.bytes.len() > PART_BYTES {
+            out.push(Item::of_id_bytes(std::mem::take(&mut bytes), last));
+            last = i64::MIN;
+        }
+        bytes.extend_from_slice(&binary.bytes);
+        last = last.max(item.last);
+    }
+    if !bytes.is_empty() {
+        out.push(Item::of_id_bytes(bytes, last));
+    }
+    out
+}

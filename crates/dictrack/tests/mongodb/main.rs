@@ -1,0 +1,3 @@
+//! The MongoDB store on real servers.
+
+mod conformance;
