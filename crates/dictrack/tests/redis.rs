@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Differing, Durability, Error, Manager, MemoryStore, RedisCache, Stopwatch, TrackOptions};
-use dictrack_testkit::{Proxy, Redis, RedisCluster};
+use dictrack::{
+    Blocking, Differing, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch, TrackOptions,
+};
+use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 
 mod fleet;
 
-use fleet::{Plan, assert_exact, assert_exact_counts, manager, run};
+use fleet::{Member, Plan, assert_exact, assert_exact_counts, manager, run};
 
 #[test]
 fn child() {
@@ -350,4 +352,115 @@ fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
     });
     println!("{:?}", report.failed);
     pair.assert_exact(&report, &store);
+}
+
+/// Plans of processes with Redis in front of a MongoDB of their own.
+fn before_mongodb(redis: &Redis, mongo: &Mongo, plan: Plan) -> Plan {
+    Plan { cache: redis.url(), store: format!("{}/dictrack", mongo.url().trim_end_matches('/')), ..plan }
+}
+
+/// What the store alone counts, once nobody uses it.
+fn assert_stored(report: &fleet::Report, plan: &Plan) {
+    let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
+    let alone = pollster::block_on(Manager::builder().store(store).open()).unwrap().blocking();
+    assert_exact_counts(report, &alone);
+}
+
+#[test]
+fn four_processes_before_mongodb_count_every_document_once() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    for durability in ["interval(100ms)", "fsync"] {
+        redis.cli(&["FLUSHALL"]);
+        mongo.command("dictrack", bson::doc! { "dropDatabase": 1 });
+        let plan = Plan { documents: 2_500, durability: durability.to_owned(), ..Plan::default() };
+        let plan = before_mongodb(&redis, &mongo, plan);
+        let report = run(&vec![plan.clone(); 4], |_| ());
+        assert_eq!((report.total(), report.failures()), (10_000, 0), "{durability}: {:?}", report.failed);
+        assert_exact(&report, &manager(&plan));
+        redis.cli(&["FLUSHALL"]);
+        assert_stored(&report, &plan);
+    }
+}
+
+#[test]
+fn a_store_that_is_away_for_seconds_loses_nothing() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    for durability in ["interval(100ms)", "fsync"] {
+        redis.cli(&["FLUSHALL"]);
+        mongo.command("dictrack", bson::doc! { "dropDatabase": 1 });
+        let plan = Plan { documents: 1_500, ids: true, pause: 1, durability: durability.to_owned(), ..Plan::default() };
+        let plan = before_mongodb(&redis, &mongo, plan);
+        let report = run(&vec![plan.clone(); 2], |_| {
+            std::thread::sleep(Duration::from_millis(300));
+            mongo.pause();
+            std::thread::sleep(Duration::from_secs(3));
+            mongo.resume();
+            std::thread::sleep(Duration::from_millis(300));
+            mongo.stop();
+            std::thread::sleep(Duration::from_secs(1));
+            mongo.restart();
+        });
+        println!("{durability}: {:?}, slowest {:?}", report.failed, report.slowest);
+        assert_eq!(report.total(), 3_000);
+        assert!(report.failed.keys().all(|variant| variant == "Unavailable"), "{:?}", report.failed);
+        assert!(report.slowest < LONGEST, "{durability}: {:?}", report.slowest);
+        assert_exact_counts(&report, &manager(&plan));
+        redis.cli(&["FLUSHALL"]);
+        assert_stored(&report, &plan);
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_in_redis_is_saved_by_the_others() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let plan = before_mongodb(&redis, &mongo, Plan { documents: 100_000, ..Plan::default() });
+    let mut killed = Member::start(&plan);
+    let other = manager(&plan);
+    killed.go();
+    std::thread::sleep(Duration::from_millis(700));
+    mongo.pause();
+    std::thread::sleep(Duration::from_millis(200));
+    killed.signal("-KILL");
+    assert!(killed.report().is_none());
+    mongo.resume();
+    let counts = |manager: &dictrack::Blocking| {
+        (0..plan.groups).map(|number| fleet::counted(manager, &fleet::group(number))).collect::<Vec<_>>()
+    };
+    let in_redis = counts(&other);
+    assert!(in_redis.iter().all(|(all, ..)| *all > 0), "{in_redis:?}");
+    eventually("every group is saved", || {
+        let dirty = redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]);
+        dirty.trim().is_empty()
+    });
+    other.close().unwrap();
+    drop(other);
+    redis.cli(&["FLUSHALL"]);
+    let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
+    let alone = pollster::block_on(Manager::builder().store(store).open()).unwrap().blocking();
+    assert_eq!(counts(&alone), in_redis);
+}
+
+#[test]
+fn repeats_count_once_however_many_come_together() {
+    let redis = Redis::start();
+    let managers = [0, 1].map(|_| manager(&Plan { cache: redis.url(), ..Plan::default() }));
+    managers[0].add_trackers("g", fleet::definitions()).unwrap();
+    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    let counted = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let (managers, document, counted) = (&managers, &document, &counted);
+            scope.spawn(move || {
+                // Every worker sends every document, and most of them later than another.
+                for number in 0..800 {
+                    let id = format!("{number}");
+                    let options = TrackOptions::default().id(&id);
+                    let outcome = managers[worker % 2].track_with("g", document, options).unwrap();
+                    counted.fetch_add(u64::from(!outcome.duplicate()), std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(counted.into_inner(), 800);
+    assert_eq!(fleet::counted(&managers[0], "g"), (800, "80".to_owned(), 8));
 }

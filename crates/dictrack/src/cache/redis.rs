@@ -246,6 +246,7 @@ impl Shared {
             set: Arc::clone(replica.group.definition_set()),
             follow,
             sequence: self.next_sequence(),
+            claim: replica.claim,
             batch,
             changed,
             written: changed || fills,
@@ -305,7 +306,11 @@ impl Shared {
         let limits = self.source.get().map(|source| source.engine.limits).unwrap_or_default();
         let pending = state.pending.take();
         if matches!(answer, Ok(Answer::Kept | Answer::Applied)) {
-            let claim = state.claim;
+            let claim = swap.claim;
+            // A replica that was read meanwhile may be older or newer than this swap: it is read again.
+            if state.replica.as_ref().is_some_and(|replica| replica.token != swap.token) {
+                state.replica = None;
+            }
             let State { replica: Some(replica), tried, .. } = &mut *state else { return Ending::Kept(claim) };
             match pending {
                 Some(pending) if swap.written => replica.keep(pending, swap.new_token, swap.fields.after),
@@ -314,7 +319,9 @@ impl Shared {
                     state.replica = None;
                     return Ending::Kept(claim);
                 }
-                _ => {}
+                // It knew the ids of the replica.
+                Some(pending) => pending.give_ids_back(&mut replica.group),
+                None => {}
             }
             match tried {
                 Some(tried) => tried.group.take_ids_over(&mut replica.group, &limits),
@@ -329,14 +336,21 @@ impl Shared {
             return Ending::Kept(claim);
         }
         // What was tried is gone, and what was tried on top of it.
-        if let (Some(replica), Some(pending)) = (&mut state.replica, pending) {
+        if let (Some(replica), Some(pending)) = (&mut state.replica, pending)
+            && replica.token == swap.token
+        {
             pending.give_ids_back(&mut replica.group);
         }
         if let Some(next) = state.tried.take() {
             next.batch.ended.send_replace(Some(Ending::Again));
         }
         let problem = match answer {
-            Ok(Answer::Behind(fields)) => match state.replica.as_mut().map(|replica| replica.patch(&fields, &limits)) {
+            Ok(Answer::Behind(fields)) => match state
+                .replica
+                .as_mut()
+                .filter(|replica| replica.token == swap.token)
+                .map(|replica| replica.patch(&fields, &limits))
+            {
                 Some(Ok(())) => {
                     state.answered = Stopwatch::start();
                     let found = state.replica.as_mut().map(|replica| (replica.claim, replica.stored));
@@ -612,6 +626,7 @@ struct Swap {
     /// How the store is to follow; see the script.
     follow: String,
     sequence: u64,
+    claim: u64,
     batch: Arc<Batch>,
     changed: bool,
     /// Whether the state is written: because it changed, or because Redis does not have it.
