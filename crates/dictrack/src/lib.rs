@@ -24,6 +24,7 @@
 //! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
 //! | `memory` | yes | a store in memory, for tests |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
+//! | `legacy` | | taking over what Python's dictrack 2.1.5 stored; with `redis` and `mongodb`, from its servers |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
 //! | `conformance` | | the suite that every store has to pass, also one of your own |
 
@@ -36,6 +37,8 @@ mod durability;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "legacy")]
+pub mod legacy;
 mod manager;
 #[cfg(feature = "scenario")]
 pub mod scenario;
