@@ -18,7 +18,11 @@ use crate::durability::Durability;
 use crate::manager::GENERATIONS;
 use crate::store::DataStore;
 
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 mod pickle;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod tracker;
 
 use pickle::Fault;
@@ -193,6 +197,12 @@ fn restore(id: &str, trackers: Vec<Translated>, used: u32, engine: &Engine) -> R
     let state = entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into();
     let group = Group::restore(1, &state, set, (&[], &[], &[]), &engine.limits).map_err(|error| error.to_string())?;
     Ok(group.whole(id))
+}
+
+/// A source asks its server one thing after the other: its own thread is enough.
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Why a source could not be read.
