@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod check;
 mod explain;
+mod legacy;
 mod print;
 mod report;
 mod run;

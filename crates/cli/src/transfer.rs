@@ -11,7 +11,7 @@ use dictrack::transfer::{self, Moved, TransferError};
 use crate::explain::wait;
 use crate::print::{Out, warn};
 use crate::report::{counted, spinner};
-use crate::{Failure, Outcome, store};
+use crate::{Failure, Outcome, legacy, store};
 
 /// Write everything that a store holds as lines of JSON.
 ///
@@ -33,6 +33,8 @@ pub(crate) struct ExportArgs {
 ///
 /// Into a store that exists everything goes in one commit, which holds it in memory.
 ///
+/// With --from-dictrack it takes over what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
+///
 /// Example: dictrack import --store copy.db backup.ndjson
 #[derive(clap::Args)]
 pub(crate) struct ImportArgs {
@@ -42,6 +44,8 @@ pub(crate) struct ImportArgs {
     /// The export; standard input if this is not given.
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
+    #[command(flatten)]
+    legacy: legacy::Args,
 }
 
 fn said(verb: &str, moved: Moved) -> String {
@@ -89,6 +93,9 @@ fn write_export(store: &SqliteStore, out: &mut (dyn Write + Send)) -> Result<Mov
 }
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
+    if args.legacy.is_given() {
+        return legacy::import(&args.legacy, &args.store);
+    }
     // Before the store, which is made if there is none.
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
@@ -101,18 +108,32 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
     let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let show = |moved: Moved| bar.set_position(moved.groups);
     let fail = |error: TransferError| failure(&args.store, &name, &error);
-    let moved = if [&args.store, &beside(&args.store, "-wal")].into_iter().any(|path| path.exists()) {
-        let store = SqliteStore::open(&args.store)?;
-        wait(transfer::import(&store, &mut *input, show)).map_err(fail)?
-    } else {
-        let new = New::open(&args.store)?;
-        let moved = wait(transfer::fill(&new.store, &mut *input, show)).map_err(fail)?;
-        new.rename(&args.store)?;
-        moved
-    };
+    let moved = fill(&args.store, |store, is_new| {
+        let moved = if is_new {
+            wait(transfer::fill(store, &mut *input, show))
+        } else {
+            wait(transfer::import(store, &mut *input, show))
+        };
+        moved.map_err(fail)
+    })?;
     bar.finish_and_clear();
     warn(said("imported", moved));
     Ok(true)
+}
+
+/// Has `write` fill the store at `place`: one that is there in one commit, else a new one, which has its place only when it
+/// is whole.
+pub(crate) fn fill<T>(
+    place: &Path,
+    write: impl FnOnce(&SqliteStore, bool) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if [place, &beside(place, "-wal")].into_iter().any(Path::exists) {
+        return write(&SqliteStore::open(place)?, false);
+    }
+    let new = New::open(place)?;
+    let done = write(&new.store, true)?;
+    new.rename(place)?;
+    Ok(done)
 }
 
 /// `path` with more letters at its end.

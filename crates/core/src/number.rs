@@ -142,6 +142,12 @@ impl Number {
         }
     }
 
+    /// This number as an amount, decimals beyond the 18th rounded half to even, as a definition's are when it is read.
+    /// `None` out of range, and if this is not finite.
+    pub fn to_rounded(&self) -> Option<Amount> {
+        self.to_amount().ok().map(|(amount, _)| amount)
+    }
+
     /// The nearest multiple of 10⁻¹⁸ that is not above this number, or not below it if `up`; ±`i128::MAX` beyond the range
     /// of amounts. `None` if this is NaN.
     pub(crate) fn neighbour(&self, up: bool) -> Option<i128> {

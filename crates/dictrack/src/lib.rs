@@ -25,6 +25,7 @@
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
+//! | `legacy` | | taking over what Python's dictrack 2.1.5 stored; with `redis` and `mongodb`, from its servers |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
 //! | `conformance` | | the suite that every store has to pass, also one of your own |
 
@@ -37,6 +38,8 @@ mod durability;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "legacy")]
+pub mod legacy;
 mod manager;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod runtime;

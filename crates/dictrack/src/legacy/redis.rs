@@ -1,0 +1,179 @@
+//! The cache of 2.1.5 in Redis: a hash for each group, `dictrack.data_cache:GROUP`, with a field for each tracker.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
+use tokio::runtime::Runtime;
+
+use super::{LegacyError, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
+
+/// The key before the id of a group, if 2.1.5 was not told another one as `data_key`.
+pub const DATA_KEY: &str = "dictrack.data_cache";
+
+/// Keys that a step of a scan looks for.
+const KEYS_A_STEP: usize = 1_000;
+/// Groups whose trackers are asked for together.
+const GROUPS_A_TRIP: usize = 64;
+/// Trackers of a group that are asked for together.
+const TRACKERS_A_TRIP: usize = 256;
+
+/// Reads the groups of a Redis server. Nothing there is changed, and no command holds the server up.
+#[derive(Debug)]
+pub struct RedisCache {
+    runtime: Runtime,
+    connection: MultiplexedConnection,
+    server: String,
+    prefix: Vec<u8>,
+    /// Where the scan goes on; `None` at its end.
+    cursor: Option<u64>,
+    /// Keys that were found and not read yet.
+    found: Vec<Vec<u8>>,
+}
+
+/// A cursor and fields with their values.
+type HashPage = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// The fields of a hash, each once: a scan may find one more than once.
+type Fields = HashMap<Vec<u8>, Vec<u8>>;
+
+impl RedisCache {
+    /// Connects to the server at `url`, where 2.1.5 had this `data_key`.
+    ///
+    /// # Errors
+    /// A [`SourceError`] if the URL is none, or the server does not answer.
+    pub fn connect(url: &str, data_key: &str) -> Result<Self, SourceError> {
+        // The URL may hold a password, and so may an error about it.
+        let fail = |server: &str, problem: String| SourceError { source_name: server.to_owned(), problem };
+        let client = Client::open(url).map_err(|error| {
+            fail("the URL of Redis", format!("{}; expected redis://HOST:PORT/NUMBER", error.category()))
+        })?;
+        let server = format!("Redis at {}", client.get_connection_info().addr());
+        let runtime = runtime().map_err(|error| fail(&server, error.to_string()))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(10)))
+            .set_response_timeout(Some(Duration::from_secs(60)));
+        let connection = runtime.block_on(client.get_multiplexed_async_connection_with_config(&config));
+        let connection = connection.map_err(|error| fail(&server, error.to_string()))?;
+        let prefix = format!("{data_key}:").into_bytes();
+        Ok(Self { runtime, connection, server, prefix, cursor: Some(0), found: Vec::new() })
+    }
+
+    fn failed(&self, error: &RedisError) -> SourceError {
+        SourceError { source_name: self.server.clone(), problem: error.to_string() }
+    }
+
+    /// The next keys; whether there may be more.
+    fn scan(&mut self) -> Result<bool, SourceError> {
+        let Some(cursor) = self.cursor else { return Ok(false) };
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(pattern(&self.prefix)).arg("COUNT").arg(KEYS_A_STEP);
+        let answer = self.runtime.block_on(scan.query_async::<(u64, Vec<Vec<u8>>)>(&mut self.connection));
+        let (cursor, keys) = answer.map_err(|error| self.failed(&error))?;
+        self.cursor = (cursor != 0).then_some(cursor);
+        self.found.extend(keys);
+        Ok(true)
+    }
+
+    /// The hashes at `keys`, each with its fields; a key that is gone has none.
+    fn hashes(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Fields>, SourceError> {
+        let mut hashes = vec![Fields::new(); keys.len()];
+        let mut open: Vec<(usize, u64)> = (0..keys.len()).map(|at| (at, 0)).collect();
+        while !open.is_empty() {
+            let mut pipe = pipe();
+            for (at, cursor) in &open {
+                pipe.cmd("HSCAN").arg(&keys[*at]).arg(*cursor).arg("COUNT").arg(TRACKERS_A_TRIP);
+            }
+            let pages = self.runtime.block_on(pipe.query_async::<Vec<HashPage>>(&mut self.connection));
+            let pages = pages.map_err(|error| self.failed(&error))?;
+            open = std::mem::take(&mut open)
+                .into_iter()
+                .zip(pages)
+                .filter_map(|((at, _), (cursor, fields))| {
+                    hashes[at].extend(fields);
+                    // One that is too large is refused by its size; there is no need to know how large it is.
+                    (cursor != 0 && hashes[at].len() <= MAX_TRACKERS).then_some((at, cursor))
+                })
+                .collect();
+        }
+        Ok(hashes)
+    }
+
+    /// The type of each key.
+    fn types(&mut self, keys: &[Vec<u8>]) -> Result<Vec<String>, SourceError> {
+        let mut pipe = pipe();
+        for key in keys {
+            pipe.cmd("TYPE").arg(key);
+        }
+        let types = self.runtime.block_on(pipe.query_async(&mut self.connection));
+        types.map_err(|error| self.failed(&error))
+    }
+}
+
+impl Source for RedisCache {
+    fn next(&mut self) -> Result<Option<Page>, SourceError> {
+        while self.found.is_empty() {
+            if !self.scan()? {
+                return Ok(None);
+            }
+        }
+        let mut keys = self.found.split_off(self.found.len().saturating_sub(GROUPS_A_TRIP));
+        let mut page = Page::default();
+        let types = self.types(&keys)?;
+        let mut types = types.iter();
+        keys.retain(|key| {
+            let kind = types.next().map_or("none", String::as_str);
+            // A key may be gone since it was found.
+            if !matches!(kind, "hash" | "none") {
+                let problem = format!("the key {} is a {kind}; expected a hash", key.escape_ascii());
+                page.refused.push(LegacyError::new(&self.group(key), None, problem));
+            }
+            kind == "hash"
+        });
+        let hashes = self.hashes(&keys)?;
+        for (key, fields) in keys.iter().zip(hashes) {
+            let group = self.group(key);
+            if std::str::from_utf8(key).is_err() {
+                page.refused.push(LegacyError::new(&group, None, "an id that is not UTF-8"));
+                continue;
+            }
+            let mut trackers = Vec::with_capacity(fields.len());
+            for (name, pickle) in fields {
+                match String::from_utf8(name) {
+                    Ok(name) => trackers.push(StoredTracker { name, pickle, ..StoredTracker::default() }),
+                    Err(error) => {
+                        let name = error.as_bytes().escape_ascii().to_string();
+                        page.refused.push(LegacyError::new(&group, Some(&name), "a name that is not UTF-8"));
+                    }
+                }
+            }
+            // A hash without a field is one that is gone.
+            if !trackers.is_empty() {
+                page.groups.push(StoredGroup { id: group, trackers });
+            }
+        }
+        Ok(Some(page))
+    }
+}
+
+impl RedisCache {
+    /// The id of the group at `key`.
+    fn group(&self, key: &[u8]) -> String {
+        let id = key.get(self.prefix.len()..).unwrap_or_default();
+        String::from_utf8_lossy(id).into_owned()
+    }
+}
+
+/// The pattern of what begins with `prefix`.
+fn pattern(prefix: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(prefix.len() + 1);
+    for &byte in prefix {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^' | b'-') {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern.push(b'*');
+    pattern
+}
