@@ -11,7 +11,7 @@ use std::process::Command;
 
 use command::{Answer, at, dictrack, dictrack_with, folder, repository};
 use dictrack::json::{Json, Map};
-use dictrack::{Blocking, Outcome, Tracked};
+use dictrack::{Blocking, Outcome, Tracked, TrackerDefinition};
 use dictrack_testkit::bson::doc;
 use dictrack_testkit::{Mongo, Redis};
 
@@ -337,6 +337,17 @@ fn many_groups_come_in_pages() {
     }
     let sets = dictrack(legacy.folder.path(), "export --store s.db").good();
     assert_eq!(sets.matches("{\"definitions\":").count(), 1, "they share their definitions");
+
+    // Generations that the store has used before it was emptied are not used again.
+    let manager = Blocking::open(legacy.folder.path().join("used.db")).unwrap();
+    let before = TrackerDefinition::count("before").target(1).build().unwrap();
+    manager.add_tracker("user_0000000", before).unwrap();
+    manager.flush(true).unwrap();
+    manager.close().unwrap();
+    drop(manager);
+    legacy.import("--store used.db").good();
+    let group = &legacy.export_all("used.db")["user_0000000"];
+    assert!(group.contains(r#""generation":4,"#) && group.contains(r#""trackers":[[2,0,0],[3,0,0,{"#), "{group}");
 }
 
 #[test]

@@ -137,6 +137,20 @@ fn the_hostile_pickles_do_harm_where_pickles_are_run() {
 }
 
 #[test]
+fn the_largest_pickle_that_is_read_takes_bounded_time_and_memory() {
+    let class = ("cls", global("dictrack.conditions.keys", "KeyValueInList"));
+    for item in [b"K\x01".to_vec(), text("x"), b"h\x00".to_vec()] {
+        let repeated = [text(&"y".repeat(25)), b"q\x00".to_vec(), item.repeat(260_000)].concat();
+        let items = [b"](", &repeated[..], b"e"].concat();
+        let condition = map(&[class.clone(), ("key", text("a")), ("value", items)]);
+        let watch = Stopwatch::start();
+        let read = read(&Builder::count().with("conditions", list(&[condition])).pickle());
+        assert_eq!((read.refused.len(), read.trackers), (0, 1));
+        assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
+    }
+}
+
+#[test]
 fn every_condition_has_its_operator() {
     let keys = "dictrack.conditions.keys";
     type Fields = Vec<(&'static str, Vec<u8>)>;

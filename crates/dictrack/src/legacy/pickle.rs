@@ -14,7 +14,7 @@ use std::fmt;
 /// The bytes of the longest pickle that is read, which is what a document of MongoDB can hold.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The values that one pickle may make.
-pub(super) const MAX_VALUES: usize = 1 << 19;
+pub(super) const MAX_VALUES: usize = 1 << 18;
 /// How deep values may nest.
 pub(super) const MAX_DEPTH: usize = 32;
 /// The entries of one map: 2.1.5 writes maps for trackers, conditions and attributes, of at most 15.

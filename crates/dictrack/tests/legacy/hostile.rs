@@ -365,24 +365,24 @@ fn sizes() -> Vec<Case> {
             &[b"U\x02\xc3\xa9."],
             "byte 2: SHORT_BINSTRING is a byte string that is not ASCII",
         ),
-        raw("600,000 values", &[&[b'N'; 600_000], b"."], "byte 524290: NONE makes more than 524288 values"),
-        raw("600,000 lists", &[&[b']'; 600_000], b"."], "byte 524290: EMPTY_LIST makes more than 524288 values"),
+        raw("600,000 values", &[&[b'N'; 600_000], b"."], "byte 262146: NONE makes more than 262144 values"),
+        raw("600,000 lists", &[&[b']'; 600_000], b"."], "byte 262146: EMPTY_LIST makes more than 262144 values"),
         raw(
             "600,000 values by the memo",
             &[b"Nq\x00", &b"h\x00".repeat(600_000), b"."],
-            "byte 1048579: BINGET makes a stack of more than 524288 values",
+            "byte 524291: BINGET makes a stack of more than 262144 values",
         ),
         raw(
             "600,000 memos",
             &[b"N", &many_puts, b"."],
-            "byte 2621443: LONG_BINPUT makes a memo of more than 524288 values",
+            "byte 1310723: LONG_BINPUT makes a memo of more than 262144 values",
         ),
         raw("600,000 marks", &[&[b'('; 600_000], b"."], "byte 66: MARK nests more than 32 levels"),
-        case("500,000 lists within lists", deep(500_000), "byte 34: values nested more than 32 levels deep"),
+        case("200,000 lists within lists", deep(200_000), "byte 34: values nested more than 32 levels deep"),
         raw(
-            "500,000 tuples within tuples",
-            &[b"N", &[0x85; 500_000], b"."],
-            "byte 499970: values nested more than 32 levels deep",
+            "200,000 tuples within tuples",
+            &[b"N", &[0x85; 200_000], b"."],
+            "byte 199970: values nested more than 32 levels deep",
         ),
         case("33 lists within lists", deep(33), "byte 34: values nested more than 32 levels deep"),
         field(
@@ -394,12 +394,12 @@ fn sizes() -> Vec<Case> {
         raw(
             "a billion laughs",
             &[&laughs(9, 10), b"."],
-            "byte 3: the memo repeats values until there are more than 524288",
+            "byte 3: the memo repeats values until there are more than 262144",
         ),
         raw(
             "laughs as wide as can be",
             &[&laughs(2, 1_000), b"."],
-            "byte 3: the memo repeats values until there are more than 524288",
+            "byte 3: the memo repeats values until there are more than 262144",
         ),
         raw(
             "a billion laughs of text",
