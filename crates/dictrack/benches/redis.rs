@@ -1,7 +1,8 @@
 //! `cargo bench --bench redis`: what the Redis cache costs beside bare calls of the same server, in one run.
 //!
-//! Starts a server of its own. Sections: `one` (one caller), `many` (64 callers, 1,000 groups), `hot` (64 callers in each
-//! of two processes, one group).
+//! Starts servers of its own. Sections: `one` (one caller), `many` (64 callers, 1,000 groups), `hot` (64 callers in each of
+//! two processes, one group), `rival` (the same documents on Python's dictrack 2.1.5, which `scripts/setup tests`
+//! installs).
 
 use std::env;
 use std::io::{BufRead as _, Write as _};
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Durability, Manager, MemoryStore, RedisCache, Stopwatch};
-use dictrack_testkit::Redis;
+use dictrack::{Durability, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch};
+use dictrack_testkit::{Mongo, Redis};
 
 #[path = "workload.rs"]
 mod workload;
@@ -25,6 +26,13 @@ const CALLERS: u64 = 64;
 
 fn manager(url: &str, durability: Durability) -> Manager {
     let builder = Manager::builder().cache(RedisCache::new(url).unwrap()).store(MemoryStore::new());
+    pollster::block_on(builder.durability(durability).open()).unwrap()
+}
+
+/// A manager with MongoDB behind Redis.
+fn before_mongodb(url: &str, store: &str, durability: Durability) -> Manager {
+    let store = pollster::block_on(MongoStore::open(store)).unwrap();
+    let builder = Manager::builder().cache(RedisCache::new(url).unwrap()).store(store);
     pollster::block_on(builder.durability(durability).open()).unwrap()
 }
 
@@ -223,13 +231,57 @@ fn hot_child(url: &str) {
     println!("{}", callers(&manager, 1, Duration::from_secs(4)));
 }
 
+/// What `scripts/setup tests` installs.
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.servers/python-2.1.5/bin/python");
+const RIVAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rival.py");
+
+fn rival(redis: &Redis) {
+    let mongo = Mongo::start();
+    println!("\nW(N), one caller, Redis and MongoDB: beside Python's dictrack 2.1.5 on the same servers");
+    println!(
+        "{:>6} {:>12} {:>15} {:>10} {:>6} {:>7}",
+        "N", "2.1.5 µs", "durability", "track µs", "trips", "times"
+    );
+    let documents = documents(1 << 12);
+    for n in [1, 100, 1_000] {
+        redis.cli(&["FLUSHALL"]);
+        redis.cli(&["CONFIG", "RESETSTAT"]);
+        let ports = [redis.port().to_string(), mongo.port().to_string(), n.to_string()];
+        let output = Command::new(PYTHON).arg(RIVAL).args(ports).output();
+        let output = output.unwrap_or_else(|error| panic!("{PYTHON}: {error}; run `scripts/setup tests`"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let theirs = text.trim().split(' ').nth(1).and_then(|figure| figure.parse::<f64>().ok());
+        let theirs = theirs.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr))) * 1000.0;
+        for durability in [INTERVAL, Durability::Fsync] {
+            redis.cli(&["FLUSHALL"]);
+            let store = format!("{}/ours{n}{}", mongo.url().trim_end_matches('/'), u8::from(durability == INTERVAL));
+            let manager = before_mongodb(&redis.url(), &store, durability);
+            let blocking = manager.blocking();
+            blocking.add_trackers("g", definitions(n)).unwrap();
+            blocking.track("g", &documents[0]).unwrap();
+            redis.cli(&["CONFIG", "RESETSTAT"]);
+            let calls = if durability == INTERVAL { 2_000 } else { 200 };
+            let ours = measure(calls, |at| {
+                blocking.track("g", &documents[at % documents.len()]).unwrap();
+            });
+            let swaps = info(redis, "commandstats", "cmdstat_evalsha:calls=") / (5 * calls) as f64;
+            println!(
+                "{n:>6} {theirs:>12.0} {:>15} {ours:>10.1} {swaps:>6.2} {:>7.0}",
+                durability.to_string(),
+                theirs / ours
+            );
+            blocking.close().unwrap();
+        }
+    }
+}
+
 fn main() {
     if let Ok(url) = env::var(HOT) {
         return hot_child(&url);
     }
     let redis = Redis::start();
     let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    for (name, section) in [("one", one as fn(&Redis)), ("many", many), ("hot", hot)] {
+    for (name, section) in [("one", one as fn(&Redis)), ("many", many), ("hot", hot), ("rival", rival)] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             section(&redis);
         }
