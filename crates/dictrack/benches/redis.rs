@@ -238,10 +238,7 @@ const RIVAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rival.py");
 fn rival(redis: &Redis) {
     let mongo = Mongo::start();
     println!("\nW(N), one caller, Redis and MongoDB: beside Python's dictrack 2.1.5 on the same servers");
-    println!(
-        "{:>6} {:>12} {:>15} {:>10} {:>6} {:>7}",
-        "N", "2.1.5 µs", "durability", "track µs", "trips", "times"
-    );
+    println!("{:>6} {:>12} {:>15} {:>10} {:>6} {:>7}", "N", "2.1.5 µs", "durability", "track µs", "trips", "times");
     let documents = documents(1 << 12);
     for n in [1, 100, 1_000] {
         redis.cli(&["FLUSHALL"]);

@@ -17,6 +17,11 @@ use dictrack::{
 /// What a process of a fleet is told, as JSON.
 const PLAN: &str = "DICTRACK_TEST_FLEET";
 
+/// How many times as many documents are counted as in CI: `scripts/reliability` sets it.
+pub fn scale() -> u64 {
+    env::var("DICTRACK_TEST_SCALE").map_or(1, |scale| scale.parse().expect("DICTRACK_TEST_SCALE is a number"))
+}
+
 /// What one process does.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -332,14 +337,16 @@ impl Member {
 }
 
 /// Runs the plans side by side, from the same moment; `meanwhile` runs beside them.
-pub fn run(plans: &[Plan], meanwhile: impl FnOnce(&[Member])) -> Report {
-    let mut members: Vec<Member> = plans.iter().map(Member::start).collect();
+pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
+    let scaled = plans.iter().map(|plan| Plan { documents: plan.documents * scale(), ..plan.clone() });
+    let mut members: Vec<Member> = scaled.map(|plan| Member::start(&plan)).collect();
     members.iter_mut().for_each(Member::go);
-    meanwhile(&members);
+    (0..scale()).for_each(|_| meanwhile(&members));
     let mut all = Report::default();
     for member in members {
         all.add(member.report().expect("the report of a process that ended well"));
     }
+    println!("{} documents acknowledged, failed calls {:?}, slowest {:?}", all.total(), all.failed, all.slowest);
     all
 }
 
