@@ -305,8 +305,8 @@ impl Shared {
         let mut state = entry.state.lock();
         let limits = self.source.get().map(|source| source.engine.limits).unwrap_or_default();
         let pending = state.pending.take();
-        if matches!(answer, Ok(Answer::Kept | Answer::Applied)) {
-            let claim = swap.claim;
+        if let Ok(Answer::Kept(found)) = answer {
+            let claim = found.unwrap_or(swap.claim);
             // A replica that was read meanwhile may be older or newer than this swap: it is read again.
             if state.replica.as_ref().is_some_and(|replica| replica.token != swap.token) {
                 state.replica = None;
@@ -327,7 +327,11 @@ impl Shared {
                 Some(tried) => tried.group.take_ids_over(&mut replica.group, &limits),
                 None => replica.group.settle_ids(&limits),
             }
-            let unsaved = replica.group.version() > state.saved;
+            // Another process may have claimed the same state anew.
+            replica.claim = claim;
+            let version = replica.group.version();
+            state.claim = claim;
+            let unsaved = version > state.saved;
             state.answered = Stopwatch::start();
             if swap.changed || (swap.relied && unsaved) {
                 self.mark_dirty(entry, &mut state);
@@ -488,10 +492,14 @@ impl Shared {
         if !source.load.has_store() {
             return Ok(Some(Replica::cold(Group::default(), 0, String::new())));
         }
-        let lease = token();
-        let mut command = redis::cmd("SET");
-        command.arg(entry.keys.lease.as_str()).arg(&lease).arg("NX").arg("PX").arg(LEASE_MILLIS);
-        if self.connection.command("take a lease", &command).await? != Value::Okay {
+        let Some(lease) = self.take_lease(entry).await? else { return Ok(None) };
+        let mut command = redis::cmd("EXISTS");
+        command.arg(entry.keys.group.as_str());
+        if self.connection.command("look for a group", &command).await? == Value::Int(1) {
+            // Another process put it there since it was looked for; a claim would only make its own void.
+            let mut command = redis::cmd("DEL");
+            command.arg(entry.keys.lease.as_str());
+            self.connection.command("give a lease back", &command).await?;
             return Ok(None);
         }
         let claimed = source.load.claim(&entry.id).await?;
@@ -544,7 +552,7 @@ impl Shared {
             None => stored.version,
             // Another process has saved the same or a newer state.
             Some(held) if held.claim == stored.claim && held.version >= stored.version => held.version,
-            Some(held) => return self.resolve(&entry, stored, held).await,
+            Some(held) => return self.resolve(&entry, held).await,
         };
         let (token, set) = {
             let mut state = entry.state.lock();
@@ -575,30 +583,36 @@ impl Shared {
 
     /// Finds out what became of a group that was claimed anew while this process held it: either the other claim came to
     /// nothing, or Redis lost the group.
-    async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, stored: &Stored, held: Held) -> Result<(), Error> {
+    async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, held: Held) -> Result<(), Error> {
         let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
         self.update(&entry.id, verify).await?;
         let claim = {
             let state = entry.state.lock();
             state.replica.as_ref().filter(|replica| !replica.token.is_empty()).map(|replica| replica.claim)
         };
-        if claim == Some(stored.claim) && held.claim > stored.claim {
-            // Redis still has it under the old claim: who made the new one gave up.
+        if let Some(claim) = claim.filter(|claim| *claim < held.claim)
+            && let Some(lease) = self.take_lease(entry).await?
+        {
+            // Redis still has it under an older claim: who made the newer one gave up. Under the lease nobody else claims.
             let claimed = self.source()?.load.claim(&entry.id).await?.claim;
-            let (old, new) = (stored.claim.to_string(), claimed.to_string());
-            let arguments = [old.as_bytes(), new.as_bytes()];
-            let answer = self.connection.run("claim a group", &script::CLAIM, &[&entry.keys.group], &arguments).await?;
-            let mut state = entry.state.lock();
-            match (answer, &mut state.replica) {
-                (Value::Int(1), Some(replica)) => {
-                    replica.claim = claimed;
-                    state.claim = claimed;
-                }
-                _ => state.replica = None,
-            }
+            let (old, new) = (claim.to_string(), claimed.to_string());
+            let arguments = [old.as_bytes(), new.as_bytes(), lease.as_bytes()];
+            let keys = [entry.keys.group.as_str(), &entry.keys.lease];
+            self.connection.run("claim a group", &script::CLAIM, &keys, &arguments).await?;
+            let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
+            self.update(&entry.id, verify).await?;
         }
         self.mark_dirty(entry, &mut entry.state.lock());
         Ok(())
+    }
+
+    /// Takes the right to claim a group; `None` if another process has it.
+    async fn take_lease(&self, entry: &Entry) -> Result<Option<String>, Error> {
+        let lease = token();
+        let mut command = redis::cmd("SET");
+        command.arg(entry.keys.lease.as_str()).arg(&lease).arg("NX").arg("PX").arg(LEASE_MILLIS);
+        let taken = self.connection.command("take a lease", &command).await? == Value::Okay;
+        Ok(taken.then_some(lease))
     }
 
     /// Counts the bytes of a replica, and has idle ones dropped where there are too many.
@@ -637,8 +651,8 @@ struct Swap {
 
 /// What the script says of a swap.
 enum Answer {
-    Kept,
-    Applied,
+    /// With the claim that the group has, if it was there before.
+    Kept(Option<u64>),
     /// The group has to be loaded anew.
     Anew,
     WantsSet,
@@ -652,8 +666,7 @@ impl Answer {
             redis::from_redis_value(value).map_err(|error| format!("its fields are not texts ({error})"))?;
         let mut words = words.into_iter();
         Ok(match words.next().flatten().as_deref() {
-            Some("kept") => Self::Kept,
-            Some("applied") => Self::Applied,
+            Some("kept" | "applied") => Self::Kept(words.next().flatten().and_then(|claim| claim.parse().ok())),
             Some("absent" | "lease" | "full") => Self::Anew,
             Some("set") => Self::WantsSet,
             Some("foreign") => Self::Foreign,

@@ -7,16 +7,16 @@
 -- has the group already, which goes when it is idle for that long, or empty where there is no store; 9 the text of the
 -- definition set, or empty; 10 how many fields go; those; then fields and their values.
 --
--- Answers with a word: kept, applied (an earlier attempt of the same swap was), absent, lease (it was lost), set (its text
+-- Answers with a word: kept or applied (an earlier attempt of the same swap was), with the group's claim; absent, lease (it was lost), set (its text
 -- is wanted), behind (with the fields that are newer), full (the whole group has to be read), foreign.
-local now = redis.call('HMGET', KEYS[1], 'version', 'token', 'stored', ARGV[5])
+local now = redis.call('HMGET', KEYS[1], 'version', 'token', 'stored', ARGV[5], 'claim')
 local version, token, stored = now[1], now[2], now[3]
 if not version then
   if redis.call('EXISTS', KEYS[1]) == 1 then return {'foreign'} end
   if ARGV[2] ~= '' then return {'absent'} end
   if ARGV[7] ~= '' and redis.call('GET', KEYS[4]) ~= ARGV[7] then return {'lease'} end
 else
-  if now[4] and tonumber(now[4]) >= tonumber(ARGV[6]) then return {'applied', version, token} end
+  if now[4] and tonumber(now[4]) >= tonumber(ARGV[6]) then return {'applied', now[5]} end
   if version ~= ARGV[1] or token ~= ARGV[2] then
     -- The ring holds the last swaps: their tokens and the fields that they changed.
     local ring = cjson.decode(redis.call('HGET', KEYS[1], 'ring') or '[]')
@@ -48,7 +48,7 @@ end
 if ARGV[3] == '' then
   -- Nobody else has to wait for a group that there is none of.
   if not version and ARGV[7] ~= '' then redis.call('DEL', KEYS[4]) end
-  return {'kept'}
+  return {'kept', now[5]}
 end
 if ARGV[9] ~= '' then
   redis.call('SET', KEYS[3], ARGV[9])
@@ -74,4 +74,4 @@ elseif follow == '=' and (not version or stored == version) then
   redis.call('PERSIST', KEYS[3])
 end
 if ARGV[7] ~= '' then redis.call('DEL', KEYS[4]) end
-return {'kept'}
+return {'kept', now[5]}
