@@ -20,10 +20,12 @@ impl RedisCluster {
         let ports: Vec<_> = cluster.nodes.iter().map(|node| node.port().to_string()).collect();
         for (i, node) in cluster.nodes.iter().enumerate() {
             let share = |i: usize| usize::from(SLOTS) * i / NODES;
-            let (first, last) = (share(i).to_string(), (share(i + 1) - 1).to_string());
+            let slots: Vec<_> = (share(i)..share(i + 1)).map(|slot| slot.to_string()).collect();
             // Nodes that begin with the same epoch have to settle first whose word counts.
             node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
-            node.cli(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            // Redis 6.2 takes no ranges.
+            let add = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
+            node.cli(&add.collect::<Vec<_>>());
         }
         for port in &ports[1..] {
             cluster.nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", port]);

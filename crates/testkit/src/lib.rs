@@ -1,7 +1,8 @@
 //! Real servers for tests: Redis and MongoDB, started on free ports and ended with the test, and a proxy that breaks
 //! connections.
 //!
-//! `scripts/setup tests` installs the servers: Redis 7 and MongoDB 6. A test whose server is missing fails and says so;
+//! `scripts/setup tests` installs the servers: Redis 7 and MongoDB 6. `DICTRACK_TEST_REDIS_SERVER` names another
+//! `redis-server`, `DICTRACK_TEST_MONGOD` another `mongod`. A test whose server is missing fails and says so;
 //! none is skipped.
 //!
 //! - [`Redis`], [`RedisCluster`] and [`Mongo`] start servers of a test's own, which it may kill, stop and fill.

@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fmt::Write as _, fs};
+use std::{env, fmt::Write as _, fs};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::certificate::Certificate;
 use crate::port::Port;
-use crate::process::{Program, find};
+use crate::process::{Program, find, require};
 use crate::url::percent_encoded;
 use crate::{directory, wait};
 
@@ -108,11 +108,16 @@ impl RedisBuilder {
 
         let arguments: Vec<OsString> = vec![file.into()];
         let log = directory.path().join("log");
-        let program = Program::new(find("redis-server"), arguments, port.address(), log);
+        let program = Program::new(binary(), arguments, port.address(), log);
         let redis = Redis { program, directory, port, password: self.password, certificate };
         redis.run();
         redis
     }
+}
+
+/// The program: `DICTRACK_TEST_REDIS_SERVER`, else what the path has.
+fn binary() -> PathBuf {
+    env::var_os("DICTRACK_TEST_REDIS_SERVER").map_or_else(|| find("redis-server"), |path| require(Path::new(&path)))
 }
 
 impl Redis {
