@@ -78,7 +78,7 @@ fn written(group: &Group) -> [String; 4] {
 
 fn whole(data: &[u8]) {
     let store = MemoryStore::new();
-    let imported = match block_on(transfer::import(&store, &mut &*data, |_| {})) {
+    let imported = match block_on(transfer::import(&store, None, &mut &*data, |_| {})) {
         Ok(moved) => moved,
         Err(error) => return drop(error.to_string()),
     };
@@ -90,6 +90,6 @@ fn whole(data: &[u8]) {
     };
     let first = export(&store);
     let second = MemoryStore::new();
-    block_on(transfer::import(&second, &mut &*first, |_| {})).expect("what was exported is imported");
+    block_on(transfer::import(&second, None, &mut &*first, |_| {})).expect("what was exported is imported");
     assert_eq!(String::from_utf8(export(&second)), String::from_utf8(first));
 }

@@ -150,9 +150,14 @@ impl Slot {
 
     /// The heap bytes behind this state.
     pub(crate) fn heap_bytes(&self) -> usize {
+        /// What the allocator adds to each piece.
+        const ALLOCATED: usize = 16;
         self.extra.as_ref().map_or(0, |extra| {
-            let spilled = if extra.limiters.spilled() { extra.limiters.capacity() } else { 0 };
-            size_of::<Extra>() + spilled * size_of::<LimiterState>()
+            let limiters = match extra.limiters.spilled() {
+                true => ALLOCATED + extra.limiters.capacity() * size_of::<LimiterState>(),
+                false => 0,
+            };
+            ALLOCATED + size_of::<Extra>() + limiters
         })
     }
 }

@@ -3,13 +3,17 @@
 //! Three trackers look at every document; all conditions of a tracker have to hold. Types are strict: a `converted` of
 //! `1` or `"true"` is not `true`.
 
-use dictrack::{Manager, TrackerDefinition};
+use dictrack::{Blocking, Manager, TrackerDefinition};
 use serde_json::json;
 
 const CAMPAIGN: &str = "campaign_summer_2024";
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let manager = Manager::in_memory().blocking();
+    run(Manager::in_memory().blocking())
+}
+
+/// The program, on whatever store the manager has.
+pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     let clicks =
         TrackerDefinition::count("campaign_clicks").targets([1000, 5000, 10000]).eq("event", "click").build()?;
     let conversions = TrackerDefinition::count("campaign_conversions")

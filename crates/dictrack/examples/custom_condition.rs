@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use dictrack::json::{Json, Map};
-use dictrack::{BoxError, CustomCondition, Document, Manager, Number, Path, TrackerDefinition, Value};
+use dictrack::{BoxError, CustomCondition, Document, Manager, ManagerBuilder, Number, Path, TrackerDefinition, Value};
 use serde_json::json;
 
 /// Holds for an order of at least `min_amount`, by a customer of one of the `allowed_tiers`, and not from one of the
@@ -55,8 +55,13 @@ fn lower(order: &dyn Document, path: &Path) -> String {
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run(Manager::builder())
+}
+
+/// The program, on whatever store the builder has.
+pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let condition = HighValueOrder::new().ok_or("the paths are not empty")?;
-    let builder = Manager::builder().condition("high_value_order", condition);
+    let builder = builder.condition("high_value_order", condition);
     let manager = pollster::block_on(builder.open())?.blocking();
 
     let params = json!({

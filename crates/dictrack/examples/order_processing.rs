@@ -3,16 +3,13 @@
 //! The manager keeps everything in one SQLite file. Each order is tracked with its id, so that a queue that delivers it
 //! twice, even to the next run of the program, counts it once. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
 
-use std::path::Path;
-
 use dictrack::{Blocking, EventCode, TrackOptions, TrackerDefinition};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Opens the file and says what is tracked there, as a service does at every start.
-fn open(path: &Path) -> Result<Blocking> {
-    let manager = Blocking::open(path)?;
+/// Says what is tracked, as a service does at every start.
+fn prepare(manager: Blocking) -> Result<Blocking> {
     manager.add_listener(EventCode::StageCompleted, |event| {
         println!("📦 Order {} stage completed: ${}/${}", event.name(), event.progress, event.target);
         Ok(())
@@ -55,7 +52,13 @@ pub(crate) fn main() -> Result<()> {
     }
     std::fs::create_dir(&folder)?;
     let path = folder.join("orders.db");
+    run(|| Ok(Blocking::open(&path)?))?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
 
+/// The program, which opens its store twice.
+pub(crate) fn run(open: impl Fn() -> Result<Blocking>) -> Result<()> {
     let orders = [
         json!({"order_id": "ORD001", "status": "completed", "amount": 150.00, "payment_method": "credit_card"}),
         json!({"order_id": "ORD002", "status": "pending", "amount": 200.00, "payment_method": "paypal"}),
@@ -63,7 +66,7 @@ pub(crate) fn main() -> Result<()> {
         json!({"order_id": "ORD004", "status": "completed", "amount": 320.00, "payment_method": "credit_card"}),
         json!({"order_id": "ORD005", "status": "cancelled", "amount": 50.00, "payment_method": "credit_card"}),
     ];
-    let manager = open(&path)?;
+    let manager = prepare(open()?)?;
     for order in &orders {
         assert!(process(&manager, order)?);
     }
@@ -73,14 +76,12 @@ pub(crate) fn main() -> Result<()> {
     drop(manager);
 
     println!("\nThe next run, which gets the last orders again:");
-    let manager = open(&path)?;
+    let manager = prepare(open()?)?;
     assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
     for order in &orders[3..] {
         assert!(!process(&manager, order)?);
     }
     assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
     manager.close()?;
-    drop(manager);
-    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

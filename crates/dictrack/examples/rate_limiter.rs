@@ -3,7 +3,7 @@
 //! The limiter is part of the tracker, and the outcome of each document says how much of it is left. The document that
 //! spends the last of it still counts, and is the first that is listed as limited.
 
-use dictrack::{LimiterState, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Blocking, LimiterState, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
 use serde_json::json;
 
 const CLIENT: &str = "api_client_001";
@@ -16,7 +16,11 @@ fn remaining(tracker: &TrackerSnapshot) -> Option<u64> {
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let manager = Manager::in_memory().blocking();
+    run(Manager::in_memory().blocking())
+}
+
+/// The program, on whatever store the manager has.
+pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     let limit =
         TrackerDefinition::count("api_rate_limit").target(1000).eq("endpoint", "/api/v1/data").limit(100).build()?;
     manager.add_tracker(CLIENT, limit)?;

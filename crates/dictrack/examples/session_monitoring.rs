@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use dictrack::{Clock, Manager, Reason, Span, TestClock, Timestamp, TrackerDefinition};
+use dictrack::{Clock, Manager, ManagerBuilder, Reason, Span, TestClock, Timestamp, TrackerDefinition};
 use serde_json::json;
 
 const SESSION: &str = "user_session_001";
@@ -13,9 +13,14 @@ const SESSION: &str = "user_session_001";
 const STEP: Span = Span::from_micros(1_000_500);
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run(Manager::builder())
+}
+
+/// The program, on whatever store the builder has.
+pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let start = Timestamp::from_secs(1_700_000_000);
     let clock = Arc::new(TestClock::new(start));
-    let manager = pollster::block_on(Manager::builder().shared_clock(clock.clone()).open())?.blocking();
+    let manager = pollster::block_on(builder.shared_clock(clock.clone()).open())?.blocking();
 
     let window = Span::from_secs(60);
     let calls =

@@ -5,7 +5,7 @@
 
 use std::sync::mpsc;
 
-use dictrack::{EventCode, Manager, Outcome, TrackerDefinition};
+use dictrack::{Blocking, EventCode, Manager, Outcome, TrackerDefinition};
 use serde_json::{Value, json};
 
 fn progress(outcome: &Outcome) -> Vec<String> {
@@ -13,8 +13,11 @@ fn progress(outcome: &Outcome) -> Vec<String> {
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let manager = Manager::in_memory().blocking();
+    run(Manager::in_memory().blocking())
+}
 
+/// The program, on whatever store the manager has.
+pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     // A listener may fail; that is logged and stops nobody. It runs before the call that caused its event returns.
     let (milestones, heard) = mpsc::channel();
     manager.add_listener(EventCode::StageCompleted, move |event| {

@@ -34,6 +34,15 @@ pub enum Step {
     Relied,
     /// The group changed and has to be kept.
     Changed,
+    /// The group changed and knows the change by an id: a step that runs again where it is kept already changes nothing.
+    ChangedById,
+}
+
+impl Step {
+    /// Whether the group changed.
+    pub fn changed(self) -> bool {
+        matches!(self, Self::Changed | Self::ChangedById)
+    }
 }
 
 /// A step on a group.
@@ -139,6 +148,26 @@ pub trait DataCache: Send + Sync + Debug {
     /// # Errors
     /// A failure of the cache.
     async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error>;
+
+    /// What the cache holds of a group, for those who only look: nothing is loaded, claimed or written. May be called
+    /// without [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the record is not what dictrack writes, else a failure of the cache.
+    async fn peek(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error>;
+
+    /// The ids of all groups that the cache holds, in order. May be called without [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// A failure of the cache.
+    async fn group_ids(&self) -> Result<Vec<String>, Error>;
+
+    /// The groups with changes that the store does not have yet, in order, as far as the cache knows. May be called without
+    /// [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// A failure of the cache.
+    async fn unsaved(&self) -> Result<Vec<String>, Error>;
 
     /// Whether the cache may lack a group that was changed through it: then it may be in the store.
     fn has_dropped(&self) -> bool;

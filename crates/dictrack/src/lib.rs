@@ -22,6 +22,8 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
+//! | `redis` | | the cache that many processes share |
+//! | `mongodb` | | the store for many machines |
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
@@ -34,6 +36,8 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crash;
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
+pub mod doctor;
 mod durability;
 mod error;
 #[cfg(feature = "files")]
@@ -64,10 +68,11 @@ pub use manager::{Blocking, Commit, Item, ListenerId, Manager, ManagerBuilder, T
 pub use store::memory::MemoryStore;
 #[cfg(feature = "mongodb")]
 pub use store::mongodb::{MongoStore, MongoStoreBuilder};
+pub use store::overlay::Overlay;
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
 
 /// The code of the README, run as a test.
-#[cfg(all(doctest, feature = "sqlite"))]
+#[cfg(all(doctest, feature = "sqlite", feature = "redis", feature = "mongodb"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

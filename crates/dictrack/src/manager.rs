@@ -484,13 +484,15 @@ impl Manager {
     /// Applies many documents in order and commits them together; one result a document.
     ///
     /// # Errors
-    /// Where the commit fails, every document that changed something has that error as its result.
+    /// Where the commit fails, every document that changed something has that error as its result. Where cache or store
+    /// cannot be reached, the documents behind the first that met this are not applied and have its error.
     pub async fn track_many(&self, items: &[Item<'_>]) -> Vec<Result<Outcome, Error>> {
         let mut results = Vec::with_capacity(items.len());
         let mut claims = Vec::with_capacity(items.len());
         let mut waits = false;
+        let mut away: Option<Error> = None;
         for item in items {
-            let result = match self.check() {
+            let result = match away.clone().map_or_else(|| self.check(), Err) {
                 Ok(()) => match self.apply_now(item.group, item.document, item.options) {
                     (result, true) => result.map(|outcome| (outcome, 0)),
                     (_, false) => self.apply(item.group, item.document, item.options).await,
@@ -499,7 +501,11 @@ impl Manager {
             };
             let (result, claim) = match result {
                 Ok((outcome, claim)) => (Ok(outcome), claim),
-                Err(error) => (Err(error), 0),
+                Err(error) => {
+                    // Each further one would wait as long, and would be counted before this one.
+                    away = away.or_else(|| error.is_temporary().then(|| error.clone()));
+                    (Err(error), 0)
+                }
             };
             waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
             claims.push(claim);
@@ -584,6 +590,7 @@ impl Manager {
         move |found: &mut Group| {
             *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
             match outcome {
+                Ok(outcome) if outcome.changed() && options.event_id.is_some() => Step::ChangedById,
                 Ok(outcome) if outcome.changed() => Step::Changed,
                 Ok(outcome) if outcome.duplicate() => Step::Relied,
                 _ => Step::Unchanged,
@@ -710,11 +717,21 @@ impl Manager {
     /// A failure of the cache or the store.
     pub async fn undelivered(&self) -> Result<Vec<Arc<Event>>, Error> {
         self.check_reentrant()?;
-        let mut events = Vec::new();
-        if let Some(store) = &self.shared.source.store {
-            for group in store.undelivered().await? {
-                events.extend(self.view(&group, Group::undelivered).await?);
+        let (cache, mut events) = (&self.shared.cache, Vec::new());
+        let Some(store) = &self.shared.source.store else {
+            for group in cache.group_ids().await? {
+                let found = cache.peek(&group, &self.shared.engine).await?;
+                events.extend(found.iter().flat_map(Group::undelivered));
             }
+            return Ok(events);
+        };
+        let mut groups = store.undelivered().await?;
+        // What a process left in a shared cache that ended.
+        groups.extend(cache.unsaved().await?);
+        groups.sort();
+        groups.dedup();
+        for group in groups {
+            events.extend(self.view(&group, Group::undelivered).await?);
         }
         Ok(events)
     }

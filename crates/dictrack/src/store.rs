@@ -13,6 +13,7 @@ use crate::durability::Durability;
 pub mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+pub mod overlay;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub(crate) mod record;
 #[cfg(feature = "sqlite")]

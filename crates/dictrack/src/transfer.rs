@@ -13,6 +13,7 @@ use dictrack_core::json::{Bounds, Json, Map};
 use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits};
 
 use crate::Error;
+use crate::cache::DataCache;
 use crate::durability::Durability;
 use crate::manager::GENERATIONS;
 use crate::store::record::{restore_definitions, set_text};
@@ -63,6 +64,17 @@ pub enum TransferError {
     /// The store already has a group of that id.
     #[error("line {line}: the store already has the group {group:?}; import into a store without it")]
     Exists {
+        /// The line, counted from one.
+        line: u64,
+        /// The group.
+        group: String,
+    },
+    /// A cache has a group of that id, and would have the store take it over what is imported.
+    #[error(
+        "line {line}: the cache already has the group {group:?}, which would be written over the import; import where \
+         neither store nor cache has it"
+    )]
+    Cached {
         /// The line, counted from one.
         line: u64,
         /// The group.
@@ -146,16 +158,18 @@ fn line(whole: &GroupChange) -> String {
     out
 }
 
-/// Reads an export into `store`, which must not have any of its groups: all of it, in one commit, or nothing.
+/// Reads an export into `store`: all of it, in one commit, or nothing. Neither the store nor the `cache` of those who
+/// write it, if there is one, may have any of its groups.
 ///
 /// # Errors
 /// A [`TransferError`] that names the line; the store is as it was.
 pub async fn import(
     store: &dyn DataStore,
+    cache: Option<&dyn DataCache>,
     input: &mut (dyn BufRead + Send),
     progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
-    read(store, input, usize::MAX, progress).await
+    read(store, cache, input, usize::MAX, progress).await
 }
 
 /// Reads an export into a store that is of no use unless it is read to its end. Unlike [`import`] it does not hold the
@@ -165,19 +179,25 @@ pub async fn import(
 /// A [`TransferError`] that names the line; what came before it may have been written.
 pub async fn fill(
     store: &dyn DataStore,
+    cache: Option<&dyn DataCache>,
     input: &mut (dyn BufRead + Send),
     progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
-    read(store, input, BATCH, progress).await
+    read(store, cache, input, BATCH, progress).await
 }
 
 async fn read(
     store: &dyn DataStore,
+    cache: Option<&dyn DataCache>,
     input: &mut (dyn BufRead + Send),
     most: usize,
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
     let engine = engine();
+    let cached: HashSet<String> = match cache {
+        Some(cache) => cache.group_ids().await?.into_iter().collect(),
+        None => HashSet::new(),
+    };
     store.begin(Durability::Fsync, &engine.limits, Writers::One).await?;
     let present = store.marks().await?;
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
@@ -211,6 +231,9 @@ async fn read(
         } else if let Some(id) = member("group").and_then(Json::as_str) {
             if !in_batch.insert(id.to_owned()) || store.load(id, &engine).await?.is_some() {
                 return Err(TransferError::Exists { line: number, group: id.to_owned() });
+            }
+            if cached.contains(id) {
+                return Err(TransferError::Cached { line: number, group: id.to_owned() });
             }
             batch.push(group(id, &json, &engine).map_err(bad)?);
             moved.groups += 1;

@@ -451,6 +451,42 @@ fn what_a_killed_process_left_in_redis_is_saved_by_the_others() {
 }
 
 #[test]
+fn a_reply_lost_before_redis_loses_the_group_counts_nothing_twice() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let proxy = Proxy::start(redis.address());
+    proxy.only_requests_with(b"EVAL");
+    let opened = |cache: String| {
+        let plan = Plan { cache, store: mongo.url(), durability: "fsync".to_owned(), ..Plan::default() };
+        manager(&plan)
+    };
+    let (cut_off, other) = (opened(proxy.url_for(&redis.url())), opened(redis.url()));
+    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    for (group, id) in [("without", None), ("with", Some("id"))] {
+        cut_off.add_trackers(group, fleet::definitions()).unwrap();
+        std::thread::scope(|scope| {
+            // Only the connection that it has, which ends with the reply.
+            proxy.refuse(true);
+            proxy.drop_next_replies(1);
+            let call = scope.spawn(|| {
+                let options = TrackOptions::default();
+                cut_off.track_with(group, &document, id.map_or(options, |id| options.id(id)))
+            });
+            eventually("the reply is dropped", || proxy.faults() > u64::from(id.is_some()));
+            // Redis has the first document; with the second the store gets both.
+            other.track(group, &document).unwrap();
+            redis.cli(&["FLUSHALL"]);
+            proxy.refuse(false);
+            let answer = call.join().unwrap();
+            match id {
+                None => assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}"),
+                Some(_) => assert!(answer.unwrap().duplicate(), "the store knows its id"),
+            }
+        });
+        assert_eq!(fleet::counted(&other, group).0, 2, "{group}");
+    }
+}
+
+#[test]
 fn repeats_count_once_however_many_come_together() {
     let redis = Redis::start();
     let managers = [0, 1].map(|_| manager(&Plan { cache: redis.url(), ..Plan::default() }));
@@ -473,4 +509,44 @@ fn repeats_count_once_however_many_come_together() {
     });
     assert_eq!(counted.into_inner(), 800);
     assert_eq!(fleet::counted(&managers[0], "g"), (800, "80".to_owned(), 8));
+}
+
+#[test]
+fn the_documented_rights_are_enough() {
+    let page = include_str!("../../../docs/redis.md");
+    let line = page.lines().find(|line| line.starts_with("ACL SETUSER counter ")).expect("the page has the command");
+    let words: Vec<&str> = line.split(' ').collect();
+    let count = |url: &str| {
+        let store = Mongo::start();
+        let manager = Manager::builder()
+            .cache(RedisCache::new(url).unwrap())
+            .store(pollster::block_on(MongoStore::open(store.url())).unwrap())
+            .durability(Durability::Fsync);
+        let manager = pollster::block_on(manager.open()).unwrap().blocking();
+        for group in 0..50 {
+            let group = group.to_string();
+            let once = dictrack::TrackerDefinition::count("once").targets([1]).build().unwrap();
+            let often = dictrack::TrackerDefinition::count("often").targets([2, 9]).build().unwrap();
+            manager.add_trackers(&group, [once, often]).unwrap();
+            manager.track(&group, &Json::parse(b"{}").unwrap()).unwrap();
+            manager.remove_tracker(&group, "often").unwrap();
+        }
+        manager.flush(true).unwrap();
+        manager.close().unwrap();
+    };
+    // Each refusal names its object behind that word. The name of the client, which old servers do not keep, may be one.
+    let denied = |server: &Redis| {
+        let log = server.cli(&["ACL", "LOG"]);
+        let lines: Vec<_> = log.lines().map(str::to_owned).collect();
+        let objects = lines.windows(2).filter(|pair| pair[0] == "object").map(|pair| pair[1].clone());
+        objects.filter(|object| object != "client").collect::<Vec<_>>()
+    };
+    let server = Redis::start();
+    server.cli(&words);
+    count(&format!("redis://counter:password@{}", server.address()));
+    assert_eq!(denied(&server), Vec::<String>::new());
+    let cluster = RedisCluster::start();
+    (0..3).for_each(|node| drop(cluster.node(node).cli(&words)));
+    count(&cluster.url().replace("redis-cluster://", "redis-cluster://counter:password@"));
+    (0..3).for_each(|node| assert_eq!(denied(cluster.node(node)), Vec::<String>::new()));
 }

@@ -273,7 +273,7 @@ fn an_export_and_its_import_keep_what_a_manager_with_wider_limits_kept() {
     let store = SqliteStore::open_read_only(&from).unwrap();
     pollster::block_on(dictrack::transfer::export(&store, &mut exported, |_| ())).unwrap();
     let store = SqliteStore::open(&to).unwrap();
-    pollster::block_on(dictrack::transfer::import(&store, &mut &exported[..], |_| ())).unwrap();
+    pollster::block_on(dictrack::transfer::import(&store, None, &mut &exported[..], |_| ())).unwrap();
     drop(store);
     assert_eq!(open_with(&to, Manager::builder().limits(limits)).completed("a").unwrap().len(), 150);
 }

@@ -11,7 +11,7 @@ use dictrack_core::{Engine, Group, GroupChange};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DataCache, Load, Run, Step, Stored};
+use super::{DataCache, Load, Run, Stored};
 use crate::Error;
 use crate::store::Writers;
 
@@ -176,7 +176,7 @@ impl MemoryCache {
         if state.dropped {
             return false;
         }
-        let changed = step(&mut state.group) == Step::Changed;
+        let changed = step(&mut state.group).changed();
         entry.used.store(true, Ordering::Relaxed);
         if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
             state.dirty = true;
@@ -303,6 +303,31 @@ impl DataCache for MemoryCache {
             }
         }
         Ok(())
+    }
+
+    async fn peek(&self, group: &str, _: &Engine) -> Result<Option<Group>, Error> {
+        let (shard, hash) = self.locate(group);
+        let entry = shard.entries.read().find(hash, |entry| entry.id == group).cloned();
+        let found = entry.map(|entry| entry.state.lock().group.clone());
+        Ok(found.filter(|group| !group.is_blank()))
+    }
+
+    async fn group_ids(&self) -> Result<Vec<String>, Error> {
+        let mut ids = Vec::new();
+        self.for_each(&mut |id, group| {
+            if !group.is_blank() {
+                ids.push(id.to_owned());
+            }
+        })
+        .await?;
+        ids.sort();
+        Ok(ids)
+    }
+
+    async fn unsaved(&self) -> Result<Vec<String>, Error> {
+        let mut ids: Vec<_> = self.dirty.lock().iter().map(|entry| entry.id.to_string()).collect();
+        ids.sort();
+        Ok(ids)
     }
 
     fn has_dropped(&self) -> bool {

@@ -26,8 +26,10 @@ use crate::{Error, runtime};
 mod address;
 mod connection;
 mod entry;
+mod examine;
 mod hash;
 mod keys;
+mod look;
 mod script;
 mod sweep;
 mod texts;
@@ -42,10 +44,13 @@ use keys::Keys;
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1800);
 /// A lease is for reading one group from the store.
 const LEASE_MILLIS: u64 = 1000;
-/// Replicas are dropped, the idle ones first, when they take more than about this many bytes.
+/// Replicas are dropped, the idle ones first, when they take more than this, unless the program says otherwise.
 const BUDGET: usize = 256 << 20;
 /// In a cluster nobody says that a node has lost its memory: a group that was idle for longer is compared with the store.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Listing all keys may take this long. Each call of it is bounded, too.
+const LISTING: Duration = Duration::from_secs(3600);
 
 /// Groups in Redis, shared by every process that names the same server and prefix.
 #[derive(Clone)]
@@ -60,6 +65,7 @@ struct Shared {
     /// This process, as a field of each group that it changes.
     writer: String,
     sequence: AtomicU64,
+    budget: AtomicUsize,
     bytes: AtomicUsize,
     sweep: sweep::Sweep,
     source: OnceLock<Source>,
@@ -97,11 +103,19 @@ impl RedisCache {
             dirty: Mutex::default(),
             writer: format!("w:{}", token()),
             sequence: AtomicU64::new(0),
+            budget: AtomicUsize::new(BUDGET),
             bytes: AtomicUsize::new(0),
             sweep: sweep::Sweep::default(),
             source: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Drops replicas of groups, those first that nobody used lately, before they take more than about `bytes` bytes of this
+    /// process; 256 MiB if this is not called. Redis has them.
+    pub fn budget(self, bytes: usize) -> Self {
+        self.shared.budget.store(bytes, Ordering::Relaxed);
+        self
     }
 }
 
@@ -118,7 +132,13 @@ impl fmt::Debug for RedisCache {
 async fn on_network<T: Send + 'static>(
     future: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let limit = Duration::from_secs(30);
+    on_network_for(Duration::from_secs(30), future).await
+}
+
+async fn on_network_for<T: Send + 'static>(
+    limit: Duration,
+    future: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
     runtime::run(limit, future).await?.unwrap_or_else(|| Err(Error::Closed))
 }
 
@@ -146,6 +166,7 @@ impl Shared {
         }
         let entry = Arc::new(Entry::new(id, Keys::new(&self.connection.address().prefix, id)));
         entries.insert(id.into(), Arc::clone(&entry));
+        self.grow(entry::BYTES, 0);
         entry
     }
 
@@ -166,36 +187,41 @@ impl Shared {
     /// Runs a step and has Redis keep what it did.
     async fn update(self: &Arc<Self>, id: &str, step: &mut Run<'_>) -> Result<u64, Error> {
         let since = Stopwatch::start();
+        let mut runs = 0;
         if self.sweep.is_wanted() {
             self.drop_idle();
         }
         loop {
+            runs += 1;
             let entry = self.entry(id);
             if self.needs_loading(&mut entry.state.lock()) {
-                let (shared, loading) = (Arc::clone(self), Arc::clone(&entry));
-                on_network(async move { shared.load(&loading).await }).await?;
+                self.load_within(GIVE_UP_AFTER.saturating_sub(since.elapsed()), &entry).await?;
             }
-            let ended = {
+            let (ended, done) = {
                 let mut state = entry.state.lock();
                 let Some(tried) = state.tried() else { continue };
-                match step(&mut tried.group) {
-                    Step::Changed => tried.changed = true,
-                    Step::Relied => tried.relied = true,
-                    Step::Unchanged => {}
-                }
+                let done = step(&mut tried.group);
+                tried.changed |= done.changed();
+                tried.relied |= done == Step::Relied;
                 let ended = tried.batch.ended.subscribe();
                 if !state.in_flight {
                     state.in_flight = true;
                     let (shared, driven) = (Arc::clone(self), Arc::clone(&entry));
                     runtime::handle()?.spawn(async move { shared.drive(&driven).await });
                 }
-                ended
+                (ended, done)
             };
             match Batch::wait(ended).await {
                 Ending::Kept(claim) => return Ok(claim),
                 Ending::Failed(error) => return Err(error),
-                Ending::Again if since.elapsed() < GIVE_UP_AFTER => {}
-                Ending::Again => {
+                Ending::Unsure if done == Step::Changed => {
+                    let source = "Redis lost the group before it said whether it had kept the change".into();
+                    let action = format!("change the group {id:?}");
+                    let error = super::BackendError { backend: "Redis", action, source };
+                    return Err(Error::Unavailable(Arc::new(error)));
+                }
+                Ending::Again | Ending::Unsure if runs < 3 || since.elapsed() < GIVE_UP_AFTER => {}
+                Ending::Again | Ending::Unsure => {
                     let source = "other processes change the group all the time".into();
                     let action = format!("change the group {id:?}");
                     let error = super::BackendError { backend: "Redis", action, source };
@@ -296,8 +322,10 @@ impl Shared {
         arguments.extend(swap.fields.gone.iter().map(|name| name.as_bytes()));
         arguments.extend(swap.fields.set.iter().map(str::as_bytes));
         let keys = [keys.group.as_str(), &keys.dirty, &set_key, &keys.lease];
-        let answer = self.connection.run("change a group", &script::SWAP, &keys, &arguments).await?;
-        Answer::read(answer).map_err(|problem| self.corrupt(&entry.id, problem))
+        let mut sent_before = false;
+        let run = self.connection.run_noting("change a group", &script::SWAP, &keys, &arguments, &mut sent_before);
+        let answer = run.await?;
+        Answer::read(answer, sent_before).map_err(|problem| self.corrupt(&entry.id, problem))
     }
 
     /// Takes over how a swap went.
@@ -367,6 +395,10 @@ impl Shared {
                 Some(Err(problem)) => Some(self.corrupt(&entry.id, problem)),
                 None => None,
             },
+            Ok(Answer::Unsure) if swap.changed && self.source.get().is_some_and(|source| source.load.has_store()) => {
+                state.replica = None;
+                return Ending::Unsure;
+            }
             Ok(Answer::Foreign) => Some(self.corrupt(&entry.id, "something else wrote this key")),
             Ok(_) => None,
             Err(error) => Some(error),
@@ -390,6 +422,20 @@ impl Shared {
         !trusted
     }
 
+    /// Gets the replica of a group for a caller who does not wait longer; it is there for the next one then.
+    async fn load_within(self: &Arc<Self>, limit: Duration, entry: &Arc<Entry>) -> Result<(), Error> {
+        let (shared, loading) = (Arc::clone(self), Arc::clone(entry));
+        let load = async move { tokio::spawn(async move { shared.load(&loading).await }).await };
+        match runtime::run(limit, load).await? {
+            Some(loaded) => loaded.unwrap_or(Err(Error::Closed)),
+            None => {
+                let action = format!("load the group {:?}", entry.id);
+                let source = format!("no answer of Redis and the store within {GIVE_UP_AFTER:?}").into();
+                Err(Error::Unavailable(Arc::new(super::BackendError { backend: "Redis", action, source })))
+            }
+        }
+    }
+
     /// Gets the replica of a group.
     async fn load(&self, entry: &Entry) -> Result<(), Error> {
         let _loading = entry.loading.lock().await;
@@ -402,7 +448,10 @@ impl Shared {
             }
             // Before anything is read: what comes after a new connection is compared again.
             let connection = self.connection.number();
+            let compared = entry.state.lock().compared == connection && !self.connection.address().cluster;
             let found = match self.read(entry, connection).await? {
+                // Redis goes back in time only with its connections: once compared, others have made what is newer.
+                Some(replica) if compared && self.connection.number() == connection => Some(replica),
                 Some(replica) if self.is_behind(entry, &replica).await? => None,
                 Some(replica) => Some(replica),
                 None => self.claim(entry, source).await?,
@@ -423,18 +472,23 @@ impl Shared {
         }
     }
 
-    /// The replica of what Redis has; `None` if it has nothing that is of use.
-    async fn read(&self, entry: &Entry, connection: u64) -> Result<Option<Replica>, Error> {
-        let source = self.source()?;
+    /// The fields that Redis has of a group.
+    async fn whole(&self, id: &str, keys: &Keys) -> Result<Option<Whole>, Error> {
         let mut command = redis::cmd("HGETALL");
-        command.arg(entry.keys.group.as_str());
+        command.arg(keys.group.as_str());
         let answer = self.connection.command("read a group", &command).await?;
         let fields: Vec<(String, String)> = redis::from_redis_value(answer)
-            .map_err(|error| self.corrupt(&entry.id, format!("its fields are not texts ({error})")))?;
+            .map_err(|error| self.corrupt(id, format!("its fields are not texts ({error})")))?;
         if fields.is_empty() {
             return Ok(None);
         }
-        let whole = Whole::read(fields).map_err(|problem| self.corrupt(&entry.id, problem))?;
+        Whole::read(fields).map(Some).map_err(|problem| self.corrupt(id, problem))
+    }
+
+    /// The replica of what Redis has; `None` if it has nothing that is of use.
+    async fn read(&self, entry: &Entry, connection: u64) -> Result<Option<Replica>, Error> {
+        let source = self.source()?;
+        let Some(whole) = self.whole(&entry.id, &entry.keys).await? else { return Ok(None) };
         let Some(set) = self.set(entry, whole.set).await? else {
             if !source.load.has_store() {
                 return Err(self.corrupt(&entry.id, format!("its definition set {} is missing", whole.set)));
@@ -452,14 +506,18 @@ impl Shared {
         if let Some(set) = engine.sets.find(hash) {
             return Ok(Some(set));
         }
-        let key = entry.keys.set(hash);
+        let text = self.set_text(&entry.keys, hash).await?;
+        text.map(|text| restore_set(&self.connection.address().to_string(), hash, &text, engine)).transpose()
+    }
+
+    /// What Redis has of a definition set.
+    async fn set_text(&self, keys: &Keys, hash: ContentHash) -> Result<Option<String>, Error> {
+        let key = keys.set(hash);
         let mut command = redis::cmd("GET");
         command.arg(&key);
         let answer = self.connection.command("read a definition set", &command).await?;
-        let text: Option<String> = redis::from_redis_value(answer).map_err(|error| {
-            Error::corrupt(self.connection.address(), format!("the key {key:?}"), error.to_string())
-        })?;
-        text.map(|text| restore_set(&self.connection.address().to_string(), hash, &text, engine)).transpose()
+        redis::from_redis_value(answer)
+            .map_err(|error| Error::corrupt(self.connection.address(), format!("the key {key:?}"), error.to_string()))
     }
 
     /// Whether the store is ahead of what Redis has, which then is of an earlier time; it is dropped.
@@ -618,12 +676,18 @@ impl Shared {
     /// Counts the bytes of a replica, and has idle ones dropped where there are too many.
     fn weigh(&self, state: &mut State) {
         let Some(replica) = &state.replica else { return };
-        let bytes = entry::BYTES + replica.group.heap_bytes();
+        let bytes = entry::BYTES + replica.heap_bytes();
         let before = std::mem::replace(&mut state.bytes, bytes);
+        self.grow(bytes, before);
+    }
+
+    fn grow(&self, bytes: usize, before: usize) {
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes.fetch_sub(before, Ordering::Relaxed);
-        if all > BUDGET {
-            self.sweep.wanted();
+        let budget = self.budget.load(Ordering::Relaxed);
+        // An eighth is for the holes between what is dropped.
+        if all - before > budget - budget / 8 {
+            self.sweep.wanted_above(all - before);
         }
     }
 }
@@ -655,18 +719,24 @@ enum Answer {
     Kept(Option<u64>),
     /// The group has to be loaded anew.
     Anew,
+    /// As that, and the swap may have been kept before.
+    Unsure,
     WantsSet,
     Behind(Vec<(String, Option<String>)>),
     Foreign,
 }
 
 impl Answer {
-    fn read(value: Value) -> Result<Self, String> {
+    /// Reads an answer to what may have been sent before.
+    fn read(value: Value, sent_before: bool) -> Result<Self, String> {
         let words: Vec<Option<String>> =
             redis::from_redis_value(value).map_err(|error| format!("its fields are not texts ({error})"))?;
         let mut words = words.into_iter();
         Ok(match words.next().flatten().as_deref() {
             Some("kept" | "applied") => Self::Kept(words.next().flatten().and_then(|claim| claim.parse().ok())),
+            // A hash that was there all the time would have said that it has the swap.
+            Some("full") if words.next().flatten().is_some() => Self::Anew,
+            Some("absent" | "lease" | "full") if sent_before => Self::Unsure,
             Some("absent" | "lease" | "full") => Self::Anew,
             Some("set") => Self::WantsSet,
             Some("foreign") => Self::Foreign,
@@ -751,6 +821,20 @@ impl DataCache for RedisCache {
             self.shared.update(&id, &mut step).await?;
         }
         Ok(())
+    }
+
+    async fn peek(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+        self.shared.peek(group, engine).await
+    }
+
+    async fn group_ids(&self) -> Result<Vec<String>, Error> {
+        let shared = Arc::clone(&self.shared);
+        on_network_for(LISTING, async move { shared.group_ids().await }).await
+    }
+
+    async fn unsaved(&self) -> Result<Vec<String>, Error> {
+        let shared = Arc::clone(&self.shared);
+        on_network_for(LISTING, async move { shared.unsaved().await }).await
     }
 
     fn has_dropped(&self) -> bool {

@@ -83,6 +83,11 @@ struct Away {
     source: Arc<BackendError>,
 }
 
+/// A manager that is closed gives such a store up a little before [`CLOSE_WITHIN`], so that the thread has ended by then.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(4);
+/// What the log says of such a store: programs that say it themselves leave it out.
+const AWAY: &str = "dictrack::away";
+
 /// Callers wait so long for a store that cannot be reached.
 const AWAY_FOR: Duration = Duration::from_millis(1000);
 /// A store that cannot be reached is tried again after a pause that doubles from the first of these to the second.
@@ -132,6 +137,13 @@ impl Commit {
             let progress = done.borrow();
             progress.ended >= self.round || progress.failure.is_some()
         })
+    }
+
+    /// Why the commit waits, if the store cannot be reached right now.
+    pub fn held_up_by(&self) -> Option<Error> {
+        let progress = self.done.as_ref()?.borrow();
+        let source = &progress.away.as_ref()?.source;
+        (progress.ended < self.round).then(|| Error::Unavailable(Arc::clone(source)))
     }
 
     /// Waits until everything of the commit is kept.
@@ -287,6 +299,9 @@ impl Committer {
         if !thread.is_finished() {
             let unsaved = pollster::block_on(self.core.cache.collect(&self.core.engine)).map_or(0, |left| left.len());
             tracing::warn!(unsaved, "the store did not take everything within {CLOSE_WITHIN:?}");
+            if let Some(away) = &self.core.done.borrow().away {
+                return Err(Error::Stopped { source: Arc::clone(&away.source) });
+            }
         }
         self.check()
     }
@@ -382,10 +397,10 @@ impl Core {
         loop {
             match self.store.save(changes, marks).await {
                 Err(Error::Unavailable(source))
-                    if !(self.closing.load(Ordering::Acquire) && since.elapsed() > CLOSE_WITHIN) =>
+                    if !(self.closing.load(Ordering::Acquire) && since.elapsed() > GIVE_UP_WITHIN) =>
                 {
                     if self.done.borrow().away.is_none() {
-                        tracing::warn!(error = %source, "the store cannot be reached; trying until it can");
+                        tracing::warn!(target: AWAY, error = %source, "the store cannot be reached; trying until it can");
                     }
                     let away = Away { since, source };
                     self.done.send_modify(|progress| progress.away = Some(away));
@@ -395,7 +410,7 @@ impl Core {
                 result => {
                     if self.done.borrow().away.is_some() {
                         self.done.send_modify(|progress| progress.away = None);
-                        tracing::info!("the store is back");
+                        tracing::warn!(target: AWAY, "the store is back");
                     }
                     return result;
                 }

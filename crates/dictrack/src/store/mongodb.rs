@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use dictrack_core::{ContentHash, Engine, Group, GroupChange, Limits, TrackerDefinition};
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;
 use parking_lot::Mutex;
 
@@ -27,6 +27,7 @@ use crate::{Error, runtime};
 mod batch;
 mod commit;
 mod document;
+mod examine;
 mod lists;
 mod owner;
 mod process;
@@ -48,7 +49,7 @@ use url::Place;
 const ANSWER_WITHIN: Duration = Duration::from_millis(700);
 /// An owner that was not heard of for so long may be taken over.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
-/// How long the trace of a claim stays where there is no group. A change that builds on it may be under way.
+/// How long the trace of a claim stays at least where there is no group. A change that builds on it may be under way.
 const TRACE: Duration = Duration::from_secs(60 * 60);
 /// How long emptying the store may take.
 const EMPTY_WITHIN: Duration = Duration::from_secs(60);
@@ -286,7 +287,7 @@ impl Inner {
         }
         Server::patiently(|| self.prepare()).await?;
         let before = self.session.lock().clone();
-        if let Some(before) = before.filter(|before| before.writers != writers) {
+        if let Some(before) = before.filter(|before| before.writers != writers || before.is_taken()) {
             self.end(&before).await?;
             self.session.lock().take();
         }
@@ -298,12 +299,14 @@ impl Inner {
             runtime::handle()?.spawn(beats);
         }
         match self.clone().take_on(&session, journal).await {
-            Ok(blank) => Ok(blank && writers == Writers::One && !session.careful),
+            Ok(blank) => Ok(blank && writers == Writers::One && !session.careful && !session.abandoned()),
             Err(error) => {
                 self.session.lock().take();
-                session.set_unsure(true);
-                self.end(&session).await?;
-                Err(error)
+                let failed = session.attempted(Err(error));
+                if let Err(error) = self.end(&session).await {
+                    tracing::warn!(%error, "the record of this writer stays");
+                }
+                failed
             }
         }
     }
@@ -313,7 +316,7 @@ impl Inner {
         if let Some(journal) = &journal {
             Server::patiently(|| self.replay(session, journal)).await?;
         }
-        if session.careful && session.writers == Writers::One {
+        if session.careful {
             Server::patiently(|| self.claim_marks(session)).await?;
         }
         let any =
@@ -356,43 +359,47 @@ impl Inner {
             return Ok((self.read(group).await?, 0));
         }
         self.stand(&session).await?;
-        let number = session.number();
-        let mut filter = doc! {"_id": group, "version": {"$gte": 0}};
-        let (claim, trace) = match session.writers {
-            Writers::One => {
-                filter.insert("claim", doc! {"$lte": number});
-                (doc! {"$max": ["$claim", number]}, TRACE)
-            }
-            Writers::Many => {
-                let window = Duration::from_micros(session.limits.id_window.micros().unsigned_abs());
-                (doc! {"$max": [{"$add": ["$claim", 1_i64]}, number]}, window.max(TRACE))
-            }
-        };
-        let trace = i64::try_from(trace.as_millis()).unwrap_or(i64::MAX);
-        let purge_at = doc! {"$cond": [{"$gt": ["$version", 0]}, "$$REMOVE", {"$add": ["$$NOW", trace]}]};
-        let version = doc! {"$ifNull": ["$version", 0_i64]};
-        let command = doc! {
-            "findAndModify": &self.names.groups, "query": filter, "upsert": true, "new": true,
-            "update": [{"$set": {"version": version, "claim": claim, "purge_at": purge_at}}],
-            "writeConcern": if session.writers == Writers::Many { concern(true, true) } else { session.concern.clone() },
-        };
-        let reply = self.server.command_unless_taken("claim a group", command).await?;
-        let Some(head) = reply.and_then(|reply| reply.get_document("value").ok().cloned()) else {
-            // The document is there, but no older owner's: a newer one's, or no group.
-            let filter = doc! {"_id": group};
-            let found = self.server.find_one("look at a group", &self.names.groups, filter, None).await?;
-            if let Some(document) = found {
-                held(self.server.name(), group, &document)?;
-            }
-            self.beat(&session).await?;
-            return Err(backend("claim a group", format!("group {group:?} is claimed by a later owner")));
-        };
+        let head = self.claimed(&session, group).await?;
         let (_, claim) = held(self.server.name(), group, &head)?;
         let stored = match self.completed(group, head).await? {
             Some(stored) => stored,
             None => self.read(group).await?,
         };
         Ok((stored, if session.writers == Writers::Many { claim.unsigned_abs() } else { 0 }))
+    }
+
+    /// The document of a group, claimed; it may be no more than the trace of that.
+    async fn claimed(&self, session: &Session, group: &str) -> Result<Document, Error> {
+        let action = "claim a group";
+        let mut filter = doc! {"_id": group, "version": {"$gte": 0}};
+        let (claim, concern) = match session.writers {
+            Writers::One => {
+                filter.insert("claim", doc! {"$lte": session.last_stamp()});
+                (doc! {"$max": ["$claim", session.first]}, session.concern.clone())
+            }
+            // What was given must not be given again, whatever happens to the server.
+            Writers::Many => (doc! {"$max": [{"$add": ["$claim", 1_i64]}, session.stamp()]}, concern(true, true)),
+        };
+        let trace = doc! {"$add": ["$$NOW", trace_of(session)]};
+        let purge_at = doc! {"$cond": [{"$gt": ["$version", 0]}, "$$REMOVE", trace]};
+        let version = doc! {"$ifNull": ["$version", 0_i64]};
+        let command = doc! {
+            "findAndModify": &self.names.groups, "query": filter, "upsert": true, "new": true,
+            "update": [{"$set": {"version": version, "claim": claim, "purge_at": purge_at}}], "writeConcern": concern,
+        };
+        for _ in 0..READS {
+            let reply = self.server.command_unless_taken(action, command.clone()).await?;
+            if let Some(head) = reply.and_then(|reply| reply.get_document("value").ok().cloned()) {
+                return Ok(head);
+            }
+            // A document is there that does not match: it is no group, or a later owner's, or has just been made.
+            let found = self.server.find_one(action, &self.names.groups, doc! {"_id": group}, None).await?;
+            let (_, claim) = found.map_or(Ok((0, 0)), |found| held(self.server.name(), group, &found))?;
+            if session.writers == Writers::One && claim > session.last_stamp() {
+                return Err(self.lost(session).await);
+            }
+        }
+        Err(backend(action, format!("others made and removed group {group:?} all the time")))
     }
 
     async fn held(&self, group: &str) -> Result<Held, Error> {
@@ -437,55 +444,67 @@ impl Inner {
     /// Removes every group and mark: all or, after a crash, when the store is next opened.
     async fn clear(&self) -> Result<(), Error> {
         let session = self.session()?;
-        self.stand(&session).await?;
-        if session.writers == Writers::Many {
-            return self.empty(&session).await;
-        }
-        let id = ObjectId::new();
-        self.set_journal(&session, doc! {"id": id, "clear": true}).await?;
-        self.empty(&session).await?;
-        self.drop_journal(id).await
+        let now = self.beat(&session).await?;
+        let stamp = session.next_stamp();
+        let work = async {
+            if session.writers == Writers::Many {
+                return self.empty(&session, stamp, now).await;
+            }
+            let id = ObjectId::new();
+            self.set_journal(&session, stamp, doc! {"id": id, "empty": stamp, "at": now}).await?;
+            self.empty(&session, stamp, now).await?;
+            self.drop_journal(&doc! {"id": id}).await
+        };
+        session.attempted(work.await)
     }
 
-    /// Removes every group and mark. Where somebody may still write what was removed, traces of it stay for a while.
-    async fn empty(&self, session: &Session) -> Result<(), Error> {
+    /// Removes every group and mark: of an owner those until a stamp and a moment, so that what it writes afterwards stays
+    /// whenever the server gets to this. Where what was removed may still be written, traces of it stay for a while.
+    async fn empty(&self, session: &Session, stamp: i64, now: DateTime) -> Result<(), Error> {
         self.untidy.lock().clear();
-        let all = |collection: &String, filter: Document| {
-            doc! {"delete": collection, "deletes": [{"q": filter, "limit": 0}], "writeConcern": &session.concern}
-        };
         let run = async |command: Document| {
             self.server.command_within("empty the store", raw(&command)?, EMPTY_WITHIN).await.map(drop)
         };
-        let groups = doc! {"version": {"$gte": 0}};
-        if !session.careful {
+        let (mut groups, mut marks) = (doc! {"version": {"$gte": 0}}, Document::new());
+        let claim = match session.writers {
+            Writers::One => {
+                groups.insert("claim", doc! {"$lte": stamp});
+                marks.insert("claim", doc! {"$lte": stamp});
+                doc! {"$max": ["$claim", stamp]}
+            }
+            Writers::Many => doc! {"$max": [{"$add": ["$claim", 1_i64]}, stamp]},
+        };
+        if !session.careful && !session.abandoned() {
+            self.sets.lock().clear();
             for (collection, filter) in [
                 (&self.names.groups, groups),
-                (&self.names.marks, Document::new()),
-                (&self.names.parts, Document::new()),
-                (&self.names.sets, Document::new()),
+                (&self.names.marks, marks),
+                (&self.names.parts, doc! {"at": {"$lte": now}}),
+                (&self.names.sets, doc! {"used_at": {"$lte": now}}),
             ] {
-                run(all(collection, filter)).await?;
+                let all = doc! {"q": filter, "limit": 0};
+                run(doc! {"delete": collection, "deletes": [all], "writeConcern": &session.concern}).await?;
             }
-            self.sets.lock().clear();
             return Ok(());
         }
-        let number = session.number();
-        let (claim, filter) = match session.writers {
-            Writers::One => {
-                (doc! {"$max": ["$claim", number]}, doc! {"version": {"$gte": 0}, "claim": {"$lte": number}})
-            }
-            Writers::Many => (doc! {"$max": [{"$add": ["$claim", 1_i64]}, number]}, groups),
-        };
-        let window = session.limits.id_window.micros() / 1_000;
-        let trace = window.max(i64::try_from(TRACE.as_millis()).unwrap_or(i64::MAX));
-        let trace = doc! {"_id": "$_id", "version": 0_i64, "claim": claim, "purge_at": {"$add": ["$$NOW", trace]}};
+        let purge_at = doc! {"$add": ["$$NOW", trace_of(session)]};
+        let trace = doc! {"_id": "$_id", "version": 0_i64, "claim": claim, "purge_at": purge_at};
         let emptied = |collection: &String, filter: Document, update: Bson| {
             let update = doc! {"q": filter, "u": update, "multi": true};
             doc! {"update": collection, "updates": [update], "writeConcern": &session.concern}
         };
-        run(emptied(&self.names.groups, filter, Bson::Array(vec![doc! {"$replaceWith": trace}.into()]))).await?;
-        let update = doc! {"$set": {"text": null}, "$max": {"claim": number}};
-        run(emptied(&self.names.marks, Document::new(), update.into())).await
+        run(emptied(&self.names.groups, groups, Bson::Array(vec![doc! {"$replaceWith": trace}.into()]))).await?;
+        let update = doc! {"$set": {"text": null}, "$max": {"claim": stamp}, "$currentDate": {"updated_at": true}};
+        run(emptied(&self.names.marks, marks, update.into())).await
+    }
+}
+
+/// How long the trace of a claim stays, in milliseconds.
+fn trace_of(session: &Session) -> i64 {
+    let least = i64::try_from(TRACE.as_millis()).unwrap_or(i64::MAX);
+    match session.writers {
+        Writers::One => least,
+        Writers::Many => least.max(session.limits.id_window.micros() / 1_000),
     }
 }
 

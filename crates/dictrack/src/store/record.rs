@@ -1,4 +1,5 @@
 //! The parts of a stored group, gathered over many changes.
+#![allow(dead_code, reason = "each store uses some of it")]
 
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;
 
+mod examine;
 mod owner;
 mod schema;
 mod tail;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::env;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Plan {
     pub listens: bool,
     /// Milliseconds between the documents of a thread.
     pub pause: u64,
+    /// Counts until it is told to stop, however many documents that are.
+    pub endless: bool,
 }
 
 impl Default for Plan {
@@ -51,6 +54,7 @@ impl Default for Plan {
             ids: false,
             listens: false,
             pause: 0,
+            endless: false,
         }
     }
 }
@@ -116,15 +120,23 @@ pub fn child() {
         });
     }
     println!("ready");
-    let mut go = String::new();
-    std::io::stdin().read_line(&mut go).unwrap();
+    let told = || std::io::stdin().read_line(&mut String::new()).unwrap();
+    told();
+    let stopped = Arc::new(AtomicBool::new(false));
+    if plan.endless {
+        let stopped = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            told();
+            stopped.store(true, Ordering::Relaxed);
+        });
+    }
     let mut report = Report::default();
     for found in std::thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
             .map(|thread| {
                 scope.spawn({
-                    let (plan, manager) = (&plan, &manager);
-                    move || work(plan, manager, thread)
+                    let (plan, manager, stopped) = (&plan, &manager, &*stopped);
+                    move || work(plan, manager, thread, stopped)
                 })
             })
             .collect();
@@ -140,7 +152,7 @@ pub fn child() {
     println!("report {}", report.json());
 }
 
-fn work(plan: &Plan, manager: &Blocking, thread: u64) -> Report {
+fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> Report {
     let mut report = Report::default();
     let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
     let call = |report: &mut Report, again: bool, call: &mut dyn FnMut() -> Result<(), Error>| {
@@ -155,12 +167,17 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64) -> Report {
             if !again {
                 return false;
             }
+            std::thread::sleep(Duration::from_millis(plan.pause));
         }
     };
     for number in 0..plan.groups {
         call(&mut report, true, &mut || manager.add_trackers(&group(number), definitions()).map(drop));
     }
-    for number in (thread..plan.documents).step_by(plan.threads as usize) {
+    let documents = if plan.endless { u64::MAX } else { plan.documents };
+    for number in (thread..documents).step_by(plan.threads as usize) {
+        if stopped.load(Ordering::Relaxed) {
+            break;
+        }
         let group = group(number % plan.groups);
         let id = format!("{}-{number}", std::process::id());
         let mut crossings = Vec::new();
@@ -189,7 +206,7 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64) -> Report {
 impl Plan {
     fn json(&self) -> Json {
         let text = |text: &str| Json::from(text);
-        let fields: [(&str, Json); 9] = [
+        let fields: [(&str, Json); 10] = [
             ("cache", text(&self.cache)),
             ("store", text(&self.store)),
             ("durability", text(&self.durability)),
@@ -199,6 +216,7 @@ impl Plan {
             ("ids", self.ids.into()),
             ("listens", self.listens.into()),
             ("pause", self.pause.into()),
+            ("endless", self.endless.into()),
         ];
         Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
     }
@@ -218,6 +236,7 @@ impl Plan {
             ids: get("ids") == Json::Bool(true),
             listens: get("listens") == Json::Bool(true),
             pause: number("pause"),
+            endless: get("endless") == Json::Bool(true),
         }
     }
 }
@@ -319,7 +338,16 @@ impl Member {
     }
 
     pub fn go(&mut self) {
-        self.input.as_mut().unwrap().write_all(b"go\n").unwrap();
+        self.tell("go\n");
+    }
+
+    /// Ends what has no end of its own.
+    fn stop(&mut self) {
+        self.tell("stop\n");
+    }
+
+    fn tell(&mut self, line: &str) {
+        self.input.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
     /// What it says in the end; nothing if it was killed.
@@ -342,6 +370,8 @@ pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
     let mut members: Vec<Member> = scaled.map(|plan| Member::start(&plan)).collect();
     members.iter_mut().for_each(Member::go);
     (0..scale()).for_each(|_| meanwhile(&members));
+    let endless = members.iter_mut().zip(plans).filter(|(_, plan)| plan.endless);
+    endless.for_each(|(member, _)| member.stop());
     let mut all = Report::default();
     for member in members {
         all.add(member.report().expect("the report of a process that ended well"));

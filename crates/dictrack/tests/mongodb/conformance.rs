@@ -9,15 +9,29 @@ use dictrack::conformance::{Stores, check_stores};
 use dictrack::store::DataStore;
 use dictrack_testkit::{Mongo, shared_mongodb};
 
+use crate::common::fresh;
+
 /// Collections of one database, one a store.
 struct Collections {
     url: String,
+    database: String,
     names: Mutex<HashMap<String, usize>>,
 }
 
 impl Collections {
+    /// In a database that no other run has, since the server may be the user's own.
     fn new(url: String) -> Self {
-        Self { url, names: Mutex::default() }
+        Self { url, database: format!("dictrack_{}", fresh()), names: Mutex::default() }
+    }
+}
+
+impl Drop for Collections {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = mongodb::Client::with_uri_str(&self.url).await.unwrap();
+            client.database(&self.database).drop().await.unwrap();
+        });
     }
 }
 
@@ -29,7 +43,7 @@ impl Stores for Collections {
             let next = names.len();
             *names.entry(name.to_owned()).or_insert(next)
         };
-        let store = MongoStore::builder(&self.url).database("conformance").collection(format!("store{number}"));
+        let store = MongoStore::builder(&self.url).database(&self.database).collection(format!("store{number}"));
         Box::new(store.open().await.unwrap())
     }
 }

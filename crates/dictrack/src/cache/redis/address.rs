@@ -38,6 +38,7 @@ fn bad(url: &str, problem: &str) -> Error {
     // What stands before the last @ may be a password.
     let shown = match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &url[..scheme], &url[at..]),
+        (_, Some(at)) => format!("…{}", &url[at..]),
         _ => url.to_owned(),
     };
     let source = format!(
@@ -169,6 +170,7 @@ mod tests {
     fn a_bad_url_is_refused_in_words_and_without_its_password() {
         for (url, words) in [
             ("localhost", "no scheme"),
+            ("me:s3cret@localhost", "no scheme"),
             ("http://me:s3cret@localhost", "scheme is not known"),
             ("redis://", "no host"),
             ("redis://a,b", "several hosts"),

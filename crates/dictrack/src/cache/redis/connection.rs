@@ -67,6 +67,21 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// One server, talked to alone.
+pub(super) struct Node {
+    /// How a sentence names it.
+    pub(super) name: String,
+    wire: Wire,
+}
+
+impl Node {
+    /// The answer to a command, in time.
+    pub(super) async fn command(&mut self, command: &Cmd) -> Result<Value, RedisError> {
+        let answer = tokio::time::timeout(GIVE_UP_AFTER, self.wire.send(command)).await;
+        answer.unwrap_or_else(|_| Err(timeout("no answer"))).and_then(Value::extract_error)
+    }
+}
+
 /// What an error means for the call.
 enum Verdict {
     /// The connection is of no use any more; whether the command was run is not known.
@@ -77,8 +92,22 @@ enum Verdict {
     Final,
 }
 
+/// What a command says in its first word. Redis before 7 hides that where the command was one of a script's: `ERR Error
+/// running script (…): @user_script:12: WRONGTYPE …`.
+fn code(error: &RedisError) -> Option<&str> {
+    const OF_SCRIPTS: [&str; 6] = ["WRONGTYPE", "OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM"];
+    let code = error.code();
+    let detail = error.detail().filter(|_| code == Some("ERR")).unwrap_or_default();
+    let Some((_, inner)) = detail.rsplit_once("@user_script") else { return code };
+    if inner.contains("can't run this command") || inner.contains("can't access at least one of the keys") {
+        return Some("NOPERM");
+    }
+    let word = |word: &&str| inner.split([' ', '-']).any(|found| found == *word);
+    OF_SCRIPTS.into_iter().find(word).or(code)
+}
+
 fn verdict(error: &RedisError) -> Verdict {
-    if error.code() == Some("NOREPLICAS") {
+    if matches!(code(error), Some("NOREPLICAS" | "READONLY")) {
         return Verdict::Later;
     }
     match error.kind() {
@@ -112,11 +141,11 @@ impl Connection {
     }
 
     fn failure(&self, action: &str, error: RedisError) -> BackendError {
-        let words = match (error.kind(), error.code()) {
+        let words = match (error.kind(), code(&error)) {
             (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
                 Some("the server refused the login; check user and password in the URL")
             }
-            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+            (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => {
                 Some("the user may not do this; it needs the commands listed in docs/redis.md")
             }
             (_, Some("OOM")) => Some(
@@ -141,9 +170,22 @@ impl Connection {
         keys: &[&str],
         arguments: &[&[u8]],
     ) -> Result<Value, Error> {
-        match self.call(action, &script.by_hash(keys, arguments)).await {
+        self.run_noting(action, script, keys, arguments, &mut false).await
+    }
+
+    /// As [`run`](Self::run); notes in `sent_before` whether a call was sent of which no answer came, so that the server may
+    /// have run it before the one that it answered.
+    pub(super) async fn run_noting(
+        &self,
+        action: &str,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+        sent_before: &mut bool,
+    ) -> Result<Value, Error> {
+        match self.call(action, &script.by_hash(keys, arguments), sent_before).await {
             Err(Failed::Refused(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.call(action, &script.by_text(keys, arguments)).await
+                self.call(action, &script.by_text(keys, arguments), sent_before).await
             }
             result => result,
         }
@@ -152,22 +194,29 @@ impl Connection {
 
     /// Runs a command that may be run twice.
     pub(super) async fn command(&self, action: &str, command: &Cmd) -> Result<Value, Error> {
-        self.call(action, command).await.map_err(|failed| self.error(action, failed))
+        self.call(action, command, &mut false).await.map_err(|failed| self.error(action, failed))
     }
 
     /// Every key that matches a pattern, of all nodes.
     pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<String>, Error> {
-        let failed = |error: RedisError| -> Error { self.failure("list keys", error).into() };
+        self.scan_some(pattern, usize::MAX).await
+    }
+
+    /// Keys that match a pattern, until there are about `enough`.
+    pub(super) async fn scan_some(&self, pattern: &str, enough: usize) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
-        for mut node in self.masters().await.map_err(failed)? {
+        for mut node in self.masters().await? {
             let mut cursor = 0_u64;
             loop {
                 let mut command = redis::cmd("SCAN");
                 command.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
-                let answer = node.send(&command).await.and_then(Value::extract_error).map_err(failed)?;
-                let (next, found): (u64, Vec<String>) =
-                    redis::from_redis_value(answer).map_err(|error| failed(error.into()))?;
+                let answer = node.command(&command).await;
+                let answer = answer.and_then(|answer| redis::from_redis_value(answer).map_err(Into::into));
+                let (next, found): (u64, Vec<String>) = answer.map_err(|error| self.failure("list keys", error))?;
                 keys.extend(found);
+                if keys.len() >= enough {
+                    return Ok(keys);
+                }
                 if next == 0 {
                     break;
                 }
@@ -178,11 +227,15 @@ impl Connection {
     }
 
     /// A connection to each server that holds keys of its own.
-    async fn masters(&self) -> Result<Vec<Wire>, RedisError> {
+    pub(super) async fn masters(&self) -> Result<Vec<Node>, Error> {
+        self.nodes().await.map_err(|error| self.failure("connect to each node", error).into())
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, RedisError> {
         let link = self.link().await?;
         let mut wire = link.wire;
         if matches!(wire, Wire::Single(_)) {
-            return Ok(vec![wire]);
+            return Ok(vec![Node { name: "the server".to_owned(), wire }]);
         }
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
@@ -190,14 +243,14 @@ impl Connection {
         let mut masters = Vec::new();
         for (host, port) in masters_of(slots) {
             let single = self.address.node(&host, port);
-            masters.push(Self::new(single).connect().await?);
+            masters.push(Node { name: single.to_string(), wire: Self::new(single).connect().await? });
         }
         Ok(masters)
     }
 
     fn error(&self, action: &str, failed: Failed) -> Error {
         match failed {
-            Failed::Refused(error) if error.code() == Some("WRONGTYPE") => Error::corrupt(
+            Failed::Refused(error) if code(&error) == Some("WRONGTYPE") => Error::corrupt(
                 &self.address,
                 "a key of dictrack",
                 "it holds another type than dictrack writes; use another prefix (`?prefix=`), or remove what wrote it",
@@ -207,19 +260,22 @@ impl Connection {
         }
     }
 
-    async fn call(&self, action: &str, command: &Cmd) -> Result<Value, Failed> {
+    async fn call(&self, action: &str, command: &Cmd, sent_before: &mut bool) -> Result<Value, Failed> {
         let since = Stopwatch::start();
         let (mut pause, longest) = PAUSE;
+        let mut attempts = 0;
         loop {
-            let (error, verdict) = match self.attempt(command).await {
+            attempts += 1;
+            let (error, verdict) = match self.attempt(command, sent_before).await {
                 Ok(value) => return Ok(value),
                 Err(error) => (error.clone(), verdict(&error)),
             };
             if matches!(verdict, Verdict::Final) {
                 return Err(Failed::Refused(error));
             }
-            if since.elapsed() + Duration::from_micros(pause) >= GIVE_UP_AFTER {
-                tracing::warn!(%error, action, "Redis cannot be reached");
+            // A process that was held up itself finds its time gone after one attempt, although the server is there.
+            if attempts > 1 && since.elapsed() + Duration::from_micros(pause) >= GIVE_UP_AFTER {
+                tracing::debug!(%error, action, "Redis cannot be reached");
                 return Err(Failed::Away(error));
             }
             // Callers that were cut off together should not come back together.
@@ -229,7 +285,7 @@ impl Connection {
         }
     }
 
-    async fn attempt(&self, command: &Cmd) -> Result<Value, RedisError> {
+    async fn attempt(&self, command: &Cmd, sent_before: &mut bool) -> Result<Value, RedisError> {
         let mut link = self.link().await?;
         let answer = match tokio::time::timeout(ATTEMPT, link.wire.send(command)).await {
             Ok(answer) => answer.and_then(Value::extract_error),
@@ -238,6 +294,7 @@ impl Connection {
         if let Err(error) = &answer
             && matches!(verdict(error), Verdict::Broken)
         {
+            *sent_before = true;
             let mut current = self.current.lock();
             if current.as_ref().is_some_and(|current| current.number == link.number) {
                 *current = None;

@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) valid_from: u64,
     /// When Redis lost the group, newest last.
     breaks: VecDeque<Break>,
+    /// The connection over which the group was last compared with the store; 0 if it never was.
+    pub(super) compared: u64,
     /// When Redis last answered for the group.
     pub(super) answered: Stopwatch,
     pub(super) bytes: usize,
@@ -102,6 +104,9 @@ pub(super) enum Ending {
     Kept(u64),
     /// Another process was faster: the steps run again.
     Again,
+    /// Redis lost the group after it may have kept the batch, and the store may have it: only steps that are known by an id
+    /// may run again.
+    Unsure,
     /// It is of no use to go on.
     Failed(Error),
 }
@@ -131,8 +136,9 @@ impl Entry {
                 claim: 0,
                 valid_from: 0,
                 breaks: VecDeque::new(),
+                compared: 0,
                 answered: Stopwatch::start(),
-                bytes: 0,
+                bytes: BYTES,
             }),
             loading: tokio::sync::Mutex::default(),
             used: AtomicBool::new(true),
@@ -156,6 +162,18 @@ impl State {
     /// Whether nobody waits for anything here.
     pub(super) fn is_idle(&self) -> bool {
         !self.in_flight && self.tried.is_none() && self.pending.is_none()
+    }
+
+    /// Drops the replica, unless Redis lacks the group and only who holds the lease can put it there; the bytes that are
+    /// left.
+    pub(super) fn drop_replica(&mut self) -> usize {
+        match &self.replica {
+            Some(replica) if replica.token.is_empty() => self.bytes,
+            _ => {
+                self.replica = None;
+                BYTES
+            }
+        }
     }
 
     /// What became of the change that made `version` under `claim`.
@@ -189,6 +207,7 @@ impl State {
         }
         self.claim = replica.claim;
         self.saved = self.saved.max(replica.stored);
+        self.compared = replica.connection;
         self.answered = Stopwatch::start();
         self.replica = Some(replica);
     }

@@ -19,6 +19,9 @@ const CHUNKS: usize = 32;
 /// Processes whose last sequence a group remembers.
 pub(super) const WRITERS: usize = 64;
 
+/// What the allocator adds to each piece.
+const ALLOCATED: usize = 16;
+
 /// A group as Redis holds it.
 #[derive(Debug)]
 pub(super) struct Replica {
@@ -79,6 +82,13 @@ impl Replica {
             completed: Vec::new(),
             old_writers: Vec::new(),
         }
+    }
+
+    /// An estimate of the bytes that this holds on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let ring = self.ring.iter().map(|swap| size_of::<String>() + swap.capacity() + ALLOCATED).sum::<usize>();
+        let lists = self.ids.capacity() * size_of::<(u64, usize)>() + self.completed.capacity() * size_of::<u64>();
+        self.group.heap_bytes() + ring + lists
     }
 
     /// The fields for a change that makes the state `token`. The group of the replica is still what it was before.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ const SIDE_BY_SIDE: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     wanted: AtomicBool,
+    /// Where the last drop left too much, as all is in use: more than this is worth another one.
+    again_above: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -42,9 +44,11 @@ impl Sweep {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Has idle replicas dropped soon.
-    pub(super) fn wanted(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
+    /// Has idle replicas dropped soon, now that there are so many bytes.
+    pub(super) fn wanted_above(&self, bytes: usize) {
+        if bytes > self.again_above.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -100,19 +104,32 @@ impl Shared {
         Ok(())
     }
 
-    /// Drops replicas that nobody used since the last time. Redis has them.
+    /// Drops replicas, those first that nobody used since the last time, until a quarter of the budget is free. Redis has
+    /// them. What a call may still ask about, such as whether a change is stored, stays.
     pub(super) fn drop_idle(&self) {
-        self.entries.lock().retain(|_, entry| {
-            if entry.used.swap(false, Ordering::Relaxed) || Arc::strong_count(entry) > 1 {
-                return true;
-            }
-            let state = entry.state.lock();
-            let stays = !state.is_idle() || state.dirty;
-            if !stays {
-                self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
-            }
-            stays
-        });
+        let budget = self.budget.load(Ordering::Relaxed);
+        let enough = || self.bytes.load(Ordering::Relaxed) <= budget - budget / 4;
+        let mut entries = self.entries.lock();
+        for spared in [true, false] {
+            entries.retain(|_, entry| {
+                if enough() || (entry.used.swap(false, Ordering::Relaxed) && spared) {
+                    return true;
+                }
+                let Some(mut state) = entry.state.try_lock() else { return true };
+                // The list of those to save is no user.
+                let users = Arc::strong_count(entry) - usize::from(state.dirty);
+                if users > 1 || !state.is_idle() {
+                    return true;
+                }
+                let stays = state.dirty || state.collected.is_some();
+                let left = if stays { state.drop_replica() } else { 0 };
+                self.bytes.fetch_sub(state.bytes - left, Ordering::Relaxed);
+                state.bytes = left;
+                stays
+            });
+        }
+        let left = if enough() { 0 } else { self.bytes.load(Ordering::Relaxed) + budget / 16 };
+        self.sweep.again_above.store(left, Ordering::Relaxed);
     }
 
     /// Learns how the store took changes, many side by side.
@@ -154,7 +171,7 @@ impl Shared {
         for entry in entries {
             let mut state = entry.state.lock();
             (state.replica, state.dirty) = (None, false);
-            self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
+            self.bytes.fetch_sub(std::mem::take(&mut state.bytes), Ordering::Relaxed);
         }
         let prefix = &self.connection.address().prefix;
         for key in self.connection.scan(&format!("{}:{{b*}}:*", connection::escaped(prefix))).await? {

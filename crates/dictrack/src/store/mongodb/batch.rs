@@ -17,6 +17,9 @@ const STATEMENTS: usize = 1_000;
 /// The bytes of one command; a server takes 16 MiB.
 const BYTES: usize = 12 * 1024 * 1024;
 
+/// How often a statement that fits is applied again.
+const AGAIN: usize = 3;
+
 /// A statement that did not find what it follows, and what is there.
 #[derive(Debug)]
 pub(super) struct Unmet {
@@ -34,43 +37,57 @@ impl Inner {
         while first < statements.len() {
             let count = fitting(&statements[first..], |statement| statement.update.as_bytes().len());
             let some = &statements[first..first + count];
-            let updates: Vec<_> = some.iter().map(|statement| &statement.update).collect();
-            let (done, problems) = self.update("write groups", &self.names.groups, &updates, concern).await?;
-            let sure = done + problems.len() == some.len();
-            let mut doubtful: Vec<usize> = if sure { Vec::new() } else { (0..some.len()).collect() };
-            for WriteError { at, code, message } in problems {
-                let Some(statement) = some.get(at) else { continue };
-                if TOO_LARGE.contains(&code) {
-                    self.tidy_now(&statement.group).await?;
-                    let again = Box::pin(self.apply_one(statement, concern)).await?;
-                    unmet.extend(again.map(|found| Unmet { at: first + at, ..found }));
-                    doubtful.retain(|&other| other != at);
-                } else if code == DUPLICATE_KEY {
-                    // A group that was to be new is there.
-                    if sure {
-                        doubtful.push(at);
+            for mut found in self.try_apply(some, concern).await? {
+                // Between looking for a group and making it, somebody left the trace of a claim.
+                for _ in 0..AGAIN {
+                    let statement = &some[found.at];
+                    if !statement.fits(found.version, found.claim) {
+                        break;
                     }
-                } else {
-                    let action = format!("write the group {:?}", statement.group);
-                    return Err(self.server.refused(&action, code, &message));
+                    match self.try_apply(std::slice::from_ref(statement), concern).await?.pop() {
+                        Some(again) => found = Unmet { at: found.at, ..again },
+                        None => {
+                            found.version = statement.version;
+                            found.claim = statement.claim;
+                        }
+                    }
+                }
+                if !some[found.at].is_done(found.version, found.claim) {
+                    unmet.push(Unmet { at: first + found.at, ..found });
                 }
             }
-            let others = self.unmet(some, &doubtful).await?;
-            unmet.extend(others.into_iter().map(|found| Unmet { at: first + found.at, ..found }));
             first += count;
         }
-        unmet.sort_by_key(|found| found.at);
         Ok(unmet)
     }
 
-    /// Applies an update of a group that was just made smaller.
-    async fn apply_one(&self, statement: &Statement, concern: &Document) -> Result<Option<Unmet>, Error> {
-        let (_, problems) = self.update("write a group", &self.names.groups, &[&statement.update], concern).await?;
-        if let Some(problem) = problems.into_iter().find(|problem| problem.code != DUPLICATE_KEY) {
-            let action = format!("write the group {:?}", statement.group);
-            return Err(self.server.refused(&action, problem.code, &problem.message));
+    /// Applies updates that fit into one command.
+    async fn try_apply(&self, statements: &[Statement], concern: &Document) -> Result<Vec<Unmet>, Error> {
+        let updates: Vec<_> = statements.iter().map(|statement| &statement.update).collect();
+        let (done, problems) = self.update("write groups", &self.names.groups, &updates, concern).await?;
+        if done == statements.len() {
+            return Ok(Vec::new());
         }
-        Ok(self.unmet(std::slice::from_ref(statement), &[0]).await?.pop())
+        let sure = done + problems.len() == statements.len();
+        let mut doubtful: Vec<usize> = if sure { Vec::new() } else { (0..statements.len()).collect() };
+        for WriteError { at, code, message } in problems {
+            let Some(statement) = statements.get(at) else { continue };
+            let action = format!("write the group {:?}", statement.group);
+            if TOO_LARGE.contains(&code) {
+                self.tidy_now(&statement.group).await?;
+                let (_, left) = self.update(&action, &self.names.groups, &[&statement.update], concern).await?;
+                if let Some(problem) = left.iter().find(|problem| problem.code != DUPLICATE_KEY) {
+                    return Err(self.server.refused(&action, problem.code, &problem.message));
+                }
+            } else if code != DUPLICATE_KEY {
+                return Err(self.server.refused(&action, code, &message));
+            }
+            // A group that was to be new is there, or a large one may be smaller now.
+            if sure {
+                doubtful.push(at);
+            }
+        }
+        self.unmet(statements, &doubtful).await
     }
 
     /// Of the statements at the positions `doubtful`, those that the store does not hold.
@@ -91,7 +108,7 @@ impl Inner {
                 Some(document) => held(self.server.name(), &statement.group, document)?,
                 None => (0, 0),
             };
-            if (version, claim) != (statement.version, statement.claim) {
+            if !statement.is_done(version, claim) {
                 unmet.push(Unmet { at, version, claim });
             }
         }
@@ -124,26 +141,39 @@ impl Inner {
         Ok((done, problems))
     }
 
-    /// Runs updates of which none has to find anything and none may fail, in as many commands as they need.
-    pub(super) async fn update_all(
+    /// Runs updates in as many commands as they need, and lists those that failed for good reasons.
+    pub(super) async fn updates(
+        &self,
+        action: &str,
+        collection: &str,
+        updates: &[RawDocumentBuf],
+        concern: &Document,
+    ) -> Result<Vec<WriteError>, Error> {
+        let (mut left, mut failed) = (updates, Vec::new());
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(fitting(left, |update| update.as_bytes().len()));
+            let some: Vec<_> = some.iter().collect();
+            let (_, problems) = self.update(action, collection, &some, concern).await?;
+            failed.extend(problems);
+            left = rest;
+        }
+        Ok(failed)
+    }
+
+    /// Runs updates that insert what may be there already.
+    pub(super) async fn insert(
         &self,
         action: &str,
         collection: &str,
         updates: &[RawDocumentBuf],
         concern: &Document,
     ) -> Result<(), Error> {
-        let mut left = updates;
-        while !left.is_empty() {
-            let (some, rest) = left.split_at(fitting(left, |update| update.as_bytes().len()));
-            let some: Vec<_> = some.iter().collect();
-            let (_, problems) = self.update(action, collection, &some, concern).await?;
-            // Two who insert the same at a time: one of them does.
-            if let Some(problem) = problems.into_iter().find(|problem| problem.code != DUPLICATE_KEY) {
-                return Err(self.server.refused(action, problem.code, &problem.message));
-            }
-            left = rest;
+        let failed = self.updates(action, collection, updates, concern).await?;
+        // Two who insert the same at a time: one of them does.
+        match failed.into_iter().find(|problem| problem.code != DUPLICATE_KEY) {
+            Some(problem) => Err(self.server.refused(action, problem.code, &problem.message)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

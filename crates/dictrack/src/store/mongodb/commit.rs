@@ -8,27 +8,32 @@ use dictrack_core::GroupChange;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Binary, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 
 use super::Inner;
 use super::batch::Unmet;
-use super::document::{Statement, place, raw};
+use super::document::{Statement, number, place, raw};
 use super::owner::{OWNER, Session};
 use super::server::{DUPLICATE_KEY, concern};
 use super::sets::NewSet;
-use super::tidy::TIDY_EVERY;
+use super::tidy::{TIDY_EVERY, WAITING};
 use crate::Error;
 use crate::crash::crash_point;
 use crate::store::{Held, Mark, Refused, Writers};
 
 /// The bytes of a journal that fit into one document.
 const PIECE_BYTES: usize = 12 * 1024 * 1024;
+/// What the `_id`s of the pieces of a larger one begin with.
+const PIECE: &str = "journal:";
 
 /// What is to be written.
 pub(super) struct Plan {
+    /// Orders this attempt among all.
+    stamp: i64,
     sets: Vec<NewSet>,
     statements: Vec<Statement>,
-    marks: Vec<Mark>,
+    /// The updates of marks.
+    marks: Vec<RawDocumentBuf>,
     /// Whether all is to be kept or nothing.
     together: bool,
 }
@@ -36,16 +41,17 @@ pub(super) struct Plan {
 impl Inner {
     /// Turns changes into statements, and notes which groups may have to be tidied.
     pub(super) fn plan(&self, session: &Session, changes: &[GroupChange], marks: &[Mark]) -> Result<Plan, Error> {
-        let claim = |change: &GroupChange| match session.writers {
-            Writers::One => session.number(),
-            Writers::Many => super::document::number(change.claim),
+        let stamp = session.next_stamp();
+        let statement = |change: &GroupChange| match session.writers {
+            Writers::One => Statement::of(change, stamp, session.first),
+            Writers::Many => Statement::of(change, number(change.claim), number(change.claim)),
         };
-        let statements: Vec<_> =
-            changes.iter().map(|change| Statement::of(change, claim(change))).collect::<Result<_, _>>()?;
+        let statements: Vec<_> = changes.iter().map(statement).collect::<Result<_, _>>()?;
         let mut untidy = self.untidy.lock();
         for change in changes {
             let grows = change.ids.len() + change.events.len() + change.completed.len() > 0;
-            if grows && change.version / TIDY_EVERY > change.base.unwrap_or(0) / TIDY_EVERY {
+            let passes = change.version / TIDY_EVERY > change.base.unwrap_or(0) / TIDY_EVERY;
+            if grows && passes && untidy.len() < WAITING {
                 untidy.insert(change.group.clone());
             }
         }
@@ -53,28 +59,30 @@ impl Inner {
         let whole = changes.iter().any(|change| change.base.is_none());
         let together = (!marks.is_empty() || whole) && changes.len() + marks.len() > 1;
         let together = together && session.writers == Writers::One;
-        Ok(Plan { sets: self.new_sets(changes), statements, marks: marks.to_vec(), together })
+        let marks = marks.iter().map(|mark| mark_update(session, stamp, mark)).collect::<Result<_, _>>()?;
+        Ok(Plan { stamp, sets: self.new_sets(changes), statements, marks, together })
     }
 
     pub(super) async fn commit(&self, session: &Session, plan: Plan) -> Result<Vec<Refused>, Error> {
-        let Plan { sets, statements, marks, together } = plan;
         self.stand(session).await?;
-        session.set_unsure(true);
+        session.attempted(self.write(session, plan).await)
+    }
+
+    async fn write(&self, session: &Session, plan: Plan) -> Result<Vec<Refused>, Error> {
+        let Plan { stamp, sets, statements, marks, together } = plan;
         self.write_sets(&sets, &session.concern).await?;
         self.write_parts(&statements, &session.concern).await?;
         crash_point("before_commit");
         let refused = if together {
-            // What follows can be done again from the journal.
-            let soon = concern(true, false);
-            let marks = marks.iter().map(|mark| mark_update(session, mark)).collect::<Result<Vec<_>, _>>()?;
-            let journal = self.write_journal(session, &statements, &marks).await?;
+            let journal = self.write_journal(session, stamp, &statements, &marks).await?;
             crash_point("within_commit");
-            let unmet = self.apply(&statements, &soon).await?;
+            // As safe as the journal: the groups in memory build on it, also after the server was killed.
+            let unmet = self.apply(&statements, &session.concern).await?;
             self.none_refused(session, &statements, unmet).await?;
             crash_point("within_commit");
-            self.write_marks(session, &marks, &soon).await?;
+            self.write_marks(session, &marks, &session.concern).await?;
             crash_point("within_commit");
-            self.drop_journal(journal).await?;
+            self.drop_journal(&journal).await?;
             Vec::new()
         } else {
             let unmet = self.apply(&statements, &session.concern).await?;
@@ -85,25 +93,23 @@ impl Inner {
                 }
                 Writers::Many => unmet.into_iter().map(refusal).collect(),
             };
-            let marks = marks.iter().map(|mark| mark_update(session, mark)).collect::<Result<Vec<_>, _>>()?;
             self.write_marks(session, &marks, &session.concern).await?;
             refused
         };
         crash_point("after_commit");
-        session.set_unsure(false);
         Ok(refused)
     }
 
     async fn write_parts(&self, statements: &[Statement], concern: &Document) -> Result<(), Error> {
         let parts = statements.iter().flat_map(|statement| statement.parts.iter().map(|part| (part, &statement.group)));
         let updates: Vec<_> = parts.map(|(part, group)| raw(&part.write(group))).collect::<Result<_, _>>()?;
-        self.update_all("write parts of groups", &self.names.parts, &updates, concern).await
+        self.insert("write parts of groups", &self.names.parts, &updates, concern).await
     }
 
     /// With one writer every change follows what the store holds, unless the store has another owner.
     async fn none_refused(&self, session: &Session, statements: &[Statement], unmet: Vec<Unmet>) -> Result<(), Error> {
         let Some(first) = unmet.first() else { return Ok(()) };
-        if unmet.iter().any(|unmet| unmet.claim > session.number()) {
+        if unmet.iter().any(|unmet| unmet.claim > session.last_stamp()) {
             return Err(self.lost(session).await);
         }
         self.beat(session).await?;
@@ -119,31 +125,24 @@ impl Inner {
         ))
     }
 
-    async fn write_marks(&self, session: &Session, marks: &[RawDocumentBuf], soon: &Document) -> Result<(), Error> {
-        let mut left = marks;
-        while !left.is_empty() {
-            let (some, rest) = left.split_at(left.len().min(100));
-            let some: Vec<_> = some.iter().collect();
-            let (_, problems) = self.update("write marks", &self.names.marks, &some, soon).await?;
-            if let Some(problem) = problems.into_iter().next() {
-                return Err(if problem.code == DUPLICATE_KEY {
-                    self.lost(session).await
-                } else {
-                    self.server.refused("write marks", problem.code, &problem.message)
-                });
-            }
-            left = rest;
+    async fn write_marks(&self, session: &Session, marks: &[RawDocumentBuf], concern: &Document) -> Result<(), Error> {
+        let failed = self.updates("write marks", &self.names.marks, marks, concern).await?;
+        match failed.into_iter().next() {
+            None => Ok(()),
+            // The mark is there, and a later owner's.
+            Some(problem) if problem.code == DUPLICATE_KEY => Err(self.lost(session).await),
+            Some(problem) => Err(self.server.refused("write marks", problem.code, &problem.message)),
         }
-        Ok(())
     }
 
-    /// Writes the journal into the record of the owner.
+    /// Writes the journal into the record of the owner; its name and the number of its pieces.
     async fn write_journal(
         &self,
         session: &Session,
+        stamp: i64,
         statements: &[Statement],
         marks: &[RawDocumentBuf],
-    ) -> Result<ObjectId, Error> {
+    ) -> Result<Document, Error> {
         let id = ObjectId::new();
         let mut data = Vec::new();
         for (collection, updates) in [
@@ -158,27 +157,30 @@ impl Inner {
             }
         }
         let mut journal = doc! {"id": id};
-        if data.len() <= PIECE_BYTES {
-            journal.insert("data", binary(data));
-        } else {
+        if data.len() > PIECE_BYTES {
             let pieces = data.chunks(PIECE_BYTES).enumerate();
             journal.insert("pieces", pieces.len() as i64);
             let updates: Vec<_> = pieces
                 .map(|(at, piece)| {
-                    let content = doc! {"$setOnInsert": {"data": binary(piece.to_vec())}};
+                    let content = doc! {"$setOnInsert": {"data": binary(piece.to_vec())}, "$currentDate": {"at": true}};
                     raw(&doc! {"q": {"_id": piece_id(id, at as i64)}, "u": content, "upsert": true})
                 })
                 .collect::<Result<_, _>>()?;
-            self.update_all("write the journal", &self.names.meta, &updates, &session.concern).await?;
+            self.insert("write the journal", &self.names.meta, &updates, &session.concern).await?;
+            data = Vec::new();
         }
-        self.set_journal(session, journal).await?;
-        Ok(id)
+        let named = journal.clone();
+        if !data.is_empty() {
+            journal.insert("data", binary(data));
+        }
+        self.set_journal(session, stamp, journal).await?;
+        Ok(named)
     }
 
-    /// Puts what is to be done into the record of the owner, if that is this process.
-    pub(super) async fn set_journal(&self, session: &Session, journal: Document) -> Result<(), Error> {
-        let filter = doc! {"_id": OWNER, "token": &session.token};
-        let update = raw(&doc! {"q": filter, "u": {"$set": {"journal": journal}}})?;
+    /// Puts what is to be done into the record of the owner, if that is this process, and this its last attempt.
+    pub(super) async fn set_journal(&self, session: &Session, stamp: i64, journal: Document) -> Result<(), Error> {
+        let filter = doc! {"_id": OWNER, "token": &session.token, "stamp": {"$not": {"$gte": stamp}}};
+        let update = raw(&doc! {"q": filter, "u": {"$set": {"journal": journal, "stamp": stamp}}})?;
         let written = self.update("write the journal", &self.names.meta, &[&update], &session.concern).await?;
         match written {
             (1, problems) if problems.is_empty() => Ok(()),
@@ -190,12 +192,24 @@ impl Inner {
     }
 
     /// Removes a journal that is done.
-    pub(super) async fn drop_journal(&self, id: ObjectId) -> Result<(), Error> {
-        let update = doc! {"q": {"_id": OWNER, "journal.id": id}, "u": {"$unset": {"journal": ""}}};
-        self.update("remove the journal", &self.names.meta, &[&raw(&update)?], &concern(true, false)).await?;
-        let pieces = doc! {"_id": {"$gte": format!("journal:{id}:"), "$lt": format!("journal:{id};")}};
+    pub(super) async fn drop_journal(&self, journal: &Document) -> Result<(), Error> {
+        let action = "remove the journal";
+        let id = journal.get("id").cloned();
+        let update = raw(&doc! {"q": {"_id": OWNER, "journal.id": id}, "u": {"$unset": {"journal": ""}}})?;
+        self.insert(action, &self.names.meta, &[update], &concern(true, false)).await?;
+        if let (Ok(id), true) = (journal.get_object_id("id"), journal.contains_key("pieces")) {
+            let pieces = doc! {"_id": {"$gte": format!("{PIECE}{id}:"), "$lt": format!("{PIECE}{id};")}};
+            let command = doc! {"delete": &self.names.meta, "deletes": [{"q": pieces, "limit": 0}]};
+            self.server.command(action, command).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes pieces of journals that no record ever named.
+    pub(super) async fn sweep_journals(&self, before: DateTime) -> Result<(), Error> {
+        let pieces = doc! {"_id": {"$gte": PIECE, "$lt": "journal;"}, "at": {"$lt": before}};
         let command = doc! {"delete": &self.names.meta, "deletes": [{"q": pieces, "limit": 0}]};
-        self.server.command("remove the journal", command).await.map(drop)
+        self.server.command("remove pieces of journals", command).await.map(drop)
     }
 
     /// Does what an earlier owner has written down to do.
@@ -203,9 +217,9 @@ impl Inner {
         let place = "the journal of the last owner";
         let damaged = |problem: &str| Error::corrupt(self.server.name(), place, problem);
         let id = journal.get_object_id("id").map_err(|_| damaged("its `id` is missing"))?;
-        if journal.get_bool("clear").is_ok_and(|clear| clear) {
-            self.empty(session).await?;
-            return self.drop_journal(id).await;
+        if let (Ok(stamp), Ok(at)) = (journal.get_i64("empty"), journal.get_datetime("at")) {
+            self.empty(session, stamp, *at).await?;
+            return self.drop_journal(journal).await;
         }
         let data = match journal.get_i64("pieces") {
             Ok(pieces) => {
@@ -232,18 +246,15 @@ impl Inner {
                 )));
             }
         }
-        let marks: Vec<_> = marks.iter().collect();
-        for some in marks.chunks(100) {
-            // A mark that is there already is newer.
-            self.update("write marks", &self.names.marks, some, &session.concern).await?;
-        }
-        self.drop_journal(id).await
+        // A mark that is there already is newer.
+        self.insert("write marks", &self.names.marks, &marks, &session.concern).await?;
+        self.drop_journal(journal).await
     }
 
     /// Keeps an earlier owner, which may wake up, from writing marks.
     pub(super) async fn claim_marks(&self, session: &Session) -> Result<(), Error> {
-        let update = doc! {"q": {}, "u": {"$max": {"claim": session.number()}}, "multi": true};
-        self.update("claim the marks", &self.names.marks, &[&raw(&update)?], &session.concern).await.map(drop)
+        let update = raw(&doc! {"q": {}, "u": {"$max": {"claim": session.stamp()}}, "multi": true})?;
+        self.insert("claim the marks", &self.names.marks, &[update], &session.concern).await
     }
 }
 
@@ -264,7 +275,7 @@ fn entries(data: &[u8]) -> Result<(Vec<Statement>, Vec<RawDocumentBuf>), String>
         };
         let (of_group, update) = read().map_err(|error| error.to_string())?;
         if of_group {
-            statements.push(statement(update).map_err(|error| error.to_string())?);
+            statements.push(Statement::read(update).map_err(|error| error.to_string())?);
         } else {
             marks.push(update);
         }
@@ -272,27 +283,20 @@ fn entries(data: &[u8]) -> Result<(Vec<Statement>, Vec<RawDocumentBuf>), String>
     Ok((statements, marks))
 }
 
-fn statement(update: RawDocumentBuf) -> Result<Statement, mongodb::bson::error::Error> {
-    let group = update.get_document("q")?.get_str("_id")?.into();
-    let set = update.get_document("u")?.get_document("$set")?;
-    let (version, claim) = (set.get_i64("version")?, set.get_i64("claim")?);
-    Ok(Statement { group, version, claim, update, parts: Vec::new() })
-}
-
 fn refusal(unmet: Unmet) -> Refused {
     let held = Held { version: unmet.version.unsigned_abs(), claim: unmet.claim.unsigned_abs() };
     Refused { at: unmet.at, held }
 }
 
-/// The update of a mark. One that is removed stays without its text, so that an earlier owner cannot bring it back.
-fn mark_update(session: &Session, mark: &Mark) -> Result<RawDocumentBuf, Error> {
-    let number = session.number();
-    let (mut filter, mut update) = (doc! {"_id": &mark.name}, doc! {"$set": {"text": mark.text.as_deref()}});
-    match session.writers {
-        Writers::One => drop(filter.insert("claim", doc! {"$lte": number})),
-        Writers::Many => {}
+/// The update of a mark. One that is removed stays without its text, so that what comes late cannot bring it back.
+fn mark_update(session: &Session, stamp: i64, mark: &Mark) -> Result<RawDocumentBuf, Error> {
+    let mut filter = doc! {"_id": &mark.name};
+    if session.writers == Writers::One {
+        filter.insert("claim", doc! {"$lt": stamp});
     }
-    update.insert("$max", doc! {"claim": number});
+    let update = doc! {
+        "$set": {"text": mark.text.as_deref()}, "$max": {"claim": stamp}, "$currentDate": {"updated_at": true},
+    };
     raw(&doc! {"q": filter, "u": update, "upsert": true})
 }
 
@@ -301,5 +305,5 @@ fn binary(bytes: Vec<u8>) -> Binary {
 }
 
 fn piece_id(id: ObjectId, at: i64) -> String {
-    format!("journal:{id}:{at}")
+    format!("{PIECE}{id}:{at}")
 }

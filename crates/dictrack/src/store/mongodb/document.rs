@@ -32,9 +32,13 @@ const STATES: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) group: CompactString,
+    /// The version that it follows; `None` if it replaces any older one.
+    base: Option<i64>,
     /// What the group's document says once this is done.
     pub(super) version: i64,
     pub(super) claim: i64,
+    /// The first claim that an earlier attempt may have had.
+    pub(super) since: i64,
     /// The element of an `update` command.
     pub(super) update: RawDocumentBuf,
     /// What has to be there first.
@@ -48,7 +52,7 @@ pub(super) fn number(value: u64) -> i64 {
 
 impl Statement {
     /// Writes a change under a claim, if the store holds what it follows.
-    pub(super) fn of(change: &GroupChange, claim: i64) -> Result<Self, Error> {
+    pub(super) fn of(change: &GroupChange, claim: i64, since: i64) -> Result<Self, Error> {
         let action = "write a group";
         let version = number(change.version);
         // The first change of a group may find the trace of a claim, or nothing.
@@ -125,7 +129,32 @@ impl Statement {
         update.append(cstr!("q"), raw(&filter)?);
         update.append(cstr!("u"), change_of);
         update.append(cstr!("upsert"), first);
-        Ok(Self { group: change.group.clone(), version, claim, update, parts })
+        Ok(Self { group: change.group.clone(), base: change.base.map(number), version, claim, since, update, parts })
+    }
+
+    /// Reads the element of an `update` command that [`of`](Self::of) made.
+    pub(super) fn read(update: RawDocumentBuf) -> Result<Self, mongodb::bson::error::Error> {
+        let filter = update.get_document("q")?;
+        let set = update.get_document("u")?.get_document("$set")?;
+        Ok(Self {
+            group: filter.get_str("_id")?.into(),
+            base: filter.get_i64("version").ok(),
+            version: set.get_i64("version")?,
+            claim: set.get_i64("claim")?,
+            since: 0,
+            parts: Vec::new(),
+            update,
+        })
+    }
+
+    /// Whether what the store holds is what this makes.
+    pub(super) fn is_done(&self, version: i64, claim: i64) -> bool {
+        version == self.version && (self.since..=self.claim).contains(&claim)
+    }
+
+    /// Whether it can be applied to what the store holds.
+    pub(super) fn fits(&self, version: i64, claim: i64) -> bool {
+        claim <= self.claim && self.base.map_or(version < self.version, |base| base == version)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! The record `owner` names the one writer; each of many writers has a record `shared:<token>`. Records carry a
 //! heartbeat by the server's clock: whoever does not renew it for ten seconds may be taken over, and who has surely
-//! ended at once. Each taking over raises `epoch`; the documents of groups carry numbers that begin with it, and the
-//! server refuses what an earlier owner still writes.
+//! ended at once. Each taking over raises `epoch`. What an owner writes carries a stamp that begins with it and grows
+//! with every attempt, and the server refuses what comes late: of an earlier owner that wakes up, and of an attempt
+//! whose reply was given up.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Duration;
 
 use dictrack_core::Limits;
@@ -33,6 +35,9 @@ const NEW_EPOCH: Duration = Duration::from_secs(3_600);
 /// How often another process may be quicker before registering gives up.
 const RACES: u32 = 20;
 
+/// The tokens of the sessions of this process.
+static LIVE: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+
 /// What `begin` agreed on.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -46,34 +51,38 @@ pub(super) struct Session {
     pub(super) careful: bool,
     /// Whether a writer was ever taken over that may still wake up.
     pub(super) held_up: bool,
-    /// The claim of the owner; where many write, the lowest that is given.
-    number: AtomicI64,
+    /// The first stamp.
+    pub(super) first: i64,
+    /// The last stamp of the owner; where many write, the lowest claim that is given.
+    stamp: AtomicI64,
     confirmed: Mutex<Confirmed>,
     renewed: Mutex<Stopwatch>,
     taken: OnceLock<Taken>,
-    /// Whether a save failed of which parts may still arrive.
+    /// Whether the last attempt to write failed, and parts of it may still arrive.
     unsure: AtomicBool,
+    /// Whether any did.
+    abandoned: AtomicBool,
 }
 
 /// When the server confirmed the record.
 #[derive(Clone, Copy, Debug)]
 struct Confirmed {
-    /// By this process.
+    /// By this process's clock.
     since: Stopwatch,
-    /// Until when nobody else can have taken over, by the server's clock.
-    until: DateTime,
+    /// By the server's clock.
+    at: DateTime,
 }
 
 /// Who has the store instead.
 #[derive(Clone, Debug)]
-struct Taken {
-    host: Box<str>,
-    pid: Box<str>,
+pub(super) struct Taken {
+    pub(super) host: Box<str>,
+    pub(super) pid: Box<str>,
 }
 
 /// Whether the writer of a record is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
     Alive,
     /// It has not been heard of, and may be again.
     Silent,
@@ -84,21 +93,40 @@ enum Life {
 pub(super) type Journal = Option<Document>;
 
 impl Session {
-    pub(super) fn number(&self) -> i64 {
-        self.number.load(Ordering::Relaxed)
+    /// The last stamp.
+    pub(super) fn stamp(&self) -> i64 {
+        self.stamp.load(Ordering::Relaxed)
     }
 
-    /// The moment, by the server's clock, until which nobody else can have taken over.
-    pub(super) fn until(&self) -> DateTime {
-        self.confirmed.lock().until
+    /// The highest that the stamps of this epoch can become.
+    pub(super) fn last_stamp(&self) -> i64 {
+        self.stamp() | 0xFFFF_FFFF
     }
 
-    pub(super) fn set_unsure(&self, unsure: bool) {
-        self.unsure.store(unsure, Ordering::Relaxed);
+    /// The stamp of another attempt to write.
+    pub(super) fn next_stamp(&self) -> i64 {
+        self.stamp.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn confirm(&self, since: Stopwatch, until: DateTime) {
-        *self.confirmed.lock() = Confirmed { since, until };
+    /// Whether another process has the store.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.get().is_some()
+    }
+
+    /// Whether what was sent and given up may still arrive.
+    pub(super) fn abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Notes how an attempt to write went.
+    pub(super) fn attempted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        self.unsure.store(result.is_err(), Ordering::Relaxed);
+        self.abandoned.fetch_or(result.is_err(), Ordering::Relaxed);
+        result
+    }
+
+    fn confirm(&self, confirmed: Confirmed) {
+        *self.confirmed.lock() = confirmed;
     }
 
     /// The same agreement with other limits and another durability.
@@ -110,18 +138,25 @@ impl Session {
             token: self.token.clone(),
             careful: self.careful,
             held_up: self.held_up,
-            number: AtomicI64::new(self.number()),
+            first: self.first,
+            stamp: AtomicI64::new(self.stamp()),
             confirmed: Mutex::new(*self.confirmed.lock()),
             renewed: Mutex::new(*self.renewed.lock()),
             taken: OnceLock::new(),
             unsure: AtomicBool::new(self.unsure.load(Ordering::Relaxed)),
+            abandoned: AtomicBool::new(self.abandoned()),
         }
     }
 }
 
-/// The claims of an epoch are above those of all before.
-fn first_number(epoch: i64) -> i64 {
+/// The stamps of an epoch are above those of all before.
+fn first_stamp(epoch: i64) -> i64 {
     epoch.saturating_mul(1 << 32)
+}
+
+/// Whether an epoch has used half of its stamps.
+fn is_used_up(stamp: i64) -> bool {
+    stamp & 0xFFFF_FFFF > 1 << 31
 }
 
 impl Inner {
@@ -159,12 +194,16 @@ impl Inner {
         concern: Document,
     ) -> Result<(Session, Journal), Error> {
         let known = self.session.lock().clone();
-        if let Some(known) = known.filter(|known| known.writers == writers && known.taken.get().is_none()) {
+        if let Some(known) = known.filter(|known| known.writers == writers && !known.is_taken()) {
             self.beat(&known).await?;
             return Ok((known.renewed(limits, concern), None));
         }
         let token = ObjectId::new().to_hex();
-        let entered = Server::patiently(|| self.enter(writers, &token)).await?;
+        LIVE.lock().insert(token.clone());
+        let entered = Server::patiently(|| self.enter(writers, &token)).await;
+        let entered = entered.inspect_err(|_| {
+            LIVE.lock().remove(&token);
+        })?;
         let session = Session {
             writers,
             limits,
@@ -172,11 +211,13 @@ impl Inner {
             token,
             careful: entered.careful || writers == Writers::Many,
             held_up: entered.held_up,
-            number: AtomicI64::new(first_number(entered.epoch)),
+            first: first_stamp(entered.epoch),
+            stamp: AtomicI64::new(first_stamp(entered.epoch)),
             confirmed: Mutex::new(entered.confirmed),
             renewed: Mutex::new(Stopwatch::start()),
             taken: OnceLock::new(),
             unsure: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
         };
         Ok((session, entered.journal))
     }
@@ -207,13 +248,14 @@ impl Inner {
                 return Err(self.owned(other));
             }
             let epoch = owner.get_i64("epoch").map_err(|_| self.bad_record("epoch"))?;
-            let now = owner.get_datetime("changed_at").map_err(|_| self.bad_record("changed_at"))?;
+            let at = *owner.get_datetime("changed_at").map_err(|_| self.bad_record("changed_at"))?;
+            let journal = owner.get_document("journal").ok().cloned();
             return Ok(Entered {
                 epoch,
-                careful: found.careful || found.held_up,
+                careful: found.careful || found.held_up || journal.is_some(),
                 held_up: found.held_up,
-                journal: owner.get_document("journal").ok().cloned(),
-                confirmed: Confirmed { since, until: self.half_later(*now) },
+                journal,
+                confirmed: Confirmed { since, at },
             });
         }
         Err(backend("register as a writer", "other processes begin and end all the time"))
@@ -233,14 +275,14 @@ impl Inner {
         records: &[Document],
     ) -> Result<Option<(Document, Found)>, Error> {
         let before = records.iter().find(|record| id_of(record) == OWNER);
-        let others = records.iter().filter(|record| concerns(writers, token, record));
-        let left: Vec<Life> = others.map(|record| self.life(record)).collect();
+        let others = records.iter().filter(|record| token_of(record).is_some_and(|other| other != token));
+        let left: Vec<Life> = others.map(|record| self.life(record)).filter(|life| *life != Life::Alive).collect();
         let flag = |key: &str| before.is_some_and(|before| before.get_bool(key).unwrap_or(false));
         let found = Found {
             held_up: flag("held_up") || left.contains(&Life::Silent),
-            // The record has this process where the reply to an earlier attempt was lost.
             careful: flag("unclean")
                 || !left.is_empty()
+                // Whether there was more, the attempt knows whose reply was lost.
                 || before.is_some_and(|before| token_of(before) == Some(token)),
         };
         let mut filter = doc! {"_id": OWNER};
@@ -294,10 +336,19 @@ impl Inner {
 
     /// The records of writers, each with the age of its heartbeat in milliseconds.
     async fn records(&self) -> Result<Vec<Document>, Error> {
+        self.records_and(doc! {"$project": {"journal": 0}}).await
+    }
+
+    /// As [`records`](Self::records), with `journal` for whether there is one.
+    pub(super) async fn records_and_journal(&self) -> Result<Vec<Document>, Error> {
+        self.records_and(doc! {"$set": {"journal": {"$ne": [{"$type": "$journal"}, "missing"]}}}).await
+    }
+
+    async fn records_and(&self, journal: Document) -> Result<Vec<Document>, Error> {
         let [first, behind] = SHARED;
         let pipeline = [
             doc! {"$match": {"$or": [{"_id": OWNER}, {"_id": {"$gte": first, "$lt": behind}}]}},
-            doc! {"$project": {"journal": 0}},
+            journal,
             doc! {"$addFields": {"age": {"$subtract": ["$$NOW", "$heartbeat"]}}},
         ];
         let command =
@@ -307,11 +358,13 @@ impl Inner {
         Ok(batch.into_iter().flatten().filter_map(Bson::as_document).cloned().collect())
     }
 
-    fn life(&self, record: &Document) -> Life {
+    pub(super) fn life(&self, record: &Document) -> Life {
         // The server's clock may have gone back since.
         let age = record.get_i64("age").ok().map(|age| Duration::from_millis(u64::try_from(age).unwrap_or(0)));
+        // A store of this process may have been dropped while the server was away.
+        let dropped = self.process.is_of(record) && token_of(record).is_some_and(|token| !LIVE.lock().contains(token));
         match age {
-            _ if self.process.knows_dead(record) => Life::Dead,
+            _ if dropped || self.process.knows_dead(record) => Life::Dead,
             Some(age) if age < self.taken_over_after => Life::Alive,
             _ => Life::Silent,
         }
@@ -326,16 +379,11 @@ impl Inner {
         Error::corrupt(self.server.name(), format!("the record {OWNER:?}"), format!("`{field}` is not what it was"))
     }
 
-    fn half_later(&self, now: DateTime) -> DateTime {
-        let half = i64::try_from(self.taken_over_after.as_millis() / 2).unwrap_or(i64::MAX);
-        DateTime::from_millis(now.timestamp_millis().saturating_add(half))
-    }
-
-    /// Renews the heartbeat.
+    /// Renews the heartbeat; the server's time.
     ///
     /// # Errors
     /// [`Error::TakenOver`] if the record is another's.
-    pub(super) async fn beat(&self, session: &Session) -> Result<(), Error> {
+    pub(super) async fn beat(&self, session: &Session) -> Result<DateTime, Error> {
         let since = Stopwatch::start();
         let id = match session.writers {
             Writers::One => OWNER.to_owned(),
@@ -346,33 +394,44 @@ impl Inner {
             "update": [{"$set": {"heartbeat": "$$NOW"}}], "new": true, "fields": {"heartbeat": 1},
         };
         let reply = self.server.command("renew the heartbeat", command).await?;
-        match reply.get_document("value").and_then(|record| record.get_datetime("heartbeat")) {
-            Ok(heartbeat) => session.confirm(since, self.half_later(*heartbeat)),
+        let confirmed = match reply.get_document("value").and_then(|record| record.get_datetime("heartbeat")) {
+            Ok(heartbeat) => Confirmed { since, at: *heartbeat },
             Err(_) if session.writers == Writers::One => return Err(self.lost(session).await),
             // Others thought that this process had ended. Unless an owner came, it goes on.
             Err(_) => match self.enter(Writers::Many, &session.token).await {
                 Ok(entered) => {
-                    session.number.fetch_max(first_number(entered.epoch), Ordering::Relaxed);
-                    session.confirm(since, entered.confirmed.until);
+                    session.stamp.fetch_max(first_stamp(entered.epoch), Ordering::Relaxed);
+                    // An owner that came and went may have dropped definitions.
+                    self.sets.lock().clear();
+                    entered.confirmed
                 }
                 Err(Error::Owned { .. }) => return Err(self.lost(session).await),
                 Err(error) => return Err(error),
             },
-        }
-        if session.writers == Writers::Many && session.renewed.lock().elapsed() > NEW_EPOCH {
+        };
+        session.confirm(confirmed);
+        let renew = match session.writers {
+            Writers::One => is_used_up(session.stamp()),
+            Writers::Many => session.renewed.lock().elapsed() > NEW_EPOCH,
+        };
+        if renew {
             self.begin_epoch(session).await?;
         }
-        Ok(())
+        Ok(confirmed.at)
     }
 
     async fn begin_epoch(&self, session: &Session) -> Result<(), Error> {
+        let still = match session.writers {
+            Writers::One => doc! {"_id": OWNER, "token": &session.token},
+            Writers::Many => doc! {"_id": OWNER, "mode": "many"},
+        };
         let command = doc! {
-            "findAndModify": &self.names.meta, "query": {"_id": OWNER, "mode": "many"},
+            "findAndModify": &self.names.meta, "query": still,
             "update": {"$inc": {"epoch": 1_i64}}, "new": true, "fields": {"epoch": 1},
         };
         let reply = self.server.command("begin a new epoch", command).await?;
         if let Ok(epoch) = reply.get_document("value").and_then(|owner| owner.get_i64("epoch")) {
-            session.number.fetch_max(first_number(epoch), Ordering::Relaxed);
+            session.stamp.fetch_max(first_stamp(epoch), Ordering::Relaxed);
         }
         *session.renewed.lock() = Stopwatch::start();
         Ok(())
@@ -382,7 +441,7 @@ impl Inner {
     /// held up.
     pub(super) async fn stand(&self, session: &Session) -> Result<(), Error> {
         let since = session.confirmed.lock().since;
-        if since.elapsed() < self.taken_over_after / 2 { Ok(()) } else { self.beat(session).await }
+        if since.elapsed() < self.taken_over_after / 2 { Ok(()) } else { self.beat(session).await.map(drop) }
     }
 
     /// Takes the record back, so that the next writer need not wait.
@@ -408,10 +467,13 @@ impl Inner {
 
     /// Ends a session whose store is dropped.
     pub(super) async fn end(&self, session: &Session) -> Result<(), Error> {
-        if session.taken.get().is_some() {
+        LIVE.lock().remove(&session.token);
+        // A record of one of many is left for gone: whoever finds it is careful.
+        let unsure = session.writers == Writers::Many && session.unsure.load(Ordering::Relaxed);
+        if session.is_taken() || unsure {
             return Ok(());
         }
-        self.leave(session.writers, &session.token, session.unsure.load(Ordering::Relaxed)).await
+        self.leave(session.writers, &session.token, session.abandoned()).await
     }
 }
 
@@ -423,7 +485,7 @@ pub(super) async fn keep_beating(inner: Weak<Inner>, token: String, taken_over_a
         let session = inner.session.lock().clone();
         let Some(session) = session.filter(|session| session.token == token) else { return };
         match inner.beat(&session).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error @ Error::TakenOver { .. }) => {
                 tracing::error!(%error, "another process has the store");
                 return;
@@ -453,7 +515,7 @@ fn concerns(writers: Writers, token: &str, record: &Document) -> bool {
     other && (id_of(record) == OWNER || writers == Writers::One)
 }
 
-fn token_of(record: &Document) -> Option<&str> {
+pub(super) fn token_of(record: &Document) -> Option<&str> {
     record.get_str("token").ok()
 }
 
@@ -461,11 +523,11 @@ fn shared_id(token: &str) -> String {
     format!("{}{token}", SHARED[0])
 }
 
-fn id_of(record: &Document) -> &str {
+pub(super) fn id_of(record: &Document) -> &str {
     record.get_str("_id").unwrap_or_default()
 }
 
-fn taken_by(record: &Document) -> Taken {
+pub(super) fn taken_by(record: &Document) -> Taken {
     let host = record.get_str("host").unwrap_or("(unknown)").into();
     let pid = record.get_i64("pid").map_or_else(|_| "(unknown)".into(), |pid| pid.to_string().into());
     Taken { host, pid }

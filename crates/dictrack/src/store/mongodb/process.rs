@@ -38,6 +38,12 @@ impl Process {
         document
     }
 
+    /// Whether the record is of this process.
+    pub(super) fn is_of(&self, record: &Document) -> bool {
+        let own = self.to_document();
+        own.contains_key("start") && own.iter().all(|(key, value)| record.get(key) == Some(value))
+    }
+
     /// Whether the process of a record has surely ended: it ran where this one runs.
     pub(super) fn knows_dead(&self, record: &Document) -> bool {
         let (Some(machine), Ok(pid), Ok(start)) = (&self.machine, record.get_i64("pid"), record.get_i64("start"))
@@ -70,10 +76,10 @@ mod tests {
     #[test]
     fn a_process_is_dead_when_its_number_is_free_or_used_again() {
         let this = Process::this();
-        assert!(!this.knows_dead(&this.to_document()));
+        assert!(this.is_of(&this.to_document()) && !this.knows_dead(&this.to_document()));
         let mut other = this.to_document();
         other.insert("start", this.start.unwrap() - 1);
-        assert!(this.knows_dead(&other));
+        assert!(this.knows_dead(&other) && !this.is_of(&other));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let mut record = this.to_document();
         record.insert("pid", i64::from(child.id()));

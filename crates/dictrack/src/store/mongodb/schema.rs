@@ -1,10 +1,12 @@
 //! The collections of a store, their format and their indexes.
 
+use std::time::Duration;
+
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, Hint};
 
 use super::Inner;
-use super::document::foreign;
+use super::document::{foreign, raw};
 use super::server::backend;
 use crate::Error;
 
@@ -12,6 +14,9 @@ use crate::Error;
 const VERSION: i64 = 1;
 /// The `_id` of the record that says so.
 const FORMAT: &str = "format";
+
+/// How long making the indexes may take, which a new collection waits for.
+const INDEXES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The names of the collections.
 pub(super) struct Names {
@@ -36,6 +41,17 @@ impl Names {
             meta: format!("{collection}.meta"),
         }
     }
+}
+
+/// The indexes of the groups.
+pub(super) fn indexes() -> [Document; 3] {
+    [
+        // Few groups have events that wait.
+        doc! {"name": "undelivered", "key": {"pending": 1}, "partialFilterExpression": {"pending": true}},
+        // What tells which definitions are in use, without reading every group.
+        doc! {"name": "set", "key": {"set": 1}, "sparse": true},
+        doc! {"name": "purge", "key": {"purge_at": 1}, "expireAfterSeconds": 0, "sparse": true},
+    ]
 }
 
 impl Inner {
@@ -105,13 +121,7 @@ impl Inner {
         let format = doc! {"q": {"_id": FORMAT}, "u": {"$setOnInsert": {"version": VERSION}}, "upsert": true};
         let command = doc! {"update": &self.names.meta, "updates": [format]};
         self.server.command("write the format", command).await?;
-        let command = doc! {"createIndexes": &self.names.groups, "indexes": [
-            // Few groups have events that wait.
-            {"name": "undelivered", "key": {"pending": 1}, "partialFilterExpression": {"pending": true}},
-            // What tells which definitions are in use, without reading every group.
-            {"name": "set", "key": {"set": 1}, "sparse": true},
-            {"name": "purge", "key": {"purge_at": 1}, "expireAfterSeconds": 0, "sparse": true},
-        ]};
-        self.server.command("make the indexes", command).await.map(drop)
+        let command = doc! {"createIndexes": &self.names.groups, "indexes": indexes().to_vec()};
+        self.server.command_within("make the indexes", raw(&command)?, INDEXES_WITHIN).await.map(drop)
     }
 }

@@ -78,6 +78,17 @@ impl Server {
         self.command_within(action, command, self.limit).await
     }
 
+    /// Runs a command that is about the server as a whole.
+    pub(super) async fn admin_command(&self, action: &str, command: Document) -> Result<Document, Error> {
+        let admin = self.database.client().database("admin");
+        self.in_time(action, self.limit, admin.run_command(command).into_future()).await
+    }
+
+    /// The name of the database.
+    pub(super) fn database(&self) -> &str {
+        self.database.name()
+    }
+
     /// Runs a command that may take longer than others.
     pub(super) async fn command_within(
         &self,
@@ -253,7 +264,7 @@ fn advised(code: i32, problem: String) -> String {
 }
 
 fn failed(secrets: &Secrets, action: &str, error: &DriverError) -> Error {
-    let problem = secrets.hide(&error.to_string());
+    let problem = secrets.hide(&brief(error));
     let passes = error.contains_label(RETRYABLE_WRITE_ERROR) || error.contains_label(RETRYABLE_ERROR);
     match &*error.kind {
         ErrorKind::Command(command) if passes || TEMPORARY.contains(&command.code) => unavailable(action, problem),
@@ -269,6 +280,22 @@ fn failed(secrets: &Secrets, action: &str, error: &DriverError) -> Error {
         _ if passes => unavailable(action, problem),
         _ => backend(action, problem),
     }
+}
+
+/// What the driver says, without how it sees the servers where it says why it reaches none.
+fn brief(error: &DriverError) -> String {
+    let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return error.to_string() };
+    let mut reasons = Vec::new();
+    for server in message.split("{ Address: ").skip(1) {
+        let Some((address, rest)) = server.split_once(", Type: ") else { return message.clone() };
+        let kind = rest.split([',', ' ']).next().unwrap_or_default();
+        let reason = match rest.split_once("Error: Kind: ") {
+            Some((_, reason)) => reason.split(", labels: ").next().unwrap_or(reason),
+            None => kind,
+        };
+        reasons.push(format!("{address}: {reason}"));
+    }
+    if reasons.is_empty() { message.clone() } else { format!("no server takes writes ({})", reasons.join("; ")) }
 }
 
 /// The part of a command that says when a write counts as done.

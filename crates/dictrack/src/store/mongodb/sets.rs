@@ -39,6 +39,11 @@ impl Inner {
             return Ok(());
         }
         let mut updates = Vec::new();
+        let insert = |id: String, content: Document| {
+            // The time says, also of a set that is there, that it is about to be used.
+            let update = doc! {"$setOnInsert": content, "$currentDate": {"used_at": true}};
+            raw(&doc! {"q": {"_id": id}, "u": update, "upsert": true})
+        };
         for set in sets {
             let mut pieces = pieces(&set.text);
             let first = pieces.next().unwrap_or_default();
@@ -47,18 +52,15 @@ impl Inner {
             for piece in pieces {
                 count += 1;
                 let content = doc! {"trackers": piece, "continues": set.hash.to_string()};
-                let one =
-                    doc! {"q": {"_id": piece_id(set.hash, count)}, "u": {"$setOnInsert": content}, "upsert": true};
-                updates.push(raw(&one)?);
+                updates.push(insert(piece_id(set.hash, count), content)?);
             }
             let mut content = doc! {"trackers": first};
             if count > 0 {
                 content.insert("pieces", count);
             }
-            let one = doc! {"q": {"_id": set.hash.to_string()}, "u": {"$setOnInsert": content}, "upsert": true};
-            updates.push(raw(&one)?);
+            updates.push(insert(set.hash.to_string(), content)?);
         }
-        self.update_all("write definitions", &self.names.sets, &updates, concern).await?;
+        self.insert("write definitions", &self.names.sets, &updates, concern).await?;
         self.sets.lock().extend(sets.iter().map(|set| set.hash));
         Ok(())
     }
@@ -111,9 +113,9 @@ impl Inner {
         Ok(all)
     }
 
-    /// Drops sets that no group uses any more, some of them where there are very many. `until` is when another writer may
-    /// begin to use them, by the server's clock.
-    pub(super) async fn drop_unused_sets(&self, until: DateTime) -> Result<(), Error> {
+    /// Drops sets that no group uses any more, some of them where there are very many. `now` is the server's time: what is
+    /// used from now on stays, whenever the server gets to it.
+    pub(super) async fn drop_unused_sets(&self, now: DateTime) -> Result<(), Error> {
         const PAGE: usize = 1_000;
         const PAGES: usize = 10;
         let action = "drop unused definitions";
@@ -139,9 +141,7 @@ impl Inner {
                 }
             }
             if !unused.is_empty() {
-                // First this process forgets them: it may be asked to write one at once.
-                self.sets.lock().clear();
-                let filter = doc! {"_id": {"$in": unused}, "$expr": {"$lt": ["$$NOW", until]}};
+                let filter = doc! {"_id": {"$in": unused}, "used_at": {"$lt": now}};
                 let command = doc! {"delete": &self.names.sets, "deletes": [{"q": filter, "limit": 0}]};
                 self.server.command(action, command).await?;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use dictrack_core::Limits;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;
 
 use super::Inner;
@@ -21,18 +21,19 @@ use crate::store::Writers;
 pub(super) const TIDY_EVERY: u64 = 64;
 /// Groups are looked at this often.
 const TIDY_AFTER: Duration = Duration::from_secs(1);
-/// The groups that are looked at in one round.
+/// The groups that are looked at in one command, and in one round.
 const GROUPS: usize = 500;
+const ROUND: usize = 2_000;
+/// The groups that wait to be looked at. One that finds no place comes again, some versions later.
+pub(super) const WAITING: usize = 50_000;
 /// A list that takes more than this in its group's document goes on in parts.
 const SPILL_BYTES: usize = 256 * 1024;
 /// So many pieces of ids are put together.
 const PIECES: usize = 16;
 /// The parts that are looked at when the store closes.
 const PARTS: i64 = 10_000;
-/// A part that nobody names is removed when it is older than this many times what an owner may be silent for; where
-/// many write, when it is a day old.
-const OLD: u32 = 6;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A part that nobody names is removed when it is so old, in milliseconds: what names it may be under way.
+const OLD: i64 = 24 * 60 * 60 * 1_000;
 
 /// The lists of a group, and what of them is written anew.
 struct Tidied {
@@ -52,17 +53,19 @@ impl Inner {
                 return Ok(());
             }
             *last = Stopwatch::start();
-            let some: Vec<_> = untidy.iter().take(GROUPS).cloned().collect();
+            let some: Vec<_> = untidy.iter().take(ROUND).cloned().collect();
             for group in &some {
                 untidy.remove(group);
             }
             some
         };
-        for group in self.untidy_among(&groups, &session.limits).await? {
-            match self.tidy_group(&group, &session.limits, SPILL_BYTES, &session.concern).await {
-                // Whoever uses the group hears of it.
-                Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "a group was not tidied"),
-                result => result?,
+        for some in groups.chunks(GROUPS) {
+            for group in self.untidy_among(some, &session.limits).await? {
+                match self.tidy_group(&group, &session.limits, SPILL_BYTES, &session.concern).await {
+                    // Whoever uses the group hears of it.
+                    Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "a group was not tidied"),
+                    result => result?,
+                }
             }
         }
         Ok(())
@@ -106,7 +109,7 @@ impl Inner {
             return Ok(());
         }
         let writes: Vec<_> = tidied.new.iter().map(|part| raw(&part.write(group))).collect::<Result<_, _>>()?;
-        self.update_all(action, &self.names.parts, &writes, concern).await?;
+        self.insert(action, &self.names.parts, &writes, concern).await?;
         let (mut set, mut unset) = (Document::new(), Document::new());
         for list in List::ALL {
             let values: Vec<Bson> =
@@ -133,7 +136,7 @@ impl Inner {
         }
         let useless: Vec<ObjectId> =
             if done == 1 { tidied.dropped } else { tidied.new.iter().map(|part| part.id).collect() };
-        self.remove_parts(useless, None).await
+        self.remove_parts(useless).await
     }
 
     async fn tidied(&self, group: &str, head: &Document, limits: &Limits, inline: usize) -> Result<Tidied, Error> {
@@ -148,10 +151,14 @@ impl Inner {
             let (mut kept, gone) = trimmed(list, before, delivered, limits, &mut tidied.changed);
             tidied.changed |= kept.len() < count;
             tidied.dropped.extend(gone);
-            let here: usize = kept.iter().map(|entry| if is_part(entry) { 0 } else { entry.bytes() }).sum();
-            let pieces = kept.iter().filter(|entry| !is_part(entry)).count();
-            if here > inline {
-                kept = self.spilled(list, kept, &mut tidied).await?;
+            let sum = |parts: bool| -> (usize, usize) {
+                let some = kept.iter().filter(|entry| is_part(entry) == parts);
+                some.fold((0, 0), |(count, bytes), entry| (count + 1, bytes + entry.bytes()))
+            };
+            let ((pieces, here), (parts, elsewhere)) = (sum(false), sum(true));
+            let scattered = parts > PIECES / 2 + 2 * elsewhere / PART_BYTES;
+            if here > inline || scattered {
+                kept = self.spilled(list, kept, scattered, &mut tidied).await?;
                 tidied.changed = true;
             } else if list == List::Ids && pieces > PIECES {
                 kept = joined(kept);
@@ -163,18 +170,28 @@ impl Inner {
     }
 
     /// Moves every item into parts. A part is put together with items that take as much as it does, so that each item is
-    /// moved a few times in all, and there are few parts.
-    async fn spilled(&self, list: List, entries: Vec<Entry>, tidied: &mut Tidied) -> Result<Vec<Entry>, Error> {
+    /// moved a few times in all, and there are few parts; where parts are `scattered`, small ones are put together.
+    async fn spilled(
+        &self,
+        list: List,
+        entries: Vec<Entry>,
+        scattered: bool,
+        tidied: &mut Tidied,
+    ) -> Result<Vec<Entry>, Error> {
         let mut out: Vec<Entry> = Vec::new();
         let mut run: Vec<Item> = Vec::new();
         let mut entries = entries.into_iter().peekable();
         while let Some(entry) = entries.next() {
             match entry {
                 Entry::Item(item) => run.push(item),
-                part @ Entry::Part { .. } => out.push(part),
+                Entry::Part { id, .. } if scattered && entry.bytes() <= PART_BYTES / 2 => {
+                    run.extend(self.items(list, id).await?);
+                    tidied.dropped.push(id);
+                }
+                part => out.push(part),
             }
-            let ends = entries.peek().is_none_or(is_part);
-            if run.is_empty() || !ends {
+            let stays = |entry: &Entry| is_part(entry) && !(scattered && entry.bytes() <= PART_BYTES / 2);
+            if run.is_empty() || !entries.peek().is_none_or(stays) {
                 continue;
             }
             let mut bytes: usize = run.iter().map(|item| item.bytes).sum();
@@ -183,21 +200,28 @@ impl Inner {
                 if more > bytes || bytes + more > PART_BYTES {
                     break;
                 }
-                let Some(values) = self.parts(&[id]).await?.remove(&id) else { break };
-                let read = values.iter().map(|value| Item::read(list, value)).collect::<Result<Vec<_>, _>>();
-                let Ok(mut items) = read else { break };
+                let mut items = self.items(list, id).await?;
                 items.append(&mut run);
                 run = items;
                 bytes += more;
                 out.pop();
                 tidied.dropped.push(id);
             }
-            let joined = if list == List::Ids { join(std::mem::take(&mut run)) } else { std::mem::take(&mut run) };
-            let (places, new) = placed(list, joined, 0);
+            let all = std::mem::take(&mut run);
+            let (places, new) = placed(list, if list == List::Ids { join(all) } else { all }, 0);
             out.extend(places);
             tidied.new.extend(new);
         }
         Ok(out)
+    }
+
+    /// The items of a part that is to be put together with others.
+    async fn items(&self, list: List, id: ObjectId) -> Result<Vec<Item>, Error> {
+        // The group was written meanwhile; it is tidied another time.
+        let gone = || Error::corrupt(self.server.name(), format!("the part {id}"), "it is missing");
+        let values = self.parts(&[id]).await?.remove(&id).ok_or_else(gone)?;
+        let damaged = |problem| Error::corrupt(self.server.name(), format!("the part {id}"), problem);
+        values.iter().map(|value| Item::read(list, value).map_err(damaged)).collect()
     }
 
     /// The items of parts.
@@ -217,26 +241,24 @@ impl Inner {
         Ok(parts)
     }
 
-    async fn remove_parts(&self, ids: Vec<ObjectId>, condition: Option<Document>) -> Result<(), Error> {
+    async fn remove_parts(&self, ids: Vec<ObjectId>) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut filter = doc! {"_id": {"$in": ids}};
-        filter.extend(condition.unwrap_or_default());
-        let command = doc! {"delete": &self.names.parts, "deletes": [{"q": filter, "limit": 0}]};
+        let command = doc! {"delete": &self.names.parts, "deletes": [{"q": {"_id": {"$in": ids}}, "limit": 0}]};
         self.server.command("remove parts of groups", command).await.map(drop)
     }
 
     /// Removes what a crash left: definitions that no group uses, parts that no group names, the traces of marks.
     pub(super) async fn sweep(&self, session: &Session) -> Result<(), Error> {
-        let until = session.until();
-        let owned = doc! {"$expr": {"$lt": ["$$NOW", until]}};
-        let (age, condition) = match session.writers {
-            Writers::One => (self.taken_over_after * OLD, Some(owned.clone())),
-            Writers::Many => (DAY, None),
-        };
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        let old = doc! {"$expr": {"$lt": ["$at", {"$subtract": ["$$NOW", age]}]}};
+        if session.writers == Writers::One {
+            // Whatever this process writes from now on says anew that it uses its definitions.
+            self.sets.lock().clear();
+        }
+        let now = self.beat(session).await?;
+        let before = DateTime::from_millis(now.timestamp_millis().saturating_sub(OLD));
+        self.sweep_journals(before).await?;
+        let old = doc! {"at": {"$lt": before}};
         let options = FindOptions::builder().projection(doc! {"group": 1}).limit(PARTS).build();
         let found = self.server.find("look for parts that nobody names", &self.names.parts, old, options).await?;
         for some in found.chunks(GROUPS) {
@@ -249,13 +271,12 @@ impl Inner {
             let named: HashSet<ObjectId> = heads.iter().flat_map(parts_of).collect();
             let ids = some.iter().filter_map(|part| part.get_object_id("_id").ok());
             let useless = ids.filter(|id| !named.contains(id)).collect();
-            self.remove_parts(useless, condition.clone()).await?;
+            self.remove_parts(useless).await?;
         }
         if session.writers == Writers::One {
-            self.drop_unused_sets(until).await?;
-            if !session.held_up {
-                let mut gone = doc! {"text": null};
-                gone.extend(owned);
+            self.drop_unused_sets(now).await?;
+            if !session.held_up && !session.abandoned() {
+                let gone = doc! {"text": null, "updated_at": {"$lt": now}};
                 let command = doc! {"delete": &self.names.marks, "deletes": [{"q": gone, "limit": 0}]};
                 self.server.command("forget marks that were removed", command).await?;
             }

@@ -13,6 +13,9 @@ const EXPECTED: &str = "expected mongodb://[user:password@]host[:port]/[database
 const SELECT_WITHIN: Duration = Duration::from_millis(500);
 /// How long making a connection may take, unless the URL says otherwise.
 const CONNECT_WITHIN: Duration = Duration::from_millis(700);
+/// How often servers are asked what they are, unless the URL says otherwise. One that said it is no primary, and then is
+/// again, is not used before.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a store is.
 pub(super) struct Place {
@@ -86,6 +89,7 @@ impl Place {
         options.app_name.get_or_insert_with(|| "dictrack".to_owned());
         options.server_selection_timeout.get_or_insert(SELECT_WITHIN);
         options.connect_timeout.get_or_insert(CONNECT_WITHIN);
+        options.heartbeat_freq.get_or_insert(LOOK_EVERY);
         // What is read decides what is written next, so that only the primary knows enough.
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let hosts: Vec<_> = options.hosts.iter().map(ServerAddress::to_string).collect();
@@ -168,8 +172,10 @@ mod tests {
 
     #[test]
     fn settings_of_a_url_win_over_ours() {
-        let options = read("mongodb://h/?connectTimeoutMS=9000&appName=mine").unwrap().options;
+        let options =
+            read("mongodb://h/?connectTimeoutMS=9000&heartbeatFrequencyMS=2000&appName=mine").unwrap().options;
         assert_eq!(options.connect_timeout, Some(Duration::from_secs(9)));
+        assert_eq!(options.heartbeat_freq, Some(Duration::from_secs(2)));
         assert_eq!(options.server_selection_timeout, Some(SELECT_WITHIN));
         assert_eq!(options.app_name.as_deref(), Some("mine"));
     }

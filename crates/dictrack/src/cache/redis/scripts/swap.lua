@@ -7,8 +7,9 @@
 -- has the group already, which goes when it is idle for that long, or empty where there is no store; 9 the text of the
 -- definition set, or empty; 10 how many fields go; those; then fields and their values.
 --
--- Answers with a word: kept or applied (an earlier attempt of the same swap was), with the group's claim; absent, lease (it was lost), set (its text
--- is wanted), behind (with the fields that are newer), full (the whole group has to be read), foreign.
+-- Answers with a word: kept or applied (an earlier attempt of the same swap was), with the group's claim; absent, lease
+-- (it was lost), set (its text is wanted), behind (with the fields that are newer), full (the whole
+-- group has to be read; with the caller's last sequence, which a group that was lost since does not have), foreign.
 local now = redis.call('HMGET', KEYS[1], 'version', 'token', 'stored', ARGV[5], 'claim')
 local version, token, stored = now[1], now[2], now[3]
 if not version then
@@ -23,7 +24,7 @@ else
     local names, seen, found = {'version', 'token', 'claim', 'stored', 'generation', 'sequence', 'delivered', 'ring'}, {}, false
     for _, entry in ipairs(ring) do
       if found then
-        if type(entry[2]) ~= 'table' then return {'full'} end
+        if type(entry[2]) ~= 'table' then return {'full', now[4]} end
         for _, name in ipairs(entry[2]) do
           if not seen[name] then
             seen[name] = true
@@ -35,7 +36,7 @@ else
       end
     end
     -- A ring that does not end with what the group is was not written by a swap.
-    if not found or #names > 4000 or ring[#ring][1] ~= token then return {'full'} end
+    if not found or #names > 4000 or ring[#ring][1] ~= token then return {'full', now[4]} end
     local values = redis.call('HMGET', KEYS[1], unpack(names))
     local answer = {'behind'}
     for at, name in ipairs(names) do

@@ -1,0 +1,365 @@
+//! Looking at a server before programs rely on it. `docs/doctor.md` lists what can be found.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dictrack_core::Engine;
+use redis::Value;
+
+use super::connection::{Node, escaped};
+use super::{RedisCache, Shared, keys, on_network, script, token};
+use crate::Error;
+use crate::clock::Clock;
+use crate::doctor::{Examination, Level, SAMPLE, bytes};
+
+/// Memory in use, in hundredths of what is allowed, from which a word is due.
+const ALMOST_FULL: u64 = 90;
+/// What is left behind where an examination is cut short goes by itself, in milliseconds.
+const GONE_AFTER: &[u8] = b"60000";
+
+impl RedisCache {
+    /// Examines the server: versions, round trips, whether it may drop groups, what it keeps over a restart, whether this
+    /// login may do what dictrack does. For the last it writes keys of its own under the prefix and removes them.
+    ///
+    /// `has_store` says whether programs have a store behind this cache: it decides what a loss means. What keeps it from
+    /// looking is a finding, too.
+    pub async fn examine(&self, has_store: bool, clock: Arc<dyn Clock>) -> Examination {
+        let subject = format!("cache {}", self.shared.connection.address());
+        let mut examination = Examination::of(subject.clone());
+        let shared = Arc::clone(&self.shared);
+        let servers = on_network(async move {
+            let mut look = Look { shared, has_store, clock, found: Examination::of(subject) };
+            if let Err(error) = look.servers().await {
+                look.found.error(&error);
+            }
+            Ok(look.found)
+        });
+        match servers.await {
+            Ok(found) => examination = found,
+            Err(error) => examination.error(&error),
+        }
+        if examination.level() < Some(Level::Problem)
+            && let Err(error) = self.groups(&mut examination, has_store).await
+        {
+            examination.error(&error);
+        }
+        examination
+    }
+
+    /// Reads some of the groups.
+    async fn groups(&self, examination: &mut Examination, has_store: bool) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let pattern = format!("{}:{{b*}}:g:*", escaped(&shared.connection.address().prefix));
+        let found = on_network(async move { shared.connection.scan_some(&pattern, SAMPLE).await }).await?;
+        let prefix = &self.shared.connection.address().prefix;
+        let engine = Engine::default();
+        let mut readable = 0;
+        for id in found.iter().filter_map(|key| keys::group_of(prefix, key)) {
+            match self.shared.peek(id, &engine).await {
+                Ok(_) => readable += 1,
+                Err(error @ Error::Corrupt { .. }) => examination.error(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        let more = if found.len() >= SAMPLE { " or more" } else { "" };
+        examination.fact("groups", format!("{}{more}, {readable} read", found.len()));
+        let shared = Arc::clone(&self.shared);
+        let unsaved = on_network(async move { shared.unsaved().await }).await?.len();
+        examination.fact("not yet stored", format!("{unsaved} groups"));
+        if unsaved > 0 && !has_store {
+            examination.find(
+                Level::Note,
+                "unsaved",
+                format!("{unsaved} groups wait for a store, and none was named here"),
+                "programs with a store behind this cache have changes there that it lacks",
+                "name it with --store, so that it is examined, too; any such program that runs saves them",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The server as it is examined.
+struct Look {
+    shared: Arc<Shared>,
+    has_store: bool,
+    clock: Arc<dyn Clock>,
+    found: Examination,
+}
+
+impl Look {
+    async fn servers(&mut self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let connection = &shared.connection;
+        let ping = redis::cmd("PING");
+        connection.command("connect", &ping).await?;
+        self.found.time_round_trips(async || connection.command("ping", &ping).await.map(drop)).await?;
+        if connection.address().cluster {
+            self.cluster().await?;
+        }
+        for mut node in connection.masters().await? {
+            self.node(&mut node).await?;
+        }
+        self.try_writing().await;
+        Ok(())
+    }
+
+    async fn cluster(&mut self) -> Result<(), Error> {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("INFO");
+        let info = fields(text(self.shared.connection.command("look at the cluster", &command).await?));
+        let value = |name: &str| info.get(name).map_or("", String::as_str);
+        let (state, slots) = (value("cluster_state"), value("cluster_slots_ok"));
+        self.found.fact("cluster", format!("{state}, {slots} of 16384 slots served"));
+        if state != "ok" || slots != "16384" {
+            self.found.find(
+                Level::Problem,
+                "cluster_down",
+                format!("the cluster's state is {state:?}, {slots} of 16384 slots are served"),
+                "groups in the other slots cannot be used",
+                "bring the missing nodes back, or give their slots to others (redis-cli --cluster fix)",
+            );
+        }
+        Ok(())
+    }
+
+    /// Looks at one server.
+    async fn node(&mut self, node: &mut Node) -> Result<(), Error> {
+        let info = match node.command(redis::cmd("INFO").arg("all")).await {
+            Ok(info) => fields(text(info)),
+            Err(error) => {
+                self.found.find(
+                    Level::Note,
+                    "settings_hidden",
+                    format!("INFO is refused by {} ({error})", node.name),
+                    "eviction and persistence cannot be examined",
+                    "examine with a login that may use INFO and CONFIG GET",
+                );
+                return Ok(());
+            }
+        };
+        let value = |name: &str| info.get(name).map_or("", String::as_str);
+        let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
+        let resp = node.protocol().await;
+        let mode = value("redis_mode");
+        let address = if mode == "cluster" { format!("{}: ", node.name) } else { String::new() };
+        self.found.fact("server", format!("{address}Redis {}, {mode}, RESP{resp}", value("redis_version")));
+        let before = self.clock.now().micros();
+        if let Some(there) = node.time().await {
+            let here = before.midpoint(self.clock.now().micros());
+            self.found.compare_clocks(here, there);
+        }
+        if mode == "cluster" && !self.shared.connection.address().cluster {
+            self.found.find(
+                Level::Problem,
+                "cluster_url",
+                format!("{} belongs to a cluster, and the URL names a single server", node.name),
+                "groups that other nodes hold cannot be used",
+                "write redis-cluster:// (rediss-cluster:// with TLS) instead of redis://",
+            );
+        }
+        if value("role") != "master" {
+            self.found.find(
+                Level::Problem,
+                "replica",
+                format!("{} is a replica of {}:{}", node.name, value("master_host"), value("master_port")),
+                "it refuses to be written, so that nothing can be counted",
+                "name the master in the URL",
+            );
+        }
+        let (most, used) = (number("maxmemory"), number("used_memory"));
+        let policy = value("maxmemory_policy").to_owned();
+        let limit = if most == 0 { "no limit".to_owned() } else { bytes(most) };
+        self.found.fact("memory", format!("{} of {limit}, {policy}", bytes(used)));
+        self.eviction(&node.name, &policy, most, number("evicted_keys"));
+        if most > 0 && used >= most / 100 * ALMOST_FULL {
+            self.found.find(
+                Level::Warning,
+                "memory",
+                format!("{} uses {} of the {} that maxmemory allows", node.name, bytes(used), bytes(most)),
+                "when it is full it drops keys or refuses changes, as its policy says",
+                "raise maxmemory, or shorten the option idle of the URL, so that stored groups leave sooner",
+            );
+        }
+        self.persistence(node, &info).await;
+        Ok(())
+    }
+
+    fn eviction(&mut self, node: &str, policy: &str, most: u64, evicted: u64) {
+        let refuses = "noeviction";
+        let (meaning, remedy) = if self.has_store {
+            (
+                "it may drop groups before the store has them: changes that were acknowledged within the last \
+                 interval are lost then",
+                "CONFIG SET maxmemory-policy volatile-lru: only groups that the store has may go then",
+            )
+        } else {
+            ("it may drop groups, which exist nowhere else", "CONFIG SET maxmemory-policy noeviction")
+        };
+        if policy.starts_with("allkeys") {
+            let (level, when) = if most > 0 {
+                (Level::Problem, format!("with maxmemory {}; {evicted} keys were dropped so far", bytes(most)))
+            } else {
+                (Level::Warning, "which begins to matter once maxmemory is set".to_owned())
+            };
+            let found = format!("maxmemory-policy of {node} is {policy}, {when}");
+            self.found.find(level, "eviction", found, meaning, format!("{remedy}, in its configuration file, too"));
+        } else if policy == refuses && most > 0 && self.has_store {
+            self.found.find(
+                Level::Note,
+                "no_eviction",
+                format!("maxmemory of {node} is {} and nothing is dropped", bytes(most)),
+                "when it is full calls fail until there is room",
+                "CONFIG SET maxmemory-policy volatile-lru lets it drop groups that the store has",
+            );
+        }
+    }
+
+    /// What a restart of the server leaves.
+    async fn persistence(&mut self, node: &mut Node, info: &HashMap<String, String>) {
+        let value = |name: &str| info.get(name).map_or("", String::as_str);
+        for (name, what) in [("rdb_last_bgsave_status", "snapshot"), ("aof_last_write_status", "write to the log")] {
+            if value(name) == "err" {
+                self.found.find(
+                    Level::Problem,
+                    "persistence_fails",
+                    format!("the last {what} of {} failed ({name}:err)", node.name),
+                    "a restart goes far back, and Redis may refuse changes until a snapshot succeeds",
+                    "look at its log: the disk is full, or its directory may not be written",
+                );
+            }
+        }
+        let log = value("aof_enabled") == "1";
+        let snapshots = node.setting("save").await;
+        let sync = if log { node.setting("appendfsync").await.unwrap_or_default() } else { String::new() };
+        let kept = match (log, snapshots.as_deref()) {
+            (true, _) => format!("a log (appendfsync {})", if sync.is_empty() { "not shown" } else { &sync }),
+            (false, Some("")) => "nothing".to_owned(),
+            (false, Some(points)) => format!("snapshots (save {points})"),
+            (false, None) => "not shown, at most snapshots".to_owned(),
+        };
+        self.found.fact("kept on disk", kept);
+        if self.has_store {
+            return;
+        }
+        let log_remedy =
+            "CONFIG SET appendonly yes and appendfsync always, in its configuration file, too; or use a store";
+        let (level, code, found, meaning) = match (log, snapshots.as_deref(), sync.as_str()) {
+            (true, _, "everysec") => (
+                Level::Note,
+                "log_within_a_second",
+                "writes its log to disk once a second",
+                "a power failure can lose the last second; a crash of Redis alone loses nothing",
+            ),
+            (true, _, "no") => (
+                Level::Warning,
+                "log_whenever",
+                "writes its log to disk when the system likes (appendfsync no)",
+                "a power failure can lose the last half minute",
+            ),
+            (true, ..) => return,
+            (false, Some(""), _) => (
+                Level::Problem,
+                "not_kept",
+                "keeps nothing on disk, neither log nor snapshots, and there is no store",
+                "a restart of Redis loses every group",
+            ),
+            (false, ..) => (
+                Level::Warning,
+                "snapshots_only",
+                "keeps snapshots only, and there is no store",
+                "a restart goes back to the last snapshot, minutes ago: what was counted since is lost",
+            ),
+        };
+        let found = format!("{} {found}", node.name);
+        self.found.find(level, code, found, meaning, log_remedy);
+    }
+
+    /// Does once what programs do all the time: with keys of its own.
+    async fn try_writing(&mut self) {
+        if self.found.level() >= Some(Level::Problem) {
+            return;
+        }
+        if let Err(error) = self.write().await {
+            self.found.find(
+                Level::Problem,
+                "cannot_write",
+                error.to_string(),
+                "programs that use it fail in the same way",
+                "docs/redis.md lists the commands and keys that a user needs",
+            );
+        }
+    }
+
+    async fn write(&self) -> Result<(), Error> {
+        let connection = &self.shared.connection;
+        let base = format!("{}:doctor:{}", keys::bucket(&connection.address().prefix, 0), token());
+        let [group, dirty, set, lease] = ["g", "dirty", "s", "l"].map(|part| format!("{base}:{part}"));
+        let keys = [group.as_str(), &dirty, &set, &lease];
+        let mut command = redis::cmd("SET");
+        command.arg(&lease).arg("x").arg("NX").arg("PX").arg(GONE_AFTER);
+        connection.command("take a lease", &command).await?;
+        let swap: [&[u8]; 17] = [
+            b"0",
+            b"",
+            b"1",
+            b"t",
+            b"w:doctor",
+            b"1",
+            b"x",
+            b"=doctor",
+            b"[]",
+            b"1",
+            b"none",
+            b"claim",
+            b"0",
+            b"stored",
+            b"0",
+            b"ring",
+            b"[]",
+        ];
+        connection.run("change a group", &script::SWAP, &keys, &swap).await?;
+        let stored: [&[u8]; 5] = [b"0", b"1", b"t", GONE_AFTER, b"doctor"];
+        connection.run("note what is stored", &script::STORED, &keys[..3], &stored).await?;
+        let drop: [&[u8]; 3] = [b"1", b"t", b"doctor"];
+        connection.run("drop a group", &script::DROP, &keys[..2], &drop).await?;
+        let mut command = redis::cmd("UNLINK");
+        command.arg(&keys[..]);
+        connection.command("remove keys", &command).await?;
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The version of the protocol that is spoken.
+    async fn protocol(&mut self) -> &'static str {
+        let hello = self.command(&redis::cmd("HELLO")).await.and_then(|hello| Ok(redis::from_redis_value(hello)?));
+        let hello: HashMap<String, Value> = hello.unwrap_or_default();
+        if hello.get("proto") == Some(&Value::Int(3)) { "3" } else { "2" }
+    }
+
+    /// Its clock, in microseconds since 1970.
+    async fn time(&mut self) -> Option<i64> {
+        let (seconds, micros): (i64, i64) =
+            redis::from_redis_value(self.command(&redis::cmd("TIME")).await.ok()?).ok()?;
+        Some(seconds * 1_000_000 + micros)
+    }
+
+    /// A setting; `None` if it is not shown.
+    async fn setting(&mut self, name: &str) -> Option<String> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg(name);
+        let mut found: HashMap<String, String> = redis::from_redis_value(self.command(&command).await.ok()?).ok()?;
+        found.remove(name)
+    }
+}
+
+fn text(value: Value) -> String {
+    redis::from_redis_value(value).unwrap_or_default()
+}
+
+/// The lines `name:value` of an answer.
+fn fields(text: String) -> HashMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+}

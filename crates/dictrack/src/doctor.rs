@@ -1,0 +1,233 @@
+//! Examining servers and files before programs rely on them: what they are, what would lose progress, and how to mend it.
+//!
+//! [`RedisCache::examine`](crate::RedisCache::examine), [`MongoStore::examine`](crate::MongoStore::examine) and
+//! [`SqliteStore::examine`](crate::SqliteStore::examine) look; `docs/doctor.md` lists what they can find. The command
+//! `dictrack doctor` prints it.
+
+use std::time::Duration;
+
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+use dictrack_core::Engine;
+
+use crate::Error;
+use crate::clock::Stopwatch;
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
+use crate::store::DataStore;
+
+/// So many groups are read to see whether they can be.
+pub(crate) const SAMPLE: usize = 1_000;
+/// How often a round trip is timed.
+const TRIPS: usize = 21;
+/// A server that takes longer on average is worth a word: each call waits for it at least once.
+const SLOW: Duration = Duration::from_millis(5);
+/// Clocks that differ by more make windows open and close at different moments.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
+
+/// What was seen of one server or file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Examination {
+    /// What was examined, without login.
+    pub subject: String,
+    /// What it is: names and values for people.
+    pub facts: Vec<(&'static str, String)>,
+    /// What to know and what to mend, in the order in which it was found.
+    pub findings: Vec<Finding>,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Level {
+    /// Good to know.
+    Note,
+    /// Something can be lost, or is slow, under circumstances that `meaning` names.
+    Warning,
+    /// Programs fail, or progress will be lost.
+    Problem,
+}
+
+impl Level {
+    /// The level in a word: `note`, `warning` or `problem`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// One thing to know or to mend.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Its name, which stays the same between versions: `eviction`.
+    pub code: &'static str,
+    /// How grave it is.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// What that means for counts.
+    pub meaning: String,
+    /// How to mend it; empty if there is nothing to do.
+    pub remedy: String,
+}
+
+impl Examination {
+    /// Nothing was found yet.
+    pub(crate) fn of(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), facts: Vec::new(), findings: Vec::new() }
+    }
+
+    /// What could not be examined, since it could not be opened.
+    pub fn failed(subject: impl Into<String>, error: &Error) -> Self {
+        let mut examination = Self::of(subject);
+        examination.error(error);
+        examination
+    }
+
+    /// The gravest level; `None` if there are no findings.
+    pub fn level(&self) -> Option<Level> {
+        self.findings.iter().map(|finding| finding.level).max()
+    }
+
+    pub(crate) fn fact(&mut self, name: &'static str, value: impl Into<String>) {
+        self.facts.push((name, value.into()));
+    }
+
+    pub(crate) fn find(
+        &mut self,
+        level: Level,
+        code: &'static str,
+        found: impl Into<String>,
+        meaning: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        let (found, meaning, remedy) = (found.into(), meaning.into(), remedy.into());
+        self.findings.push(Finding { code, level, found, meaning, remedy });
+    }
+
+    /// Notes a failure by what can be done about it.
+    pub(crate) fn error(&mut self, error: &Error) {
+        let (code, meaning, remedy) = match error {
+            Error::Unavailable(_) => (
+                "unreachable",
+                "programs that use it fail with Unavailable; what they acknowledged is kept until it is back",
+                "check host, port and firewall, and that the server runs",
+            ),
+            Error::Corrupt { .. } => (
+                "damaged",
+                "the calls that meet it fail; nothing is overwritten",
+                "bring it back from a backup, or remove what the words above name",
+            ),
+            Error::NewerVersion { .. } => ("newer", "this version leaves it alone", "use a newer dictrack"),
+            _ => ("refused", "programs that use it fail in the same way", ""),
+        };
+        let found = match error {
+            // What becomes of acknowledged changes is another matter.
+            Error::Unavailable(source) => source.to_string(),
+            other => other.to_string(),
+        };
+        self.find(Level::Problem, code, found, meaning, remedy);
+    }
+
+    /// Times round trips; the error of the first that fails.
+    pub(crate) async fn time_round_trips<F: Future<Output = Result<(), Error>>>(
+        &mut self,
+        mut trip: impl FnMut() -> F,
+    ) -> Result<(), Error> {
+        let mut times = Vec::with_capacity(TRIPS);
+        for _ in 0..TRIPS {
+            let watch = Stopwatch::start();
+            trip().await?;
+            times.push(watch.elapsed());
+        }
+        times.sort_unstable();
+        let (median, slowest) = (times[TRIPS / 2], times[TRIPS - 1]);
+        self.fact("round trip", format!("{} (the slowest of {TRIPS}: {})", millis(median), millis(slowest)));
+        if median > SLOW {
+            self.find(
+                Level::Warning,
+                "slow",
+                format!("a round trip takes {}", millis(median)),
+                "each call of one group after the other waits at least so long",
+                "move programs and server closer together; calls for many groups at a time do not add up",
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads some groups of a store, to see whether they can be.
+    #[cfg(any(feature = "sqlite", feature = "mongodb"))]
+    pub(crate) async fn read_some(&mut self, store: &dyn DataStore) -> Result<(), Error> {
+        let engine = Engine::default();
+        let mut readable = 0;
+        let ids = store.groups(None, SAMPLE).await?;
+        for id in &ids {
+            match store.load(id, &engine).await {
+                Ok(_) => readable += 1,
+                Err(error @ Error::Corrupt { .. }) => self.error(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        let more = if ids.len() == SAMPLE { " or more" } else { "" };
+        self.fact("groups", format!("{}{more}, {readable} read", ids.len()));
+        Ok(())
+    }
+
+    /// Compares two clocks, in microseconds since 1970.
+    pub(crate) fn compare_clocks(&mut self, here: i64, there: i64) {
+        let apart = Duration::from_micros(here.abs_diff(there));
+        if apart > CLOCKS_DIFFER {
+            let direction = if there > here { "ahead of" } else { "behind" };
+            self.find(
+                Level::Warning,
+                "clock",
+                format!("its clock is {:.1} s {direction} the one here", apart.as_secs_f64()),
+                "where machines disagree, windows and time limiters open and close at other moments for each process",
+                "let both follow a time server (NTP)",
+            );
+        }
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+/// `1536` as `1.5 KiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let (mut value, mut unit) = (count as f64, "bytes");
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "bytes" { format!("{count} bytes") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_compared_in_both_directions() {
+        for (here, there, words) in [(0, 2_500_000, "2.5 s ahead of"), (9_000_000, 0, "9.0 s behind")] {
+            let mut examination = Examination::of("x");
+            examination.compare_clocks(here, there);
+            assert!(examination.findings[0].found.contains(words), "{examination:?}");
+        }
+        let mut examination = Examination::of("x");
+        examination.compare_clocks(i64::MIN, i64::MAX);
+        examination.compare_clocks(5, 999_999);
+        assert_eq!(examination.findings.len(), 1);
+    }
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_that_fits() {
+        assert_eq!((bytes(17), bytes(1536), bytes(3 << 30)), ("17 bytes".into(), "1.5 KiB".into(), "3.0 GiB".into()));
+    }
+}

@@ -1,0 +1,402 @@
+//! Who may write a store, and what becomes of those who may no longer.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dictrack::store::{DataStore, Mark, Writers};
+use dictrack::{
+    Blocking, Call, Durability, Engine, Error, Group, GroupChange, Limits, Manager, MongoStore, Stopwatch, Timestamp,
+};
+use dictrack_testkit::bson::{Document, doc};
+use dictrack_testkit::{Mongo, Proxy, eventually};
+
+use crate::common::{
+    DATABASE, all, builder, counter, document, edit, engine, fresh, kept, manager, open, progress, shared, store,
+};
+
+/// After so long an owner may be taken over, in these tests.
+const SILENCE: Duration = Duration::from_millis(1_000);
+
+fn begin(store: &MongoStore, writers: Writers) -> Result<bool, Error> {
+    pollster::block_on(store.begin(Durability::Fsync, &Limits::default(), writers))
+}
+
+/// A store whose owner is soon taken over.
+fn impatient(url: &str, collection: &str) -> MongoStore {
+    pollster::block_on(builder(url, collection).taken_over_after(SILENCE).open()).unwrap()
+}
+
+fn record(collection: &str) -> Document {
+    let records = all(shared(), &format!("{collection}.meta"));
+    records.into_iter().find(|record| record.get_str("_id").is_ok_and(|id| id == "owner")).unwrap()
+}
+
+/// A new group with a tracker.
+fn new_group(engine: &Engine, id: &str) -> Group {
+    let mut group = Group::default();
+    let call = Call { engine, group: id, now: Timestamp::from_secs(1) };
+    group.add(&call, &[counter("n").into()], None).unwrap();
+    group
+}
+
+fn count(group: &mut Group, engine: &Engine, id: &str) -> GroupChange {
+    assert!(group.set_progress("n", i64::try_from(group.version()).unwrap().into(), Timestamp::from_secs(1)));
+    group.take_change(id, engine)
+}
+
+fn save(store: &MongoStore, change: &GroupChange) -> Result<(), Error> {
+    let refused = pollster::block_on(store.save(std::slice::from_ref(change), &[]))?;
+    assert_eq!(refused, []);
+    Ok(())
+}
+
+fn assert_taken_over(result: Result<(), Error>, by: u32) {
+    match result {
+        Err(Error::TakenOver { host, pid, .. }) => {
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+            assert_eq!((&*host, &*pid), (name.trim(), &*by.to_string()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_second_owner_is_refused_in_words_and_admitted_once_the_first_is_gone() {
+    let collection = fresh();
+    let first = store(shared(), &collection);
+    assert!(begin(&first, Writers::One).unwrap(), "it is blank");
+    assert!(begin(&first, Writers::One).unwrap(), "it may begin again itself");
+    let second = store(shared(), &collection);
+    for writers in [Writers::One, Writers::Many] {
+        let error = begin(&second, writers).unwrap_err();
+        let Error::Owned { pid, host, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(**pid, *std::process::id().to_string());
+        assert_eq!(**host, *std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
+        assert!(error.to_string().contains("share a Redis cache"), "{error}");
+    }
+    assert!(matches!(save(&second, &new_group(&engine(), "g").take_change("g", &engine())), Err(Error::Backend(_))));
+    drop(first);
+    let watch = Stopwatch::start();
+    assert!(begin(&second, Writers::One).unwrap(), "it is blank, and nobody was held up");
+    assert!(watch.elapsed() < Duration::from_secs(2));
+    assert_eq!(record(&collection).get_i64("epoch").unwrap(), 2);
+    drop(second);
+    assert!(!record(&collection).contains_key("pid"));
+}
+
+#[test]
+fn a_live_owner_is_not_taken_over_however_long_it_does_nothing() {
+    let collection = fresh();
+    let first = impatient(&shared().url(), &collection);
+    begin(&first, Writers::One).unwrap();
+    let watch = Stopwatch::start();
+    let second = impatient(&shared().url(), &collection);
+    while watch.elapsed() < SILENCE * 3 {
+        assert!(matches!(begin(&second, Writers::One), Err(Error::Owned { .. })));
+        std::thread::sleep(SILENCE / 20);
+    }
+}
+
+#[test]
+fn an_owner_elsewhere_counts_as_alive_for_ten_seconds() {
+    let collection = fresh();
+    drop(manager(Manager::builder(), store(shared(), &collection)));
+    let meta = format!("{collection}.meta");
+    let elsewhere = |seconds: i64| {
+        let heartbeat = doc! {"$subtract": ["$$NOW", seconds * 1_000]};
+        let set = doc! {"token": "t", "host": "elsewhere", "pid": 1_i64, "heartbeat": heartbeat, "mode": "one"};
+        let update = doc! {"q": {"_id": "owner"}, "u": [{"$set": set}]};
+        shared().command(DATABASE, doc! {"update": &meta, "updates": [update]});
+    };
+    let next = store(shared(), &collection);
+    elsewhere(8);
+    let error = begin(&next, Writers::One).unwrap_err();
+    assert!(error.to_string().contains("is in use by process 1 on elsewhere"), "{error}");
+    elsewhere(10);
+    assert!(!begin(&next, Writers::One).unwrap(), "who was silent may still write what it sent");
+}
+
+#[test]
+fn what_a_silent_owner_still_sends_changes_nothing() {
+    let mongo = Mongo::start();
+    let collection = fresh();
+    let proxy = Proxy::start(mongo.address());
+    let engine = engine();
+    let first = impatient(&proxy.url_for(&mongo.url()), &collection);
+    begin(&first, Writers::One).unwrap();
+    let mut old = new_group(&engine, "g");
+    save(&first, &old.take_change("g", &engine)).unwrap();
+    let mark = |text: &str| Mark { name: "position".into(), text: Some(text.into()) };
+    pollster::block_on(first.save(&[], &[mark("1")])).unwrap();
+    // From now on nothing of the first owner arrives, and what it sends waits on the way.
+    proxy.stall();
+    let change = count(&mut old, &engine, "g");
+    let new = new_group(&engine, "new").take_change("new", &engine);
+    for _ in 0..3 {
+        let late = pollster::block_on(first.save(&[change.clone(), new.clone()], &[mark("2")]));
+        assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
+    }
+    let second = impatient(&mongo.url(), &collection);
+    assert!(!begin(&second, Writers::One).unwrap());
+    let mut group = pollster::block_on(second.claim("g", &engine)).unwrap().group.unwrap();
+    assert_eq!(group.version(), 1);
+    let absent = pollster::block_on(second.claim("new", &engine)).unwrap();
+    assert!(absent.group.is_none() && absent.claim == 0, "an owner needs no number");
+    proxy.unstall();
+    eventually("what was on its way has arrived, or has ended with its connection", || {
+        save(&second, &count(&mut group, &engine, "g")).unwrap();
+        group.version() > 20
+    });
+    // Its heartbeat tells it, or its next call.
+    eventually("the first owner knows", || matches!(save(&first, &change), Err(Error::TakenOver { .. })));
+    assert_taken_over(save(&first, &change), std::process::id());
+    assert_taken_over(pollster::block_on(first.claim("g", &engine)).map(drop), std::process::id());
+    assert!(matches!(pollster::block_on(first.clear()), Err(Error::TakenOver { .. })));
+    assert!(matches!(pollster::block_on(first.save(&[], &[mark("3")])), Err(Error::TakenOver { .. })));
+    let found = pollster::block_on(second.load("g", &engine)).unwrap().unwrap();
+    assert_eq!(kept(&found, "g"), kept(&group, "g"));
+    assert!(pollster::block_on(second.load("new", &engine)).unwrap().is_none());
+    assert_eq!(pollster::block_on(second.groups(None, 10)).unwrap(), ["g"]);
+    assert_eq!(pollster::block_on(second.marks()).unwrap(), [mark("1")]);
+    // The traces of claims on groups that are not there go by themselves.
+    let traces = all(&mongo, &collection);
+    let trace = traces.iter().find(|trace| trace.get_str("_id").is_ok_and(|id| id == "new")).unwrap();
+    assert!(trace.get_datetime("purge_at").is_ok(), "{trace}");
+    save(&second, &new).unwrap();
+    let traces = all(&mongo, &collection);
+    assert!(traces.iter().all(|group| !group.contains_key("purge_at")), "{traces:?}");
+    // The end of the first does not end the second's right.
+    drop(first);
+    save(&second, &count(&mut group, &engine, "g")).unwrap();
+    drop(second);
+    // Whoever was silent once may wake up at any time: groups are claimed also by later owners.
+    let third = impatient(&mongo.url(), &collection);
+    begin(&third, Writers::One).unwrap();
+    pollster::block_on(third.claim("g", &engine)).unwrap();
+    let claims: Vec<_> = all(&mongo, &collection).iter().map(|group| group.get_i64("claim").unwrap() >> 32).collect();
+    assert_eq!(claims, [3, 2]);
+}
+
+const STORE: &str = "DICTRACK_TEST_OWNER";
+
+/// A process of its own that counts until it cannot.
+#[test]
+fn child() {
+    let Ok(text) = std::env::var(STORE) else { return };
+    let (url, collection) = text.split_once(' ').unwrap();
+    let builder = Manager::builder().durability(Durability::Fsync);
+    let players = manager(builder, impatient(url, collection));
+    let _ = players.add_tracker("g", counter("n"));
+    let mut out = std::io::stderr().lock();
+    for number in 1.. {
+        match players.track("g", &document()) {
+            Ok(_) => writeln!(out, "counted {number}").unwrap(),
+            Err(error) => {
+                writeln!(out, "ended {error}").unwrap();
+                return;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn spawn(url: &str, collection: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "owner::child", "--nocapture"])
+        .env(STORE, format!("{url} {collection}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    (child, lines.map_while(Result::ok).filter(|line| line.starts_with("counted ") || line.starts_with("ended ")))
+}
+
+fn counted(line: &str) -> u64 {
+    line.strip_prefix("counted ").unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn number(players: &Blocking) -> u64 {
+    progress(players, "g").parse().unwrap()
+}
+
+#[test]
+fn an_owner_that_was_killed_is_taken_over_at_once_and_nothing_is_lost() {
+    let collection = fresh();
+    let mut least = 0;
+    for round in 0..5 {
+        let (mut child, mut lines) = spawn(&shared().url(), &collection);
+        let mut last = 0;
+        while last < 20 + round {
+            last = counted(&lines.next().unwrap());
+        }
+        let other = store(shared(), &collection);
+        assert!(
+            matches!(begin(&other, Writers::One), Err(Error::Owned { pid, .. }) if *pid == *child.id().to_string())
+        );
+        child.kill().unwrap();
+        // Also as long as nobody has asked how it ended.
+        let watch = Stopwatch::start();
+        let players = manager(Manager::builder(), other);
+        assert!(watch.elapsed() < SILENCE, "{:?}", watch.elapsed());
+        least += lines.map(|line| counted(&line)).last().unwrap_or(last);
+        child.wait().unwrap();
+        let found = number(&players);
+        // The last one may have been stored and not told any more.
+        assert!(found == least || found == least + 1, "round {round}: {found} of {least}");
+        least = found;
+    }
+}
+
+#[test]
+fn an_owner_that_was_stopped_and_wakes_writes_nothing_more() {
+    let collection = fresh();
+    let (mut child, mut lines) = spawn(&shared().url(), &collection);
+    while counted(&lines.next().unwrap()) < 20 {}
+    signal(&child, "-STOP");
+    let opened = Stopwatch::start();
+    let players = loop {
+        let next = impatient(&shared().url(), &collection);
+        match pollster::block_on(Manager::builder().store(next).open()) {
+            Ok(players) => break players.blocking(),
+            Err(Error::Owned { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => panic!("{error}"),
+        }
+        assert!(opened.elapsed() < SILENCE * 10);
+    };
+    let before = number(&players);
+    for _ in 0..100 {
+        players.track("g", &document()).unwrap();
+    }
+    signal(&child, "-CONT");
+    let told: Vec<String> = lines.collect();
+    child.wait().unwrap();
+    // What it had counted before is told late; then it ends, with our name.
+    let end = told.last().unwrap();
+    assert!(end.starts_with("ended ") && end.contains(&format!("by process {}", std::process::id())), "{end}");
+    let last = told.iter().rev().nth(1).map_or(20, |line| counted(line));
+    assert!(last <= before, "{last} were told, {before} were there");
+    for _ in 0..100 {
+        players.track("g", &document()).unwrap();
+    }
+    assert_eq!(number(&players), before + 200);
+    players.close().unwrap();
+    drop(players);
+    assert_eq!(number(&open(shared(), &collection)), before + 200);
+}
+
+#[test]
+fn an_owner_and_those_who_share_exclude_each_other() {
+    let collection = fresh();
+    let stores: Vec<_> = (0..4).map(|_| impatient(&shared().url(), &collection)).collect();
+    let [a, b, c, owner] = stores.try_into().unwrap();
+    for shared in [&a, &b, &c] {
+        assert!(!begin(shared, Writers::Many).unwrap(), "never blank where others write");
+    }
+    assert!(matches!(begin(&owner, Writers::One), Err(Error::Owned { .. })));
+    drop((a, b));
+    assert!(matches!(begin(&owner, Writers::One), Err(Error::Owned { .. })));
+    // One that shares may come back, and go on as the owner.
+    let engine = engine();
+    let claim = pollster::block_on(c.claim("g", &engine)).unwrap().claim;
+    let mut group = new_group(&engine, "g");
+    let mut change = group.take_change("g", &engine);
+    change.claim = claim;
+    save(&c, &change).unwrap();
+    assert!(!begin(&c, Writers::One).unwrap(), "there is a group");
+    let mut found = pollster::block_on(c.claim("g", &engine)).unwrap().group.unwrap();
+    assert_eq!(kept(&found, "g"), kept(&group, "g"));
+    save(&c, &count(&mut found, &engine, "g")).unwrap();
+    // What was still to come of the time of sharing is refused, by whomever.
+    drop(c);
+    assert!(!begin(&owner, Writers::Many).unwrap());
+    let mut late = count(&mut group, &engine, "g");
+    late.claim = claim;
+    let refused = pollster::block_on(owner.save(&[late], &[])).unwrap();
+    assert_eq!(refused.len(), 1);
+    assert!(pollster::block_on(owner.claim("g", &engine)).unwrap().claim > claim);
+}
+
+#[test]
+fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
+    let mongo = Mongo::start();
+    let collection = fresh();
+    let proxy = Proxy::start(mongo.address());
+    let silent = impatient(&proxy.url_for(&mongo.url()), &collection);
+    begin(&silent, Writers::Many).unwrap();
+    let meta = format!("{collection}.meta");
+    let writers =
+        || all(&mongo, &meta).iter().filter(|record| record.get_str("_id").unwrap().starts_with("shared:")).count();
+    assert_eq!(writers(), 1);
+    proxy.stall();
+    // Another one that begins sweeps its record.
+    let mut others = Vec::new();
+    eventually("the record of the silent one is gone", || {
+        let other = impatient(&mongo.url(), &collection);
+        begin(&other, Writers::Many).unwrap();
+        others.push(other);
+        std::thread::sleep(SILENCE / 4);
+        writers() == others.len()
+    });
+    proxy.unstall();
+    eventually("it is back", || writers() == others.len() + 1);
+    let engine = engine();
+    let claimed = pollster::block_on(silent.claim("g", &engine)).unwrap();
+    let mut change = new_group(&engine, "g").take_change("g", &engine);
+    change.claim = claimed.claim;
+    save(&silent, &change).unwrap();
+    // Now an owner comes while it is silent.
+    others.clear();
+    proxy.stall();
+    let owner = impatient(&mongo.url(), &collection);
+    eventually("the owner is admitted", || begin(&owner, Writers::One).is_ok());
+    proxy.unstall();
+    eventually("the silent one knows", || matches!(save(&silent, &change), Err(Error::TakenOver { .. })));
+    assert_eq!(pollster::block_on(owner.held("g")).unwrap().version, 1);
+}
+
+#[test]
+fn the_record_of_an_owner_that_somebody_removed_ends_it() {
+    let collection = fresh();
+    let players = manager(Manager::builder(), impatient(&shared().url(), &collection));
+    players.add_tracker("g", counter("n")).unwrap();
+    edit(
+        shared(),
+        &format!("{collection}.meta"),
+        "owner",
+        doc! {"$set": {"token": "another", "host": "h", "pid": 5_i64}},
+    );
+    eventually("the owner knows", || players.track("g", &document()).is_err());
+    let error = players.track("g", &document()).unwrap_err();
+    assert!(error.to_string().contains("was taken over by process 5 on h"), "{error}");
+}
+
+#[test]
+fn groups_that_several_threads_make_at_once_are_claimed_and_kept() {
+    let collection = fresh();
+    drop(manager(Manager::builder(), store(shared(), &collection)));
+    edit(shared(), &format!("{collection}.meta"), "owner", doc! {"$set": {"held_up": true}});
+    let players = open(shared(), &collection);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for group in 0..150 {
+                    let group = format!("g{group}");
+                    players.get_trackers(&group, None).unwrap();
+                    players.add_tracker(&group, counter("n")).unwrap();
+                    players.track(&group, &document()).unwrap();
+                }
+            });
+        }
+    });
+    players.close().unwrap();
+    drop(players);
+    let players = open(shared(), &collection);
+    assert!((0..150).all(|group| progress(&players, &format!("g{group}")) == "4"));
+}

@@ -1,0 +1,13 @@
+//! Processes that share groups through a real Redis, in front of a real MongoDB.
+
+#[path = "../fleet/mod.rs"]
+mod fleet;
+mod losses;
+mod outages;
+mod place;
+mod replicas;
+
+#[test]
+fn child() {
+    fleet::child();
+}
