@@ -5,27 +5,30 @@ use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
 use dictrack::json::Json;
-use dictrack::store::DataStore as _;
 use dictrack::{Call, CompletedTracker, Engine, Explanation, Group, Timestamp};
 
 use crate::print::{plain, say};
 use crate::report::{fitted, object, table};
-use crate::{Failure, Outcome, store};
+use crate::store::{Where, unread};
+use crate::{Failure, Outcome};
 
 /// Say what a document would do to each tracker of a group, and why, without changing anything.
 ///
-/// Example: dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
+/// Examples:
+///   dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
+///   dictrack explain user_001 --trackers trackers.toml '{"event": "purchase"}'
+///   dictrack explain user_001 --cache redis://localhost --store mongodb://localhost/shop -
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group.
     group: String,
     /// The document as JSON, or - to read it from standard input.
     document: String,
-    /// The store that holds the group.
-    #[arg(long, value_name = "FILE", required_unless_present = "trackers")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    place: Option<Where>,
     /// Definitions for a group that is not stored.
-    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    #[arg(long, value_name = "FILE", conflicts_with = "place", required_unless_present = "place")]
     trackers: Option<PathBuf>,
     /// The moment of the document: seconds, an RFC 3339 moment or a date; the clock if this is not given.
     #[arg(long, value_name = "MOMENT")]
@@ -48,9 +51,10 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     };
     let engine = Engine::default();
     let mut group = Group::default();
-    if let Some(path) = &args.store {
-        let loaded = wait(store::read_only(path)?.load(&args.group, &engine))?;
-        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {:?}", path.display(), args.group)))?;
+    if let Some(place) = &args.place {
+        let shown = place.open()?;
+        let loaded = wait(shown.store.load(&args.group, &engine)).map_err(|error| unread(&error))?;
+        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {:?}", shown.name, args.group)))?;
     }
     if let Some(path) = &args.trackers {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();

@@ -1,13 +1,12 @@
 //! `dictrack import --from-dictrack`: taking over what Python's dictrack 2.1.5 stored.
 
-use std::path::Path;
-
 use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoStore};
 use dictrack::legacy::redis::{DATA_KEY, RedisCache};
 use dictrack::legacy::{self, ImportError, Imported, Importing, Lookup, Note, Source, Sources};
 
 use crate::print::{plain, warn};
 use crate::report::{counted, spinner};
+use crate::store::Place;
 use crate::transfer::fill;
 use crate::{Failure, Outcome};
 
@@ -88,7 +87,7 @@ impl Lines {
     }
 }
 
-pub(crate) fn import(args: &Args, store: &Path) -> Outcome {
+pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     let (mut redis, mut mongodb) = args.connect()?;
     match (&redis, &mongodb) {
         (Some(_), None) => {
@@ -126,8 +125,8 @@ pub(crate) fn import(args: &Args, store: &Path) -> Outcome {
     Ok(true)
 }
 
-fn failure(args: &Args, store: &Path, error: &ImportError) -> Failure {
-    let (store, problem) = (store.display().to_string(), error.to_string());
+fn failure(args: &Args, store: &Place, error: &ImportError) -> Failure {
+    let (store, problem) = (store.to_string(), error.to_string());
     match error {
         ImportError::Refused(count) => {
             let trackers = counted(*count, "tracker");

@@ -5,8 +5,10 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
 mod check;
+mod doctor;
 mod explain;
 mod legacy;
 mod print;
@@ -17,7 +19,7 @@ mod store;
 mod test;
 mod transfer;
 
-use print::{say, warn};
+use print::{LogLine, say, warn};
 
 /// Count what matches, for each user: milestones, quests, quotas, limits.
 #[derive(Parser)]
@@ -34,6 +36,7 @@ enum Command {
     Test(test::Args),
     Show(show::Args),
     Explain(explain::Args),
+    Doctor(doctor::Args),
     Export(transfer::ExportArgs),
     Import(transfer::ImportArgs),
     /// Print a completion script for a shell.
@@ -60,7 +63,8 @@ type Outcome = Result<bool, Failure>;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        // A run says itself what cannot be reached.
+        .with_writer(LogLine::default.with_filter(|meta| meta.target() != "dictrack::away"))
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .without_time()
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::test(&args),
         Command::Show(args) => show::show(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Export(args) => transfer::export(&args),
         Command::Import(args) => transfer::import(&args),
         Command::Completions { shell } => {

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
+use crate::report::above_bar;
+
 /// Standard output. One who has seen enough, such as `head`, ends the command quietly.
 #[derive(Debug)]
 pub(crate) struct Out(io::Stdout);
@@ -41,7 +43,29 @@ pub(crate) fn say(line: impl Display) {
 /// Prints lines for a person on standard error; nothing can be done where that is closed or full.
 pub(crate) fn warn(lines: impl Display) {
     let text = escaped(&lines.to_string(), |letter| letter == '\n');
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    above_bar(|| drop(writeln!(io::stderr().lock(), "{text}")));
+}
+
+/// A line of the log, printed on standard error when it is whole.
+#[derive(Debug, Default)]
+pub(crate) struct LogLine(Vec<u8>);
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            above_bar(|| drop(io::stderr().lock().write_all(&self.0)));
+        }
+    }
 }
 
 /// A text of a document, a group or a tracker as a terminal may show it.

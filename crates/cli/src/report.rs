@@ -1,6 +1,7 @@
 //! What people look at: tables, bars, progress.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle, presets};
@@ -110,6 +111,18 @@ pub(crate) fn input_bar(total: Option<u64>) -> ProgressBar {
     }
 }
 
+/// The bar that was drawn last.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Prints on standard error, above the bar if there is one.
+pub(crate) fn above_bar(print: impl FnOnce()) {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) if !bar.is_finished() => bar.suspend(print),
+        _ => print(),
+    }
+}
+
 fn drawn(total: Option<u64>, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -119,6 +132,7 @@ fn drawn(total: Option<u64>, template: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
     bar
 }
 

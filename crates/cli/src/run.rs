@@ -1,35 +1,41 @@
 //! `dictrack run`: counts the documents of files and pipes.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::store::{DataStore as _, Mark};
+use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Outcome as Tracked, SqliteStore,
-    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
+    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Outcome as Tracked, Stopwatch,
+    SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
 };
 use indicatif::ProgressBar;
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
 use crate::report::input_bar;
+use crate::store::{self, Place};
 use crate::{Failure, Outcome};
 
 mod args;
+mod away;
 mod csv;
 mod input;
 mod malformed;
 mod reader;
+mod shared;
 mod summary;
 mod trackers;
 
 pub(crate) use args::Args;
 use args::Output;
+use away::Away;
 use input::{Input, Paths, Position};
 use malformed::{Problem, Reports, Tally};
 use reader::{Batch, Reader};
@@ -41,21 +47,30 @@ const COMMIT_EVERY: Duration = Duration::from_millis(500);
 const COMMIT_AFTER: u64 = 400_000;
 /// A commit is made with this many events at the latest.
 const COMMIT_EVENTS: usize = 50_000;
+/// Commits that are under way together: one that is written, and one that waits.
+const COMMITS: usize = 2;
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    let place = args.store.as_deref().map(Place::of).transpose()?;
+    let cache = shared::cache(args)?;
     let trackers = trackers::read(args)?;
     // Before the store, which is made if there is none.
     let mut inputs = open_inputs(args)?;
     let paths = Paths::of(args);
-    let store = args.store.as_deref().map(SqliteStore::open).transpose()?.map(Arc::new);
-    let mut differing = Differing::Refuse;
+    let store = place.as_ref().map(Place::open).transpose()?;
+    let mut differing = if args.update { Differing::Update } else { Differing::Refuse };
     if let Some(store) = &store {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
         differing = trackers::compare(args, &trackers, &**store, &marks)?;
         let mut resumed = inputs.iter_mut().filter(|_| !args.again);
         resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some()))?;
     }
-    let mut builder = Manager::builder().durability(args.durability).clock(SystemClock).commit_by_hand();
+    let mut builder = Manager::builder().clock(SystemClock);
+    let shared = cache.is_some();
+    builder = match cache {
+        Some(cache) => builder.cache(cache).durability(shared::durability(args)),
+        None => builder.durability(args.durability).commit_by_hand(),
+    };
     builder = builder.memory_budget(args.memory.saturating_mul(1024 * 1024));
     if args.output == Output::Ndjson {
         builder = builder.keep_events();
@@ -63,7 +78,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(store) = store {
         builder = builder.store(store);
     }
-    let manager = wait(builder.open())?.blocking();
+    let manager = wait(builder.open()).map_err(|error| store::unread(&error))?.blocking();
+    shared::warn_without_store(args);
     let list = manager.tracker_list(trackers.iter().cloned())?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -74,6 +90,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         paths,
         list,
         differing,
+        shared,
+        stop,
+        away: Away::default(),
         pending: VecDeque::new(),
         events: Vec::new(),
         uncommitted: 0,
@@ -93,18 +112,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
         run.tell_now()?;
     }
     run.summary.resumed = inputs.iter().any(|input| input.start.offset > 0);
-    run.count(inputs, &stop)?;
+    run.count(inputs)?;
     run.close()
 }
 
 fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
-    let inputs = args.inputs.iter().map(|path| Input::open(path, args.format)).collect::<Result<Vec<_>, _>>()?;
+    let open = |path: &PathBuf| Input::open(path, args.format, args.cache.is_some());
+    let inputs = args.inputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
     let mut named = HashSet::new();
     if let Some(twice) = inputs.iter().find(|input| input.key.as_ref().is_some_and(|key| !named.insert(key))) {
         return Err(Failure(format!("{}: the file is named twice; expected each input once", twice.name)));
     }
-    if args.store.is_none() {
+    if args.store.is_none() && args.cache.is_none() {
         // No later run goes on: what is there is all there is, also behind the last newline.
         inputs.iter_mut().for_each(|input| input.key = None);
     }
@@ -120,10 +140,57 @@ fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
 /// How a run that was interrupted goes on.
 fn go_on(args: &Args, inputs: &[Input]) -> GoOn {
     let known_again = args.id.is_some() || inputs.iter().all(|input| input.key.is_some());
-    match args.store {
-        Some(_) if known_again && args.again => GoOn::WithoutAgain,
-        Some(_) if known_again => GoOn::Again,
+    match (&args.store, &args.cache) {
+        (None, None) => GoOn::Not,
+        _ if known_again && args.again => GoOn::WithoutAgain,
+        _ if known_again => GoOn::Again,
         _ => GoOn::Not,
+    }
+}
+
+/// What a document says of itself.
+struct Read<'a> {
+    group: Cow<'a, str>,
+    now: Option<Timestamp>,
+    id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Read<'a> {
+    fn of(args: &Args, document: &'a Json) -> Result<Self, Problem> {
+        let group = match document.value_at(&args.group_by) {
+            Some(Value::Text(text)) => text,
+            Some(Value::Number(number)) => number.to_string().into(),
+            found => return Err(Problem::unfit("group", &args.group_by, found, "a text or a number")),
+        };
+        let mut now = None;
+        if let Some(path) = &args.time {
+            let found = document.value_at(path);
+            now = found.as_ref().and_then(|value| Timestamp::read(&value.to_json()));
+            if now.is_none() {
+                return Err(Problem::unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"));
+            }
+        }
+        let id = match args.id.as_ref().map(|path| (path, document.value_at(path))) {
+            None => None,
+            Some((_, Some(Value::Text(text)))) => Some(text),
+            Some((_, Some(Value::Number(number)))) => Some(number.to_string().into()),
+            Some((path, found)) => return Err(Problem::unfit("id", path, found, "a text or a number")),
+        };
+        Ok(Self { group, now, id })
+    }
+
+    fn options<'b>(&'b self, list: &'b TrackerList, differing: Differing) -> TrackOptions<'b> {
+        let mut options = TrackOptions::default().ensure(list, differing);
+        (options.now, options.event_id) = (self.now, self.id.as_deref());
+        options
+    }
+}
+
+/// Why a document could not be counted, unless it may be tried again.
+fn refusal(error: Error) -> Failure {
+    match error {
+        Error::Group { .. } => Failure(format!("{error}; --update takes the file over")),
+        error => error.into(),
     }
 }
 
@@ -134,6 +201,11 @@ struct Run<'a> {
     list: TrackerList,
     /// What groups do that have other trackers than the list.
     differing: Differing,
+    /// Whether other processes change the groups, too.
+    shared: bool,
+    /// Whether the run is to end.
+    stop: Arc<AtomicBool>,
+    away: Away,
     /// Commits under way, each with the events that may be printed once it is over.
     pending: VecDeque<(Commit, Vec<Arc<Event>>)>,
     /// Events since the last commit.
@@ -156,7 +228,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Counts every input.
-    fn count(&mut self, inputs: Vec<Input>, stop: &AtomicBool) -> Result<(), Failure> {
+    fn count(&mut self, inputs: Vec<Input>) -> Result<(), Failure> {
         let reader = Reader::start(inputs, self.args.typing());
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
@@ -164,25 +236,32 @@ impl Run<'_> {
             Durability::Fsync | Durability::Os => COMMIT_EVERY,
         };
         loop {
-            if stop.load(Ordering::Relaxed) {
+            if self.is_stopped() {
                 break;
             }
             match reader.receive(every / 4) {
                 Ok(batch) => {
                     self.bar.set_position(batch.raw_bytes);
-                    if !self.count_batch(batch)? {
+                    let goes_on =
+                        if self.shared { self.count_shared(batch, &reader)? } else { self.count_batch(batch, None)? };
+                    if !goes_on {
                         break;
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let due = since.elapsed() >= every;
-            if due || self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS {
-                if self.uncommitted > 0 || !self.events.is_empty() {
+            self.look_at_commits();
+            let full = self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS;
+            if full || since.elapsed() >= every {
+                self.tell_finished()?;
+                if full {
+                    self.drain(COMMITS - 1)?;
+                }
+                // Where the store is slow or away, the next commit has more.
+                if self.pending.len() < COMMITS && (self.uncommitted > 0 || !self.events.is_empty()) {
                     self.commit()?;
                 }
-                self.tell_finished()?;
                 since = Stopwatch::start();
                 if !self.bar.is_hidden() {
                     self.bar.set_message(self.summary.so_far());
@@ -190,7 +269,7 @@ impl Run<'_> {
             }
         }
         // A pipe may have ended because its writer was interrupted, too.
-        self.summary.interrupted = stop.load(Ordering::Relaxed);
+        self.summary.interrupted = self.is_stopped();
         self.bar.finish_and_clear();
         self.end_input();
         self.reports.rest().iter().for_each(warn);
@@ -201,17 +280,12 @@ impl Run<'_> {
     fn end_input(&mut self) {
         if let Some(problem) = self.tally.take().and_then(|tally| tally.failure()) {
             self.failed = true;
-            self.warn(format_args!("dictrack: {problem}"));
+            warn(format_args!("dictrack: {problem}"));
         }
     }
 
-    /// Prints for a person, above the progress bar.
-    fn warn(&self, lines: impl std::fmt::Display) {
-        self.bar.suspend(|| warn(lines));
-    }
-
-    /// Counts a batch; `false` if a malformed document ends a strict run.
-    fn count_batch(&mut self, batch: Batch) -> Result<bool, Failure> {
+    /// Counts a batch, unless it was `counted` with others; `false` if the run is to end here.
+    fn count_batch(&mut self, batch: Batch, mut counted: Option<&mut shared::Counted>) -> Result<bool, Failure> {
         if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
             self.end_input();
         }
@@ -220,29 +294,34 @@ impl Run<'_> {
         let mut before = batch.from.as_ref().map(|(_, from)| from.clone());
         let mut goes_on = true;
         for item in batch.items {
-            let counted = match item.document {
-                Ok(document) => self.count_document(&document)?,
-                Err(problem) => Err(problem),
+            let counted = match (&mut counted, item.document) {
+                (Some(counted), _) => counted.next().flatten(),
+                (None, Ok(document)) => self.count_document(&document)?,
+                (None, Err(problem)) => Some(Err(problem)),
             };
             match counted {
-                Ok(()) => tally.good(),
-                Err(problem) => {
+                None => {
+                    goes_on = false;
+                    break;
+                }
+                Some(Ok(())) => tally.good(),
+                Some(Err(problem)) => {
                     self.summary.malformed += 1;
                     if self.reports.admit() || batch.broken {
-                        self.warn(format_args!("{}:{}: {problem}", batch.name, item.line));
+                        warn(format_args!("{}:{}: {problem}", batch.name, item.line));
                     }
-                    tally.malformed(&problem).into_iter().for_each(|hint| self.warn(hint));
-                    goes_on = !self.args.strict;
+                    tally.malformed(&problem).into_iter().for_each(warn);
+                    if self.args.strict {
+                        warn("dictrack: stopped at the first malformed document, because of --strict");
+                        (self.failed, goes_on) = (true, false);
+                        break;
+                    }
                 }
-            }
-            if !goes_on {
-                self.warn("dictrack: stopped at the first malformed document, because of --strict");
-                break;
             }
             self.uncommitted += 1;
             before = before.map(|from| from.at(item.end, item.last_line));
         }
-        self.failed |= batch.broken || !goes_on;
+        self.failed |= batch.broken;
         if let (Some((key, _)), Some(position), true) = (batch.from, before, tally.was_counted()) {
             self.positions.insert(key, position);
         }
@@ -251,36 +330,29 @@ impl Run<'_> {
         Ok(goes_on)
     }
 
-    /// Counts a document, or says what is wrong with it.
-    fn count_document(&mut self, document: &Json) -> Result<Result<(), Problem>, Failure> {
-        let group = match document.value_at(&self.args.group_by) {
-            Some(Value::Text(text)) => text,
-            Some(Value::Number(number)) => number.to_string().into(),
-            found => return Ok(Err(Problem::unfit("group", &self.args.group_by, found, "a text or a number"))),
+    /// Counts a document, or says what is wrong with it; nothing if the run is to end before it could be counted.
+    fn count_document(&mut self, document: &Json) -> Result<Option<Result<(), Problem>>, Failure> {
+        let read = match Read::of(self.args, document) {
+            Ok(read) => read,
+            Err(problem) => return Ok(Some(Err(problem))),
         };
-        let mut options = TrackOptions::default();
-        if let Some(path) = &self.args.time {
-            let found = document.value_at(path);
-            match found.as_ref().and_then(|value| Timestamp::read(&value.to_json())) {
-                Some(now) => options.now = Some(now),
-                None => return Ok(Err(Problem::unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"))),
+        loop {
+            match self.manager.track_with(&read.group, document, read.options(&self.list, self.differing)) {
+                Ok(outcome) => {
+                    self.note(&outcome);
+                    break;
+                }
+                // The group could not be loaded, and so nothing has happened.
+                Err(error) if error.is_temporary() => {
+                    if !self.wait_for(&error) {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(refusal(error)),
             }
         }
-        let id = match self.args.id.as_ref().map(|path| (path, document.value_at(path))) {
-            None => None,
-            Some((_, Some(Value::Text(text)))) => Some(text),
-            Some((_, Some(Value::Number(number)))) => Some(number.to_string().into()),
-            Some((path, found)) => return Ok(Err(Problem::unfit("id", path, found, "a text or a number"))),
-        };
-        options.event_id = id.as_deref();
-        let options = options.ensure(&self.list, self.differing);
-        let outcome = match self.manager.track_with(&group, document, options) {
-            Ok(outcome) => outcome,
-            Err(error @ Error::Group { .. }) => return Err(Failure(format!("{error}; --update takes the file over"))),
-            Err(error) => return Err(error.into()),
-        };
-        self.note(&outcome);
-        Ok(Ok(()))
+        self.is_reached();
+        Ok(Some(Ok(())))
     }
 
     fn note(&mut self, outcome: &Tracked) {
@@ -337,25 +409,26 @@ impl Run<'_> {
             let last = newest.entry(&event.group).or_default();
             *last = event.sequence.max(*last);
         }
-        for (group, sequence) in newest {
-            self.manager.mark_delivered(group, sequence)?;
-        }
-        Ok(())
+        self.mark_delivered(&newest.into_iter().collect::<Vec<_>>())
     }
 
     /// Commits the rest, prints what is left to print, and closes the store.
     fn close(mut self) -> Outcome {
+        self.drain(COMMITS - 1)?;
         self.commit()?;
-        while !self.pending.is_empty() {
-            self.tell_next()?;
-        }
+        self.drain(0)?;
         // The marks of the events that were just printed.
         self.commit()?;
-        self.tell_next()?;
+        self.drain(0)?;
         self.summary.stop();
         let nothing_new = self.args.output == Output::Table && self.summary.is_nothing_new();
         if self.args.output != Output::Ndjson && !nothing_new {
-            self.summary.survey(&self.manager)?;
+            while let Err(error) = self.summary.survey(&self.manager) {
+                if !error.is_temporary() || !self.wait_for(&error) {
+                    return Err(error.into());
+                }
+            }
+            self.is_reached();
         }
         self.manager.close()?;
         match self.args.output {

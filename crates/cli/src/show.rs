@@ -1,32 +1,32 @@
 //! `dictrack show`: what a store holds.
 
-use std::path::PathBuf;
-
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
-use dictrack::store::DataStore as _;
-use dictrack::{CompletedTracker, Engine, Group, LimiterState, SqliteStore, TrackerSnapshot};
+use dictrack::store::DataStore;
+use dictrack::{CompletedTracker, Engine, Group, LimiterState, TrackerSnapshot};
 
 use crate::explain::wait;
 use crate::print::{plain, say};
 use crate::report::{Output, bar, counted, fitted, table};
-use crate::{Failure, Outcome, store};
+use crate::store::{Where, unread};
+use crate::{Failure, Outcome};
 
-/// Show the groups of a store, or the trackers of one group.
+/// Show the groups of a store or a cache, or the trackers of one group.
 ///
-/// May be used beside a running writer.
+/// May be used beside programs that count. With --cache and --store together: the store as it will be
+/// once it has what the cache holds.
 ///
 /// Examples:
 ///   dictrack show --store dictrack.db
 ///   dictrack show user_001 --store dictrack.db
+///   dictrack show user_001 --cache redis://localhost --store mongodb://localhost/shop
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
 pub(crate) struct Args {
     /// The group; all groups if this is not given.
     group: Option<String>,
-    /// The store.
-    #[arg(long, value_name = "FILE")]
-    store: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// How the answer is printed.
     #[arg(long, default_value = "table")]
     output: Output,
@@ -36,15 +36,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn show(args: &Args) -> Outcome {
-    let store = store::read_only(&args.store)?;
-    let engine = Engine::default();
+    let shown = args.place.open()?;
+    let (store, engine) = (&*shown.store, Engine::default());
     match &args.group {
         Some(id) => {
-            let group = wait(store.load(id, &engine))?;
-            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {id:?}", args.store.display())))?;
+            let group = wait(store.load(id, &engine)).map_err(|error| unread(&error))?;
+            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {id:?}", shown.name)))?;
             show_group(id, &group, args.output);
         }
-        None => show_groups(&store, &engine, args)?,
+        None => show_groups(store, &engine, args)?,
     }
     Ok(true)
 }
@@ -123,13 +123,14 @@ fn limiters(tracker: &TrackerSnapshot) -> String {
     text
 }
 
-fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), Failure> {
+fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut rows = Vec::new();
     let (mut shown, mut last): (usize, Option<String>) = (0, None);
     let more = loop {
-        let page = wait(store.groups(last.as_deref(), PAGE.min((most - shown).saturating_add(1))))?;
+        let page = wait(store.groups(last.as_deref(), PAGE.min((most - shown).saturating_add(1))));
+        let page = page.map_err(|error| unread(&error))?;
         let Some(end) = page.last().cloned() else { break false };
         let mut full = false;
         for id in &page {
@@ -137,7 +138,8 @@ fn show_groups(store: &SqliteStore, engine: &Engine, args: &Args) -> Result<(), 
                 full = true;
                 break;
             }
-            let Some(group) = wait(store.load(id, engine))? else { continue };
+            let group = wait(store.load(id, engine)).map_err(|error| unread(&error))?;
+            let Some(group) = group else { continue };
             shown += 1;
             if args.output.is_json() {
                 say(group_json(id, &group));

@@ -4,26 +4,31 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use dictrack::SqliteStore;
-use dictrack::store::DataStore as _;
+use dictrack::cache::DataCache;
+use dictrack::store::DataStore;
 use dictrack::transfer::{self, Moved, TransferError};
+use dictrack::{RedisCache, SqliteStore};
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
 use crate::report::{counted, spinner};
-use crate::{Failure, Outcome, legacy, store};
+use crate::store::{self, Place, Where};
+use crate::{Failure, Outcome, legacy};
 
 /// Write everything that a store holds as lines of JSON.
 ///
-/// Nothing is lost: definitions, progress, limiters, document ids, undelivered events, completed trackers, and how far
-/// inputs were read. May be used beside a running writer.
+/// Nothing is lost: definitions, progress, limiters, document ids, undelivered events, completed trackers,
+/// and how far inputs were read. May be used beside programs that count. With --cache and --store
+/// together: the store as it will be once it has what the cache holds.
 ///
-/// Example: dictrack export --store dictrack.db > backup.ndjson
+/// Examples:
+///   dictrack export --store dictrack.db > backup.ndjson
+///   dictrack export --cache redis://localhost --store mongodb://localhost/shop backup.ndjson
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
 pub(crate) struct ExportArgs {
-    /// The store.
-    #[arg(long, value_name = "FILE")]
-    store: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// Where to write; standard output if this is not given.
     #[arg(value_name = "OUTPUT")]
     output: Option<PathBuf>,
@@ -35,12 +40,19 @@ pub(crate) struct ExportArgs {
 ///
 /// With --from-dictrack it takes over what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
 ///
-/// Example: dictrack import --store copy.db backup.ndjson
+/// Examples:
+///   dictrack import --store copy.db backup.ndjson
+///   dictrack export --store shop.db | dictrack import --store mongodb://localhost/shop
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct ImportArgs {
-    /// The store; it is made if there is none.
-    #[arg(long, value_name = "FILE")]
+    /// The store: a file, which is made if there is none, or mongodb://…
+    #[arg(long, value_name = "FILE|URL")]
     store: PathBuf,
+    /// The Redis cache of the programs that use the store, if there is one: it must not have the groups either, since it
+    /// would have the store take its own.
+    #[arg(long, value_name = "URL")]
+    cache: Option<String>,
     /// The export; standard input if this is not given.
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
@@ -55,20 +67,25 @@ fn said(verb: &str, moved: Moved) -> String {
 }
 
 /// Names the store, or the file beside it, in which something failed.
-fn failure(store: &Path, file: &str, error: &TransferError) -> Failure {
-    let store = store.display().to_string();
-    let place = if matches!(error, TransferError::Store(_)) { &store } else { file };
-    let problem = error.to_string();
+fn failure(store: &str, file: &str, error: &TransferError) -> Failure {
+    let place = if matches!(error, TransferError::Store(_)) { store } else { file };
+    let problem = match error {
+        TransferError::Store(error) => store::unread(error).0,
+        error => error.to_string(),
+    };
     // Some errors of the store name it themselves.
     Failure(if problem.starts_with(place) { problem } else { format!("{place}: {problem}") })
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
-    let store = store::read_only(&args.store)?;
+    let shown = args.place.open()?;
     let Some(path) = &args.output else {
         // Standard output names itself in its errors.
-        let write = write_export(&store, &mut BufWriter::new(Out::new()));
-        warn(said("exported", write?));
+        let moved = write_export(&*shown.store, &mut BufWriter::new(Out::new())).map_err(|error| match error {
+            TransferError::Store(error) => store::unread(&error),
+            error => error.into(),
+        })?;
+        warn(said("exported", moved));
         return Ok(true);
     };
     let file = File::create_new(path).map_err(|error| match error.kind() {
@@ -78,24 +95,27 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
         )),
         _ => Failure(format!("{}: {error}", path.display())),
     })?;
-    let moved = write_export(&store, &mut BufWriter::new(file)).map_err(|error| {
+    let moved = write_export(&*shown.store, &mut BufWriter::new(file)).map_err(|error| {
         // It is cut short; nothing is lost if it cannot be removed.
         let _ = std::fs::remove_file(path);
-        failure(&args.store, &path.display().to_string(), &error)
+        failure(&shown.name, &path.display().to_string(), &error)
     })?;
     warn(said("exported", moved));
     Ok(true)
 }
 
-fn write_export(store: &SqliteStore, out: &mut (dyn Write + Send)) -> Result<Moved, TransferError> {
+fn write_export(store: &dyn DataStore, out: &mut (dyn Write + Send)) -> Result<Moved, TransferError> {
     let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     wait(transfer::export(store, out, |moved| bar.set_position(moved.groups)))
 }
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
+    let place = Place::of(&args.store)?;
     if args.legacy.is_given() {
-        return legacy::import(&args.legacy, &args.store);
+        return legacy::import(&args.legacy, &place);
     }
+    let cache = args.cache.as_deref().map(store::cache).transpose()?;
+    let cache = cache.as_ref().map(|cache: &RedisCache| cache as &dyn DataCache);
     // Before the store, which is made if there is none.
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
@@ -107,12 +127,12 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
     };
     let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let show = |moved: Moved| bar.set_position(moved.groups);
-    let fail = |error: TransferError| failure(&args.store, &name, &error);
-    let moved = fill(&args.store, |store, is_new| {
+    let fail = |error: TransferError| failure(&place.to_string(), &name, &error);
+    let moved = fill(&place, |store, is_new| {
         let moved = if is_new {
-            wait(transfer::fill(store, &mut *input, show))
+            wait(transfer::fill(store, cache, &mut *input, show))
         } else {
-            wait(transfer::import(store, &mut *input, show))
+            wait(transfer::import(store, cache, &mut *input, show))
         };
         moved.map_err(fail)
     })?;
@@ -124,15 +144,16 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
 /// Has `write` fill the store at `place`: one that is there in one commit, else a new one, which has its place only when it
 /// is whole.
 pub(crate) fn fill<T>(
-    place: &Path,
-    write: impl FnOnce(&SqliteStore, bool) -> Result<T, Failure>,
+    place: &Place,
+    write: impl FnOnce(&dyn DataStore, bool) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if [place, &beside(place, "-wal")].into_iter().any(Path::exists) {
-        return write(&SqliteStore::open(place)?, false);
-    }
-    let new = New::open(place)?;
+    let path = match place {
+        Place::File(path) if ![path, &beside(path, "-wal")].into_iter().any(|path| path.exists()) => path,
+        Place::File(_) | Place::Mongo(_) => return write(&*place.open()?, false),
+    };
+    let new = New::open(path)?;
     let done = write(&new.store, true)?;
-    new.rename(place)?;
+    new.rename(path)?;
     Ok(done)
 }
 

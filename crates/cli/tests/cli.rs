@@ -251,7 +251,7 @@ fn mistakes_of_use_end_with_2_and_failures_with_1() {
 #[test]
 fn every_command_shows_an_example_and_bash_completes_them_all() {
     let folder = folder(&[]);
-    let commands = ["run", "check", "test", "show", "explain", "export", "import", "completions"];
+    let commands = ["run", "check", "test", "show", "explain", "doctor", "export", "import", "completions"];
     let script = dictrack(folder.path(), "completions bash").good();
     for command in commands {
         let help = dictrack(folder.path(), &format!("{command} --help")).good();

@@ -13,11 +13,15 @@ use super::input::Format;
 /// in the same commit as what it counted: interrupted, or killed, and started again, the run goes on
 /// and counts nothing twice.
 ///
+/// With --cache, runs and programs on many machines count for the same groups at the same time.
+///
 /// Examples:
 ///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
+///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request \
+///       --cache redis://cache.internal --store mongodb://db.internal/quotas
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, group(clap::ArgGroup::new("kept").args(["store", "cache"]).multiple(true)))]
 pub(crate) struct Args {
     /// The trackers of every group, in JSON, TOML or YAML.
     #[arg(long, value_name = "FILE")]
@@ -31,14 +35,19 @@ pub(crate) struct Args {
     /// Where a document says its id: an id counts once in its group.
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) id: Option<Path>,
-    /// The SQLite file that keeps everything; nothing is kept if this is not given.
-    #[arg(long, value_name = "FILE")]
+    /// What keeps everything: an SQLite file, or mongodb://user:password@host:port/database. Without it and --cache,
+    /// nothing is kept.
+    #[arg(long, value_name = "FILE|URL")]
     pub(super) store: Option<PathBuf>,
+    /// The Redis that holds the groups of many processes: redis://user:password@host:port, rediss:// with TLS,
+    /// redis-cluster://host:port,host:port. Needs --id. Without --store, Redis alone keeps the groups.
+    #[arg(long, value_name = "URL")]
+    pub(super) cache: Option<String>,
     /// When a commit counts as kept: fsync, os or interval(100ms).
     #[arg(long, default_value = "fsync")]
     pub(super) durability: Durability,
     /// Take over the trackers of FILE where the store holds others.
-    #[arg(long, requires = "store")]
+    #[arg(long, requires = "kept")]
     pub(super) update: bool,
     /// Count the inputs from their beginning, although the store says how far they were counted.
     #[arg(long, requires = "store")]
@@ -61,7 +70,7 @@ pub(crate) struct Args {
     /// CSV columns whose cells are numbers also where they are spelt 12.50 or 1e3.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) number: Vec<String>,
-    /// The most memory for groups, in MiB; idle ones are read from the store again.
+    /// The most memory for groups, in MiB; idle ones are read from the store again. With --cache, Redis has them.
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(super) memory: usize,
     /// NDJSON or CSV, also packed with gzip; - or nothing is standard input.

@@ -135,8 +135,8 @@ impl Input {
         }
     }
 
-    /// Opens a file, or standard input, at its beginning.
-    pub(super) fn open(path: &Path, format: Option<Format>) -> Result<Self, Failure> {
+    /// Opens a file, or standard input, at its beginning. Where many machines count, its mark is for this one.
+    pub(super) fn open(path: &Path, format: Option<Format>, many_machines: bool) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
         }
@@ -155,7 +155,11 @@ impl Input {
             // A named pipe cannot be read twice.
             return Ok(input);
         }
-        input.key = Some(format!("input:{}", std::fs::canonicalize(path).map_err(fail)?.display()));
+        let full = std::fs::canonicalize(path).map_err(fail)?;
+        input.key = Some(match many_machines.then(host).flatten() {
+            Some(host) => format!("input:{host}:{}", full.display()),
+            None => format!("input:{}", full.display()),
+        });
         input.size = Some(metadata.len());
         input.gzip = File::open(path).and_then(Sniffed::new).map_err(fail)?.is_gzip();
         let mut head = Vec::new();
@@ -257,6 +261,12 @@ impl<R: Read + 'static> Sniffed<R> {
         let whole = io::Cursor::new(self.first).chain(self.rest);
         Ok(if gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
     }
+}
+
+/// The name of this machine.
+fn host() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn is_gz(path: &Path) -> bool {

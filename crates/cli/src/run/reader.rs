@@ -91,6 +91,11 @@ impl Reader {
     pub(super) fn receive(&self, wait: Duration) -> Result<Batch, RecvTimeoutError> {
         self.batches.recv_timeout(wait)
     }
+
+    /// A batch that is there already.
+    pub(super) fn ready(&self) -> Option<Batch> {
+        self.batches.try_recv().ok()
+    }
 }
 
 /// Refuses a CSV file whose header does not fit, before anything is counted.

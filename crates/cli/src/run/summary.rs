@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::Json;
-use dictrack::{Amount, Blocking, Number, Outcome, Stopwatch, TrackerDefinition};
+use dictrack::{Amount, Blocking, Error, Number, Outcome, Stopwatch, TrackerDefinition};
 
-use crate::Failure;
 use crate::explain::wait;
 use crate::print::{plain, warn};
 use crate::report::{bar, counted, fitted, object, table, thousands};
@@ -128,10 +127,15 @@ impl Summary {
     }
 
     /// Looks at every group: how far each tracker came.
-    pub(super) fn survey(&mut self, manager: &Blocking) -> Result<(), Failure> {
+    pub(super) fn survey(&mut self, manager: &Blocking) -> Result<(), Error> {
         let now = manager.manager().now();
         let mut groups = 0;
         let trackers = &mut self.trackers;
+        for line in trackers.iter_mut() {
+            // An earlier look may have failed half way.
+            (line.groups, line.completed, line.limited) = (0, 0, 0);
+            line.reached.fill(0);
+        }
         wait(manager.manager().for_each_group(|_, group| {
             groups += 1;
             let mut reach = |name: &str, note: &dyn Fn(&mut Line) -> usize| {

@@ -1,0 +1,139 @@
+//! `dictrack doctor`: examines servers and files before programs rely on them.
+
+use std::sync::Arc;
+
+use console::{Style, style};
+use dictrack::doctor::{Examination, Finding, Level};
+use dictrack::json::Json;
+use dictrack::store::Writers;
+use dictrack::{Clock, MongoStore, SqliteStore, SystemClock};
+
+use crate::Outcome;
+use crate::explain::wait;
+use crate::print::{plain, say};
+use crate::report::{Output, counted, object, spinner};
+use crate::store::{Place, Where};
+
+/// Examine a cache and a store: versions, round trips, what could lose progress, and how to mend it.
+///
+/// A cache is examined as one with a store behind it if both are named. Beside a cache a few keys are
+/// written, beside a file a small file; all are removed. Ends with 1 if there is a problem.
+///
+/// Examples:
+///   dictrack doctor --store dictrack.db
+///   dictrack doctor --cache redis://localhost --store mongodb://localhost/shop
+///   dictrack doctor --cache redis://localhost --output json | jq '.findings'
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Where,
+    /// How the answer is printed.
+    #[arg(long, default_value = "table")]
+    output: Output,
+}
+
+pub(crate) fn doctor(args: &Args) -> Outcome {
+    // What is wrong with the command line is said before anything is connected.
+    let (cache, place) = args.place.named()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let looking = spinner("{spinner} examining {elapsed}");
+    let mut examinations = Vec::new();
+    if let Some(cache) = &cache {
+        examinations.push(wait(cache.examine(place.is_some(), Arc::clone(&clock))));
+    }
+    if let Some(place) = &place {
+        let writers = if cache.is_some() { Writers::Many } else { Writers::One };
+        examinations.push(examined(place, writers, clock));
+    }
+    looking.finish_and_clear();
+    if args.output.is_json() {
+        say(Json::Map(
+            [
+                ("examined", Json::List(examinations.iter().map(seen_json).collect())),
+                ("findings", Json::List(examinations.iter().flat_map(findings_json).collect())),
+            ]
+            .map(|(key, value)| (key.into(), value))
+            .into_iter()
+            .collect(),
+        ));
+    } else {
+        examinations.iter().for_each(show);
+        say(summary(&examinations));
+    }
+    Ok(examinations.iter().all(|examination| examination.level() < Some(Level::Problem)))
+}
+
+fn examined(place: &Place, writers: Writers, clock: Arc<dyn Clock>) -> Examination {
+    match place {
+        Place::File(path) => wait(SqliteStore::examine(path, writers)),
+        Place::Mongo(url) => match wait(MongoStore::open(url)) {
+            Ok(store) => wait(store.examine(writers, clock)),
+            Err(error) => Examination::failed(format!("store {place}"), &error),
+        },
+    }
+}
+
+fn seen_json(examination: &Examination) -> Json {
+    let facts = examination
+        .facts
+        .iter()
+        .map(|(name, value)| object([("name", Json::from(*name)), ("value", Json::from(value.as_str()))]));
+    object([("subject", Json::from(examination.subject.as_str())), ("facts", Json::List(facts.collect()))])
+}
+
+fn findings_json(examination: &Examination) -> impl Iterator<Item = Json> {
+    examination.findings.iter().map(|finding| {
+        object([
+            ("subject", Json::from(examination.subject.as_str())),
+            ("code", Json::from(finding.code)),
+            ("level", Json::from(finding.level.as_str())),
+            ("found", Json::from(finding.found.as_str())),
+            ("meaning", Json::from(finding.meaning.as_str())),
+            ("remedy", Json::from(finding.remedy.as_str())),
+        ])
+    })
+}
+
+fn show(examination: &Examination) {
+    say(style(plain(&examination.subject)).bold());
+    let widest = examination.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in &examination.facts {
+        say(format_args!("  {name:widest$}  {}", plain(value)));
+    }
+    // The gravest first; those alike stay as they were found.
+    let mut findings: Vec<_> = examination.findings.iter().collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings.into_iter().for_each(show_finding);
+    say("");
+}
+
+fn show_finding(finding: &Finding) {
+    let (sign, look) = signed(finding.level);
+    say(format_args!("  {} {} {}", look.apply_to(sign), look.apply_to(finding.code), plain(&finding.found)));
+    if !finding.meaning.is_empty() {
+        say(format_args!("      {}", plain(&finding.meaning)));
+    }
+    if !finding.remedy.is_empty() {
+        say(format_args!("      → {}", plain(&finding.remedy)));
+    }
+}
+
+fn signed(level: Level) -> (&'static str, Style) {
+    match level {
+        Level::Note => ("·", Style::new().cyan()),
+        Level::Warning => ("!", Style::new().yellow()),
+        _ => ("✗", Style::new().red().bold()),
+    }
+}
+
+fn summary(examinations: &[Examination]) -> String {
+    let levels = || examinations.iter().flat_map(|examination| &examination.findings).map(|finding| finding.level);
+    let count = |level| levels().filter(|found| *found == level).count() as u64;
+    match (count(Level::Problem), count(Level::Warning)) {
+        (0, 0) => format!("{} in good order", style("✓").green()),
+        (0, warnings) => counted(warnings, "warning"),
+        (problems, 0) => counted(problems, "problem"),
+        (problems, warnings) => format!("{}, {}", counted(problems, "problem"), counted(warnings, "warning")),
+    }
+}

@@ -1,0 +1,102 @@
+//! Backends that cannot be reached for a while: a run says so once, and goes on when they are back.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dictrack::Error;
+
+use super::Run;
+use crate::Failure;
+use crate::print::warn;
+
+/// The pause before the next attempt, beside the time that an attempt takes.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a commit that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What cannot be reached.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    /// Its name, once a person was told.
+    said: Option<&'static str>,
+    /// Whether the last call failed.
+    call_failed: bool,
+    /// Whether a commit waits.
+    commit_waits: bool,
+}
+
+impl Run<'_> {
+    /// Whether the run is to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits a moment for what cannot be reached; `false` if the run is to end.
+    pub(super) fn wait_for(&mut self, error: &Error) -> bool {
+        self.away.call_failed = true;
+        self.say_away(error);
+        std::thread::sleep(PAUSE);
+        !self.is_stopped()
+    }
+
+    /// Notes that a call was answered.
+    #[inline]
+    pub(super) fn is_reached(&mut self) {
+        if self.away.said.is_some() {
+            self.away.call_failed = false;
+            self.say_back();
+        }
+    }
+
+    /// Looks whether commits wait for the store.
+    pub(super) fn look_at_commits(&mut self) {
+        let held_up = self.pending.front().and_then(|(commit, _)| commit.held_up_by());
+        self.away.commit_waits = held_up.is_some();
+        match held_up {
+            Some(error) => self.say_away(&error),
+            None => self.say_back(),
+        }
+    }
+
+    fn say_away(&mut self, error: &Error) {
+        if let (None, Error::Unavailable(source)) = (self.away.said, error) {
+            self.away.said = Some(source.backend);
+            warn(format_args!("dictrack: {source}; trying again until it can be reached"));
+        }
+    }
+
+    fn say_back(&mut self) {
+        if !self.away.call_failed
+            && !self.away.commit_waits
+            && let Some(backend) = self.away.said.take()
+        {
+            warn(format_args!("dictrack: {backend} is back"));
+        }
+    }
+
+    /// Waits until at most `most` commits are under way, and prints the events of the others. The store is waited for as
+    /// long as it takes, unless the run is to end.
+    pub(super) fn drain(&mut self, most: usize) -> Result<(), Failure> {
+        while self.pending.len() > most {
+            self.look_at_commits();
+            if self.pending.front().is_some_and(|(commit, _)| commit.is_over()) {
+                self.tell_next()?;
+            } else if self.away.commit_waits && self.is_stopped() {
+                return Err(self.give_up());
+            } else {
+                std::thread::sleep(LOOK);
+            }
+        }
+        self.look_at_commits();
+        Ok(())
+    }
+
+    /// Ends a run whose store is away. The manager gives it a last few seconds.
+    fn give_up(&self) -> Failure {
+        let problem = match self.manager.close() {
+            Err(error) => error.to_string(),
+            Ok(()) => "the store could not be reached for a while".to_owned(),
+        };
+        Failure(format!("{problem}; the last documents are not kept: run again to go on"))
+    }
+}

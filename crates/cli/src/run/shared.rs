@@ -1,0 +1,237 @@
+//! Counting beside other processes, by a Redis cache.
+//!
+//! A document is in Redis as soon as it is counted, and how far the input was read follows once the store has what it did.
+//! So documents need ids: what was counted and not noted is met again, and known. Each call is a way to Redis and back;
+//! many are made side by side, and those of one group in their order.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::vec::IntoIter;
+
+use dictrack::json::Json;
+use dictrack::{Durability, Error, Item, Outcome as Tracked, RedisCache};
+
+use super::args::Output;
+use super::malformed::Problem;
+use super::reader::{Batch, Reader};
+use super::{Args, Read, Run, refusal};
+use crate::print::warn;
+use crate::{Failure, store};
+
+/// Calls that are made side by side.
+const LANES: usize = 32;
+/// Documents that are counted together, if so many are there.
+const TOGETHER: usize = 4096;
+
+/// How each document of some batches fared; nothing for those that were not counted because the run is to end.
+pub(super) type Counted = IntoIter<Option<Result<(), Problem>>>;
+
+/// The cache of a run, if it has one.
+pub(super) fn cache(args: &Args) -> Result<Option<RedisCache>, Failure> {
+    let Some(url) = &args.cache else { return Ok(None) };
+    let cache = store::cache(url)?;
+    if args.id.is_none() {
+        return Err(Failure(
+            "--cache needs --id: Redis has what a document did at once, and the store notes a moment later how far \
+             inputs were read, so that a run that is killed in between would count documents twice; \
+             say where documents have an id with --id PATH"
+                .to_owned(),
+        ));
+    }
+    Ok(Some(cache.budget(args.memory.saturating_mul(1024 * 1024))))
+}
+
+/// Says what a run without a store lacks.
+pub(super) fn warn_without_store(args: &Args) {
+    if args.cache.is_some() && args.store.is_none() {
+        warn(
+            "without --store, Redis alone keeps the groups; the next run reads its inputs from their beginning and knows \
+             documents by their ids",
+        );
+    }
+}
+
+/// How a shared cache is committed. Each batch is waited for, also where an interval would do: only so a change that
+/// Redis loses before the store has it is noticed while its document is at hand.
+pub(super) fn durability(args: &Args) -> Durability {
+    match args.durability {
+        Durability::Interval(_) => Durability::Os,
+        other => other,
+    }
+}
+
+/// A document that is to be counted: its position, what it says of itself, and all of it.
+type Open<'a> = (usize, Read<'a>, &'a Json);
+
+impl Run<'_> {
+    /// Counts a batch, together with others that are there already; `false` if the run is to end.
+    pub(super) fn count_shared(&mut self, batch: Batch, reader: &Reader) -> Result<bool, Failure> {
+        let mut documents = batch.items.len();
+        let mut batches = vec![batch];
+        while documents < TOGETHER
+            && let Some(batch) = reader.ready()
+        {
+            documents += batch.items.len();
+            batches.push(batch);
+        }
+        let mut counted = self.count_together(&batches)?.into_iter();
+        let mut goes_on = true;
+        for batch in batches {
+            goes_on = goes_on && self.count_batch(batch, Some(&mut counted))?;
+        }
+        // The store has them.
+        self.tell_now()?;
+        Ok(goes_on)
+    }
+
+    fn count_together(&mut self, batches: &[Batch]) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
+        let (mut counted, mut open) = (Vec::new(), Vec::new());
+        for item in batches.iter().flat_map(|batch| &batch.items) {
+            let read = match &item.document {
+                Ok(document) => Read::of(self.args, document).map(|read| (counted.len(), read, document)),
+                Err(problem) => Err(problem.clone()),
+            };
+            match read {
+                Ok(read) => {
+                    open.push(read);
+                    counted.push(None);
+                }
+                Err(problem) => {
+                    counted.push(Some(Err(problem)));
+                    if self.args.strict {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut repeated = false;
+        while !open.is_empty() {
+            let (mut again, mut problem) = (Vec::new(), None);
+            for (call, outcome) in self.apply(&open) {
+                match outcome {
+                    Ok(outcome) => {
+                        self.note(&outcome);
+                        counted[open[call].0] = Some(Ok(()));
+                    }
+                    Err(error) if error.is_temporary() || matches!(error, Error::Lost { .. }) => {
+                        problem.get_or_insert(error);
+                        again.push(call);
+                    }
+                    Err(error) => return Err(refusal(error)),
+                }
+            }
+            match problem {
+                None => self.is_reached(),
+                Some(Error::Lost { .. }) if self.is_stopped() => break,
+                Some(Error::Lost { .. }) if !repeated => {
+                    warn("dictrack: Redis lost changes that the store did not have yet; counting them again");
+                }
+                Some(Error::Lost { .. }) => {}
+                Some(error) if self.wait_for(&error) => {}
+                Some(_) => break,
+            }
+            repeated |= !again.is_empty();
+            let mut keep = again.into_iter().peekable();
+            let mut at = 0;
+            open.retain(|_| {
+                let stays = keep.next_if_eq(&at).is_some();
+                at += 1;
+                stays
+            });
+        }
+        if repeated {
+            self.find_events()?;
+        }
+        Ok(counted)
+    }
+
+    /// Applies documents, those of one group in their order. Each position stands in the answer, in order.
+    fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Tracked, Error>)> {
+        let lane = |at: &usize| of_lane(&open[*at].1.group);
+        let mut outcomes = self.in_lanes(open.len(), lane, |positions| {
+            let item = |at: &usize| {
+                let (_, read, document) = &open[*at];
+                Item { group: &read.group, document: *document, options: read.options(&self.list, self.differing) }
+            };
+            let items: Vec<_> = positions.iter().map(item).collect();
+            positions.iter().copied().zip(self.manager.track_many(&items)).collect()
+        });
+        outcomes.sort_unstable_by_key(|(at, _)| *at);
+        outcomes
+    }
+
+    /// Does the work for `count` positions side by side: those of one lane together, in their order.
+    fn in_lanes<T: Send>(
+        &self,
+        count: usize,
+        lane: impl Fn(&usize) -> usize,
+        work: impl Fn(&[usize]) -> Vec<T> + Sync,
+    ) -> Vec<T> {
+        let mut lanes: Vec<Vec<usize>> = vec![Vec::new(); LANES];
+        (0..count).for_each(|at| lanes[lane(&at)].push(at));
+        lanes.retain(|lane| !lane.is_empty());
+        if let [one] = &lanes[..] {
+            return work(one);
+        }
+        std::thread::scope(|scope| {
+            let work = &work;
+            let lanes: Vec<_> = lanes.iter().map(|lane| scope.spawn(move || work(lane))).collect();
+            let done = lanes.into_iter().flat_map(|lane| match lane.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            done.collect()
+        })
+    }
+
+    /// Takes up the events of documents whose first attempt was not answered: the second says only that they are known.
+    fn find_events(&mut self) -> Result<(), Failure> {
+        if self.args.output != Output::Ndjson {
+            return Ok(());
+        }
+        for event in self.manager.undelivered()? {
+            if !self.events.iter().any(|known| (&known.group, known.sequence) == (&event.group, event.sequence)) {
+                self.events.push(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks events as delivered, of each group up to a sequence. What cannot be marked is printed again by the next run.
+    pub(super) fn mark_delivered(&mut self, newest: &[(&str, u64)]) -> Result<(), Failure> {
+        if !self.shared {
+            return Ok(newest
+                .iter()
+                .try_for_each(|(group, sequence)| self.manager.mark_delivered(group, *sequence))?);
+        }
+        loop {
+            let results = self.in_lanes(
+                newest.len(),
+                |at| of_lane(newest[*at].0),
+                |positions| {
+                    let marked = positions.iter().try_for_each(|at| {
+                        let (group, sequence) = newest[*at];
+                        self.manager.mark_delivered(group, sequence)
+                    });
+                    vec![marked]
+                },
+            );
+            match results.into_iter().find_map(Result::err) {
+                None => break,
+                Some(error) if error.is_temporary() => {
+                    if !self.wait_for(&error) {
+                        return Ok(());
+                    }
+                }
+                Some(error) => return Err(error.into()),
+            }
+        }
+        self.is_reached();
+        Ok(())
+    }
+}
+
+fn of_lane(group: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    group.hash(&mut hasher);
+    hasher.finish() as usize % LANES
+}

@@ -1,0 +1,599 @@
+//! The command on real servers: a Redis cache, a MongoDB store, and both.
+
+#[allow(dead_code, reason = "each test file uses its part")]
+mod command;
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use command::{Answer, COUNTER, at, counted, dictrack, dictrack_with, folder, number};
+use dictrack::json::Json;
+use dictrack::{Manager, SqliteStore, Stopwatch, TrackOptions, TrackerDefinition};
+use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, eventually, shared_mongodb, shared_redis};
+
+/// What no output may have.
+const SECRET: &str = "s3cret-Wörd";
+
+/// A MongoDB database of its own.
+fn mongo(name: &str) -> String {
+    let url = shared_mongodb();
+    let (place, options) = url.split_once('?').unwrap_or((&url, ""));
+    let place = place.trim_end_matches('/');
+    format!("{place}/services_{name}_{}?{options}", std::process::id()).trim_end_matches('?').to_owned()
+}
+
+/// Keys of its own in Redis.
+fn redis(name: &str) -> String {
+    format!("{}?prefix=services_{name}_{}", shared_redis(), std::process::id())
+}
+
+/// Documents with ids for groups a, b, c, d in turn.
+fn documents(from: u64, to: u64) -> String {
+    let line = |number: u64| {
+        let user = char::from(b'a' + u8::try_from(number % 4).unwrap());
+        format!("{{\"user\":\"{user}\",\"id\":{number}}}\n")
+    };
+    (from..to).map(line).collect()
+}
+
+const RUN: &str = "run --trackers t.toml --group-by user --id id --output json";
+
+fn progress(group: &Json) -> u64 {
+    let active = !at(group, "trackers").as_list().unwrap().is_empty();
+    number(group, if active { "trackers.0.progress" } else { "completed.0.progress" })
+}
+
+/// The progress of each group that is listed; nothing if the store is not there yet.
+fn listed(folder: &Path, place: &str) -> Vec<(String, u64)> {
+    let answer = dictrack(folder, &format!("show --limit 0 --output json {place}"));
+    if answer.error.contains("is empty") {
+        return Vec::new();
+    }
+    let lines = answer.good();
+    let group = |line: &str| {
+        let json = Json::parse(line.as_bytes()).unwrap();
+        (at(&json, "group").as_str().unwrap().to_owned(), progress(&json))
+    };
+    lines.lines().map(group).collect()
+}
+
+fn each(count: u64) -> Vec<(String, u64)> {
+    ["a", "b", "c", "d"].map(|group| (group.to_owned(), count)).to_vec()
+}
+
+#[test]
+fn every_command_works_on_every_combination() {
+    let (one, two) = (documents(0, 40), documents(40, 80));
+    let cluster = RedisCluster::start();
+    let caches = ["".to_owned(), redis("combined"), cluster.url()];
+    for (at_cache, cache) in caches.iter().enumerate() {
+        for mongodb in [false, true] {
+            let folder = folder(&[("t.toml", COUNTER), ("one.ndjson", &one), ("two.ndjson", &two)]);
+            let store = if mongodb { mongo(&format!("combined{at_cache}")) } else { "s.db".to_owned() };
+            let cache = match cache.as_str() {
+                "" => String::new(),
+                url => format!("--cache {url}{}prefix=c{mongodb}", if url.contains('?') { "&" } else { "?" }),
+            };
+            let both = format!("{cache} --store {store}");
+            let run = |inputs: &str| dictrack(folder.path(), &format!("{RUN} {both} {inputs}"));
+            assert_eq!(counted(&run("one.ndjson").json(), "n"), 40, "{both}");
+            // The second run goes on behind what the first has noted.
+            let summary = run("one.ndjson two.ndjson").json();
+            assert_eq!((number(&summary, "documents"), number(&summary, "repeated")), (40, 0), "{both}");
+            assert_eq!(number(&summary, "groups"), 4, "{both}");
+
+            let mut places = vec![both.clone(), format!("--store {store}")];
+            if !cache.is_empty() {
+                places.push(cache.clone());
+            }
+            for place in &places {
+                assert_eq!(listed(folder.path(), place), each(20), "{place}");
+                let shown = dictrack(folder.path(), &format!("show b --output json {place}")).json();
+                assert_eq!((progress(&shown), number(&shown, "trackers.0.stage")), (20, 2), "{place}");
+                let explained = dictrack(folder.path(), &format!("explain b {{}} --output json {place}")).json();
+                assert_eq!(at(&explained, "0.verdict").as_str(), Some("counted"), "{place}");
+                let missing = dictrack(folder.path(), &format!("show nobody {place}"));
+                assert!(missing.code == Some(1) && missing.error.contains("there is no group \"nobody\""), "{place}");
+            }
+            let exports: Vec<_> =
+                places.iter().map(|place| dictrack(folder.path(), &format!("export {place}")).good()).collect();
+            assert_eq!(exports[0], exports[1], "{both}");
+            assert_eq!(exports[0].lines().count(), 10, "head, set, groups, marks, end: {}", exports[0]);
+            let copied = dictrack_with(folder.path(), &["import", "--store", "copy.db"], exports[0].clone());
+            copied.good();
+            assert_eq!(dictrack(folder.path(), "export --store copy.db").good(), exports[0], "{both}");
+        }
+    }
+}
+
+#[test]
+fn an_export_comes_back_line_for_line_from_both_stores() {
+    let folder = folder(&[]);
+    {
+        // Events that nobody was told of, completed trackers, ids, limiters, a group without trackers, odd names.
+        let store = SqliteStore::open(folder.path().join("s.db")).unwrap();
+        let manager = pollster::block_on(Manager::builder().store(store).keep_events().open()).unwrap().blocking();
+        let limited = r#"{"name":"sums","kind":"sum","key":"n","target":[2.5,1000],"limiters":[{"count":2}]}"#;
+        let limited = TrackerDefinition::from_json(&Json::parse(limited.as_bytes()).unwrap()).unwrap();
+        for group in ["a", "b", "", "$odd.\u{1f600}\u{0}\"", "z"] {
+            let once = TrackerDefinition::count("once").target(1).build().unwrap();
+            manager.add_trackers(group, [once, limited.clone()]).unwrap();
+            for n in 0..3 {
+                let document = Json::parse(format!("{{\"n\":{n}.1}}").as_bytes()).unwrap();
+                let id = format!("{group}{n}");
+                manager.track_with(group, &document, TrackOptions::default().id(&id)).unwrap();
+            }
+        }
+        manager.remove_trackers("z", &["once", "sums"]).unwrap();
+        manager.close().unwrap();
+    }
+    let export = dictrack(folder.path(), "export --store s.db").good();
+    assert!(export.contains("\"events\":[{") && export.contains("\"completed\":[{") && export.contains("\"ids\":[["));
+    let store = mongo("moved");
+    let import = |store: &str, text: &str| dictrack_with(folder.path(), &["import", "--store", store], text);
+    assert_eq!(import(&store, &export).error, "imported 5 groups, 2 definition sets and 0 marks\n");
+    assert_eq!(dictrack(folder.path(), &format!("export --store {store}")).good(), export);
+    dictrack(folder.path(), &format!("export --store {store} back.ndjson")).good();
+    dictrack(folder.path(), "import --store back.db back.ndjson").good();
+    assert_eq!(dictrack(folder.path(), "export --store back.db").good(), export);
+    let again = import(&store, &export);
+    assert!(again.code == Some(1) && again.error.contains("already has the group"), "{}", again.error);
+}
+
+#[test]
+fn an_import_that_fails_leaves_nothing_in_mongodb() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 8))]);
+    dictrack(folder.path(), &format!("{RUN} --store s.db in.ndjson")).good();
+    let export = dictrack(folder.path(), "export --store s.db").good();
+    let store = mongo("failing");
+    let cut = export.lines().count();
+    let text: String = export.lines().take(cut - 1).map(|line| format!("{line}\n")).collect();
+    let answer = dictrack_with(folder.path(), &["import", "--store", &store], text);
+    assert!(answer.code == Some(1), "{}", answer.error);
+    assert!(answer.error.contains(&format!("standard input: line {cut}: the export is cut short")), "{}", answer.error);
+    assert!(listed(folder.path(), &format!("--store {store}")).is_empty());
+    dictrack_with(folder.path(), &["import", "--store", &store], export.clone()).good();
+    assert_eq!(dictrack(folder.path(), &format!("export --store {store}")).good(), export);
+}
+
+#[test]
+fn an_import_refuses_groups_that_a_cache_has() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 8)), ("b.ndjson", &documents(1, 2))]);
+    dictrack(folder.path(), &format!("{RUN} --store s.db in.ndjson")).good();
+    dictrack(folder.path(), "export --store s.db ex.ndjson").good();
+    let cache = redis("import");
+    dictrack(folder.path(), &format!("{RUN} --cache {cache} b.ndjson")).good();
+    for store in [mongo("cached"), "new.db".to_owned()] {
+        let answer = dictrack(folder.path(), &format!("import --store {store} --cache {cache} ex.ndjson"));
+        let words = "ex.ndjson: line 4: the cache already has the group \"b\"";
+        assert!(answer.code == Some(1) && answer.error.contains(words), "{}", answer.error);
+    }
+    assert!(!folder.path().join("new.db").exists());
+}
+
+#[test]
+fn the_overlay_shows_what_the_store_lacks() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 8)), ("more.ndjson", &documents(6, 11))]);
+    let cache = redis("overlay");
+    dictrack(folder.path(), &format!("{RUN} --store s.db in.ndjson")).good();
+    let alone = dictrack(folder.path(), &format!("{RUN} --cache {cache} more.ndjson"));
+    assert!(alone.error.contains("Redis alone keeps the groups"), "{}", alone.error);
+    // The cache alone counted c, d, a, b, c: of these versions only that of c is above the store's.
+    assert_eq!(alone.json().as_map().map(|map| map.get("groups").unwrap().to_string()).as_deref(), Some("4"));
+    let shown = listed(folder.path(), &format!("--cache {cache} --store s.db"));
+    let store = listed(folder.path(), "--store s.db");
+    assert_eq!((shown.len(), store), (4, each(2)));
+    let cached = listed(folder.path(), &format!("--cache {cache}"));
+    assert_eq!(cached.iter().map(|(_, count)| count).sum::<u64>(), 5);
+    assert_eq!(
+        dictrack(folder.path(), &format!("{RUN} --cache {cache} more.ndjson"))
+            .json()
+            .to_string()
+            .matches("\"repeated\":5")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn two_runs_at_a_time_count_every_document_once() {
+    let (cache, store) = (redis("fleet"), mongo("fleet"));
+    // A half of the documents is in both inputs.
+    let folder =
+        folder(&[("t.toml", COUNTER), ("one.ndjson", &documents(0, 3000)), ("two.ndjson", &documents(1000, 4000))]);
+    let start = |input: &str| {
+        let line = format!("{RUN} --cache {cache} --store {store} {input}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.current_dir(folder.path()).args(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let summaries: Vec<Json> = ["one.ndjson", "two.ndjson"]
+        .map(start)
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Json::parse(&output.stdout).unwrap()
+        })
+        .collect();
+    let sum = |key: &str| summaries.iter().map(|summary| number(summary, key)).sum::<u64>();
+    assert_eq!((sum("documents"), sum("repeated")), (6000, 2000));
+    assert_eq!(summaries.iter().map(|summary| counted(summary, "n")).sum::<u64>(), 4000);
+    for place in [format!("--store {store}"), format!("--cache {cache}")] {
+        assert_eq!(listed(folder.path(), &place), each(1000), "{place}");
+    }
+}
+
+#[test]
+fn each_machine_has_its_own_marks_in_a_shared_deployment() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4))]);
+    let (cache, store) = (redis("marks"), mongo("marks"));
+    dictrack(folder.path(), &format!("{RUN} --cache {cache} --store {store} in.ndjson")).good();
+    let export = dictrack(folder.path(), &format!("export --store {store}")).good();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert!(export.contains(&format!("{{\"mark\":\"input:{}:/", host.trim())), "{export}");
+}
+
+#[test]
+fn a_run_with_a_cache_needs_ids_and_says_why() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n")]);
+    let answer = dictrack(
+        folder.path(),
+        &format!("run --trackers t.toml --group-by user --store s.db --cache {} in.ndjson", shared_redis()),
+    );
+    assert_eq!(answer.code, Some(1));
+    for words in ["--cache needs --id", "would count documents twice", "--id PATH"] {
+        assert!(answer.error.contains(words), "{}", answer.error);
+    }
+    assert!(!folder.path().join("s.db").exists());
+}
+
+#[test]
+fn other_trackers_are_refused_until_update() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4)), ("more.ndjson", &documents(4, 8))]);
+    for (name, store) in [("up1", String::new()), ("up2", format!("--store {}", mongo("up")))] {
+        std::fs::write(folder.path().join("t.toml"), COUNTER).unwrap();
+        let run = format!("{RUN} --cache {} {store}", redis(name));
+        dictrack(folder.path(), &format!("{run} in.ndjson")).good();
+        std::fs::write(folder.path().join("t.toml"), COUNTER.replace("1000", "3000")).unwrap();
+        let answer = dictrack(folder.path(), &format!("{run} more.ndjson"));
+        assert!(answer.code == Some(1) && answer.error.contains("--update"), "{}", answer.error);
+        dictrack(folder.path(), &format!("{run} --update more.ndjson")).good();
+        assert_eq!(listed(folder.path(), &format!("--cache {}", redis(name))), each(2));
+    }
+}
+
+#[test]
+fn strict_stops_at_the_first_malformed_document_also_on_a_cache() {
+    let lines = format!("{}{{\"user\":\"a\"}}\n{}", documents(0, 4), documents(4, 8));
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
+    let run = format!("{RUN} --cache {} --store s.db", redis("strict"));
+    let answer = dictrack(folder.path(), &format!("{run} --strict in.ndjson"));
+    assert!(answer.code == Some(1) && answer.error.contains("in.ndjson:5: there is no id at id"), "{}", answer.error);
+    assert_eq!(listed(folder.path(), "--store s.db"), each(1));
+    let summary = dictrack(folder.path(), &format!("{run} in.ndjson")).json();
+    assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (4, 1));
+}
+
+/// Runs a line that fails within a few seconds and shows no password.
+fn refused(folder: &Path, line: &str) -> Answer {
+    let since = Stopwatch::start();
+    let answer = dictrack(folder, line);
+    let took = since.elapsed();
+    assert_eq!(answer.code, Some(1), "{line}: {}", answer.out);
+    assert!(took < Duration::from_millis(2_500), "{line} took {took:?}");
+    assert!(!answer.error.contains(SECRET) && !answer.out.contains(SECRET), "{line}: {}", answer.error);
+    assert!(!answer.error.contains("s3cret-W"), "{line}: {}", answer.error);
+    assert!(answer.error.lines().any(|line| line.starts_with("dictrack: ")), "{line}: {}", answer.error);
+    answer
+}
+
+#[test]
+fn what_is_wrong_with_a_server_is_said_without_its_password() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4))]);
+    let locked = Redis::builder().password("other").start();
+    let mongo = Mongo::with_password("admin", "other");
+    // A server that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap();
+    let login = format!("me:{SECRET}@");
+    let encoded = "me:s3cret-W%C3%B6rd@";
+    for (place, words) in [
+        (format!("--cache redis://{encoded}127.0.0.1:1"), "Connection refused"),
+        (format!("--cache redis://{encoded}{silent}"), "time"),
+        (format!("--cache rediss://{encoded}{}", locked.address()), "Redis could not"),
+        (format!("--cache redis-cluster://{encoded}{}", locked.address()), "Redis could not"),
+        (format!("--cache redis://{encoded}{}", locked.address()), "the server refused the login"),
+        (format!("--cache redis://{}", locked.address()), "the server refused the login"),
+        (format!("--cache http://{login}h"), "no cache has the scheme \"http\"; expected redis://"),
+        (format!("--cache {login}h"), "it has no scheme; expected redis://"),
+        (format!("--cache redis://{login}h/x"), "its database is not a number"),
+        (format!("--cache redis://{login}h?pass=x"), "\"pass\" is not known"),
+        (format!("--cache mongodb://{login}h"), "give it to --store"),
+        (format!("--store redis://{login}h"), "give it to --cache"),
+        (format!("--store http://{login}h"), "no store has the scheme \"http\"; expected a file, mongodb://"),
+        (format!("--store mongodb://{encoded}127.0.0.1:1/x"), "Connection refused"),
+        (format!("--store mongodb://{encoded}{silent}/x"), "MongoDB could not"),
+        (format!("--store mongodb://{encoded}{}/x", mongo.address()), "Authentication failed"),
+        (format!("--store mongodb://{login}h:port/x"), "expected mongodb://"),
+    ] {
+        let mut lines = vec![
+            format!("show {place}"),
+            format!("show a {place}"),
+            format!("explain a {{}} {place}"),
+            format!("export {place}"),
+            format!("{RUN} {place} in.ndjson"),
+        ];
+        if place.starts_with("--store") {
+            lines.push(format!("import {place} in.ndjson"));
+        }
+        for line in lines {
+            let answer = refused(folder.path(), &line);
+            assert!(answer.error.contains(words), "{line}: {}", answer.error);
+        }
+    }
+}
+
+#[test]
+fn keys_that_something_else_wrote_are_named_and_left() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4))]);
+    let redis = Redis::start();
+    let cache = format!("--cache {}", redis.url());
+    dictrack(folder.path(), &format!("{RUN} {cache} in.ndjson")).good();
+    let key = |group: &str| redis.cli(&["KEYS", &format!("dictrack:*:g:{group}")]);
+    let (a, b) = (key("a"), key("b"));
+    redis.cli(&["DEL", &a, &b]);
+    redis.cli(&["HSET", &a, "foo", "bar"]);
+    redis.cli(&["SET", &b, "text"]);
+    for (group, words) in [("a", "the field \"version\" is missing"), ("b", "another type than dictrack writes")] {
+        let document = format!("{{\"user\":\"{group}\",\"id\":100}}\n");
+        std::fs::write(folder.path().join("one.ndjson"), document).unwrap();
+        for line in [
+            format!("show {group} {cache}"),
+            format!("explain {group} {{}} {cache}"),
+            format!("show {cache}"),
+            format!("export {cache}"),
+            format!("{RUN} {cache} one.ndjson"),
+        ] {
+            let answer = refused(folder.path(), &line);
+            // The list stops at the first of the two.
+            if group == "a" || !line.starts_with("show --cache") && !line.starts_with("export") {
+                assert!(answer.error.contains(words), "{line}: {}", answer.error);
+            }
+        }
+    }
+    assert_eq!((redis.cli(&["HGET", &a, "foo"]), redis.cli(&["GET", &b])), ("bar".to_owned(), "text".to_owned()));
+}
+
+/// A run that reads standard input, which grows.
+struct Live {
+    child: Child,
+    input: Option<ChildStdin>,
+    out: JoinHandle<Vec<u8>>,
+    error: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Live {
+    fn start(folder: &Path, line: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.current_dir(folder).args(line.split_whitespace());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (input, mut out, mut stderr) =
+            (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let error = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&error);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(read) = stderr.read(&mut chunk) {
+                if read == 0 {
+                    break;
+                }
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
+            }
+        });
+        let out = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            out.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        Self { child, input, out, error, reader }
+    }
+
+    fn feed(&mut self, text: &str) {
+        self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn said(&self) -> String {
+        self.error.lock().unwrap().clone()
+    }
+
+    fn interrupt(&self) {
+        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn end(mut self) -> Answer {
+        drop(self.input.take());
+        let status = self.child.wait().unwrap();
+        self.reader.join().unwrap();
+        let out = String::from_utf8(self.out.join().unwrap()).unwrap();
+        let error = self.error.lock().unwrap().clone();
+        assert!(!error.contains("panicked"), "{error}");
+        Answer { code: status.code(), out, error }
+    }
+}
+
+/// Counts, cuts the line to a server for a while, and counts on.
+fn survives(folder: &Path, line: &str, proxy: &Proxy, backend: &str, place: &str) {
+    let mut run = Live::start(folder, line);
+    run.feed(&documents(0, 400));
+    eventually("the first documents are counted", || listed(folder, place) == each(100));
+    proxy.refuse(true);
+    proxy.cut();
+    run.feed(&documents(400, 800));
+    eventually("the run says that the server is away", || run.said().contains("be reached"));
+    // Long enough for many attempts.
+    std::thread::sleep(Duration::from_secs(3));
+    let away = run.said();
+    proxy.refuse(false);
+    eventually("the run says that the server is back", || run.said().contains("is back"));
+    run.feed(&documents(800, 1200));
+    let answer = run.end();
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    assert!(away.lines().count() == 1 && away.contains(backend), "{away}");
+    assert_eq!(answer.error.matches("is back").count(), 1, "{}", answer.error);
+    assert_eq!(listed(folder, place), each(300));
+    let summary = Json::parse(answer.out.as_bytes()).unwrap();
+    assert_eq!(number(&summary, "documents"), 1200);
+}
+
+#[test]
+fn a_store_that_is_away_does_not_end_a_run() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let mongo = Mongo::start();
+    let proxy = Proxy::start(mongo.address());
+    let direct = format!("{}away", mongo.url());
+    let store = proxy.url_for(&direct);
+    let place = format!("--store {direct}");
+    survives(folder.path(), &format!("{RUN} --store {store} -"), &proxy, "MongoDB", &place);
+}
+
+#[test]
+fn a_store_that_is_away_does_not_end_a_run_with_a_cache() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let mongo = Mongo::start();
+    let proxy = Proxy::start(mongo.address());
+    let direct = format!("{}away", mongo.url());
+    let (store, cache) = (proxy.url_for(&direct), redis("away"));
+    let place = format!("--store {direct}");
+    survives(folder.path(), &format!("{RUN} --cache {cache} --store {store} -"), &proxy, "MongoDB", &place);
+}
+
+#[test]
+fn a_redis_that_is_away_does_not_end_a_run() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.address());
+    let cache = proxy.url_for(&redis.url());
+    let place = format!("--cache {}", redis.url());
+    survives(folder.path(), &format!("{RUN} --cache {cache} --store s.db -"), &proxy, "Redis", &place);
+}
+
+#[test]
+fn an_interrupt_ends_a_run_whose_store_is_away_and_the_next_one_goes_on() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 400))]);
+    let mongo = Mongo::start();
+    let proxy = Proxy::start(mongo.address());
+    let direct = format!("{}away", mongo.url());
+    for (cache, times) in [(String::new(), 1), (format!("--cache {}", redis("interrupt")), 2)] {
+        proxy.refuse(false);
+        let store = proxy.url_for(&direct);
+        let mut run = Live::start(folder.path(), &format!("{RUN} {cache} --store {store} -"));
+        run.feed("{\"user\":\"a\",\"id\":\"first\"}\n");
+        eventually("the first document is counted", || !listed(folder.path(), &format!("--store {direct}")).is_empty());
+        proxy.refuse(true);
+        proxy.cut();
+        run.feed(&documents(0, 400));
+        eventually("the run says that the store is away", || run.said().contains("be reached"));
+        run.interrupt();
+        let since = Stopwatch::start();
+        let answer = run.end();
+        assert!(since.elapsed() < Duration::from_secs(14), "{:?}", since.elapsed());
+        assert!(
+            answer.error.contains("run again to go on") || answer.out.contains("\"interrupted\":true"),
+            "{cache} {}",
+            answer.error
+        );
+        // What it leaves is free for the next one.
+        let run = |store: &str| dictrack(folder.path(), &format!("{RUN} {cache} --store {store} in.ndjson"));
+        eventually("another run may write", || run(&direct).code == Some(0));
+        let shown = listed(folder.path(), &format!("--store {direct}"));
+        assert_eq!(shown.iter().map(|(_, count)| count).sum::<u64>(), 401, "{cache} {times}");
+        mongo.command("away", dictrack_testkit::bson::doc! {"dropDatabase": 1});
+    }
+}
+
+#[test]
+fn what_redis_loses_while_a_run_counts_is_counted_again() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let redis = Redis::start();
+    let store = mongo("lost");
+    let mut run = Live::start(folder.path(), &format!("{RUN} --cache {} --store {store} -", redis.url()));
+    for part in 0..40 {
+        run.feed(&documents(part * 100, part * 100 + 100));
+        if part % 4 == 3 {
+            std::thread::sleep(Duration::from_millis(20));
+            if part % 8 == 3 { redis.restart_empty() } else { drop(redis.cli(&["FLUSHALL"])) }
+        }
+    }
+    let answer = run.end();
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    assert_eq!(listed(folder.path(), &format!("--store {store}")), each(1000), "{}", answer.error);
+}
+
+#[test]
+fn a_killed_run_counts_nothing_twice_and_loses_no_event() {
+    let lines = documents(0, 4000);
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
+    for (cache, store) in [(redis("killed"), format!("--store {}", mongo("killed"))), (redis("killed2"), String::new())]
+    {
+        let line = format!("run --trackers t.toml --group-by user --id id --output ndjson --cache {cache} {store}");
+        let mut heard = std::collections::HashSet::new();
+        let mut kills = 0;
+        for wait in [30, 60, 90, 120, 150, 200, 300] {
+            let mut run = Live::start(folder.path(), &format!("{line} in.ndjson"));
+            std::thread::sleep(Duration::from_millis(wait));
+            let _ = run.child.kill();
+            let answer = run.end();
+            kills += u32::from(answer.code.is_none());
+            heard
+                .extend(answer.out.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned));
+        }
+        let answer = dictrack(folder.path(), &format!("{line} in.ndjson"));
+        assert_eq!(answer.code, Some(0), "{}", answer.error);
+        heard.extend(answer.out.lines().map(str::to_owned));
+        assert!(kills > 0);
+        assert_eq!(listed(folder.path(), &format!("--cache {cache}")), each(1000), "{store}");
+        // Each group reached its two stages, and got its tracker.
+        let events: Vec<Json> = heard.iter().map(|line| Json::parse(line.as_bytes()).unwrap()).collect();
+        let reached = events.iter().filter(|event| at(event, "event").as_str() == Some("stage_completed")).count();
+        let finished = events.iter().filter(|event| at(event, "event").as_str() == Some("all_completed")).count();
+        assert_eq!((reached, finished), (4, 4), "{heard:#?}");
+    }
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_ends_with_1_only_then() {
+    let server = Redis::builder().password(SECRET).start();
+    server.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let line = format!("doctor --cache {} --store {}", server.url(), mongo("doctor"));
+    let answer = dictrack(folder.path(), &line);
+    assert_eq!((answer.code, answer.error.as_str()), (Some(1), ""), "{}", answer.out);
+    for words in [
+        "cache redis://",
+        "round trip",
+        "\n  ✗ eviction ",
+        "\n      → CONFIG SET maxmemory-policy volatile-lru",
+        "1 problem",
+    ] {
+        assert!(answer.out.contains(words), "{words}: {}", answer.out);
+    }
+    assert!(!answer.out.contains('\u{1b}'), "colours are for terminals: {}", answer.out);
+    let answer = dictrack(folder.path(), &format!("{line} --output json"));
+    let json = Json::parse(answer.out.as_bytes()).unwrap();
+    assert_eq!(at(&json, "findings.0.code").as_str(), Some("eviction"), "{}", answer.out);
+    assert!(at(&json, "examined.1.subject").as_str().unwrap().starts_with("store mongodb://"), "{}", answer.out);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    let answer = dictrack(folder.path(), &line);
+    assert_eq!((answer.code, answer.error.as_str()), (Some(0), ""), "{}", answer.out);
+    let away = dictrack(folder.path(), &format!("doctor --cache redis://me:{SECRET}@127.0.0.1:1"));
+    assert!(away.code == Some(1) && away.out.contains("✗ unreachable") && !away.out.contains(SECRET), "{}", away.out);
+}
