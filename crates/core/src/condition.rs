@@ -229,7 +229,10 @@ pub(crate) fn custom_last(conditions: &[Condition]) -> impl Iterator<Item = (usi
 
 impl Condition {
     /// Whether `document` satisfies this condition, evaluated plainly.
-    pub(crate) fn holds(&self, document: &dyn Document, registry: &Registry) -> Result<bool, CustomError> {
+    ///
+    /// # Errors
+    /// A [`CustomError`] if custom code is not known or fails.
+    pub fn holds(&self, document: &dyn Document, registry: &Registry) -> Result<bool, CustomError> {
         match self {
             Self::Test { key, test } => Ok(test.holds(document.value_at(key).as_ref())),
             Self::All(parts) => {

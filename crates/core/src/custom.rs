@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use crate::amount::Amount;
 use crate::document::Document;
 use crate::json::Json;
+use crate::limiter::Renewal;
 use crate::time::Timestamp;
 
 /// What custom code may fail with.
@@ -53,11 +54,12 @@ where
 
 /// A limiter by name. Its state is JSON and is stored with the tracker; every call starts from the stored state.
 pub trait CustomLimiter: Send + Sync {
-    /// The state of a limiter that is as new at `now`.
+    /// The state of a limiter that is as new at `now`; `state` is what it had, if it had any, and `renewal` what
+    /// `reset_tracker` was called with.
     ///
     /// # Errors
     /// Any error lists the tracker in `failed`.
-    fn renewed(&self, params: &Json, now: Timestamp) -> Result<Json, BoxError>;
+    fn renewed(&self, params: &Json, state: Option<&Json>, renewal: Renewal, now: Timestamp) -> Result<Json, BoxError>;
 
     /// Whether a document may count.
     ///
@@ -101,12 +103,25 @@ pub enum CustomError {
     },
 }
 
+/// Custom code that is found by its name when it is asked, such as that of another language.
+pub trait CustomCode: Send + Sync {
+    /// The condition of this name.
+    fn condition(&self, name: &str) -> Option<Arc<dyn CustomCondition>>;
+
+    /// The measure of this name.
+    fn measure(&self, name: &str) -> Option<Arc<dyn Measure>>;
+
+    /// The limiter of this name.
+    fn limiter(&self, name: &str) -> Option<Arc<dyn CustomLimiter>>;
+}
+
 /// The custom code that this process knows.
 #[derive(Clone, Default)]
 pub struct Registry {
     conditions: HashMap<CompactString, Arc<dyn CustomCondition>>,
     measures: HashMap<CompactString, Arc<dyn Measure>>,
     limiters: HashMap<CompactString, Arc<dyn CustomLimiter>>,
+    others: Option<Arc<dyn CustomCode>>,
 }
 
 impl Registry {
@@ -125,13 +140,31 @@ impl Registry {
         self.limiters.insert(name.into(), Arc::new(limiter));
     }
 
-    /// Whether nothing is registered.
+    /// Finds what is not registered among `others`; those that were given before are replaced.
+    pub fn set_others(&mut self, others: impl CustomCode + 'static) {
+        self.others = Some(Arc::new(others));
+    }
+
+    /// Whether no custom code can be found.
     pub fn is_empty(&self) -> bool {
-        self.conditions.is_empty() && self.measures.is_empty() && self.limiters.is_empty()
+        self.conditions.is_empty() && self.measures.is_empty() && self.limiters.is_empty() && self.others.is_none()
+    }
+
+    /// The registered thing of this name, or what `others` find.
+    fn known<T: ?Sized>(
+        &self,
+        things: &HashMap<CompactString, Arc<T>>,
+        kind: &'static str,
+        name: &str,
+        others: impl FnOnce(&dyn CustomCode, &str) -> Option<Arc<T>>,
+    ) -> Result<Arc<T>, CustomError> {
+        let known = things.get(name).cloned();
+        let found = known.or_else(|| self.others.as_ref().and_then(|code| others(&**code, name)));
+        found.ok_or_else(|| CustomError::Unknown { kind, name: name.into() })
     }
 
     pub(crate) fn check(&self, name: &str, params: &Json, document: &dyn Document) -> Result<bool, CustomError> {
-        let condition = known(&self.conditions, "condition", name)?;
+        let condition = self.known(&self.conditions, "condition", name, |code, name| code.condition(name))?;
         guard("condition", name, || condition.check(params, document))
     }
 
@@ -141,7 +174,7 @@ impl Registry {
         params: &Json,
         document: &dyn Document,
     ) -> Result<Option<Amount>, CustomError> {
-        let measure = known(&self.measures, "measure", name)?;
+        let measure = self.known(&self.measures, "measure", name, |code, name| code.measure(name))?;
         guard("measure", name, || measure.amount(params, document))
     }
 
@@ -151,13 +184,9 @@ impl Registry {
         name: &str,
         ask: impl FnOnce(&dyn CustomLimiter) -> Result<T, BoxError>,
     ) -> Result<T, CustomError> {
-        let limiter = known(&self.limiters, "limiter", name)?;
-        guard("limiter", name, || ask(&**limiter))
+        let limiter = self.known(&self.limiters, "limiter", name, |code, name| code.limiter(name))?;
+        guard("limiter", name, || ask(&*limiter))
     }
-}
-
-fn known<'a, T>(things: &'a HashMap<CompactString, T>, kind: &'static str, name: &str) -> Result<&'a T, CustomError> {
-    things.get(name).ok_or_else(|| CustomError::Unknown { kind, name: name.into() })
 }
 
 /// Runs custom code; a panic is a failure like any other, so that the group changes as a whole or not at all.

@@ -92,21 +92,26 @@ impl LimiterState {
 
 impl LimiterDefinition {
     /// The state of this limiter when its tracker is added at `now`.
-    pub(crate) fn start(&self, now: Timestamp, registry: &Registry) -> LimiterState {
+    pub fn start(&self, now: Timestamp, registry: &Registry) -> LimiterState {
         match self {
             Self::Count(limit) => LimiterState::Count { limit: *limit, remaining: *limit },
             Self::Window(start, end) => LimiterState::Window { start: *start, end: *end },
             Self::Interval(span) => LimiterState::Window { start: now, end: now.saturating_add(*span) },
             Self::Custom { name, params } => {
                 // An unknown limiter is no reason to refuse the definition: its tracker will be listed in `failed`.
-                let state = registry.limiter(name, |limiter| limiter.renewed(params, now)).ok();
+                let state =
+                    registry.limiter(name, |limiter| limiter.renewed(params, None, Renewal::default(), now)).ok();
                 LimiterState::Custom(state.map(Box::new))
             }
         }
     }
 
+    /// Whether a document may count at `now`.
+    ///
+    /// # Errors
+    /// A [`CustomError`] if a custom limiter is not known or fails.
     #[inline]
-    pub(crate) fn admits(
+    pub fn admits(
         &self,
         state: &LimiterState,
         now: Timestamp,
@@ -127,8 +132,11 @@ impl LimiterDefinition {
     }
 
     /// Takes note of a document that counts.
+    ///
+    /// # Errors
+    /// As [`admits`](Self::admits).
     #[inline]
-    pub(crate) fn record(
+    pub fn record(
         &self,
         state: &mut LimiterState,
         now: Timestamp,
@@ -148,13 +156,11 @@ impl LimiterDefinition {
     }
 
     /// Whether nothing more can count before a renewal, now that a document counted at `now`.
+    ///
+    /// # Errors
+    /// As [`admits`](Self::admits).
     #[inline]
-    pub(crate) fn exhausted(
-        &self,
-        state: &LimiterState,
-        now: Timestamp,
-        registry: &Registry,
-    ) -> Result<bool, CustomError> {
+    pub fn exhausted(&self, state: &LimiterState, now: Timestamp, registry: &Registry) -> Result<bool, CustomError> {
         match state {
             LimiterState::Count { remaining, .. } => Ok(*remaining == 0),
             LimiterState::Window { .. } => Ok(false),
@@ -175,7 +181,7 @@ impl LimiterDefinition {
         let Self::Custom { name, params } = self else { unreachable!("only a custom limiter has a custom state") };
         registry.limiter(name, |limiter| match state {
             Some(state) => question(limiter, params, state),
-            None => question(limiter, params, &limiter.renewed(params, now)?),
+            None => question(limiter, params, &limiter.renewed(params, None, Renewal::default(), now)?),
         })
     }
 
@@ -195,7 +201,10 @@ impl LimiterDefinition {
     }
 
     /// The state after `reset_tracker` with the `limiter` policy.
-    pub(crate) fn renewed(
+    ///
+    /// # Errors
+    /// As [`admits`](Self::admits).
+    pub fn renewed(
         &self,
         state: &LimiterState,
         now: Timestamp,
@@ -211,8 +220,8 @@ impl LimiterDefinition {
                 let length = renewal.length.unwrap_or_else(|| end.since(*start));
                 Ok(LimiterState::Window { start: now, end: now.saturating_add(length) })
             }
-            (Self::Custom { name, params }, LimiterState::Custom(_)) => registry
-                .limiter(name, |limiter| limiter.renewed(params, now))
+            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry
+                .limiter(name, |limiter| limiter.renewed(params, state.as_deref(), renewal, now))
                 .map(|state| LimiterState::Custom(Some(Box::new(state)))),
             (_, LimiterState::Custom(_)) => Ok(state.clone()),
         }

@@ -307,10 +307,27 @@ impl Manager {
         definition: TrackerDefinition,
         now: Option<Timestamp>,
     ) -> Result<bool, Error> {
+        self.update_tracker_with(group, definition, None, now).await
+    }
+
+    /// As [`update_tracker`](Self::update_tracker), at a moment, and sets the progress if one is given, in one change.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn update_tracker_with(
+        &self,
+        group: &str,
+        definition: TrackerDefinition,
+        progress: Option<Amount>,
+        now: Option<Timestamp>,
+    ) -> Result<bool, Error> {
         let definition = Arc::new(definition);
         self.change(group, now, |group, call| {
             let before = group.version();
             let found = group.update(call, &definition);
+            if let Some(progress) = progress.filter(|_| found) {
+                group.set_progress(definition.name(), progress, call.now);
+            }
             Ok((step(group.version() != before), Vec::new(), found))
         })
         .await

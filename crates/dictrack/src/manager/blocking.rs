@@ -66,6 +66,12 @@ impl Blocking {
         get_trackers_at(group: &str, names: Option<&[&str]>, now: Option<Timestamp>) -> Vec<TrackerSnapshot>;
         update_tracker(group: &str, definition: TrackerDefinition) -> bool;
         update_tracker_at(group: &str, definition: TrackerDefinition, now: Option<Timestamp>) -> bool;
+        update_tracker_with(
+            group: &str,
+            definition: TrackerDefinition,
+            progress: Option<Amount>,
+            now: Option<Timestamp>
+        ) -> bool;
         set_progress(group: &str, name: &str, progress: impl Into<Amount>) -> bool;
         add_targets(group: &str, name: &str, targets: impl IntoIterator<Item = Amount>) -> bool;
         remove_trackers(group: &str, names: &[&str]) -> Vec<String>;

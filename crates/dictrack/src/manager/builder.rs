@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use dictrack_core::{CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
+use dictrack_core::{CustomCode, CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
 
 use super::commit::Committer;
 use super::delivery::Deliveries;
@@ -94,6 +94,12 @@ impl ManagerBuilder {
     /// Registers a limiter by name.
     pub fn limiter(mut self, name: &str, limiter: impl CustomLimiter + 'static) -> Self {
         self.registry.add_limiter(name, limiter);
+        self
+    }
+
+    /// Finds custom code that is not registered among `others` when it is asked, such as that of another language.
+    pub fn custom_code(mut self, others: impl CustomCode + 'static) -> Self {
+        self.registry.set_others(others);
         self
     }
 
