@@ -1,0 +1,113 @@
+"""dictrack counts what matches, for each user: milestones, quests, quotas, campaign goals, usage limits.
+
+Say once what counts (conditions), how far (targets) and how often (limiters); hand in documents; the same call says what
+each of them did. Counting is exact, atomic with storage, and a document with an id counts once.
+
+>>> import dictrack as dt
+>>> manager = dt.TrackingManager()
+>>> logins = dt.CountTracker("logins", [dt.KeyValueEQ("event", "login")], target=[3, 10])
+>>> manager.add_tracker("user_001", logins)
+True
+>>> outcome = manager.track("user_001", {"event": "login"})
+>>> [f"{tracker.name}: {tracker.progress}/{tracker.target}" for tracker in outcome.dirtied]
+['logins: 1/3']
+>>> logins.progress
+1
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from dictrack import _dictrack
+from dictrack._custom import condition, limiter, measure
+from dictrack._dictrack import Outcome, TestClock, Trackers, __version__
+from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
+from dictrack.conditions.keys import (
+    KeyExists,
+    KeyNotExists,
+    KeyValueComparison,
+    KeyValueContained,
+    KeyValueEQ,
+    KeyValueGE,
+    KeyValueGT,
+    KeyValueInList,
+    KeyValueLE,
+    KeyValueListHasItem,
+    KeyValueListIntersectList,
+    KeyValueListNotHasItem,
+    KeyValueListNotIntersectList,
+    KeyValueLT,
+    KeyValueNE,
+    KeyValueNotContained,
+    KeyValueNotInList,
+)
+from dictrack.data_caches.memory import MemoryDataCache
+from dictrack.data_caches.redis import RedisDataCache
+from dictrack.data_stores.mongodb import MongoDBDataStore
+from dictrack.data_stores.sqlite import SQLiteDataStore
+from dictrack.events import (
+    EVENT_ALL,
+    EVENT_TRACKER_ADDED,
+    EVENT_TRACKER_ALL_COMPLETED,
+    EVENT_TRACKER_LIMITED,
+    EVENT_TRACKER_RESET,
+    EVENT_TRACKER_STAGE_COMPLETED,
+    LimitedTrackerEvent,
+    TrackerEvent,
+)
+from dictrack.limiters.base import BaseLimiter
+from dictrack.limiters.count import CountLimiter
+from dictrack.limiters.time import TimeLimiter
+from dictrack.manager import Added, Explanation, TrackingManager
+from dictrack.trackers.base import BaseTracker, ResetPolicy, _made, _Data
+from dictrack.trackers.numerics.accumulation import AccumulationTracker
+from dictrack.trackers.numerics.count import CountTracker
+from dictrack.trackers.numerics.custom import CustomTracker
+from dictrack.trackers.numerics.numeric import NumericTracker
+from dictrack.utils.errors import *  # noqa: F403
+from dictrack.utils.errors import __all__ as _errors
+
+__all__ = [
+    "EVENT_ALL", "EVENT_TRACKER_ADDED", "EVENT_TRACKER_ALL_COMPLETED", "EVENT_TRACKER_LIMITED", "EVENT_TRACKER_RESET",
+    "EVENT_TRACKER_STAGE_COMPLETED", "AccumulationTracker", "Added", "AllOf", "AnyOf", "BaseCondition", "BaseLimiter",
+    "BaseTracker", "CountLimiter", "CountTracker", "CustomTracker", "Explanation", "KeyExists", "KeyNotExists",
+    "KeyValueComparison", "KeyValueContained", "KeyValueEQ", "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE",
+    "KeyValueLT", "KeyValueListHasItem", "KeyValueListIntersectList", "KeyValueListNotHasItem",
+    "KeyValueListNotIntersectList", "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "LimitedTrackerEvent",
+    "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "RedisDataCache", "ResetPolicy",
+    "SQLiteDataStore", "TestClock", "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager", "__version__",
+    "condition", "limiter", "load_trackers", "measure", *_errors,
+]  # fmt: skip
+
+# Silent unless the program configures logging.
+logging.getLogger("dictrack").addHandler(logging.NullHandler())
+Sequence.register(Trackers)
+os.register_at_fork(after_in_child=_dictrack.after_fork_in_child)
+
+
+def load_trackers(path: str | os.PathLike[str]) -> list[BaseTracker]:
+    """Reads the trackers of a TOML, YAML or JSON file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; its ending says which.
+
+    Raises
+    ------
+    DefinitionError
+        With file, line and what was expected there.
+    """
+    return [_made(_Data(definition)) for definition in _dictrack.read_file(os.fspath(path))]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aio":
+        import importlib
+
+        return importlib.import_module("dictrack.aio")
+    raise AttributeError(f"module 'dictrack' has no attribute {name!r}")

@@ -1,0 +1,290 @@
+"""The calls of a manager, each written once: threads run them, event loops await them.
+
+A call is a generator. It yields what may have to wait and is sent what that gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import numbers
+import os
+from typing import Any, Callable, Generator, Iterable, Mapping, Sequence, TypeVar
+
+from dictrack import _compat, _values
+from dictrack._dictrack import Manager, Outcome, Pending, TestClock, open
+from dictrack.data_caches.base import BaseDataCache
+from dictrack.data_caches.memory import MemoryDataCache
+from dictrack.data_caches.redis import RedisDataCache
+from dictrack.data_stores.base import BaseDataStore
+from dictrack.data_stores.mongodb import MongoDBDataStore
+from dictrack.data_stores.sqlite import SQLiteDataStore
+from dictrack.events import EVENT_ALL, TrackerEvent
+from dictrack.trackers.base import BaseTracker, checked_policy, tracker_of
+
+T = TypeVar("T")
+Call = Generator["Pending[Any]", Any, T]
+Moment = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """What adding found, by name.
+
+    Attributes
+    ----------
+    added : list of str
+        New trackers.
+    existing : list of str
+        Trackers that were there with an equal definition.
+    completed : list of str
+        Trackers that have completed and were left alone; of ``ensure_trackers`` only.
+    updated, removed : list of str
+        Trackers whose definition was replaced, or that the list lacks; of ``ensure_trackers(update=True)`` only.
+    events : list of TrackerEvent
+        The ADDED events.
+    """
+
+    added: list[str]
+    existing: list[str]
+    completed: list[str]
+    updated: list[str]
+    removed: list[str]
+    events: list[TrackerEvent]
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a document would do to one tracker, and why.
+
+    Attributes
+    ----------
+    name : str
+        The tracker.
+    verdict : str
+        ``counted``, ``no_match``, ``skipped``, ``limited``, ``expired`` or ``failed``.
+    why : str
+        The reason in words.
+    amount : int, float or Decimal, optional
+        By how much the progress would change, if it is counted.
+    key : str, optional
+        The path that the condition looks at that does not hold.
+    seen : Any
+        The value there.
+    limiter : int, optional
+        The position of the limiter that refuses.
+    until : int or float, optional
+        The first moment that is admitted again, in seconds since 1970 UTC.
+    """
+
+    name: str
+    verdict: str
+    why: str
+    amount: Any = None
+    key: str | None = None
+    seen: Any = None
+    limiter: int | None = None
+    until: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.verdict}: {self.why}"
+
+
+def opened(
+    data_cache: BaseDataCache | None,
+    data_store: BaseDataStore | None,
+    durability: str | None,
+    clock: TestClock | None,
+    limits: Mapping[str, Any],
+) -> Call[Manager]:
+    """Opens a manager."""
+    options: dict[str, Any] = {}
+    for name, given, cls in (("data_cache", data_cache, BaseDataCache), ("data_store", data_store, BaseDataStore)):
+        if given is not None:
+            if not isinstance(given, cls):
+                raise TypeError(f"{name} is a {type(given).__qualname__}; expected a {cls.__name__}")
+            options |= given._options()
+    manager: Manager = yield open(**options, durability=durability, clock=clock, **limits)
+    return manager
+
+
+def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
+    """The store at a path or URL."""
+    text = os.fspath(place)
+    scheme = text.split("://", 1)[0] if isinstance(text, str) and "://" in text else None
+    if scheme in ("mongodb", "mongodb+srv"):
+        return MongoDBDataStore(url=text)
+    if scheme is not None:
+        raise ValueError(f"no store has the scheme {scheme!r}; expected a file, mongodb:// or mongodb+srv://")
+    return SQLiteDataStore(text)
+
+
+def cache_at(url: str | None) -> BaseDataCache:
+    """The cache at a URL; memory if there is none."""
+    return MemoryDataCache() if url is None else RedisDataCache(url=url)
+
+
+def checked_group(group_id: Any) -> str:
+    """The id of a group."""
+    if not isinstance(group_id, str):
+        raise TypeError(f"group_id is a {type(group_id).__qualname__}; expected str")
+    return group_id
+
+
+def names_of(name: Any) -> list[str] | None:
+    """One name, some or all."""
+    if name is None:
+        return None
+    names = [name] if isinstance(name, str) else name
+    if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in names):
+        raise TypeError(f"name is {name!r}; expected a str, a list of them, or None for all")
+    return list(names)
+
+
+def checked_code(code: Any) -> int:
+    """The code of an event."""
+    if isinstance(code, bool) or code not in EVENT_ALL:
+        raise ValueError(f"code is {code!r}; expected one of {', '.join(map(str, EVENT_ALL))}")
+    return int(code)
+
+
+def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
+    """The moment of a call: ``now``, or ``now_ts`` as dictrack 2.1.5 spells it."""
+    legacy = keywords.pop("now_ts", None)
+    _compat.unexpected(where, keywords)
+    return legacy if now is None else now
+
+
+def _trackers(trackers: Any) -> list[BaseTracker]:
+    if isinstance(trackers, BaseTracker) or not isinstance(trackers, Iterable):
+        raise TypeError(f"trackers is a {type(trackers).__qualname__}; expected a list of trackers")
+    found = list(trackers)
+    for at, tracker in enumerate(found):
+        if not isinstance(tracker, BaseTracker):
+            raise TypeError(f"trackers[{at}] is a {type(tracker).__qualname__}; expected a tracker")
+    return found
+
+
+def _span(moment: Any, now: Any) -> Any:
+    """The seconds from ``now`` to a moment."""
+    exact = _values.plain([moment, now])
+    if not all(isinstance(one, (int, float, _values.Exact)) and not isinstance(one, bool) for one in exact):
+        raise TypeError(f"expire_at is {moment!r}; expected seconds since 1970 UTC or a datetime")
+    seconds = [_seconds(one) for one in (moment, now)]
+    return max(seconds[0] - seconds[1], 0)
+
+
+def _seconds(moment: Any) -> Any:
+    if isinstance(moment, datetime.datetime):
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+        return aware.timestamp()
+    if isinstance(moment, datetime.date):
+        return (moment.toordinal() - _values.EPOCH.toordinal()) * 86_400
+    return moment if isinstance(moment, numbers.Real) else float(moment)
+
+
+def add_trackers(
+    native: Manager, group_id: Any, trackers: Any, expire: Any, expire_at: Any, now: Moment
+) -> Call[Added]:
+    """Adds trackers, which follow theirs from then on."""
+    group_id, trackers = checked_group(group_id), _trackers(trackers)
+    if expire is not None and expire_at is not None:
+        raise ValueError("expire and expire_at are both given; expected one of them")
+    if expire_at is not None:
+        expire = _span(expire_at, native.now() if now is None else now)
+    found = yield native.add_trackers(group_id, [tracker._definition() for tracker in trackers], now, expire)
+    yield from _follow(native, group_id, trackers)
+    return Added(**found)
+
+
+def ensure_trackers(native: Manager, group_id: Any, trackers: Any, update: bool, now: Moment) -> Call[Added]:
+    """Sees to it that a group has trackers."""
+    group_id, trackers = checked_group(group_id), _trackers(trackers)
+    definitions = [tracker._definition() for tracker in trackers]
+    found = yield native.ensure_trackers(group_id, definitions, update, now)
+    yield from _follow(native, group_id, trackers)
+    return Added(**found)
+
+
+def _follow(native: Manager, group_id: str, trackers: Sequence[BaseTracker]) -> Call[None]:
+    names = [(tracker.name, tracker._limiters_changed()) for tracker in trackers]
+    for tracker, live in zip(trackers, (yield native.follow(group_id, names))):
+        if live is not None:
+            tracker._follow(live, group_id)
+
+
+def get_trackers(native: Manager, group_id: Any, name: Any, now: Moment) -> Call[list[BaseTracker]]:
+    """The active trackers."""
+    group_id = checked_group(group_id)
+    states = yield native.get_trackers(group_id, names_of(name), now)
+    return [tracker_of(state, group_id) for state in states]
+
+
+def completed(native: Manager, group_id: Any) -> Call[list[BaseTracker]]:
+    """The trackers that completed."""
+    group_id = checked_group(group_id)
+    return [tracker_of(state, group_id) for state in (yield native.completed(group_id))]
+
+
+def update_tracker(native: Manager, group_id: Any, tracker: Any, now: Moment) -> Call[bool]:
+    """Makes what was set on a tracker take effect."""
+    group_id = checked_group(group_id)
+    if not isinstance(tracker, BaseTracker):
+        raise TypeError(f"tracker is a {type(tracker).__qualname__}; expected a tracker")
+    definition = tracker._definition()
+    found: bool = yield native.update_tracker(group_id, definition, tracker._dt.progress, now)
+    if found:
+        tracker._updated(definition)
+    return found
+
+
+def reset_tracker(
+    native: Manager, group_id: Any, name: Any, reset_policy: Any, count: Any, seconds: Any, now: Moment
+) -> Call[bool]:
+    """Resets a tracker."""
+    group_id = checked_group(group_id)
+    if not isinstance(name, str):
+        raise TypeError(f"name is a {type(name).__qualname__}; expected str")
+    if count is not None:
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"reset_count is a {type(count).__qualname__}; expected int")
+        if count < 0:
+            raise ValueError(f"reset_count is {count}; expected 0 or more")
+    policy = None if reset_policy is None else checked_policy(reset_policy)
+    found: bool = yield native.reset_tracker(group_id, name, policy, count, seconds, now)
+    return found
+
+
+def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list[Explanation]]:
+    """What a document would do."""
+    return [Explanation(**found) for found in (yield native.explain(checked_group(group_id), data, now))]
+
+
+def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
+    """Applies documents."""
+    read = []
+    for at, item in enumerate(items):
+        if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:
+            raise TypeError(f"items[{at}] is {item!r:.80}; expected (group_id, data[, now[, event_id]])")
+        group_id, data, now, event_id = [*item, None, None][:4]
+        read.append((checked_group(group_id), data, now, event_id))
+    outcomes: list[Outcome | Exception] = yield native.track_many(read)
+    return outcomes
+
+
+class Listeners:
+    """The listeners of a manager by code and function, for removing them."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, int], list[tuple[Callable[[Any], Any], int]]] = {}
+
+    def add(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> None:
+        code = checked_code(code)
+        if not callable(cb):
+            raise TypeError(f"cb is a {type(cb).__qualname__}; expected a function of one event")
+        self._numbers.setdefault((code, hash(cb)), []).append((cb, native.add_listener(code, cb)))
+
+    def remove(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> bool:
+        listed = self._numbers.get((checked_code(code), hash(cb)), [])
+        at = next((at for at, (known, _) in enumerate(listed) if known == cb), None)
+        return at is not None and native.remove_listener(listed.pop(at)[1])

@@ -1,0 +1,27 @@
+"""Arguments of Python's dictrack 2.1.5 that mean nothing any more."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+_warned: set[tuple[str, str]] = set()
+
+
+def ignored(where: str, arguments: dict[str, Any]) -> None:
+    """Warns, once for each, that arguments that were given have no effect."""
+    for name in arguments:
+        if (where, name) not in _warned:
+            _warned.add((where, name))
+            warnings.warn(f"{where}: {name} has no effect any more", DeprecationWarning, stacklevel=4)
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """The arguments that are not ``None``."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def unexpected(where: str, arguments: dict[str, Any]) -> None:
+    """Refuses arguments that nobody knows."""
+    if arguments:
+        raise TypeError(f"{where} got an unexpected keyword argument {next(iter(arguments))!r}")

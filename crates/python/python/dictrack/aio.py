@@ -1,0 +1,226 @@
+"""The manager for asyncio: the same calls, awaited.
+
+>>> import asyncio
+>>> import dictrack as dt
+>>> import dictrack.aio
+>>> async def main():
+...     async with await dictrack.aio.TrackingManager.open() as manager:
+...         await manager.add_tracker("user_001", dt.CountTracker("logins", target=3))
+...         outcome = await manager.track("user_001", {"event": "login"})
+...         return [tracker.progress for tracker in outcome.dirtied]
+>>> asyncio.run(main())
+[1]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Callable, Iterable, TypeVar
+
+from dictrack import _calls
+from dictrack._calls import Added, Call, Explanation
+from dictrack._dictrack import Manager, Outcome, Pending, TestClock
+from dictrack.data_caches.base import BaseDataCache
+from dictrack.data_stores.base import BaseDataStore
+from dictrack.manager import _check_limits, _open
+from dictrack.trackers.base import BaseTracker
+
+__all__ = ["TrackingManager"]
+
+T = TypeVar("T")
+
+
+async def _wait(pending: Pending[T]) -> T:
+    """Goes on with a call whenever it can go on; the loop is free meanwhile."""
+    loop = asyncio.get_running_loop()
+    while True:
+        woken = asyncio.Event()
+
+        def wake(woken: asyncio.Event = woken) -> None:
+            loop.call_soon_threadsafe(woken.set)
+
+        done, result = pending.poll(wake)
+        if done:
+            return result  # type: ignore[return-value]
+        await woken.wait()
+
+
+async def _run(call: Call[T]) -> T:
+    """Runs a call to its end on this loop."""
+    try:
+        pending = next(call)
+        while True:
+            try:
+                value = await _wait(pending)
+            except BaseException as error:
+                pending = call.throw(error)
+            else:
+                pending = call.send(value)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+class TrackingManager:
+    """A ``dictrack.TrackingManager`` whose calls are awaited. ``await TrackingManager.open(...)`` makes one.
+
+    The calls, their arguments and what they give are those of ``dictrack.TrackingManager``; see there. Listeners are plain
+    functions and run on the loop's thread.
+    """
+
+    def __init__(self, native: Manager) -> None:
+        self._native = native
+        self._listeners = _calls.Listeners()
+        _open.add(native)
+
+    @classmethod
+    async def open(
+        cls,
+        place: str | os.PathLike[str] | None = None,
+        cache: str | None = None,
+        *,
+        data_cache: BaseDataCache | None = None,
+        data_store: BaseDataStore | None = None,
+        durability: str | None = None,
+        clock: TestClock | None = None,
+        **limits: Any,
+    ) -> TrackingManager:
+        """Opens a manager: on ``place`` and ``cache`` as ``dictrack.TrackingManager.open``, or on a cache and a store as its
+        constructor."""
+        _check_limits(limits)
+        if place is not None:
+            if data_store is not None:
+                raise TypeError("place and data_store are both given; expected one of them")
+            data_store = _calls.store_at(place)
+        if cache is not None:
+            if data_cache is not None:
+                raise TypeError("cache and data_cache are both given; expected one of them")
+            data_cache = _calls.cache_at(cache)
+        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, limits)))
+
+    async def track(
+        self, group_id: str, data: Any, *, now: Any = None, event_id: str | None = None, **kwargs: Any
+    ) -> Outcome:
+        """Applies a document to a group."""
+        if kwargs:
+            now = _calls.moment_of("track", now, kwargs)
+        return await _wait(self._native.begin_track(group_id, data, now, event_id))
+
+    async def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
+        """Applies many documents in order and commits them together."""
+        return await _run(_calls.track_many(self._native, items))
+
+    async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
+        """What a document would do to each tracker of a group, and why. Nothing is changed."""
+        return await _run(_calls.explain(self._native, group_id, data, now))
+
+    async def add_tracker(
+        self,
+        group_id: str,
+        tracker: BaseTracker,
+        expire: Any = None,
+        expire_at: Any = None,
+        *,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Adds a tracker; false if an equal one was there and nothing changed."""
+        now = _calls.moment_of("add_tracker", now, kwargs)
+        return bool((await _run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now))).added)
+
+    async def add_trackers(
+        self,
+        group_id: str,
+        trackers: Iterable[BaseTracker],
+        expire: Any = None,
+        expire_at: Any = None,
+        *,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> Added:
+        """Adds trackers: all or none."""
+        now = _calls.moment_of("add_trackers", now, kwargs)
+        return await _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
+
+    async def ensure_trackers(
+        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
+    ) -> Added:
+        """Sees to it that a group has these trackers."""
+        return await _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
+
+    async def get_trackers(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
+    ) -> list[BaseTracker]:
+        """The active trackers of a group, in the order added."""
+        return await _run(_calls.get_trackers(self._native, group_id, name, now))
+
+    async def completed(self, group_id: str) -> list[BaseTracker]:
+        """The trackers that a group completed, in that order."""
+        return await _run(_calls.completed(self._native, group_id))
+
+    async def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+        """Makes what was set on a tracker take effect; false if there is no active tracker of that name."""
+        return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
+
+    async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
+        """Sets the progress of an active tracker; false if there is none of that name."""
+        return await _wait(self._native.set_progress(_calls.checked_group(group_id), name, progress))
+
+    async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
+        """Puts targets behind those of an active tracker; false if there is none of that name."""
+        more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
+        return await _wait(self._native.add_targets(_calls.checked_group(group_id), name, more))
+
+    async def remove_tracker(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
+    ) -> list[str]:
+        """Removes active trackers; the names of those that were there."""
+        return await _wait(
+            self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now)
+        )
+
+    async def reset_tracker(
+        self,
+        group_id: str,
+        name: str,
+        reset_policy: int | None = None,
+        *,
+        reset_count: int | None = None,
+        reset_seconds: Any = None,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Resets an active tracker; false if there is none of that name."""
+        now = _calls.moment_of("reset_tracker", now, kwargs)
+        return await _run(
+            _calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now)
+        )
+
+    def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
+        """Calls ``cb(event)`` for each event with this code; ``cb`` is a plain function."""
+        if asyncio.iscoroutinefunction(cb):
+            raise TypeError("cb is a coroutine function; expected a plain one, which may start a task")
+        self._listeners.add(self._native, code, cb)
+
+    def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
+        """Removes a listener; false if it is not there."""
+        return self._listeners.remove(self._native, code, cb)
+
+    async def flush(self, confirm: bool = False) -> None:
+        """Empties cache and store for good."""
+        await _wait(self._native.flush(confirm is True))
+
+    async def close(self) -> None:
+        """Writes everything and ends the manager."""
+        await _wait(self._native.close())
+        _open.discard(self._native)
+
+    async def __aenter__(self) -> TrackingManager:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a manager cannot be pickled: it holds connections and threads; make one in each process")

@@ -1,0 +1,179 @@
+"""The base of all conditions, and conditions made of others."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from typing import Any
+
+from dictrack import _custom
+from dictrack._dictrack import Condition
+
+__all__ = ["AllOf", "AnyOf", "BaseCondition", "FunctionCondition", "Not"]
+
+
+class BaseCondition(metaclass=ABCMeta):
+    """A condition on a document.
+
+    A subclass with ``check`` is a condition of the program: it registers itself, its attributes are stored with the
+    definition, and ``check`` is asked with the document. ``registered_name`` names it in stores; module and class if it has
+    none. Conditions are values: they are equal if kind, key, operand and flags are.
+    """
+
+    registered_name: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "check" in cls.__dict__ and not cls.__module__.startswith("dictrack."):
+            _custom.register("condition", _custom.name_of(cls), cls)
+            if "to_dict" not in cls.__dict__:
+                cls.to_dict = BaseCondition.to_dict  # type: ignore[method-assign]
+
+    @abstractmethod
+    def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
+        """Whether a document counts. It may be asked more than once for one document.
+
+        Parameters
+        ----------
+        data : dict
+            The document as it was given to ``track``.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it.
+
+        Raises
+        ------
+        TypeError
+            If an attribute of a condition of the program is not JSON.
+        """
+        return _custom.reference(self)
+
+    def _native(self) -> Condition:
+        return Condition(self.to_dict())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BaseCondition):
+            return NotImplemented
+        return self._native() == other._native()
+
+    def __hash__(self) -> int:
+        return hash(self._native())
+
+    def __and__(self, other: BaseCondition) -> AllOf:
+        return AllOf(self, other)
+
+    def __or__(self, other: BaseCondition) -> AnyOf:
+        return AnyOf(self, other)
+
+    def __invert__(self) -> Not:
+        return Not(self)
+
+
+class _Builtin(BaseCondition):
+    """A condition that the engine knows."""
+
+    _checked: Condition | None = None
+
+    def _native(self) -> Condition:
+        if self._checked is None:
+            self._checked = Condition(self.to_dict())
+        return self._checked
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+
+    def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
+        """Whether a document satisfies the condition.
+
+        Parameters
+        ----------
+        data : dict
+            The document.
+
+        Raises
+        ------
+        TypeError
+            If it is no mapping.
+        """
+        return self._native().check(data)
+
+
+class _Compound(_Builtin):
+    _word: str
+
+    def __init__(self, *conditions: BaseCondition) -> None:
+        for condition in conditions:
+            if not isinstance(condition, BaseCondition):
+                raise TypeError(f"expected conditions; found a {type(condition).__qualname__}")
+        self._conditions = conditions
+        self._native()
+
+    @property
+    def conditions(self) -> tuple[BaseCondition, ...]:
+        """The conditions it is made of."""
+        return self._conditions
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        return {self._word: [condition.to_dict() for condition in self._conditions]}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} ({', '.join(map(repr, self._conditions))})>"
+
+
+class AllOf(_Compound):
+    """Every one of some conditions, at least one, holds. ``a & b`` is the same."""
+
+    _word = "all"
+
+
+class AnyOf(_Compound):
+    """One of some conditions, at least one, holds. ``a | b`` is the same."""
+
+    _word = "any"
+
+
+class Not(_Compound):
+    """A condition does not hold, also because its key is missing. ``~a`` is the same."""
+
+    def __init__(self, condition: BaseCondition) -> None:
+        super().__init__(condition)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        return {"not": self._conditions[0].to_dict()}
+
+
+class FunctionCondition(_Builtin):
+    """A condition that is a decorated function, or one that this process does not know by its class."""
+
+    def __init__(self, name: str, params: dict[str, Any]) -> None:
+        self._reference = _custom.Reference("condition", name, params)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        return self._reference.to_dict()
+
+    def __repr__(self) -> str:
+        return repr(self._reference)
+
+
+def condition_of(definition: dict[str, Any]) -> BaseCondition:
+    """The condition that a definition spells."""
+    from dictrack.conditions import keys
+
+    if "all" in definition:
+        return AllOf(*map(condition_of, definition["all"]))
+    if "any" in definition:
+        return AnyOf(*map(condition_of, definition["any"]))
+    if "not" in definition:
+        return Not(condition_of(definition["not"]))
+    if "custom" in definition:
+        name, params = definition["custom"], definition.get("params")
+        code = _custom._registered["condition"].get(name)
+        if isinstance(code, type):
+            made: BaseCondition = _custom._restored(code, params)
+            return made
+        return FunctionCondition(name, params or {})
+    return keys.key_condition_of(definition)

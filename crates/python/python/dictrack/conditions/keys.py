@@ -1,0 +1,326 @@
+"""Conditions on the value at a key.
+
+A key is a dotted path: ``payment.method``; on a list a segment is an index, ``items.0`` or ``items.-1``; ``\\.`` is a dot
+that is part of a name.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Callable
+
+from dictrack.conditions.base import BaseCondition, _Builtin
+
+__all__ = [
+    "KeyExists",
+    "KeyNotExists",
+    "KeyValueComparison",
+    "KeyValueContained",
+    "KeyValueEQ",
+    "KeyValueGE",
+    "KeyValueGT",
+    "KeyValueInList",
+    "KeyValueLE",
+    "KeyValueLT",
+    "KeyValueListHasItem",
+    "KeyValueListIntersectList",
+    "KeyValueListNotHasItem",
+    "KeyValueListNotIntersectList",
+    "KeyValueNE",
+    "KeyValueNotContained",
+    "KeyValueNotInList",
+]
+
+
+class KeyExists(_Builtin):
+    """There is a value at the key; ``None`` is one.
+
+    Parameters
+    ----------
+    key : str
+        A dotted path.
+
+    Raises
+    ------
+    TypeError
+        If ``key`` is no text.
+    DefinitionError
+        If it has no segment.
+    """
+
+    _word = "exists"
+
+    def __init__(self, key: str, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"key is a {type(key).__qualname__}; expected str")
+        self._key = key
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Checks the whole, once all of it is there."""
+        if type(self).to_dict is not BaseCondition.to_dict:
+            self._native()
+
+    @property
+    def key(self) -> str:
+        """The dotted path."""
+        return self._key
+
+    def _operand(self) -> Any:
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        return {"key": self._key, self._word: self._operand()}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (key={self.key})>"
+
+
+class KeyNotExists(KeyExists):
+    """There is no value at the key."""
+
+    _word = "absent"
+
+
+class _KeyValue(KeyExists):
+    """A condition with an operand."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        self._value = value
+        super().__init__(key)
+
+    @property
+    def value(self) -> Any:
+        """What the value at the key is compared with."""
+        return self._value
+
+    def _operand(self) -> Any:
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (key={self.key} value={self.value})>"
+
+
+_WORDS: dict[Callable[[Any, Any], Any], str] = {
+    operator.eq: "eq",
+    operator.ne: "ne",
+    operator.lt: "lt",
+    operator.le: "le",
+    operator.gt: "gt",
+    operator.ge: "ge",
+}
+
+
+class KeyValueComparison(_KeyValue):
+    """The value at the key compares so to a value.
+
+    Order is between two numbers or two texts; types are strict: ``True`` is not 1, ``"1"`` is not 1.
+
+    Parameters
+    ----------
+    key : str
+        A dotted path.
+    value : Any
+        What JSON can hold; dates are seconds since 1970 UTC.
+    op : callable
+        One of ``operator.eq``, ``ne``, ``lt``, ``le``, ``gt``, ``ge``.
+
+    Raises
+    ------
+    ValueError
+        If ``op`` is none of those.
+    """
+
+    def __init__(
+        self, key: str, value: Any, op: Callable[[Any, Any], Any] = operator.eq, *args: Any, **kwargs: Any
+    ) -> None:
+        if op not in _WORDS:
+            raise ValueError(f"op is {op!r}; expected one of operator.eq, ne, lt, le, gt, ge")
+        self._op = op
+        super().__init__(key, value)
+
+    @property
+    def op(self) -> Callable[[Any, Any], Any]:
+        """The operator."""
+        return self._op
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        return {"key": self._key, _WORDS[self._op]: self._value}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (key={self.key} operator={self.op.__name__} value={self.value})>"
+
+
+class KeyValueEQ(KeyValueComparison):
+    """The value at the key equals a value, deeply."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.eq)
+
+
+class KeyValueNE(KeyValueComparison):
+    """The key exists and its value differs."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.ne)
+
+
+class KeyValueLT(KeyValueComparison):
+    """The value at the key is less."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.lt)
+
+
+class KeyValueLE(KeyValueComparison):
+    """The value at the key is less or equal."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.le)
+
+
+class KeyValueGT(KeyValueComparison):
+    """The value at the key is greater."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.gt)
+
+
+class KeyValueGE(KeyValueComparison):
+    """The value at the key is greater or equal."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(key, value, operator.ge)
+
+
+class KeyValueContained(_KeyValue):
+    """The value at the key contains a value: a text a part of it, a list an item, a map a key.
+
+    Parameters
+    ----------
+    key : str
+        A dotted path.
+    value : Any
+        What is looked for.
+    case_sensitive : bool
+        If false, texts are compared by full Unicode case folding.
+    """
+
+    _word = "contains"
+
+    def __init__(self, key: str, value: Any, case_sensitive: bool = True, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(case_sensitive, bool):
+            raise TypeError(f"case_sensitive is a {type(case_sensitive).__qualname__}; expected bool")
+        self._case_sensitive = case_sensitive
+        super().__init__(key, value)
+
+    @property
+    def case_sensitive(self) -> bool:
+        """Whether case matters."""
+        return self._case_sensitive
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as definitions spell it."""
+        made = super().to_dict()
+        if not self._case_sensitive:
+            made["ignore_case"] = True
+        return made
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (key={self.key} value={self.value} case_sensitive={self._case_sensitive})>"
+
+
+class KeyValueNotContained(KeyValueContained):
+    """The key exists and its value does not contain a value."""
+
+    _word = "not_contains"
+
+
+class _KeyValues(_KeyValue):
+    """A condition whose operand is a list."""
+
+    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"value is a {type(value).__qualname__}; expected a list or tuple")
+        super().__init__(key, value)
+
+    def _operand(self) -> Any:
+        return list(self._value)
+
+
+class KeyValueInList(_KeyValues):
+    """The value at the key equals one of some values, at least one."""
+
+    _word = "in"
+
+
+class KeyValueNotInList(_KeyValues):
+    """The key exists and its value equals none of some values, at least one."""
+
+    _word = "not_in"
+
+
+class KeyValueListHasItem(_KeyValue):
+    """The list at the key has an item."""
+
+    _word = "has"
+
+
+class KeyValueListNotHasItem(_KeyValue):
+    """The key exists and its value is no list with the item."""
+
+    _word = "not_has"
+
+
+class KeyValueListIntersectList(_KeyValues):
+    """The list at the key has one of some items, at least one."""
+
+    _word = "intersects"
+
+
+class KeyValueListNotIntersectList(_KeyValues):
+    """The key exists and its value is no list with one of the items."""
+
+    _word = "not_intersects"
+
+
+_COMPARISONS: dict[str, type[KeyValueComparison]] = {
+    "eq": KeyValueEQ,
+    "ne": KeyValueNE,
+    "lt": KeyValueLT,
+    "le": KeyValueLE,
+    "gt": KeyValueGT,
+    "ge": KeyValueGE,
+}
+_OTHERS: dict[str, type[_KeyValue]] = {
+    "in": KeyValueInList,
+    "not_in": KeyValueNotInList,
+    "has": KeyValueListHasItem,
+    "not_has": KeyValueListNotHasItem,
+    "intersects": KeyValueListIntersectList,
+    "not_intersects": KeyValueListNotIntersectList,
+}
+
+
+def key_condition_of(definition: dict[str, Any]) -> BaseCondition:
+    """The condition that a definition with a key spells."""
+    key = definition["key"]
+    if "exists" in definition:
+        return KeyExists(key)
+    if "absent" in definition:
+        return KeyNotExists(key)
+    contains: tuple[tuple[str, type[KeyValueContained]], ...] = (
+        ("contains", KeyValueContained),
+        ("not_contains", KeyValueNotContained),
+    )
+    for word, cls in contains:
+        if word in definition:
+            return cls(key, definition[word], case_sensitive=not definition.get("ignore_case", False))
+    for word, value in definition.items():
+        if word in _COMPARISONS:
+            return _COMPARISONS[word](key, value)
+        if word in _OTHERS:
+            return _OTHERS[word](key, value)
+    raise ValueError(f"no condition has the fields {', '.join(definition)}")

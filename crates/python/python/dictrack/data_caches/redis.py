@@ -1,0 +1,100 @@
+"""Groups in Redis, shared by processes and machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dictrack import _compat, _urls
+from dictrack.data_caches.base import BaseDataCache
+
+__all__ = ["RedisDataCache"]
+
+
+class RedisDataCache(BaseDataCache):
+    """Holds groups in Redis, where every process that names the same server and prefix shares them.
+
+    Redis is said by ``url``, by a client or pool of redis-py, or by redis-py's connection keywords (``host``, ``port``,
+    ``db``, ``username``, ``password``, ``ssl``, ``ssl_ca_certs``), in this order; those are read for where it is, and
+    dictrack connects on its own. Keywords that dictrack cannot follow are refused by name.
+
+    Parameters
+    ----------
+    scheduler_class, check_interval, stale_threshold, data_key, last_cached_key, check_flag_key, batch_size, strict
+        Of dictrack 2.1.5; they have no effect any more.
+    data_expire : int, optional
+        After how many seconds a group that nobody touched, and that the store has, leaves Redis; a day if not given.
+    client : redis.Redis or redis.RedisCluster, optional
+        A client of redis-py.
+    pool : redis.ConnectionPool, optional
+        A pool of redis-py.
+    url : str, optional
+        ``redis://[user:password@]host[:port][/database]``, ``rediss://`` for TLS, or ``redis-cluster://host:port,host:port``.
+    prefix : str, optional
+        What all keys begin with; ``dictrack`` if not given.
+    max_bytes : int, optional
+        How many bytes of this process its copies of groups may take; 256 MiB if not given.
+
+    Raises
+    ------
+    TypeError
+        If a connection keyword, a client or a pool cannot be followed.
+    """
+
+    def __init__(
+        self,
+        scheduler_class: Any = None,
+        check_interval: Any = None,
+        stale_threshold: Any = None,
+        data_key: Any = None,
+        last_cached_key: Any = None,
+        check_flag_key: Any = None,
+        batch_size: Any = None,
+        data_expire: int | None = None,
+        client: Any = None,
+        pool: Any = None,
+        strict: Any = None,
+        *,
+        url: str | None = None,
+        prefix: str | None = None,
+        max_bytes: int | None = None,
+        **connect_kwargs: Any,
+    ) -> None:
+        where = "RedisDataCache"
+        _compat.ignored(
+            where,
+            _compat.given(
+                scheduler_class=scheduler_class,
+                check_interval=check_interval,
+                stale_threshold=stale_threshold,
+                data_key=data_key,
+                last_cached_key=last_cached_key,
+                check_flag_key=check_flag_key,
+                batch_size=batch_size,
+                strict=strict,
+            ),
+        )
+        options: dict[str, Any] = {}
+        if prefix is not None:
+            options["prefix"] = prefix
+        if data_expire is not None:
+            if isinstance(data_expire, bool) or not isinstance(data_expire, int) or data_expire <= 0:
+                raise ValueError(f"data_expire is {data_expire!r}; expected a number of seconds, at least 1")
+            options["idle"] = f"{data_expire}s"
+        if url is not None:
+            _compat.unexpected(where, connect_kwargs)
+            more = "&".join(f"{name}={value}" for name, value in options.items())
+            self._url = url + ("&" if "?" in url else "?") * bool(more) + more
+        elif client is not None or pool is not None:
+            _compat.unexpected(where, connect_kwargs)
+            self._url = _urls.redis_of(where, client, pool, options)
+        else:
+            self._url = _urls.redis_url(where, connect_kwargs, options)
+        self._max_bytes = max_bytes
+
+    def _options(self) -> dict[str, Any]:
+        return {"redis": self._url, "cache_bytes": self._max_bytes}
+
+    def __repr__(self) -> str:
+        # Without login.
+        scheme, rest = self._url.split("://", 1)
+        return f"<RedisDataCache {scheme}://{rest.rsplit('@', 1)[-1]}>"

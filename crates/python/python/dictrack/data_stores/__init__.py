@@ -1,0 +1,5 @@
+"""Where groups are kept."""
+
+from dictrack.data_stores.base import BaseDataStore
+
+__all__ = ["BaseDataStore"]

@@ -1,0 +1,76 @@
+"""Groups in MongoDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dictrack import _compat, _urls
+from dictrack.data_stores.base import BaseDataStore
+
+__all__ = ["MongoDBDataStore"]
+
+
+class MongoDBDataStore(BaseDataStore):
+    """Keeps groups in MongoDB, one readable document a group.
+
+    MongoDB is said by ``url``, by a client of pymongo, or by pymongo's connection keywords (``host``, ``port``,
+    ``username``, ``password``, and what its URLs take), in this order; those are read for where it is, and dictrack
+    connects on its own. Keywords that dictrack cannot follow are refused by name.
+
+    Parameters
+    ----------
+    scheduler_class, check_interval, strict
+        Of dictrack 2.1.5; they have no effect any more.
+    collection : str, optional
+        ``groups`` if not given. What dictrack 2.1.5 stored is in ``data_store`` and is not touched: ``dictrack import
+        --from-dictrack`` takes it over.
+    database : str, optional
+        ``dictrack`` if neither this nor the URL says it.
+    client : pymongo.MongoClient, optional
+        A client of pymongo.
+    url : str, optional
+        ``mongodb://[user:password@]host[:port]/[database]``.
+
+    Raises
+    ------
+    TypeError
+        If a connection keyword or a client cannot be followed.
+    """
+
+    def __init__(
+        self,
+        scheduler_class: Any = None,
+        check_interval: Any = None,
+        collection: str | None = None,
+        database: str | None = None,
+        client: Any = None,
+        strict: Any = None,
+        *,
+        url: str | None = None,
+        **connect_kwargs: Any,
+    ) -> None:
+        where = "MongoDBDataStore"
+        _compat.ignored(
+            where, _compat.given(scheduler_class=scheduler_class, check_interval=check_interval, strict=strict)
+        )
+        for name, value in (("collection", collection), ("database", database)):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} is a {type(value).__qualname__}; expected str")
+        if url is not None:
+            _compat.unexpected(where, connect_kwargs)
+            self._url = url
+        elif client is not None:
+            _compat.unexpected(where, connect_kwargs)
+            self._url = _urls.mongo_of(where, client)
+        else:
+            self._url = _urls.mongo_url(where, connect_kwargs)
+        self._database = database
+        self._collection = collection
+
+    def _options(self) -> dict[str, Any]:
+        return {"mongodb": (self._url, self._database, self._collection)}
+
+    def __repr__(self) -> str:
+        # Without login.
+        scheme, rest = self._url.split("://", 1)
+        return f"<MongoDBDataStore {scheme}://{rest.rsplit('@', 1)[-1]}>"

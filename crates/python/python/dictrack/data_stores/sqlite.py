@@ -1,0 +1,31 @@
+"""Groups in a SQLite file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dictrack.data_stores.base import BaseDataStore
+
+__all__ = ["SQLiteDataStore"]
+
+
+class SQLiteDataStore(BaseDataStore):
+    """Keeps groups in a SQLite file, which is made if there is none. One process writes a file; others read it meanwhile.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        if not isinstance(self._path, str):
+            raise TypeError(f"path is {path!r}; expected str or a path of it")
+
+    def _options(self) -> dict[str, Any]:
+        return {"sqlite": self._path}
+
+    def __repr__(self) -> str:
+        return f"<SQLiteDataStore {self._path}>"

@@ -1,0 +1,157 @@
+"""What listeners hear."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import typing
+from typing import Any, Callable
+
+if typing.TYPE_CHECKING:
+    from dictrack._dictrack import Event
+    from dictrack.limiters.base import BaseLimiter
+    from dictrack.trackers.base import BaseTracker
+
+__all__ = [
+    "EVENT_ALL",
+    "EVENT_TRACKER_ADDED",
+    "EVENT_TRACKER_ALL_COMPLETED",
+    "EVENT_TRACKER_LIMITED",
+    "EVENT_TRACKER_RESET",
+    "EVENT_TRACKER_STAGE_COMPLETED",
+    "BaseEvent",
+    "LimitedTrackerEvent",
+    "TrackerEvent",
+]
+
+logger = logging.getLogger("dictrack.events")
+
+#: A tracker was added.
+EVENT_TRACKER_ADDED = 1001
+#: It reached a target that others follow.
+EVENT_TRACKER_STAGE_COMPLETED = 1002
+#: It reached its last target.
+EVENT_TRACKER_ALL_COMPLETED = 1003
+#: ``reset_tracker`` was called.
+EVENT_TRACKER_RESET = 1004
+#: A limiter refused a document, or has run out.
+EVENT_TRACKER_LIMITED = 1005
+EVENT_ALL = [
+    EVENT_TRACKER_ADDED,
+    EVENT_TRACKER_STAGE_COMPLETED,
+    EVENT_TRACKER_ALL_COMPLETED,
+    EVENT_TRACKER_RESET,
+    EVENT_TRACKER_LIMITED,
+]
+
+
+class BaseEvent:
+    """Something that happened.
+
+    Attributes
+    ----------
+    code : int
+        One of the codes of this module.
+    occurred_at : int or float
+        The ``now`` of the document or call, in seconds since 1970 UTC.
+    """
+
+    def __init__(self, code: int, occurred_at: float = 0) -> None:
+        self.code = code
+        self.occurred_at = occurred_at
+
+    @property
+    def event_ts(self) -> float:
+        """The same as ``occurred_at``."""
+        return self.occurred_at
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (code={self.code})>"
+
+
+class TrackerEvent(BaseEvent):
+    """Something that happened to a tracker.
+
+    Attributes
+    ----------
+    group_id, name : str
+        Which tracker.
+    tracker : BaseTracker
+        The tracker as it was then.
+    stage : int
+        The stage that was just reached, counted from one; of other codes the stage that is worked on.
+    target, progress : int or float
+        The target of that stage, and the progress.
+    times : int
+        How many such events this one stands for: more than 1 where one document passed several cycles of a loop.
+    id : str
+        The same for each delivery of this event: events are delivered at least once.
+    """
+
+    def __init__(self, code: int, group_id: str, name: str, tracker: BaseTracker, occurred_at: float = 0) -> None:
+        super().__init__(code, occurred_at)
+        self.group_id = group_id
+        self.name = name
+        self.tracker = tracker
+        self.stage = tracker.current_stage
+        self.target = tracker.target
+        self.progress = tracker.progress
+        self.times = 1
+        self.id = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} (code={self.code} group_id={self.group_id} name={self.name} tracker={self.tracker})>"
+        )
+
+
+class LimitedTrackerEvent(TrackerEvent):
+    """A limiter refused a document, or has run out.
+
+    Attributes
+    ----------
+    limiter : BaseLimiter
+        The first limiter that did, in the order of the definition.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        group_id: str,
+        name: str,
+        tracker: BaseTracker,
+        limiter: BaseLimiter,
+        occurred_at: float = 0,
+    ) -> None:
+        super().__init__(code, group_id, name, tracker, occurred_at)
+        self.limiter = limiter
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-2]} limiter={self.limiter})>"
+
+
+def event_of(event: Event) -> TrackerEvent:
+    """The event for people."""
+    from dictrack.trackers.base import tracker_of
+
+    tracker = tracker_of(event.state, event.group_id)
+    made: TrackerEvent
+    if event.limiter is not None:
+        limiter = tracker.limiters[event.limiter]
+        made = LimitedTrackerEvent(event.code, event.group_id, event.name, tracker, limiter, event.occurred_at)
+    else:
+        made = TrackerEvent(event.code, event.group_id, event.name, tracker, event.occurred_at)
+    made.times = event.times
+    made.id = event.id
+    return made
+
+
+def tell(listener: Callable[[Any], Any], event: TrackerEvent) -> None:
+    """Calls a listener. One that fails is logged and stops nobody."""
+    try:
+        listener(event)
+    except KeyboardInterrupt:
+        # The event is told; the program is interrupted where it waits for the call.
+        _thread.interrupt_main()
+    except BaseException:
+        logger.exception("a listener of %s in group %s failed: %r", event.name, event.group_id, listener)

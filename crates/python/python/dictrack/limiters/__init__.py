@@ -1,0 +1,5 @@
+"""How often, and how long, a tracker may count."""
+
+from dictrack.limiters.base import BaseLimiter
+
+__all__ = ["BaseLimiter"]

@@ -1,0 +1,557 @@
+"""The base of all trackers."""
+
+from __future__ import annotations
+
+import decimal
+import weakref
+from typing import Any, Iterable
+
+from dictrack import _custom, _values
+from dictrack._dictrack import Definition, Live, State
+from dictrack.conditions.base import BaseCondition, condition_of
+from dictrack.limiters.base import BaseLimiter, limiter_of
+from dictrack.utils.errors import (
+    DefinitionError,
+    DictrackError,
+    GroupIdAlreadySetError,
+    GroupIdDuplicateSetError,
+    TrackerAlreadyCompletedError,
+    TrackerAlreadyRemovedError,
+)
+
+__all__ = ["BaseTracker", "ResetPolicy"]
+
+MISSING: Any = object()
+_FLAGS = ("progress", "limiter")
+
+
+class ResetPolicy:
+    """What starts anew when a stage is completed, or when a tracker is reset; may be combined with ``|``."""
+
+    NONE = 0
+    PROGRESS = 1
+    LIMITER = 2
+    ALL = PROGRESS | LIMITER
+    DEFAULT = LIMITER
+
+
+def checked_policy(value: Any) -> int:
+    """The flags of a reset policy."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= ResetPolicy.ALL:
+        raise ValueError(f"reset_policy is {value!r}; expected a combination of ResetPolicy: 0 to {ResetPolicy.ALL}")
+    return int(value)
+
+
+class _Fields:
+    """The fields of a definition as objects."""
+
+    def __init__(self, definition: dict[str, Any]) -> None:
+        target = definition["target"]
+        self.name: str = definition["name"]
+        self.targets: list[Any] = list(target) if isinstance(target, list) else [target]
+        self.conditions = [condition_of(condition) for condition in definition.get("conditions", [])]
+        self.limiters = [limiter_of(limiter) for limiter in definition.get("limiters", [])]
+        flags = definition.get("reset_policy", ["limiter"])
+        self.reset_policy = sum(1 << bit for bit, flag in enumerate(_FLAGS) if flag in flags)
+        self.loop_forever: bool = definition.get("loop_forever", False)
+        self.init_progress: Any = definition.get("init_progress", 0)
+        self.expire_at: Any = definition.get("expire_at")
+        # What belongs to one kind: the key of a sum, the measure of a custom one.
+        self.measured: dict[str, Any] = {field: definition[field] for field in ("key", "measure", "params") if field in definition}
+
+    def to_dict(self, kind: str) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": kind,
+            **self.measured,
+            "target": self.targets,
+            "conditions": [condition.to_dict() for condition in self.conditions],
+            "limiters": [limiter.to_dict() for limiter in self.limiters],
+            "reset_policy": [flag for bit, flag in enumerate(_FLAGS) if self.reset_policy >> bit & 1],
+            "loop_forever": self.loop_forever,
+            "init_progress": self.init_progress,
+            "expire_at": self.expire_at,
+        }
+
+
+class _Data:
+    """What a tracker object knows: its definition, in either form, and its state, where it is in a group."""
+
+    def __init__(self, definition: Definition | None = None, state: State | None = None) -> None:
+        self.definition = definition
+        self.fields: _Fields | None = None
+        self.state = state
+        self.live: Live | None = None
+        self.group_id: str | None = None
+        # What was set and not yet given to update_tracker: a progress, and whether fields of the definition differ.
+        self.progress: Any = None
+        self.edited = False
+
+
+class BaseTracker:
+    """A tracker: its definition, and its state where it is in a group.
+
+    The object that was added to a manager follows what that manager does to the tracker; those in outcomes and events,
+    and those of ``get_trackers``, show it at one moment. Setters change the object; ``update_tracker`` makes that take
+    effect.
+
+    A subclass with ``amount(self, data)`` is a tracker of the program: it registers itself, the attributes that it sets
+    beside those of this class are stored with the definition, and ``amount`` says by how much a document changes the
+    progress (``None``: the document does not count).
+
+    Parameters
+    ----------
+    name : str
+        Unique in its group.
+    conditions : iterable of BaseCondition
+        All of them must hold for a document to count; with none every document counts.
+    target : number, or list or tuple of them
+        How far; several are stages, reached one after the other.
+    group_id : str, optional
+        The group; set by adding.
+    limiters : iterable of BaseLimiter, optional
+        All of them must admit a document.
+    reset_policy : int
+        What starts anew at each stage.
+    loop_forever : bool
+        Whether the first target follows the last.
+    init_progress : number
+        The progress to start with.
+    expire_at : number or datetime, optional
+        From when on the tracker is gone.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    DefinitionError
+        If the definition is refused; it is a ``ValueError``.
+    """
+
+    DEFAULT_GROUP_ID = "_THIS_IS_DEFAULT_GID"
+
+    registered_name: str
+    _kind = ""
+    _dt: _Data
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "amount" in cls.__dict__ and not cls.__module__.startswith("dictrack."):
+            cls._kind = "custom"
+            _custom.register("measure", _custom.name_of(cls), cls)
+        elif "_push_progress" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} defines _push_progress, as for dictrack 2.1.5; define amount(self, data) instead: it "
+                "returns by how much the document changes the progress"
+            )
+
+    def __init__(
+        self,
+        name: str,
+        conditions: Iterable[BaseCondition] = (),
+        target: Any = MISSING,
+        group_id: str | None = None,
+        limiters: Iterable[BaseLimiter] | None = None,
+        reset_policy: int = ResetPolicy.DEFAULT,
+        loop_forever: bool = False,
+        init_progress: Any = 0,
+        *,
+        expire_at: Any = None,
+        _measured: dict[str, Any] | None = None,
+    ) -> None:
+        if not self._kind:
+            raise TypeError(
+                f"{type(self).__qualname__} does not say what a document adds: define amount(self, data), or use "
+                "CountTracker or AccumulationTracker"
+            )
+        if not isinstance(name, str):
+            raise TypeError(f"name is a {type(name).__qualname__}; expected str")
+        if group_id is not None and not isinstance(group_id, str):
+            raise TypeError(f"group_id is a {type(group_id).__qualname__}; expected str")
+        if not isinstance(loop_forever, bool):
+            raise TypeError(f"loop_forever is a {type(loop_forever).__qualname__}; expected bool")
+        fields = _Fields({"name": name, "target": _targets(target)})
+        fields.conditions = _all_of("conditions", conditions, BaseCondition)
+        fields.limiters = _all_of("limiters", () if limiters is None else limiters, BaseLimiter)
+        fields.reset_policy = checked_policy(reset_policy)
+        fields.loop_forever = loop_forever
+        fields.init_progress = init_progress
+        fields.expire_at = expire_at
+        fields.measured = _measured or {}
+        self._dt = _Data()
+        self._dt.fields = fields
+        self._dt.group_id = group_id
+        # Refused now rather than when it is added. A tracker of the program is not whole yet.
+        definition = fields.to_dict(self._kind)
+        if self._kind == "custom" and not fields.measured:
+            definition |= {"measure": "not yet"}
+        Definition(_values.plain(definition, strict=True))
+
+    @classmethod
+    def from_dict(cls, definition: dict[str, Any]) -> BaseTracker:
+        """The tracker that a definition spells, of the class of its kind.
+
+        Raises
+        ------
+        DefinitionError
+            If the definition is refused.
+        """
+        return _made(_Data(Definition(_values.plain(definition, strict=True))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The definition in the shape of definition files, fields at their defaults left out."""
+        return self._definition().to_dict()
+
+    def _definition(self) -> Definition:
+        """The definition, read and checked anew where it may have changed."""
+        data = self._dt
+        if data.fields is None and data.definition is not None:
+            return data.definition
+        fields = self._fields()
+        definition = fields.to_dict(self._kind)
+        if self._kind == "custom" and not fields.measured:
+            definition["measure"] = _custom.name_of(type(self))
+            params = _custom.attributes(self)
+            if params:
+                definition["params"] = params
+        return Definition(_values.plain(definition, strict=True))
+
+    def _fields(self) -> _Fields:
+        data = self._dt
+        if data.fields is None:
+            if data.definition is None:
+                raise DictrackError("the tracker has no definition: its __init__ did not call super().__init__(...)")
+            data.fields = _Fields(data.definition.to_dict())
+            if isinstance(_custom._registered["measure"].get(data.definition.measure or ""), type):
+                data.fields.measured = {}
+            self._show_limiters(data.fields)
+        return data.fields
+
+    def _show_limiters(self, fields: _Fields) -> None:
+        """Has each limiter show its state in this tracker."""
+        for at, limiter in enumerate(fields.limiters):
+            limiter._follow(_LimiterOf(self._dt, at))
+        state = self._dt.state
+        for limiter, found in zip(fields.limiters, state.limiters if state is not None else []):
+            limiter._changed(found)
+
+    def _follow(self, live: Live | None, group_id: str) -> None:
+        """Follows the tracker in a group."""
+        self._dt.group_id = group_id
+        self._dt.live = live
+        self._dt.progress = None
+        self._dt.edited = False
+        if live is not None:
+            self._dt.state = live.last()
+            self._dt.definition = self._dt.state.definition
+            self._show_limiters(self._fields())
+
+    def _updated(self, definition: Definition) -> None:
+        """What was set has taken effect."""
+        data = self._dt
+        data.definition, data.edited = definition, False
+        if data.live is not None:
+            data.progress = None
+
+    def _take_over(self, definition: Definition) -> None:
+        """Shows a definition that came by other ways; limiters that are in both stay the same objects."""
+        data = self._dt
+        old = data.fields.limiters if data.fields is not None else []
+        data.definition, data.fields = definition, None
+        limiters = self._fields().limiters
+        for at, (mine, new) in enumerate(zip(old, limiters)):
+            if _values.plain(mine.to_dict()) == _values.plain(new.to_dict()):
+                limiters[at] = mine
+        self._show_limiters(self._fields())
+
+    def _limiters_changed(self) -> Any:
+        """What is called when limiters that are objects of the program change; ``None`` if there are none."""
+        if any(type(limiter).to_dict is BaseLimiter.to_dict for limiter in self._fields().limiters):
+            return _LimitersChanged(self)
+        return None
+
+    def _state(self) -> State | None:
+        data = self._dt
+        if data.live is not None:
+            data.state = data.live.state()
+            if not data.edited and data.state.definition != data.definition:
+                self._take_over(data.state.definition)
+        return data.state
+
+    def _check_health(self) -> None:
+        if self.removed:
+            raise TrackerAlreadyRemovedError(f"tracker {self.name!r} was removed from group {self.group_id!r}")
+        if self.completed:
+            raise TrackerAlreadyCompletedError(f"tracker {self.name!r} of group {self.group_id!r} has completed")
+
+    @property
+    def name(self) -> str:
+        """The name, unique in its group."""
+        data = self._dt
+        return data.definition.name if data.fields is None and data.definition is not None else self._fields().name
+
+    @property
+    def conditions(self) -> list[BaseCondition]:
+        """The conditions, all of which must hold."""
+        return list(self._fields().conditions)
+
+    @property
+    def limiters(self) -> list[BaseLimiter]:
+        """The limiters, all of which must admit."""
+        return list(self._fields().limiters)
+
+    @property
+    def group_id(self) -> str:
+        """The group."""
+        return self.DEFAULT_GROUP_ID if self._dt.group_id is None else self._dt.group_id
+
+    @group_id.setter
+    def group_id(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"group_id is a {type(value).__qualname__}; expected str")
+        self._check_health()
+        if self._dt.group_id == value:
+            raise GroupIdDuplicateSetError(f"the tracker's group_id is {value!r} already")
+        if self._dt.group_id is not None:
+            raise GroupIdAlreadySetError(f"the tracker's group_id is {self._dt.group_id!r}; it cannot become {value!r}")
+        self._dt.group_id = value
+
+    @property
+    def progress(self) -> int | float:
+        """The progress, ``int`` where it is whole, else the nearest ``float``."""
+        if self._dt.progress is not None:
+            return self._dt.progress  # type: ignore[no-any-return]
+        state = self._state()
+        return state.progress if state is not None else self._fields().init_progress
+
+    @progress.setter
+    def progress(self, value: Any) -> None:
+        self._check_health()
+        self._dt.progress = _number("progress", value)
+
+    @property
+    def progress_exact(self) -> decimal.Decimal:
+        """The progress as it is counted: an exact decimal of 18 fraction digits."""
+        state = self._state()
+        if self._dt.progress is None and state is not None:
+            return state.progress_exact
+        return decimal.Decimal(str(self.progress))
+
+    @property
+    def targets(self) -> list[int | float]:
+        """All targets, in their order."""
+        data = self._dt
+        return data.definition.targets if data.fields is None and data.definition is not None else list(self._fields().targets)
+
+    @property
+    def target(self) -> int | float:
+        """The current target; of a completed tracker the last one."""
+        state = self._state()
+        return state.target if state is not None else self.targets[0]
+
+    @property
+    def multi_target(self) -> list[int | float]:
+        """The targets that follow the current one."""
+        return self.targets[self.current_stage :]
+
+    @property
+    def current_stage(self) -> int:
+        """The stage that is worked on, counted from one."""
+        state = self._state()
+        return state.stage if state is not None else 1
+
+    @property
+    def cycle(self) -> int:
+        """How often a tracker that loops has completed its targets; 0 in an outcome."""
+        state = self._state()
+        return state.cycle if state is not None else 0
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has reached its last target."""
+        state = self._state()
+        return state is not None and state.completed
+
+    @property
+    def completed_at(self) -> int | float | None:
+        """When it completed, in seconds since 1970 UTC; only of what ``completed`` gives and of what was added."""
+        state = self._state()
+        return state.completed_at if state is not None else None
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was removed."""
+        state = self._state()
+        return state is not None and state.removed
+
+    @property
+    def dirtied(self) -> bool:
+        """Whether the document that gave this object changed the tracker."""
+        state = self._state()
+        return state is not None and state.dirtied
+
+    @property
+    def limited(self) -> bool:
+        """Whether it is marked limited: a limiter refused a document or has run out, and none counted since."""
+        state = self._state()
+        return state is not None and state.limited
+
+    @property
+    def expire_at(self) -> int | float | None:
+        """From when on it is gone, in seconds since 1970 UTC."""
+        state = self._state()
+        if state is not None:
+            return state.expire_at
+        expire_at: int | float | None = self._definition().to_dict().get("expire_at")
+        return expire_at
+
+    @property
+    def reset_policy(self) -> int:
+        """What starts anew at each stage: flags of ``ResetPolicy``."""
+        return self._fields().reset_policy
+
+    @reset_policy.setter
+    def reset_policy(self, value: int) -> None:
+        self._check_health()
+        self._dt.edited = True
+        self._fields().reset_policy = checked_policy(value)
+
+    @property
+    def loop_forever(self) -> bool:
+        """Whether the first target follows the last."""
+        return self._fields().loop_forever
+
+    @loop_forever.setter
+    def loop_forever(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"loop_forever is a {type(value).__qualname__}; expected bool")
+        self._check_health()
+        self._dt.edited = True
+        self._fields().loop_forever = value
+
+    def add_targets(self, target: Any) -> None:
+        """Puts one or more targets behind those it has; ``update_tracker`` makes it take effect.
+
+        Parameters
+        ----------
+        target : number, or list or tuple of them
+        """
+        self._check_health()
+        more = _targets(target)
+        self._dt.edited = True
+        self._fields().targets.extend(more)
+
+    def amount(self, data: Any) -> Any:
+        """By how much a document changes the progress; a subclass says it."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no amount of its own: the engine counts")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BaseTracker):
+            return NotImplemented
+        mine, theirs = self._seen(), other._seen()
+        return mine == theirs and self._definition() == other._definition()
+
+    def _seen(self) -> tuple[Any, ...]:
+        state = self._state()
+        limiters = None if state is None else state.limiters
+        exact = self.progress_exact
+        return (self.group_id, exact, self.current_stage, self.completed, self.removed, self.limited, limiters)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> Any:
+        raise TypeError("trackers are not pickled; to_dict() and from_dict() carry definitions")
+
+    def _details(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        mark = "[REMOVED] " if self.removed else "[COMPLETED] " if self.completed else "[LIMITED] " if self.limited else ""
+        return (
+            f"{mark}<{type(self).__name__} (target={self.target} conditions={self.conditions} limiters={self.limiters} "
+            f"group_id={self.group_id} name={self.name} progress={self.progress}{self._details()})>"
+        )
+
+
+class _LimiterOf:
+    """Where the state of a limiter is: in that of its tracker."""
+
+    def __init__(self, data: _Data, at: int) -> None:
+        self.data = data
+        self.at = at
+
+    def __call__(self) -> dict[str, Any]:
+        state = self.data.live.state() if self.data.live is not None else self.data.state
+        if state is None:
+            raise DictrackError("the limiter's tracker is in no group")
+        found: dict[str, Any] = state.limiters[self.at]
+        return found
+
+
+class _LimitersChanged:
+    """Hands the states of limiters to the objects that the program added, as long as it has them."""
+
+    def __init__(self, tracker: BaseTracker) -> None:
+        self.tracker = weakref.ref(tracker)
+
+    def __call__(self, states: list[dict[str, Any]]) -> None:
+        tracker = self.tracker()
+        if tracker is not None:
+            for limiter, state in zip(tracker._fields().limiters, states):
+                limiter._changed(state)
+
+
+def _all_of(name: str, values: Any, cls: type[Any]) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} is a {type(values).__qualname__}; expected a list of {cls.__name__}")
+    found = list(values)
+    for at, value in enumerate(found):
+        if not isinstance(value, cls):
+            raise TypeError(f"{name}[{at}] is a {type(value).__qualname__}; expected a {cls.__name__}")
+    return found
+
+
+def _number(name: str, value: Any) -> Any:
+    plain = _values.plain(value)
+    if isinstance(plain, bool) or not isinstance(plain, (int, float, _values.Exact)):
+        raise TypeError(f"{name} is a {type(value).__qualname__}; expected a number")
+    return value
+
+
+def _targets(target: Any) -> list[Any]:
+    if target is MISSING:
+        raise TypeError("target is missing; expected a number, or a list or tuple of them")
+    if isinstance(target, (list, tuple)):
+        return [_number(f"target[{at}]", value) for at, value in enumerate(target)]
+    return [_number("target", target)]
+
+
+def _made(data: _Data) -> BaseTracker:
+    """The tracker of the class that its definition names."""
+    from dictrack.trackers.numerics.accumulation import AccumulationTracker
+    from dictrack.trackers.numerics.count import CountTracker
+    from dictrack.trackers.numerics.custom import CustomTracker
+
+    definition = data.definition
+    if definition is None:
+        raise DefinitionError("there is no definition")
+    made: BaseTracker
+    if definition.kind == "custom":
+        code = _custom._registered["measure"].get(definition.measure or "")
+        made = (
+            _custom._restored(code, definition.to_dict().get("params"))
+            if isinstance(code, type)
+            else CustomTracker.__new__(CustomTracker)
+        )
+    else:
+        cls = CountTracker if definition.kind == "count" else AccumulationTracker
+        made = cls.__new__(cls)
+    made._dt = data
+    return made
+
+
+def tracker_of(state: State, group_id: str) -> BaseTracker:
+    """The tracker at one moment."""
+    data = _Data(state.definition, state)
+    data.group_id = group_id
+    return _made(data)

@@ -1,0 +1,1 @@
+"""Trackers whose progress is a number."""

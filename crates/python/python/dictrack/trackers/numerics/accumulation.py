@@ -1,0 +1,64 @@
+"""Summing a number of each document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dictrack.trackers.base import MISSING, ResetPolicy
+from dictrack.trackers.numerics.numeric import NumericTracker
+
+__all__ = ["AccumulationTracker"]
+
+
+class AccumulationTracker(NumericTracker):
+    """Sums the number at a key. A document without one does not count; ``explain`` says why.
+
+    Parameters
+    ----------
+    key : str
+        The dotted path of the number; ``amount`` if not given.
+
+    Notes
+    -----
+    The other parameters are those of ``BaseTracker``.
+    """
+
+    _kind = "sum"
+
+    def __init__(
+        self,
+        name: str,
+        conditions: Any = (),
+        target: Any = MISSING,
+        key: str = "amount",
+        group_id: str | None = None,
+        limiters: Any = None,
+        reset_policy: int = ResetPolicy.DEFAULT,
+        loop_forever: bool = False,
+        init_progress: Any = 0,
+        *,
+        expire_at: Any = None,
+    ) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"key is a {type(key).__qualname__}; expected str")
+        super().__init__(
+            name,
+            conditions,
+            target,
+            group_id,
+            limiters,
+            reset_policy,
+            loop_forever,
+            init_progress,
+            expire_at=expire_at,
+            _measured={"key": key},
+        )
+
+    @property
+    def key(self) -> str:
+        """The dotted path of the number."""
+        key: str = self._fields().measured["key"]
+        return key
+
+    def _details(self) -> str:
+        return f" key={self.key}"

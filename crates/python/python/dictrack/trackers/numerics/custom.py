@@ -1,0 +1,69 @@
+"""Adding what a function says of each document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dictrack import _custom
+from dictrack.trackers.base import MISSING, ResetPolicy
+from dictrack.trackers.numerics.numeric import NumericTracker
+
+__all__ = ["CustomTracker"]
+
+
+class CustomTracker(NumericTracker):
+    """Adds what a measure says of each document.
+
+    Parameters
+    ----------
+    measure : Reference or str
+        What a function decorated with ``@dictrack.measure`` gives when it is called with its parameters, or the
+        registered name of one.
+
+    Notes
+    -----
+    The other parameters are those of ``BaseTracker``.
+    """
+
+    _kind = "custom"
+
+    def __init__(
+        self,
+        name: str,
+        conditions: Any = (),
+        target: Any = MISSING,
+        measure: Any = MISSING,
+        group_id: str | None = None,
+        limiters: Any = None,
+        reset_policy: int = ResetPolicy.DEFAULT,
+        loop_forever: bool = False,
+        init_progress: Any = 0,
+        *,
+        expire_at: Any = None,
+    ) -> None:
+        if isinstance(measure, str):
+            measure = _custom.Reference("measure", measure, {})
+        if not isinstance(measure, _custom.Reference) or measure.kind != "measure":
+            raise TypeError("measure is missing; expected what a function decorated with @measure gives, or a name")
+        measured = {"measure": measure.name} | ({"params": measure.params} if measure.params else {})
+        super().__init__(
+            name,
+            conditions,
+            target,
+            group_id,
+            limiters,
+            reset_policy,
+            loop_forever,
+            init_progress,
+            expire_at=expire_at,
+            _measured=measured,
+        )
+
+    @property
+    def measure(self) -> str:
+        """The registered name of the measure."""
+        measure: str = self._fields().measured["measure"]
+        return measure
+
+    def _details(self) -> str:
+        return f" measure={self.measure}"

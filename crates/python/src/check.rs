@@ -1,0 +1,122 @@
+//! Conditions and limiters on their own, outside of any group: the same code that groups use.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use dictrack::json::Json;
+use dictrack::{LimiterDefinition, LimiterState, Registry, Renewal, TrackerDefinition, Verdict};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::custom::PythonCode;
+use crate::document::Document;
+use crate::state::limiter_for;
+use crate::{errors, value};
+
+/// The definition of a tracker that has nothing but `field`.
+fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
+    let fields = [
+        ("name", Json::from("check")),
+        ("kind", "count".into()),
+        ("target", 1_u64.into()),
+        (field, Json::List(vec![part])),
+    ];
+    let json = Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect());
+    TrackerDefinition::from_json(&json).map_err(|error| errors::definition(&error))
+}
+
+/// One condition. Two are equal if kind, key, operand and flags are.
+#[pyclass(frozen, eq, hash, module = "dictrack._dictrack")]
+pub(crate) struct Condition(Arc<TrackerDefinition>);
+
+impl Condition {
+    fn condition(&self) -> &dictrack::Condition {
+        &self.0.conditions()[0]
+    }
+}
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Hash for Condition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash().hash(state);
+    }
+}
+
+#[pymethods]
+impl Condition {
+    /// Reads a dict such as ``{"key": "status", "eq": "completed"}``.
+    #[new]
+    fn new(condition: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(Arc::new(with("conditions", value::read(condition)?)?)))
+    }
+
+    /// Whether a document satisfies it.
+    fn check(&self, document: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let document = Document::read(document)?;
+        let mut registry = Registry::default();
+        registry.set_others(PythonCode);
+        let holds = self.condition().holds(&document, &registry);
+        holds.map_err(|error| errors::of("CustomCodeError", &error.to_string()))
+    }
+
+    fn __repr__(&self) -> String {
+        self.condition().to_string()
+    }
+}
+
+/// One limiter with a state of its own.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+pub(crate) struct Limiter {
+    definition: LimiterDefinition,
+    state: Mutex<LimiterState>,
+}
+
+#[pymethods]
+impl Limiter {
+    /// Reads a dict such as ``{"count": 100}``; windows of a length begin ``now``.
+    #[new]
+    fn new(limiter: &Bound<'_, PyAny>, now: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let definition = with("limiters", value::read(limiter)?)?.limiters()[0].clone();
+        let state = definition.start(value::moment("now", now)?, &Registry::default());
+        Ok(Self { definition, state: Mutex::new(state) })
+    }
+
+    /// The state, as trackers show that of their limiters.
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let state = self.state.lock().clone();
+        limiter_for(py, &state)
+    }
+
+    /// Whether a document may count at ``now``.
+    fn admits(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let now = value::moment("now", now)?;
+        let verdict = self.definition.admits(&self.state.lock(), now, &Json::Null, &Registry::default());
+        Ok(verdict.map_err(|error| PyValueError::new_err(error.to_string()))? == Verdict::Admitted)
+    }
+
+    /// Takes note of a document that counted at ``now``; whether more can.
+    fn record(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let now = value::moment("now", now)?;
+        let (mut state, registry) = (self.state.lock(), Registry::default());
+        let recorded = self.definition.record(&mut state, now, &Json::Null, &registry);
+        let exhausted = recorded.and_then(|()| self.definition.exhausted(&state, now, &registry));
+        exhausted.map(|exhausted| !exhausted).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Makes it as new at ``now``, with a new count or length if given.
+    #[pyo3(signature = (now, count=None, seconds=None))]
+    fn renew(&self, now: &Bound<'_, PyAny>, count: Option<u64>, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let now = value::moment("now", now)?;
+        let length = seconds.map(|seconds| value::span("reset_seconds", seconds)).transpose()?;
+        let mut state = self.state.lock();
+        let renewed = self.definition.renewed(&state, now, Renewal { count, length }, &Registry::default());
+        *state = renewed.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` knows them by name; nothing
+//! is imported because a store says so.
+
+use std::sync::Arc;
+
+use dictrack::json::Json;
+use dictrack::{
+    Amount, BoxError, CustomCode, CustomCondition, CustomLimiter, Document as Seen, Measure, Renewal, Timestamp,
+};
+use pyo3::prelude::*;
+
+use crate::document::Document;
+use crate::python::{
+    admits_function, amount_function, check_function, knows_function, raised_function, record_function,
+    renewed_function,
+};
+use crate::value;
+
+/// Finds custom code among what Python registered.
+pub(crate) struct PythonCode;
+
+impl PythonCode {
+    fn known(kind: &str, name: &str) -> bool {
+        Python::attach(|py| knows_function(py)?.call1((kind, name))?.is_truthy()).unwrap_or(false)
+    }
+}
+
+impl CustomCode for PythonCode {
+    fn condition(&self, name: &str) -> Option<Arc<dyn CustomCondition>> {
+        Self::known("condition", name).then(|| Arc::new(Named(name.to_owned())) as _)
+    }
+
+    fn measure(&self, name: &str) -> Option<Arc<dyn Measure>> {
+        Self::known("measure", name).then(|| Arc::new(Named(name.to_owned())) as _)
+    }
+
+    fn limiter(&self, name: &str) -> Option<Arc<dyn CustomLimiter>> {
+        Self::known("limiter", name).then(|| Arc::new(Named(name.to_owned())) as _)
+    }
+}
+
+/// Python code by its registered name.
+struct Named(String);
+
+impl Named {
+    /// Calls `function` with the name, the parameters and `arguments`. What it raises is logged with its traceback, and
+    /// lists the tracker in `failed`.
+    fn ask<T>(
+        &self,
+        kind: &str,
+        function: impl FnOnce(Python<'_>) -> PyResult<&Bound<'_, PyAny>>,
+        params: &Json,
+        arguments: impl for<'py> FnOnce(Python<'py>) -> Arguments<'py>,
+        read: impl FnOnce(Bound<'_, PyAny>) -> PyResult<T>,
+    ) -> Result<T, BoxError> {
+        Python::attach(|py| {
+            let asked = (|| {
+                let mut all = vec![
+                    self.0.as_str().into_pyobject(py)?.into_any(),
+                    params.to_string().into_pyobject(py)?.into_any(),
+                ];
+                all.extend(arguments(py)?);
+                read(function(py)?.call1(pyo3::types::PyTuple::new(py, all)?)?)
+            })();
+            asked.map_err(|error: PyErr| {
+                let message = error.to_string();
+                if let Err(other) =
+                    raised_function(py).and_then(|raised| raised.call1((kind, &self.0, error.value(py))))
+                {
+                    tracing::error!(%other, %message, kind, name = self.0, "custom code failed");
+                }
+                message.into()
+            })
+        })
+    }
+}
+
+type Arguments<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
+
+/// A limiter's state, the moment and the document.
+fn asked<'py>(py: Python<'py>, state: &Json, now: Timestamp, document: &dyn Seen) -> Arguments<'py> {
+    Ok(vec![value::write(py, state)?, value::seconds_for(py, now)?, object(py, document)?])
+}
+
+/// The document as the caller gave it.
+fn object<'py>(py: Python<'py>, document: &dyn Seen) -> PyResult<Bound<'py, PyAny>> {
+    match document.as_any().downcast_ref::<Document>() {
+        Some(document) => Ok(document.object().bind(py).clone()),
+        None => value::write(py, &document.to_json()),
+    }
+}
+
+impl CustomCondition for Named {
+    fn check(&self, params: &Json, document: &dyn Seen) -> Result<bool, BoxError> {
+        self.ask("condition", check_function, params, |py| Ok(vec![object(py, document)?]), |answer| answer.is_truthy())
+    }
+}
+
+impl Measure for Named {
+    fn amount(&self, params: &Json, document: &dyn Seen) -> Result<Option<Amount>, BoxError> {
+        self.ask(
+            "measure",
+            amount_function,
+            params,
+            |py| Ok(vec![object(py, document)?]),
+            |answer| match answer.is_none() {
+                true => Ok(None),
+                false => value::amount("the amount", &answer).map(Some),
+            },
+        )
+    }
+}
+
+impl CustomLimiter for Named {
+    fn renewed(&self, params: &Json, state: Option<&Json>, renewal: Renewal, now: Timestamp) -> Result<Json, BoxError> {
+        self.ask(
+            "limiter",
+            renewed_function,
+            params,
+            |py| {
+                Ok(vec![
+                    value::write(py, state.unwrap_or(&Json::Null))?,
+                    value::write(py, &renewal.count.map_or(Json::Null, Json::from))?,
+                    value::write(py, &renewal.length.map_or(Json::Null, |length| Json::Number(length.to_number())))?,
+                    value::seconds_for(py, now)?,
+                ])
+            },
+            |state| value::read(&state),
+        )
+    }
+
+    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Seen) -> Result<bool, BoxError> {
+        self.ask("limiter", admits_function, params, |py| asked(py, state, now, document), |answer| answer.is_truthy())
+    }
+
+    fn record(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Seen) -> Result<Json, BoxError> {
+        self.ask("limiter", record_function, params, |py| asked(py, state, now, document), |state| value::read(&state))
+    }
+
+    fn exhausted(&self, _: &Json, state: &Json, _: Timestamp) -> Result<bool, BoxError> {
+        // `record` notes there what `post_track` answered.
+        Ok(state.as_map().and_then(|state| state.get("open")) == Some(&Json::Bool(false)))
+    }
+}

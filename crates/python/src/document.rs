@@ -1,0 +1,53 @@
+//! A Python document as the engine sees it.
+//!
+//! The dict is read once, before the call begins, and not looked into while the engine works: looking into one can run
+//! Python code (`__eq__` of a key, `__getitem__` of a mapping), which must not happen under the lock of a group, and a
+//! step may run again, on another thread, when another process was faster. Reading a dict of a few fields takes a few
+//! hundred nanoseconds (`benches/python.py`).
+
+use std::any::Any;
+use std::borrow::Cow;
+
+use dictrack::json::Json;
+use dictrack::{Path, Value};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::value;
+
+/// A document: what the engine looks at, and the object that custom conditions get.
+pub(crate) struct Document {
+    json: Json,
+    object: Py<PyAny>,
+}
+
+impl Document {
+    /// Reads a dict or another mapping.
+    pub(crate) fn read(data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let json = value::read(data)?;
+        if json.as_map().is_none() {
+            let found = data.get_type().qualname()?;
+            return Err(PyTypeError::new_err(format!("data is a {found}; expected a dict or another mapping")));
+        }
+        Ok(Self { json, object: data.clone().unbind() })
+    }
+
+    /// The object that the caller gave.
+    pub(crate) fn object(&self) -> &Py<PyAny> {
+        &self.object
+    }
+}
+
+impl dictrack::Document for Document {
+    fn value_at(&self, path: &Path) -> Option<Value<'_>> {
+        self.json.value_at(path)
+    }
+
+    fn to_json(&self) -> Cow<'_, Json> {
+        Cow::Borrowed(&self.json)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,69 @@
+//! Events as listeners hear them.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::python::event_function;
+use crate::state::State;
+use crate::value;
+
+/// What happened to a tracker; `dictrack.events` makes of it what listeners get.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+pub(crate) struct Event(pub(crate) Arc<dictrack::Event>);
+
+#[pymethods]
+impl Event {
+    /// 1001 to 1005.
+    #[getter]
+    fn code(&self) -> u16 {
+        self.0.code.number()
+    }
+
+    /// The group.
+    #[getter]
+    fn group_id(&self) -> &str {
+        &self.0.group
+    }
+
+    /// The tracker's name.
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// The tracker as it was then, with the stage, target and progress of the event.
+    #[getter]
+    fn state(&self) -> State {
+        State::at(&self.0)
+    }
+
+    /// The moment of the document or call, in seconds since 1970 UTC.
+    #[getter]
+    fn occurred_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::seconds_for(py, self.0.occurred_at)
+    }
+
+    /// How many events of its kind this one stands for.
+    #[getter]
+    fn times(&self) -> u64 {
+        self.0.times
+    }
+
+    /// The position of the limiter that refused or ran out.
+    #[getter]
+    fn limiter(&self) -> Option<usize> {
+        self.0.limiter
+    }
+
+    /// The same for each delivery of this event.
+    #[getter]
+    fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+/// The event for people.
+pub(crate) fn event_for<'py>(py: Python<'py>, event: &Arc<dictrack::Event>) -> PyResult<Bound<'py, PyAny>> {
+    event_function(py)?.call1((Event(Arc::clone(event)),))
+}

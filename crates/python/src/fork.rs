@@ -1,0 +1,59 @@
+//! What a fork leaves behind: memory, but none of the threads that write it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// How many forks lie between this process and the one that loaded the module.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Called by Python in the child of a fork.
+#[pyfunction]
+pub(crate) fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Something of the process that made it.
+pub(crate) struct Own<T> {
+    value: Option<T>,
+    forks: u32,
+}
+
+impl<T> Own<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value), forks: FORKS.load(Ordering::Relaxed) }
+    }
+
+    fn is_own(&self) -> bool {
+        self.forks == FORKS.load(Ordering::Relaxed)
+    }
+
+    /// The value to change, in the process that made it only.
+    pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
+        self.get()?;
+        self.value.as_mut().ok_or_else(|| errors::of("ForkError", "the value is gone"))
+    }
+
+    /// The value, in the process that made it only.
+    pub(crate) fn get(&self) -> PyResult<&T> {
+        match &self.value {
+            Some(value) if self.is_own() => Ok(value),
+            _ => Err(errors::of(
+                "ForkError",
+                "this manager was made before a fork, and its threads are in the parent: make a manager in each process, \
+                 after the fork; processes share groups through a Redis cache",
+            )),
+        }
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        if !self.is_own() {
+            // Its end would wait for threads that are not here, and write what the parent still writes.
+            std::mem::forget(self.value.take());
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What one document did, made into Python objects where they are looked at.
+
+use std::sync::Arc;
+
+use dictrack::Tracked;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple};
+
+use crate::event::event_for;
+use crate::python::tracker_function;
+use crate::state::State;
+
+/// What one document did. It unpacks as ``is_ok, dirtied, completed, limited``.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+pub(crate) struct Outcome {
+    outcome: Arc<dictrack::Outcome>,
+    group: Py<PyString>,
+}
+
+impl Outcome {
+    pub(crate) fn new(outcome: dictrack::Outcome, group: &Bound<'_, PyString>) -> Self {
+        Self { outcome: Arc::new(outcome), group: group.clone().unbind() }
+    }
+
+    fn list(&self, py: Python<'_>, which: Which) -> Trackers {
+        Trackers {
+            outcome: Arc::clone(&self.outcome),
+            which,
+            group: self.group.clone_ref(py),
+            items: PyOnceLock::new(),
+        }
+    }
+
+    fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(
+            py,
+            [
+                PyBool::new(py, true).to_owned().into_any(),
+                Bound::new(py, self.list(py, Which::Dirtied))?.into_any(),
+                Bound::new(py, self.list(py, Which::Completed))?.into_any(),
+                Bound::new(py, self.list(py, Which::Limited))?.into_any(),
+            ],
+        )
+    }
+}
+
+#[pymethods]
+impl Outcome {
+    /// Always true: what fails raises.
+    #[getter]
+    fn is_ok(&self) -> bool {
+        true
+    }
+
+    /// The trackers that counted or whose state changed, completed ones among them, as they are after the document.
+    #[getter]
+    fn dirtied(&self, py: Python<'_>) -> Trackers {
+        self.list(py, Which::Dirtied)
+    }
+
+    /// The trackers that reached their last target.
+    #[getter]
+    fn completed(&self, py: Python<'_>) -> Trackers {
+        self.list(py, Which::Completed)
+    }
+
+    /// The trackers that a limiter refused, or whose limiter has run out.
+    #[getter]
+    fn limited(&self, py: Python<'_>) -> Trackers {
+        self.list(py, Which::Limited)
+    }
+
+    /// Those of ``limited`` that did not count the document.
+    #[getter]
+    fn refused(&self, py: Python<'_>) -> Trackers {
+        self.list(py, Which::Refused)
+    }
+
+    /// The trackers whose custom code failed, by name, with what it said; they are untouched.
+    #[getter]
+    fn failed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let failed = PyDict::new(py);
+        for (name, error) in self.outcome.failed() {
+            failed.set_item(name, error.to_string())?;
+        }
+        Ok(failed)
+    }
+
+    /// The names of trackers whose conditions hold and that found no amount to add; ``explain`` says why.
+    #[getter]
+    fn skipped(&self) -> Vec<&str> {
+        self.outcome.skipped().collect()
+    }
+
+    /// The events that the document caused, in order.
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.outcome.events().iter().map(|event| event_for(py, event)).collect()
+    }
+
+    /// Whether the document's id was applied before; then nothing else is listed.
+    #[getter]
+    fn duplicate(&self) -> bool {
+        self.outcome.duplicate()
+    }
+
+    fn __len__(&self) -> usize {
+        4
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.tuple(py)?.try_iter()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.tuple(py)?.as_any().get_item(index)
+    }
+
+    fn __repr__(&self) -> String {
+        let names = |which| self.listed(which).map(|tracked| tracked.name()).collect::<Vec<_>>().join(", ");
+        let (dirtied, completed, limited) = (names(Which::Dirtied), names(Which::Completed), names(Which::Limited));
+        let duplicate = if self.outcome.duplicate() { " duplicate" } else { "" };
+        format!("<Outcome (dirtied=[{dirtied}] completed=[{completed}] limited=[{limited}]{duplicate})>")
+    }
+}
+
+impl Outcome {
+    fn listed(&self, which: Which) -> Box<dyn Iterator<Item = Tracked<'_>> + '_> {
+        which.of(&self.outcome)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Dirtied,
+    Completed,
+    Limited,
+    Refused,
+}
+
+impl Which {
+    fn of(self, outcome: &dictrack::Outcome) -> Box<dyn Iterator<Item = Tracked<'_>> + '_> {
+        match self {
+            Self::Dirtied => Box::new(outcome.dirtied()),
+            Self::Completed => Box::new(outcome.completed()),
+            Self::Limited => Box::new(outcome.limited()),
+            Self::Refused => Box::new(outcome.refused()),
+        }
+    }
+}
+
+/// The trackers of one list of an outcome, made when they are first looked at: a document may touch a thousand.
+#[pyclass(frozen, sequence, module = "dictrack._dictrack")]
+pub(crate) struct Trackers {
+    outcome: Arc<dictrack::Outcome>,
+    which: Which,
+    group: Py<PyString>,
+    items: PyOnceLock<Py<PyList>>,
+}
+
+impl Trackers {
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyList>> {
+        let made = self.items.get_or_try_init(py, || {
+            let tracker_of = tracker_function(py)?;
+            let list = PyList::empty(py);
+            for tracked in self.which.of(&self.outcome) {
+                let dirtied = match self.which {
+                    Which::Dirtied | Which::Completed => true,
+                    // A refusal changes a tracker where it is the first one.
+                    Which::Limited | Which::Refused => {
+                        self.outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())
+                    }
+                };
+                list.append(tracker_of.call1((State::after(&tracked, dirtied), self.group.bind(py)))?)?;
+            }
+            Ok::<_, PyErr>(list.unbind())
+        })?;
+        Ok(made.bind(py))
+    }
+}
+
+#[pymethods]
+impl Trackers {
+    fn __len__(&self) -> usize {
+        self.which.of(&self.outcome).count()
+    }
+
+    fn __bool__(&self) -> bool {
+        self.which.of(&self.outcome).next().is_some()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.items(py)?.try_iter()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if self.__len__() == 0 && index.is_instance_of::<pyo3::types::PyInt>() {
+            return Err(PyIndexError::new_err("list index out of range"));
+        }
+        self.items(py)?.as_any().get_item(index)
+    }
+
+    fn __contains__(&self, py: Python<'_>, tracker: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.items(py)?.contains(tracker)
+    }
+
+    fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.items(py)?.as_any().add(PyList::new(py, other.try_iter()?.collect::<PyResult<Vec<_>>>()?)?)
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if let Ok(other) = other.cast::<Self>() {
+            return self.items(py)?.eq(other.get().items(py)?);
+        }
+        self.items(py)?.eq(other)
+    }
+
+    /// The position of a tracker.
+    fn index<'py>(&self, py: Python<'py>, tracker: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.items(py)?.call_method1("index", (tracker,))
+    }
+
+    /// How often a tracker is listed.
+    fn count<'py>(&self, py: Python<'py>, tracker: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.items(py)?.call_method1("count", (tracker,))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.items(py)?.repr()?.to_string())
+    }
+}

@@ -1,0 +1,88 @@
+//! The functions of the Python half that this half calls, looked up once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+/// Looks `name` of `module` up, the first time only.
+macro_rules! imported {
+    ($(#[$doc:meta])* $name:ident, $module:literal, $attribute:literal) => {
+        $(#[$doc])*
+        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+            static FOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            FOUND.import(py, $module, $attribute)
+        }
+    };
+}
+
+imported!(
+    /// `decimal.Decimal`.
+    decimal_class, "decimal", "Decimal"
+);
+imported!(
+    /// Makes a value of any type plain.
+    plain_function, "dictrack._values", "plain"
+);
+imported!(
+    /// Makes a tracker of a definition and a state.
+    tracker_function, "dictrack.trackers.base", "tracker_of"
+);
+imported!(
+    /// Makes an event for listeners.
+    event_function, "dictrack.events", "event_of"
+);
+imported!(
+    /// Calls a listener.
+    tell_function, "dictrack.events", "tell"
+);
+imported!(
+    /// The class of the error of this name.
+    error_function, "dictrack.utils.errors", "error_of"
+);
+imported!(
+    /// Whether custom code of a kind is registered by a name.
+    knows_function, "dictrack._custom", "knows"
+);
+imported!(
+    /// Asks a registered condition.
+    check_function, "dictrack._custom", "check"
+);
+imported!(
+    /// Asks a registered measure.
+    amount_function, "dictrack._custom", "amount"
+);
+imported!(
+    /// Puts a registered limiter to as-new.
+    renewed_function, "dictrack._custom", "renewed"
+);
+imported!(
+    /// Whether a registered limiter admits a document.
+    admits_function, "dictrack._custom", "admits"
+);
+imported!(
+    /// Has a registered limiter take note of a document.
+    record_function, "dictrack._custom", "record"
+);
+imported!(
+    /// Logs what custom code raised.
+    raised_function, "dictrack._custom", "raised"
+);
+
+/// A `decimal.Decimal`.
+pub(crate) fn decimal<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    decimal_class(py)?.call1((text,))
+}
+
+/// The value made of Python's own types.
+pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    plain_function(value.py())?.call1((value,))
+}
+
+/// A dict of some entries.
+pub(crate) fn dict<'py>(py: Python<'py>, entries: &[(&str, Bound<'py, PyAny>)]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in entries {
+        dict.set_item(key, value)?;
+    }
+    Ok(dict)
+}

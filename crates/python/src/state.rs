@@ -1,0 +1,157 @@
+//! A tracker at one moment.
+
+use std::sync::Arc;
+
+use dictrack::{Amount, LimiterState, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot};
+use pyo3::prelude::*;
+
+use crate::definition::Definition;
+use crate::value;
+
+/// A tracker at one moment: its definition, and what changes.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+#[derive(Clone)]
+pub(crate) struct State {
+    definition: Arc<TrackerDefinition>,
+    amount: Amount,
+    target: Amount,
+    limiters: Vec<LimiterState>,
+    expire_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    /// The stage that is worked on, counted from one.
+    #[pyo3(get)]
+    stage: usize,
+    /// How often a looping tracker completed its list of targets; 0 in an outcome.
+    #[pyo3(get)]
+    cycle: u64,
+    /// Whether it is marked limited.
+    #[pyo3(get)]
+    limited: bool,
+    /// Whether it has reached its last target.
+    #[pyo3(get)]
+    completed: bool,
+    /// Whether it was removed, or its group emptied.
+    #[pyo3(get)]
+    removed: bool,
+    /// Whether the document or call that gave this state changed it.
+    #[pyo3(get)]
+    dirtied: bool,
+}
+
+impl State {
+    /// Of a tracker that is active.
+    pub(crate) fn of(snapshot: &TrackerSnapshot) -> Self {
+        Self {
+            definition: Arc::clone(&snapshot.definition),
+            amount: snapshot.progress,
+            target: snapshot.target(),
+            limiters: snapshot.limiters.clone(),
+            expire_at: snapshot.expire_at,
+            completed_at: None,
+            stage: snapshot.stage,
+            cycle: snapshot.cycle,
+            limited: snapshot.limited,
+            completed: false,
+            removed: false,
+            dirtied: false,
+        }
+    }
+
+    /// Of a tracker that a document touched.
+    pub(crate) fn after(tracked: &Tracked<'_>, dirtied: bool) -> Self {
+        Self {
+            definition: Arc::clone(tracked.definition()),
+            amount: tracked.progress(),
+            target: tracked.target(),
+            limiters: tracked.limiters().to_vec(),
+            expire_at: None,
+            completed_at: None,
+            stage: tracked.stage(),
+            cycle: 0,
+            limited: tracked.is_limited(),
+            completed: tracked.is_completed(),
+            removed: false,
+            dirtied,
+        }
+    }
+
+    /// Of an event: the stage, the target and the progress that it is about.
+    pub(crate) fn at(event: &dictrack::Event) -> Self {
+        Self {
+            amount: event.progress,
+            target: event.target,
+            stage: event.stage,
+            completed: event.code == dictrack::EventCode::AllCompleted,
+            dirtied: true,
+            ..Self::of(&event.tracker)
+        }
+    }
+
+    /// The same, completed at this moment.
+    pub(crate) fn done(mut self, moment: Timestamp) -> Self {
+        self.completed = true;
+        self.completed_at = Some(moment);
+        self
+    }
+
+    /// The same, of a tracker that was removed.
+    pub(crate) fn gone(mut self) -> Self {
+        self.removed = true;
+        self
+    }
+}
+
+#[pymethods]
+impl State {
+    /// What the user wrote.
+    #[getter]
+    fn definition(&self) -> Definition {
+        Definition(Arc::clone(&self.definition))
+    }
+
+    /// The progress, ``int`` where it is whole, else ``float``.
+    #[getter]
+    fn progress<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::amount_for(py, self.amount)
+    }
+
+    /// The progress as ``decimal.Decimal``.
+    #[getter]
+    fn progress_exact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::exact_for(py, self.amount)
+    }
+
+    /// The current target, ``int`` where it is whole, else ``float``.
+    #[getter]
+    fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::amount_for(py, self.target)
+    }
+
+    /// From when on the tracker is gone, in seconds since 1970 UTC.
+    #[getter]
+    fn expire_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.expire_at.map(|moment| value::seconds_for(py, moment)).transpose()
+    }
+
+    /// When the tracker completed, in seconds since 1970 UTC.
+    #[getter]
+    fn completed_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.completed_at.map(|moment| value::seconds_for(py, moment)).transpose()
+    }
+
+    /// The states of the limiters in definition order: ``{"remaining": n, "count": n}``, ``{"start": s, "end": s}``, or
+    /// the state of a custom limiter.
+    #[getter]
+    fn limiters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.limiters.iter().map(|limiter| limiter_for(py, limiter)).collect()
+    }
+}
+
+/// The state of a limiter as a dict.
+pub(crate) fn limiter_for<'py>(py: Python<'py>, limiter: &LimiterState) -> PyResult<Bound<'py, PyAny>> {
+    let state = value::write(py, &limiter.to_json())?;
+    if let LimiterState::Count { limit, .. } = limiter {
+        state.set_item("count", limit)?;
+    }
+    Ok(state)
+}

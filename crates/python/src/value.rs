@@ -1,0 +1,185 @@
+//! Values between Python and the engine: numbers stay exact both ways.
+
+use compact_str::CompactString;
+use dictrack::json::{Json, MAX_DEPTH, Map};
+use dictrack::{Amount, Number, Span, Timestamp};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::python::{decimal, plain};
+
+/// A number by its decimal text, for those that Python's `int` of 64 bits and `float` do not hold.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+pub(crate) struct Exact(Number);
+
+#[pymethods]
+impl Exact {
+    /// The number that `text` says in JSON's grammar.
+    #[new]
+    fn new(text: &str) -> PyResult<Self> {
+        Number::parse(text).map(Self).ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a number")))
+    }
+}
+
+/// Reads any value. What is not of JSON's types is made plain by `dictrack._values.plain` first.
+pub(crate) fn read(value: &Bound<'_, PyAny>) -> PyResult<Json> {
+    if let Some(json) = read_builtin(value, 0)? {
+        return Ok(json);
+    }
+    read_builtin(&plain(value)?, 0)?
+        .ok_or_else(|| PyTypeError::new_err(format!("a {} is no JSON value", type_name(value))))
+}
+
+/// Reads a value that is made of exactly Python's own dict, list, tuple, str, int, float, bool and None; `None` for any
+/// other. It runs no Python code, which might change what is being read: that is why subclasses are left to `plain`.
+fn read_builtin(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Json>> {
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        // A lone surrogate is no Unicode text.
+        return Ok(text.to_str().ok().map(|text| Json::Text(text.into())));
+    }
+    if let Ok(whole) = value.cast_exact::<PyInt>() {
+        return Ok(whole.extract::<i64>().ok().map(|whole| Json::Number(whole.into())));
+    }
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return Ok(Some(Json::Number(float.value().into())));
+    }
+    if value.is_none() {
+        return Ok(Some(Json::Null));
+    }
+    if let Ok(truth) = value.cast_exact::<PyBool>() {
+        return Ok(Some(Json::Bool(truth.is_true())));
+    }
+    if let Ok(exact) = value.cast_exact::<Exact>() {
+        return Ok(Some(Json::Number(exact.get().0.clone())));
+    }
+    if depth == MAX_DEPTH {
+        return Err(PyValueError::new_err(format!(
+            "the value nests deeper than {MAX_DEPTH} levels; expected at most that, and nothing that contains itself"
+        )));
+    }
+    if let Ok(dict) = value.cast_exact::<PyDict>() {
+        let mut map = Map::default();
+        for (key, value) in dict {
+            let Ok(key) = key.cast_exact::<PyString>() else { return Ok(None) };
+            let (Ok(key), Some(value)) = (key.to_str(), read_builtin(&value, depth + 1)?) else { return Ok(None) };
+            map.insert(CompactString::from(key), value);
+        }
+        return Ok(Some(Json::Map(map)));
+    }
+    let items = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Option<Json>> {
+        let mut list = Vec::new();
+        for item in items {
+            let Some(item) = read_builtin(&item, depth + 1)? else { return Ok(None) };
+            list.push(item);
+        }
+        Ok(Some(Json::List(list)))
+    };
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        return items(&mut list.iter());
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        return items(&mut tuple.iter());
+    }
+    Ok(None)
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().qualname().map_or_else(|_| "value".to_owned(), |name| name.to_string())
+}
+
+/// A value for Python: numbers are `int` where they are whole, `float` where one says the same decimal, else `Decimal`.
+pub(crate) fn write<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match json {
+        Json::Null => py.None().into_bound(py),
+        Json::Bool(truth) => PyBool::new(py, *truth).to_owned().into_any(),
+        Json::Number(number) => number_for(py, number)?,
+        Json::Text(text) => PyString::new(py, text).into_any(),
+        Json::List(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(write(py, item)?)?;
+            }
+            list.into_any()
+        }
+        Json::Map(map) => {
+            let dict = PyDict::new(py);
+            for (key, value) in map.iter() {
+                dict.set_item(key, write(py, value)?)?;
+            }
+            dict.into_any()
+        }
+    })
+}
+
+fn number_for<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py, PyAny>> {
+    match number {
+        Number::Exact(amount) if amount.to_integer().is_some() => amount_for(py, *amount),
+        Number::Exact(_) | Number::Wide(_) => {
+            let text = number.to_string();
+            match text.parse::<f64>() {
+                Ok(float) if Number::from(float) == *number => Ok(PyFloat::new(py, float).into_any()),
+                _ => decimal(py, &text),
+            }
+        }
+        Number::Infinite(negative) => {
+            Ok(PyFloat::new(py, if *negative { f64::NEG_INFINITY } else { f64::INFINITY }).into_any())
+        }
+        Number::NotANumber => Ok(PyFloat::new(py, f64::NAN).into_any()),
+    }
+}
+
+/// An amount as `int` where it is whole, else as `float`.
+pub(crate) fn amount_for(py: Python<'_>, amount: Amount) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match amount.to_integer() {
+        Some(whole) => whole.into_pyobject(py)?.into_any(),
+        None => PyFloat::new(py, amount.to_f64()).into_any(),
+    })
+}
+
+/// An amount as `decimal.Decimal`.
+pub(crate) fn exact_for(py: Python<'_>, amount: Amount) -> PyResult<Bound<'_, PyAny>> {
+    decimal(py, &amount.to_string())
+}
+
+/// Reads a number that a definition or a call gives.
+pub(crate) fn amount(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Amount> {
+    match read(value)? {
+        Json::Number(Number::Infinite(_) | Number::NotANumber) => {
+            Err(PyValueError::new_err(format!("{what} is not finite; expected a number")))
+        }
+        Json::Number(number) => number
+            .to_rounded()
+            .ok_or_else(|| PyValueError::new_err(format!("{what} is out of range; expected |x| < 1.7e20"))),
+        other => Err(PyTypeError::new_err(format!("{what} is {}; expected a number", other.kind()))),
+    }
+}
+
+/// Reads a moment: seconds since 1970 UTC, `datetime`, `date`, or an RFC 3339 text.
+pub(crate) fn moment(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
+    let json = read(value)?;
+    Timestamp::read(&json).ok_or_else(|| {
+        let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text";
+        match json {
+            Json::Number(_) | Json::Text(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
+        }
+    })
+}
+
+/// Reads a length of time: seconds or a `timedelta`.
+pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
+    let json = read(value)?;
+    Span::read(&json).ok_or_else(|| {
+        let expected = "expected seconds, 0 or more, or a timedelta";
+        match json {
+            Json::Number(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
+        }
+    })
+}
+
+/// A moment as seconds since 1970 UTC.
+pub(crate) fn seconds_for(py: Python<'_>, moment: Timestamp) -> PyResult<Bound<'_, PyAny>> {
+    number_for(py, &moment.to_number())
+}
