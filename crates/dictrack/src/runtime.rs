@@ -11,19 +11,38 @@ use crate::cache::BackendError;
 /// One thread: it moves bytes between sockets and callers, and every switch between threads costs more than that.
 const THREADS: usize = 1;
 
+/// The runtime of one process. A fork takes the memory along and leaves the thread behind, so that a child needs its own;
+/// what it inherits is never freed, since that would wait for a thread that is not there.
+struct Started {
+    process: u32,
+    runtime: Runtime,
+    next: OnceLock<Box<Self>>,
+}
+
 /// The runtime, which is started when it is first needed and lives as long as the process.
 pub(crate) fn handle() -> Result<&'static Handle, Error> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime.handle());
+    static FIRST: OnceLock<Box<Started>> = OnceLock::new();
+    let (process, mut slot) = (std::process::id(), &FIRST);
+    loop {
+        match slot.get() {
+            Some(found) if found.process == process => return Ok(found.runtime.handle()),
+            Some(found) => slot = &found.next,
+            None => {
+                let started = start(process)?;
+                slot.get_or_init(|| started);
+            }
+        }
     }
+}
+
+fn start(process: u32) -> Result<Box<Started>, Error> {
     let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("dictrack-io").enable_all().build();
     let runtime = runtime.map_err(|error| BackendError {
         backend: "the system",
         action: "start the network thread".to_owned(),
         source: error.into(),
     })?;
-    Ok(RUNTIME.get_or_init(|| runtime).handle())
+    Ok(Box::new(Started { process, runtime, next: OnceLock::new() }))
 }
 
 /// Runs `future` on the runtime, from whatever executor, and to its end also if the caller is dropped; `None` if it takes

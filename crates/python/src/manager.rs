@@ -1,5 +1,6 @@
 //! The manager's calls. Each is one future: threads wait for it, event loops poll it.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -116,14 +117,35 @@ pub(crate) fn open(
         builder.open().await
     };
     Ok(Pending::new(task, |py, manager| {
+        let manager = Ending(Some(manager));
         let inner = Inner { manager, following: Following::default(), listeners: Mutex::default() };
-        Ok(Py::new(py, Manager { inner: Own::new(Arc::new(inner)) })?.into_any())
+        Ok(Py::new(py, Manager { slot: Own::new(Arc::new(Mutex::new(Some(Arc::new(inner))))) })?.into_any())
     }))
+}
+
+/// Ends its manager without the GIL: the end waits for threads that may want to log.
+pub(crate) struct Ending(Option<Tracking>);
+
+impl Deref for Ending {
+    type Target = Tracking;
+
+    fn deref(&self) -> &Tracking {
+        let Some(manager) = &self.0 else { unreachable!("only the end takes it out") };
+        manager
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut manager = self.0.take();
+        // Where there is no interpreter any more, nobody logs.
+        let _ = Python::try_attach(|py| py.detach(|| drop(manager.take())));
+    }
 }
 
 /// What a manager shares with the trackers that follow it.
 pub(crate) struct Inner {
-    pub(crate) manager: Tracking,
+    pub(crate) manager: Ending,
     following: Following,
     listeners: Mutex<Vec<(u64, ListenerId)>>,
 }
@@ -151,10 +173,13 @@ fn options(now: Option<Timestamp>, id: Option<&str>) -> TrackOptions<'_> {
     options
 }
 
+/// A manager until it is closed: then its file is free, also while the object is still there.
+type Slot = Arc<Mutex<Option<Arc<Inner>>>>;
+
 /// The manager of one cache and one store.
 #[pyclass(frozen, weakref, module = "dictrack._dictrack")]
 pub(crate) struct Manager {
-    inner: Own<Arc<Inner>>,
+    slot: Own<Slot>,
 }
 
 type Moment<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -209,7 +234,8 @@ fn added(py: Python<'_>, added: dictrack::Added) -> PyResult<Py<PyAny>> {
 
 impl Manager {
     fn shared(&self) -> PyResult<Arc<Inner>> {
-        self.inner.get().map(Arc::clone)
+        let inner = self.slot.get()?.lock().clone();
+        inner.ok_or_else(|| errors::of("ClosedError", "the manager is closed"))
     }
 }
 
@@ -225,7 +251,7 @@ impl Manager {
         now: Moment<'_, '_>,
         event_id: Option<&str>,
     ) -> PyResult<Outcome> {
-        let inner = self.inner.get()?;
+        let inner = self.shared()?;
         let (document, now, group) = (Document::read(data)?, moment(now)?, group_id.to_str()?);
         let outcome = py.detach(|| pollster::block_on(inner.track(group, &document, now, event_id)));
         match outcome {
@@ -482,7 +508,7 @@ impl Manager {
 
     /// The manager's clock, in seconds since 1970 UTC.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        value::seconds_for(py, self.inner.get()?.manager.now())
+        value::seconds_for(py, self.shared()?.manager.now())
     }
 
     /// Empties the cache and the store for good.
@@ -499,10 +525,13 @@ impl Manager {
 
     /// Writes everything and ends the manager.
     fn close(&self) -> PyResult<Pending> {
-        let inner = self.shared()?;
+        let slot = Arc::clone(self.slot.get()?);
         let task = async move {
+            let Some(inner) = slot.lock().clone() else { return Ok(()) };
             inner.following.look(None).await;
-            inner.manager.close().await
+            let closed = inner.manager.close().await;
+            slot.lock().take();
+            closed
         };
         Ok(Pending::new(task, none))
     }

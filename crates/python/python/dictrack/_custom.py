@@ -265,10 +265,13 @@ def condition(function: Any = None, *, name: str | None = None) -> Any:
 
     Examples
     --------
-    >>> @condition
+    >>> import dictrack as dt
+    >>> @dt.condition
     ... def is_high(data, least=100):
     ...     return data["amount"] >= least
-    >>> tracker = CountTracker("high", [is_high(least=500)], target=10)
+    >>> high = dt.CountTracker("high", [is_high(least=500)], target=10)
+    >>> high.conditions[0].check({"amount": 700})
+    True
     """
     from dictrack.conditions.base import FunctionCondition
 

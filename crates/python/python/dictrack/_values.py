@@ -48,12 +48,14 @@ def _plain(value: Any, strict: bool, where: str, depth: int) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, decimal.Decimal):
-        return Exact(str(value)) if value.is_finite() else float(value)
+        # A signaling NaN refuses to become a float.
+        return Exact(str(value)) if value.is_finite() else OPAQUE if value.is_nan() else float(value)
     if isinstance(value, Exact):
         return value
     if depth == MAX_DEPTH:
+        # 64 steps to it would hide what is said of it.
         raise ValueError(
-            f"{where} nests deeper than {MAX_DEPTH} levels; expected at most that, and nothing that contains itself"
+            f"{where:.60} nests deeper than {MAX_DEPTH} levels; expected at most that, and nothing that contains itself"
         )
     if isinstance(value, Mapping):
         return _mapping(value, strict, where, depth + 1)
@@ -77,9 +79,12 @@ def _foreign(value: Any, strict: bool, where: str, depth: int) -> Any:
     """What a library other than Python's own made."""
     # The scalars and arrays of numpy, and of what imitates it.
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        if getattr(value.dtype, "kind", "") == "f" and isinstance(value, numbers.Real):
+        kind = getattr(value.dtype, "kind", "")
+        if kind == "f" and isinstance(value, numbers.Real):
             # Its own shortest decimal: float32(0.1) is 0.1.
             return float(str(value))
+        if kind in ("M", "m"):
+            return _moments(value, strict, where, depth)
         inner = value.tolist()
         if type(inner) is not type(value):
             return _plain(inner, strict, where, depth + 1)
@@ -88,6 +93,15 @@ def _foreign(value: Any, strict: bool, where: str, depth: int) -> Any:
     if strict:
         raise NotPlain(f"{where} is a {type(value).__qualname__}, which JSON cannot hold")
     return OPAQUE
+
+
+def _moments(value: Any, strict: bool, where: str, depth: int) -> Any:
+    """A ``datetime64`` or ``timedelta64`` of numpy, or an array of them."""
+    if value.ndim:
+        return [_plain(item, strict, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
+    # Of nanoseconds, and beyond the year 9999, tolist() makes a bare int.
+    moment = value.astype(f"{value.dtype.kind}8[us]").tolist()
+    return _seconds(moment * MICROSECOND) if isinstance(moment, int) else _plain(moment, strict, where, depth)
 
 
 def _text(value: str, strict: bool, where: str) -> Any:

@@ -10,7 +10,14 @@ use crate::cache::BackendError;
 /// Holds the lock beside the file, for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Owner {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Closing the file is not enough where a child of a fork has it open, too. What fails here ends with the process.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Owner {
@@ -36,7 +43,7 @@ impl Owner {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{} {}", std::process::id(), host.trim()))
             .map_err(fail)?;
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from typing import Any
 
-from dictrack import _custom
+from dictrack import _custom, _values
 from dictrack._dictrack import Condition
 
 __all__ = ["AllOf", "AnyOf", "BaseCondition", "FunctionCondition", "Not"]
@@ -49,7 +49,7 @@ class BaseCondition(metaclass=ABCMeta):
         return _custom.reference(self)
 
     def _native(self) -> Condition:
-        return Condition(self.to_dict())
+        return Condition(_values.plain(self.to_dict(), strict=True))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BaseCondition):
@@ -76,7 +76,7 @@ class _Builtin(BaseCondition):
 
     def _native(self) -> Condition:
         if self._checked is None:
-            self._checked = Condition(self.to_dict())
+            self._checked = Condition(_values.plain(self.to_dict(), strict=True))
         return self._checked
 
     @abstractmethod

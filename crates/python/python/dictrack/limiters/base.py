@@ -78,9 +78,10 @@ class BaseLimiter:
     def _follow(self, source: Callable[[], dict[str, Any]]) -> None:
         """Shows from now on the state that ``source`` gives."""
 
-    def _changed(self, state: dict[str, Any]) -> None:
+    def _changed(self, state: Any) -> None:
         """Takes over a state that is the object's own attributes."""
-        if "attributes" in state and not hasattr(self, "to_json"):
+        # A limiter that was not known when it was added has no state yet.
+        if isinstance(state, dict) and "attributes" in state and not hasattr(self, "to_json"):
             self.__dict__.update(state["attributes"])
             self.limited = not state["open"]
 
@@ -125,6 +126,10 @@ class FunctionLimiter(BaseLimiter):
     def to_dict(self) -> dict[str, Any]:
         """The limiter as definitions spell it."""
         return self._reference.to_dict()
+
+    def _changed(self, state: Any) -> None:
+        # What a class keeps that is not known here is nothing of this object's.
+        self.limited = isinstance(state, dict) and state.get("open") is False
 
     def __repr__(self) -> str:
         return repr(self._reference)

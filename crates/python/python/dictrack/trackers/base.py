@@ -278,6 +278,11 @@ class BaseTracker:
                 self._take_over(data.state.definition)
         return data.state
 
+    def _current(self) -> _Fields:
+        """The fields of the definition that the tracker has now."""
+        self._state()
+        return self._fields()
+
     def _check_health(self) -> None:
         if self.removed:
             raise TrackerAlreadyRemovedError(f"tracker {self.name!r} was removed from group {self.group_id!r}")
@@ -293,12 +298,12 @@ class BaseTracker:
     @property
     def conditions(self) -> list[BaseCondition]:
         """The conditions, all of which must hold."""
-        return list(self._fields().conditions)
+        return list(self._current().conditions)
 
     @property
     def limiters(self) -> list[BaseLimiter]:
         """The limiters, all of which must admit."""
-        return list(self._fields().limiters)
+        return list(self._current().limiters)
 
     @property
     def group_id(self) -> str:
@@ -341,6 +346,7 @@ class BaseTracker:
     def targets(self) -> list[int | float]:
         """All targets, in their order."""
         data = self._dt
+        self._state()
         return data.definition.targets if data.fields is None and data.definition is not None else list(self._fields().targets)
 
     @property
@@ -408,7 +414,7 @@ class BaseTracker:
     @property
     def reset_policy(self) -> int:
         """What starts anew at each stage: flags of ``ResetPolicy``."""
-        return self._fields().reset_policy
+        return self._current().reset_policy
 
     @reset_policy.setter
     def reset_policy(self, value: int) -> None:
@@ -419,7 +425,7 @@ class BaseTracker:
     @property
     def loop_forever(self) -> bool:
         """Whether the first target follows the last."""
-        return self._fields().loop_forever
+        return self._current().loop_forever
 
     @loop_forever.setter
     def loop_forever(self, value: bool) -> None:

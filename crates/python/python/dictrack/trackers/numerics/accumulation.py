@@ -57,7 +57,7 @@ class AccumulationTracker(NumericTracker):
     @property
     def key(self) -> str:
         """The dotted path of the number."""
-        key: str = self._fields().measured["key"]
+        key: str = self._current().measured["key"]
         return key
 
     def _details(self) -> str:

@@ -62,7 +62,7 @@ class CustomTracker(NumericTracker):
     @property
     def measure(self) -> str:
         """The registered name of the measure."""
-        measure: str = self._fields().measured["measure"]
+        measure: str = self._current().measured["measure"]
         return measure
 
     def _details(self) -> str:

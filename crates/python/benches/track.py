@@ -1,0 +1,119 @@
+"""What `track` costs from Python, beside a loop by hand and Python's dictrack 2.1.5, in turns within one run.
+
+    .servers/python/bin/python crates/python/benches/track.py            # in memory
+    .servers/python/bin/python crates/python/benches/track.py redis      # one Redis and one MongoDB, started here
+
+`scripts/setup tests` makes both environments. Figures are the median of the rounds, ratios those of the medians.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+
+from servers import started_mongod, started_redis  # noqa: E402
+from workload import documents, threshold, trackers  # noqa: E402
+
+import dictrack as dt  # noqa: E402
+
+RIVAL = ROOT / ".servers/python-2.1.5/bin/python"
+ROUNDS = 9
+# N, calls of ours a round, calls of 2.1.5 a round, how many times as fast ours is to be.
+MEMORY = ((1, 20_000, 2_000, 15), (100, 20_000, 60, 300), (1000, 10_000, 10, 2000))
+REDIS = ((1, 1_000, 200, 15), (100, 1_000, 60, 80), (1000, 500, 15, None))
+
+
+class ByHand:
+    """The loop that one would write: a dict for each tracker, asked one after the other."""
+
+    def __init__(self, n: int) -> None:
+        self.counters = [
+            {"game": "abc"[at % 3], "least": threshold(at), "sums": at % 2 == 1, "progress": 0, "target": 10**11}
+            for at in range(n)
+        ]
+
+    def track(self, _: str, document: dict[str, Any]) -> list[dict[str, Any]]:
+        touched = []
+        for counter in self.counters:
+            if document["game"] == counter["game"] and document["bet"] >= counter["least"]:
+                counter["progress"] += document["bet"] if counter["sums"] else 1
+                if counter["progress"] >= counter["target"]:
+                    print("completed")
+                touched.append(counter)
+        return touched
+
+
+def timed(track: Callable[..., Any], calls: int) -> float:
+    """Microseconds a call."""
+    given = documents(calls)
+    start = time.perf_counter()
+    for document in given:
+        track("g", document)
+    return (time.perf_counter() - start) / calls * 1e6
+
+
+def unpacked(manager: dt.TrackingManager) -> Callable[[str, Any], Any]:
+    """`track` as programs call it."""
+
+    def track(group: str, document: Any) -> Any:
+        is_ok, dirtied, completed, limited = manager.track(group_id=group, data=document)
+        return dirtied
+
+    return track
+
+
+def verdict(times: float, goal: int | None) -> str:
+    return "" if goal is None else f"goal {goal}: {'ok' if times >= goal else 'MISSED'}"
+
+
+def in_memory() -> None:
+    rival = subprocess.Popen([RIVAL, HERE / "rival.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert rival.stdin is not None and rival.stdout is not None
+    print(f"{'W(N)':>6} {'track':>10} {'by hand':>10} {'2.1.5':>12}   beside by hand   beside 2.1.5")
+    for n, calls, rival_calls, goal in MEMORY:
+        manager, hand = dt.TrackingManager(), ByHand(n)
+        manager.add_trackers("g", trackers(n))
+        track = unpacked(manager)
+        ours, by_hand, theirs = [], [], []
+        for _ in range(ROUNDS):
+            ours.append(timed(track, calls))
+            by_hand.append(timed(hand.track, max(calls // n, 100)))
+            rival.stdin.write(f"{n} {rival_calls}\n")
+            rival.stdin.flush()
+            theirs.append(float(rival.stdout.readline()))
+        mine, loop, other = map(statistics.median, (ours, by_hand, theirs))
+        times = f"{loop / mine:9.1f} x   {other / mine:12.0f} x   {verdict(other / mine, goal)}"
+        print(f"{n:>6} {mine:>7.2f} µs {loop:>7.2f} µs {other:>9.1f} µs   {times}")
+        manager.close()
+    rival.stdin.close()
+    rival.kill()
+
+
+def through_redis() -> None:
+    with tempfile.TemporaryDirectory() as place, started_redis(place) as redis, started_mongod(place) as mongod:
+        print(f"{'W(N)':>6} {'track':>10} {'2.1.5':>12}   beside 2.1.5")
+        for n, calls, _, goal in REDIS:
+            command = [RIVAL, ROOT / "crates/dictrack/benches/rival.py", str(redis), str(mongod), str(n)]
+            rival = subprocess.run(command, capture_output=True, text=True, check=True)
+            other = float(rival.stdout.split()[1]) * 1000
+            cache = dt.RedisDataCache(host="127.0.0.1", port=redis)
+            store = dt.MongoDBDataStore(host="127.0.0.1", port=mongod, database=f"ours{n}")
+            with dt.TrackingManager(cache, store) as manager:
+                manager.add_trackers("g", trackers(n))
+                track = unpacked(manager)
+                mine = statistics.median(timed(track, calls) for _ in range(ROUNDS))
+            print(f"{n:>6} {mine:>7.1f} µs {other:>9.0f} µs   {other / mine:9.0f} x   {verdict(other / mine, goal)}")
+
+
+if __name__ == "__main__":
+    through_redis() if sys.argv[1:] == ["redis"] else in_memory()
