@@ -24,7 +24,7 @@ pub(crate) struct Document {
 impl Document {
     /// Reads a dict or another mapping.
     pub(crate) fn read(data: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let json = value::read(data)?;
+        let json = value::read_any(data)?;
         if json.as_map().is_none() {
             let found = data.get_type().qualname()?;
             return Err(PyTypeError::new_err(format!("data is a {found}; expected a dict or another mapping")));

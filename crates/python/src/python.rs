@@ -74,8 +74,8 @@ pub(crate) fn decimal<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, P
 }
 
 /// The value made of Python's own types.
-pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    plain_function(value.py())?.call1((value,))
+pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
+    plain_function(value.py())?.call1((value, strict))
 }
 
 /// A dict of some entries.

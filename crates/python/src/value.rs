@@ -22,12 +22,22 @@ impl Exact {
     }
 }
 
-/// Reads any value. What is not of JSON's types is made plain by `dictrack._values.plain` first.
+/// Reads what definitions and calls say; a value that JSON cannot hold is refused.
 pub(crate) fn read(value: &Bound<'_, PyAny>) -> PyResult<Json> {
+    read_plain(value, true)
+}
+
+/// Reads any value; what JSON cannot hold exists and equals nothing.
+pub(crate) fn read_any(value: &Bound<'_, PyAny>) -> PyResult<Json> {
+    read_plain(value, false)
+}
+
+/// What is not of JSON's types is made plain by `dictrack._values.plain` first.
+fn read_plain(value: &Bound<'_, PyAny>, strict: bool) -> PyResult<Json> {
     if let Some(json) = read_builtin(value, 0)? {
         return Ok(json);
     }
-    read_builtin(&plain(value)?, 0)?
+    read_builtin(&plain(value, strict)?, 0)?
         .ok_or_else(|| PyTypeError::new_err(format!("a {} is no JSON value", type_name(value))))
 }
 

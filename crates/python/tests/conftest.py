@@ -95,7 +95,7 @@ def run(tmp_path: pathlib.Path) -> Run:
         python = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-X", "faulthandler"]
         # With a session of its own, so that what it forked ends with it.
         process = subprocess.Popen(
-            [*python, str(path), *map(os.fspath, arguments)],
+            [*python, str(path), *(os.fspath(argument) for argument in arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -110,6 +110,6 @@ def run(tmp_path: pathlib.Path) -> Run:
             printed, errors = process.communicate()
             raise AssertionError(f"hung for {timeout} s\n{printed}\n{errors}") from None
         assert process.returncode == code, f"ended with {process.returncode}\n{printed}\n{errors}"
-        return printed
+        return str(printed)
 
     return run_program

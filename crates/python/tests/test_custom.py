@@ -66,7 +66,7 @@ def is_long(data: Any, least: int = 3) -> bool:
     return len(data["word"]) >= least
 
 
-@dt.measure(name="tests.length")
+@dt.measure(name="tests.length")  # type: ignore[untyped-decorator]
 def length(data: Any, times: int = 1) -> Any:
     return len(data["word"]) * times
 
@@ -94,7 +94,9 @@ def test_subclasses_and_functions_are_registered_by_name_and_count() -> None:
         dt.CountTracker("weekdays", target=9, limiters=[on_weekdays(days=["mon", "tue"])]),
     ]
     manager.add_trackers("g", trackers)
-    progress = progress_of(manager, {"amount": 10}, {"amount": 9.5}, {"word": "long", "day": "mon"}, {"named": 0, "x": 2})
+    progress = progress_of(
+        manager, {"amount": 10}, {"amount": 9.5}, {"word": "long", "day": "mon"}, {"named": 0, "x": 2}
+    )
     assert progress == {"high": 1, "low": 1, "named": 1, "long": 1, "length": 8, "squares": 12, "weekdays": 1}
     here = __name__
     assert trackers[0].to_dict()["conditions"] == [{"custom": f"{here}.HighAmount", "params": {"least": 10}}]
@@ -125,12 +127,45 @@ def test_conditions_of_the_program_are_equal_by_name_and_attributes() -> None:
         manager.add_tracker("g", dt.CountTracker("high", [HighAmount(11)], target=9))
 
 
+def test_a_subclass_of_a_class_of_the_program_is_registered_too() -> None:
+    class VeryHigh(HighAmount):
+        def __init__(self) -> None:
+            super().__init__(1000)
+
+    class OnlyOne(EveryOther):
+        def __init__(self) -> None:
+            super().__init__(1)
+
+    class Cubes(Squares):
+        def amount(self, data: Any) -> Any:
+            return self.factor * data["x"] ** 3
+
+    class Doubled(Cubes):
+        pass
+
+    manager = dt.TrackingManager()
+    limiter = OnlyOne()
+    manager.add_tracker("g", dt.CountTracker("high", [VeryHigh()], target=9, limiters=[limiter]))
+    manager.add_trackers("g", [Cubes("cubes", factor=2), Doubled("doubled", factor=3)])
+    outcome = manager.track("g", {"amount": 1000, "x": 2})
+    assert outcome.failed == {}
+    assert progress_of(manager, {"amount": 999, "x": 0}) == {"high": 1, "cubes": 16, "doubled": 24}
+    assert (len(limiter.counted), limiter.limited) == (1, True)
+    assert [type(tracker) for tracker in manager.get_trackers("g")] == [dt.CountTracker, Cubes, Doubled]
+
+
 def test_attributes_that_are_not_json_are_a_type_error_when_the_tracker_is_added() -> None:
     manager = dt.TrackingManager()
-    for value, found in [({1}, "a set"), (datetime.date(2026, 1, 1), "a date"), (float("nan"), "nan"), (object(), "a object")]:
+    for value, found in [
+        ({1}, "a set"),
+        (datetime.date(2026, 1, 1), "a date"),
+        (float("nan"), "nan"),
+        (object(), "a object"),
+    ]:
         for where, nested in [("least", value), (r"least\['a'\]\[0\]", {"a": [value]})]:
             with pytest.raises(TypeError, match=rf"^HighAmount\.{where} is {found}, which JSON cannot hold"):
-                manager.add_tracker("g", dt.CountTracker("high", [HighAmount(nested)], target=9))  # type: ignore[arg-type]
+                condition = HighAmount(nested)  # type: ignore[arg-type]
+                manager.add_tracker("g", dt.CountTracker("high", [condition], target=9))
     with pytest.raises(TypeError, match=r"is_long\(least\) is a bytes, which JSON cannot hold"):
         is_long(least=b"3")
     squares = Squares("squares")
@@ -162,7 +197,7 @@ def test_calling_the_manager_from_custom_code_is_reentrant_and_fails_that_tracke
     manager = dt.TrackingManager()
     raised: list[BaseException] = []
 
-    @dt.condition(name="tests.calls_back")
+    @dt.condition(name="tests.calls_back")  # type: ignore[untyped-decorator]
     def calls_back(data: Any, call: str) -> bool:
         try:
             getattr(manager, call)(*(("g", {}) if call in ("track", "explain") else ("g",)))
@@ -182,23 +217,37 @@ def test_calling_the_manager_from_custom_code_is_reentrant_and_fails_that_tracke
 
 
 def test_what_check_changes_on_its_object_is_not_kept() -> None:
-    seen: list[int] = []
+    seen: list[Any] = []
 
     class Counting(dt.BaseCondition):
         def __init__(self) -> None:
             self.calls = 0
+            self.documents: dict[str, list[int]] = {"seen": []}
 
         def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
             self.calls += 1
-            seen.append(self.calls)
+            self.documents["seen"].append(1)
+            seen.append((self.calls, self.documents["seen"]))
             return True
 
+    class Carried(Counting):
+        def to_json(self) -> Any:
+            return {"calls": self.calls}
+
+        @classmethod
+        def from_json(cls, params: Any) -> Any:
+            made = cls()
+            made.calls = params["calls"]
+            return made
+
     manager = dt.TrackingManager()
-    condition = Counting()
-    manager.add_tracker("g", dt.CountTracker("counting", [condition], target=9))
-    assert progress_of(manager, {}, {}, {}) == {"counting": 3}
-    assert set(seen) == {1}
-    assert condition.calls == 0
+    conditions = [Counting(), Carried()]
+    for at, condition in enumerate(conditions):
+        manager.add_tracker("g", dt.CountTracker(f"{at}", [condition], target=9))
+    assert progress_of(manager, {}, {}, {}) == {"0": 3, "1": 3}
+    assert len(seen) >= 6
+    assert all(one == (1, [1]) for one in seen)
+    assert [(condition.calls, condition.documents) for condition in conditions] == [(0, {"seen": []})] * 2
 
 
 def test_a_limiter_of_the_program_is_asked_takes_note_is_reset_and_its_object_follows() -> None:

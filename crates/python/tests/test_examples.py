@@ -15,7 +15,7 @@ import dictrack as dt
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 HERE = pathlib.Path(__file__).resolve().parent
-SEED = pathlib.Path(os.environ.get("DICTRACK_TEST_SEED", ROOT.parent / "shared/seed"))
+SEED = pathlib.Path(os.environ.get("DICTRACK_TEST_PROGRAMS", ROOT.parent / "shared/seed"))
 sys.path.insert(0, str(ROOT / "examples/python"))
 
 
@@ -95,7 +95,7 @@ def printed() -> dict[str, Any]:
     return results
 
 
-# Those who have the programs run them, and say where with DICTRACK_TEST_SEED.
+# Those who have the programs run them, and say where with DICTRACK_TEST_PROGRAMS.
 has_seed = pytest.mark.skipif(not SEED.is_dir(), reason=f"the six programs are not in {SEED}")
 
 

@@ -75,7 +75,9 @@ OPENED = (
 
 
 def test_a_child_is_refused_by_the_parents_manager_with_a_clear_error(place: str, run: Run) -> None:
-    source = OPENED + """
+    source = (
+        OPENED
+        + """
     manager = opened(sys.argv[1])
     counted(manager, "g", 3)
     calls = {
@@ -83,21 +85,25 @@ def test_a_child_is_refused_by_the_parents_manager_with_a_clear_error(place: str
         "explain": lambda: manager.explain("g", {}), "get_trackers": lambda: manager.get_trackers("g"),
         "add_tracker": lambda: manager.add_tracker("g", dt.CountTracker("b", target=1)),
         "listen": lambda: manager.add_listener(1001, print), "flush": lambda: manager.flush(confirm=True),
-        "close": manager.close, "completed": lambda: manager.completed("g"), "remove": lambda: manager.remove_tracker("g"),
+        "close": manager.close, "completed": lambda: manager.completed("g"),
+        "remove": lambda: manager.remove_tracker("g"),
         "reset": lambda: manager.reset_tracker("g", "all"), "set": lambda: manager.set_progress("g", "all", 0),
         "with": lambda: manager.__enter__().__exit__(),
     }
     for name, call in calls.items():
         error = in_child(call)
-        expected = "ForkError: this manager was made before a fork, and its threads are in the parent: make a manager in each"
+        expected = "ForkError: this manager was made before a fork, and its threads are in the parent: make"
         assert str(error).startswith(expected), (name, error)
     print(counted(manager, "g", 3))
     """
+    )
     assert run(source, place) == "6\n"
 
 
 def test_live_trackers_show_their_last_state_in_a_child(place: str, run: Run) -> None:
-    source = OPENED + """
+    source = (
+        OPENED
+        + """
     manager = opened(sys.argv[1])
     tracker = dt.CountTracker("all", target=9, limiters=[dt.CountLimiter(5)])
     manager.add_tracker("g", tracker)
@@ -109,6 +115,7 @@ def test_live_trackers_show_their_last_state_in_a_child(place: str, run: Run) ->
     manager.track("g", {})
     print(seen())
     """
+    )
     assert run(source, place) == "[2, 9, 3, False, False]\n"
 
 
@@ -116,7 +123,9 @@ def test_a_child_makes_a_manager_of_its_own_and_the_parent_goes_on(
     place: str, tmp_path: pathlib.Path, redis_url: str, run: Run
 ) -> None:
     # The parent has used Redis, and so has a network thread, which the child has not.
-    source = OPENED + """
+    source = (
+        OPENED
+        + """
     place, other, redis = sys.argv[1:]
     manager, beside = opened(place), opened(redis)
     assert (counted(manager, "g", 2), counted(beside, "g", 2)) == (2, 2)
@@ -146,13 +155,16 @@ def test_a_child_makes_a_manager_of_its_own_and_the_parent_goes_on(
     busy.join()
     print(grandchildren, shared)
     """
+    )
     printed = run(source, place, tmp_path / "child.db", redis_url)
     assert printed == "[5, 5, 7] [5, 10, 12] 3 13\n[5, 5, 5, 5, 5] [14, 15, 16]\n"
 
 
 @pytest.mark.parametrize("end", ["_exit", "exit"])
 def test_the_end_of_a_child_does_not_disturb_the_parents_file(end: str, tmp_path: pathlib.Path, run: Run) -> None:
-    source = OPENED + """
+    source = (
+        OPENED
+        + """
     manager = opened(sys.argv[1])
     counted(manager, "g", 2)
     child = os.fork()
@@ -164,6 +176,7 @@ def test_the_end_of_a_child_does_not_disturb_the_parents_file(end: str, tmp_path
     print(in_child(lambda: dt.TrackingManager.open(sys.argv[1])))
     print(counted(manager, "g", 2))
     """
+    )
     store = tmp_path / "parent.db"
     printed = run(source, store, end).splitlines()
     # The parent owns its file still.
@@ -230,7 +243,7 @@ ENDS = {
     "at the end of the program": "",
     "by sys.exit": "sys.exit(0)",
     "without the manager": "del manager",
-    "within a thread that is waited for": "threading.Thread(target=lambda: [manager.track('h', {}) for _ in range(999)]).start()",
+    "within a thread that is waited for": "threading.Thread(target=track).start()",
 }
 
 
@@ -244,6 +257,11 @@ def test_the_end_of_the_interpreter_keeps_everything_without_close(end: str, tmp
     manager.add_tracker("g", dt.CountTracker("all", target=10**6))
     for _ in range(500):
         manager.track("g", {{}})
+
+    def track():
+        for _ in range(999):
+            manager.track("h", {{}})
+
     {end}
     """
     store = tmp_path / "end.db"
@@ -271,7 +289,7 @@ def test_a_daemon_thread_that_tracks_on_does_not_disturb_the_end(tmp_path: pathl
     begun.wait()
     print(tracker.progress)
     """
-    for at in range(5):
+    for at in range(3):
         store = tmp_path / f"daemon{at}.db"
         at_least = int(run(source, store))
         assert int(run(LOOK, store)) >= at_least > 0

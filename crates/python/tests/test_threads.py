@@ -109,7 +109,8 @@ STORM = """
     for group in sorted(set(groups)):
         for tracker in manager.get_trackers(group):
             totals.setdefault(tracker.name, []).append(tracker.progress)
-        assert [tracker.progress for tracker in live[group]] == [found.progress for found in manager.get_trackers(group)]
+        found = [tracker.progress for tracker in manager.get_trackers(group)]
+        assert [tracker.progress for tracker in live[group]] == found
         assert limiters[group].seen == per_group // 4
     stages = {group: [stage for known, stage in heard if known == group] for group in live}
     manager.close()
@@ -156,9 +157,8 @@ def test_waiting_for_a_commit_lets_other_threads_run(tmp_path: pathlib.Path, run
         tracker = dt.CountTracker("all", target=9)
         manager.add_tracker("g", tracker)
         lines = [line.strip() for line in LOCK.strip().splitlines()]
-        other = subprocess.Popen(
-            [sys.executable, "-c", "\\n".join(lines), sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        other = subprocess.Popen([sys.executable, "-c", "\\n".join(lines), sys.argv[1]], **pipes)
         assert other.stdout.readline() == "locked\\n"
         waiting = threading.Thread(target=manager.track, args=("g", {}))
         waiting.start()
@@ -260,7 +260,9 @@ def test_ctrl_c_while_python_code_runs_within_a_call_ends_the_program(
     assert run(source, where, place) == f"interrupted True\n{progress}\n"
 
 
-def test_ctrl_c_that_nobody_catches_ends_the_program_and_keeps_what_was_counted(tmp_path: pathlib.Path, run: Run) -> None:
+def test_ctrl_c_that_nobody_catches_ends_the_program_and_keeps_what_was_counted(
+    tmp_path: pathlib.Path, run: Run
+) -> None:
     source = """
         import os, signal, sys
         signal.signal(signal.SIGINT, signal.default_int_handler)

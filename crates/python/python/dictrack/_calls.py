@@ -11,8 +11,8 @@ import numbers
 import os
 from typing import Any, Callable, Generator, Iterable, Mapping, Sequence, TypeVar
 
-from dictrack import _compat, _values
-from dictrack._dictrack import Manager, Outcome, Pending, TestClock, open
+from dictrack import _compat, _dictrack, _values
+from dictrack._dictrack import Manager, Outcome, Pending, TestClock
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
@@ -99,17 +99,23 @@ def opened(
 ) -> Call[Manager]:
     """Opens a manager."""
     options: dict[str, Any] = {}
+    if durability is not None and not isinstance(durability, str):
+        raise TypeError(f"durability is a {type(durability).__qualname__}; expected str")
+    if clock is not None and not isinstance(clock, TestClock):
+        raise TypeError(f"clock is a {type(clock).__qualname__}; expected a TestClock")
     for name, given, cls in (("data_cache", data_cache, BaseDataCache), ("data_store", data_store, BaseDataStore)):
         if given is not None:
             if not isinstance(given, cls):
                 raise TypeError(f"{name} is a {type(given).__qualname__}; expected a {cls.__name__}")
             options |= given._options()
-    manager: Manager = yield open(**options, durability=durability, clock=clock, **limits)
+    manager: Manager = yield _dictrack.open(**options, durability=durability, clock=clock, **limits)
     return manager
 
 
 def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
     """The store at a path or URL."""
+    if not isinstance(place, (str, os.PathLike)):
+        raise TypeError(f"place is a {type(place).__qualname__}; expected a path or URL")
     text = os.fspath(place)
     scheme = text.split("://", 1)[0] if isinstance(text, str) and "://" in text else None
     if scheme in ("mongodb", "mongodb+srv"):
@@ -124,11 +130,33 @@ def cache_at(url: str | None) -> BaseDataCache:
     return MemoryDataCache() if url is None else RedisDataCache(url=url)
 
 
+def _id(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a {type(value).__qualname__}; expected str") from None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is {value!a:.80}, which is not Unicode text: it has a lone surrogate") from None
+    return value
+
+
 def checked_group(group_id: Any) -> str:
     """The id of a group."""
-    if not isinstance(group_id, str):
-        raise TypeError(f"group_id is a {type(group_id).__qualname__}; expected str")
-    return group_id
+    return _id("group_id", group_id)
+
+
+def check_ids(group_id: Any, event_id: Any) -> None:
+    """Says what is wrong with the ids of a document, if something is."""
+    checked_group(group_id)
+    if event_id is not None:
+        _id("event_id", event_id)
+
+
+def checked_name(name: Any) -> str:
+    """The name of a tracker."""
+    if not isinstance(name, str):
+        raise TypeError(f"name is a {type(name).__qualname__}; expected str")
+    return name
 
 
 def names_of(name: Any) -> list[str] | None:
@@ -243,13 +271,8 @@ def reset_tracker(
 ) -> Call[bool]:
     """Resets a tracker."""
     group_id = checked_group(group_id)
-    if not isinstance(name, str):
-        raise TypeError(f"name is a {type(name).__qualname__}; expected str")
-    if count is not None:
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"reset_count is a {type(count).__qualname__}; expected int")
-        if count < 0:
-            raise ValueError(f"reset_count is {count}; expected 0 or more")
+    name = checked_name(name)
+    _compat.whole("reset_count", count)
     policy = None if reset_policy is None else checked_policy(reset_policy)
     found: bool = yield native.reset_tracker(group_id, name, policy, count, seconds, now)
     return found
@@ -262,6 +285,8 @@ def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list
 
 def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
     """Applies documents."""
+    if not isinstance(items, Iterable):
+        raise TypeError(f"items is a {type(items).__qualname__}; expected (group_id, data[, now[, event_id]]) of each")
     read = []
     for at, item in enumerate(items):
         if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:

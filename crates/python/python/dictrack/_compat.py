@@ -1,4 +1,4 @@
-"""Arguments of Python's dictrack 2.1.5 that mean nothing any more."""
+"""Checks of arguments, and those of Python's dictrack 2.1.5 that mean nothing any more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ def ignored(where: str, arguments: dict[str, Any]) -> None:
     for name in arguments:
         if (where, name) not in _warned:
             _warned.add((where, name))
-            warnings.warn(f"{where}: {name} has no effect any more", DeprecationWarning, stacklevel=4)
+            warnings.warn(f"{where}: {name} has no effect any more", DeprecationWarning, stacklevel=3)
 
 
 def given(**arguments: Any) -> dict[str, Any]:
     """The arguments that are not ``None``."""
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def whole(name: str, value: Any, least: int = 0) -> Any:
+    """The value, checked to be ``None`` or a whole number that the engine can hold."""
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is a {type(value).__qualname__}; expected int")
+        if not least <= value < 2**63:
+            raise ValueError(f"{name} is {value}; expected {least} or more, and less than 2**63")
+    return value
 
 
 def unexpected(where: str, arguments: dict[str, Any]) -> None:

@@ -33,6 +33,12 @@ def name_of(cls: type) -> str:
     return named if isinstance(named, str) else f"{cls.__module__}.{cls.__qualname__}"
 
 
+def is_of_program(cls: type, *methods: str) -> bool:
+    """Whether the program, and not dictrack, says one of these methods of a class."""
+    mine = (base for base in cls.__mro__ if not base.__module__.startswith("dictrack."))
+    return any(method in base.__dict__ for base in mine for method in methods)
+
+
 def reference(thing: Any) -> dict[str, Any]:
     """How definitions name an object of a registered class: its name, and its attributes as ``params``."""
     made: dict[str, Any] = {"custom": name_of(type(thing))}
@@ -87,18 +93,16 @@ def _restored(cls: Any, params: dict[str, Any] | None) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)
-def _template(cls: Any, params: str) -> Any:
-    return _restored(cls, json.loads(params))
+def _flat(params: str) -> dict[str, Any] | None:
+    """The attributes, where nothing in them can be changed."""
+    attributes = json.loads(params) or {}
+    return None if any(isinstance(value, (list, dict)) for value in attributes.values()) else attributes
 
 
 def _fresh(cls: Any, params: str) -> Any:
     """An object with its attributes as they are stored: what earlier documents left on one is gone."""
-    template = _template(cls, params)
-    if hasattr(cls, "to_json"):
-        return template
-    thing = cls.__new__(cls)
-    thing.__dict__.update(template.__dict__)
-    return thing
+    flat = None if hasattr(cls, "to_json") else _flat(params)
+    return _restored(cls, json.loads(params) if flat is None else flat)
 
 
 class _Function:

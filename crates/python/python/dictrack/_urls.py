@@ -30,6 +30,17 @@ def _login(username: Any, password: Any) -> str:
     return f"{quote(str(username or ''), safe='')}{secret}@"
 
 
+def _is_of(thing: Any, package: str) -> bool:
+    """Whether a class of an object, or one that it is made of, comes from a package."""
+    return any(cls.__module__.split(".")[0] == package for cls in type(thing).__mro__)
+
+
+def shown(url: str) -> str:
+    """A URL without its login."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+
+
 def redis_url(where: str, given: dict[str, Any], options: dict[str, Any], nodes: str | None = None) -> str:
     """The URL that the keywords of redis-py say; ``nodes`` are the servers of a cluster."""
     left = {name: value for name, value in given.items() if value is not None}
@@ -42,8 +53,10 @@ def redis_url(where: str, given: dict[str, Any], options: dict[str, Any], nodes:
     ).lower() not in ("required", "cert_required")
     if tls and unchecked:
         raise _refuse(where, "ssl_cert_reqs and ssl_check_hostname cannot be turned off")
-    for name in left:
-        if name not in _REDIS_CLIENT or name == "credential_provider":
+    for name, value in left.items():
+        # Clients also name checks of certificates that are off.
+        is_off = name.startswith("ssl_") and value is False
+        if (name not in _REDIS_CLIENT and not is_off) or name == "credential_provider":
             raise _refuse(where, f"the connection keyword {name!r} is not supported")
     if str(host).startswith("/"):
         raise _refuse(where, "a unix socket is not supported")
@@ -59,18 +72,22 @@ def redis_url(where: str, given: dict[str, Any], options: dict[str, Any], nodes:
 
 def redis_of(where: str, client: Any, pool: Any, options: dict[str, Any]) -> str:
     """The URL of a client or a pool of redis-py."""
+    given = client if pool is None else pool
+    if not _is_of(given, "redis"):
+        raise _refuse(where, f"a {type(given).__qualname__} is no client or pool of redis-py")
     cluster = getattr(client, "nodes_manager", None) if pool is None else None
     if cluster is not None:
         nodes = ",".join(f"{node.host}:{node.port}" for node in cluster.startup_nodes.values())
-        return redis_url(where, cluster.connection_kwargs, options, nodes)
+        return redis_url(where, {**cluster.connection_kwargs, "ssl_check_hostname": None}, options, nodes)
     found = getattr(client, "connection_pool", None) if pool is None else pool
     if found is None or not hasattr(found, "connection_kwargs"):
-        given = client if pool is None else pool
         raise _refuse(where, f"a {type(given).__qualname__} is no client or pool of redis-py")
     kind = getattr(getattr(found, "connection_class", None), "__name__", "Connection")
     if kind not in ("Connection", "SSLConnection"):
         raise _refuse(where, f"connections of the class {kind} are not supported")
-    return redis_url(where, {**found.connection_kwargs, "ssl": kind == "SSLConnection"}, options)
+    # Some versions of redis-py do not check the name in a certificate unless they are told to; dictrack always does.
+    keywords = {**found.connection_kwargs, "ssl": kind == "SSLConnection", "ssl_check_hostname": None}
+    return redis_url(where, keywords, options)
 
 
 def mongo_url(where: str, given: dict[str, Any]) -> str:
@@ -105,6 +122,8 @@ def mongo_url(where: str, given: dict[str, Any]) -> str:
 
 def mongo_of(where: str, client: Any) -> str:
     """The URL of a client of pymongo."""
+    if not _is_of(client, "pymongo"):
+        raise _refuse(where, f"a {type(client).__qualname__} is no client of pymongo")
     seeds = getattr(getattr(client, "_topology_settings", None), "seeds", None)
     options = getattr(client, "options", None)
     if not seeds or options is None:

@@ -44,9 +44,10 @@ def _plain(value: Any, strict: bool, where: str, depth: int) -> Any:
     if isinstance(value, str):
         return _text(value, strict, where)
     if isinstance(value, int):
-        return _whole(int(value))
+        # Not int() and float(), which a subclass may answer.
+        return _whole(int.__int__(value))
     if isinstance(value, float):
-        return float(value)
+        return float.__float__(value)
     if isinstance(value, decimal.Decimal):
         # A signaling NaN refuses to become a float.
         return Exact(str(value)) if value.is_finite() else OPAQUE if value.is_nan() else float(value)
@@ -77,8 +78,8 @@ def _plain(value: Any, strict: bool, where: str, depth: int) -> Any:
 
 def _foreign(value: Any, strict: bool, where: str, depth: int) -> Any:
     """What a library other than Python's own made."""
-    # The scalars and arrays of numpy, and of what imitates it.
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+    # The scalars and arrays of numpy, and of what imitates it. Not asked of the object, which may have any attribute.
+    if hasattr(type(value), "dtype") and hasattr(type(value), "tolist"):
         kind = getattr(value.dtype, "kind", "")
         if kind == "f" and isinstance(value, numbers.Real):
             # Its own shortest decimal: float32(0.1) is 0.1.

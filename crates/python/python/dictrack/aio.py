@@ -105,7 +105,12 @@ class TrackingManager:
         """Applies a document to a group."""
         if kwargs:
             now = _calls.moment_of("track", now, kwargs)
-        return await _wait(self._native.begin_track(group_id, data, now, event_id))
+        try:
+            pending = self._native.begin_track(group_id, data, now, event_id)
+        except (TypeError, UnicodeEncodeError):
+            _calls.check_ids(group_id, event_id)
+            raise
+        return await _wait(pending)
 
     async def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
         """Applies many documents in order and commits them together."""
@@ -165,12 +170,14 @@ class TrackingManager:
 
     async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
         """Sets the progress of an active tracker; false if there is none of that name."""
-        return await _wait(self._native.set_progress(_calls.checked_group(group_id), name, progress))
+        group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
+        return await _wait(self._native.set_progress(group_id, name, progress))
 
     async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
         """Puts targets behind those of an active tracker; false if there is none of that name."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
-        return await _wait(self._native.add_targets(_calls.checked_group(group_id), name, more))
+        group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
+        return await _wait(self._native.add_targets(group_id, name, more))
 
     async def remove_tracker(
         self, group_id: str, name: str | list[str] | None = None, *, now: Any = None

@@ -140,7 +140,11 @@ class TrackingManager:
         """
         if kwargs:
             now = _calls.moment_of("track", now, kwargs)
-        return self._native.track(group_id, data, now, event_id)
+        try:
+            return self._native.track(group_id, data, now, event_id)
+        except (TypeError, UnicodeEncodeError):
+            _calls.check_ids(group_id, event_id)
+            raise
 
     def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
         """Applies many documents in order and commits them together.
@@ -279,12 +283,12 @@ class TrackingManager:
 
     def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
         """Sets the progress of an active tracker; false if there is none of that name. Nothing fires."""
-        return self._native.set_progress(_calls.checked_group(group_id), name, progress).wait()
+        return self._native.set_progress(_calls.checked_group(group_id), _calls.checked_name(name), progress).wait()
 
     def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
         """Puts targets behind those of an active tracker; false if there is none of that name."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
-        return self._native.add_targets(_calls.checked_group(group_id), name, more).wait()
+        return self._native.add_targets(_calls.checked_group(group_id), _calls.checked_name(name), more).wait()
 
     def remove_tracker(
         self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
@@ -404,6 +408,8 @@ _LIMITS = ("completed_kept", "id_window", "ids_at_least", "ids_at_most")
 
 def _check_limits(limits: dict[str, Any]) -> None:
     _compat.unexpected("TrackingManager", {name: value for name, value in limits.items() if name not in _LIMITS})
+    for name in ("completed_kept", "ids_at_least", "ids_at_most"):
+        _compat.whole(name, limits.get(name))
 
 
 class _Open:

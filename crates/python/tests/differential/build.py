@@ -17,11 +17,15 @@ from dictrack.trackers.numerics.count import CountTracker
 
 # The key whose list is a tuple in the documents: only tuples can be operands of 2.1.5.
 PAIR = "pair"
+# The key whose text is a moment.
+AT = "at"
 
 
 def condition(spec: list[Any]) -> Any:
     """The condition of ``[class, key, *operands]``; lists that are compared are tuples."""
     name, key, *operands = spec
+    if operands and key == AT:
+        operands[0] = moment(operands[0])
     if operands and "List" not in name and isinstance(operands[0], list):
         operands[0] = tuple(operands[0])
     if name == "KeyValueComparison":
@@ -41,7 +45,9 @@ def limiter(spec: list[Any]) -> Any:
 
 def tracker(spec: dict[str, Any]) -> Any:
     """The tracker of a specification, the target of which is the caller's own object."""
-    options = {name: spec[name] for name in ("reset_policy", "loop_forever", "init_progress") if name in spec}
+    options: dict[str, Any] = {
+        name: spec[name] for name in ("reset_policy", "loop_forever", "init_progress") if name in spec
+    }
     options["conditions"] = [condition(one) for one in spec["conditions"]]
     options["limiters"] = limiters = [limiter(one) for one in spec["limiters"]]
     for at, one in enumerate(limiters):
@@ -51,9 +57,19 @@ def tracker(spec: dict[str, Any]) -> Any:
     return AccumulationTracker(name=spec["name"], target=spec["target"], key=spec["key"], **options)
 
 
+def moment(text: str) -> datetime.datetime:
+    """A moment of what JSON carried."""
+    return datetime.datetime.fromisoformat(text)
+
+
 def document(data: dict[str, Any]) -> dict[str, Any]:
     """The document of what JSON carried."""
-    return {key: tuple(value) if key == PAIR and isinstance(value, list) else value for key, value in data.items()}
+    made = dict(data)
+    if isinstance(made.get(PAIR), list):
+        made[PAIR] = tuple(made[PAIR])
+    if AT in made:
+        made[AT] = moment(made[AT])
+    return made
 
 
 def number(value: Any) -> str:

@@ -13,6 +13,7 @@ START = 1_000_000
 FLAVOURS = {"plain": 62, "stages": 7, "limiters": 8, "values": 9, "conditions": 7, "group": 7}
 EVENTS = ["login", "purchase", "view"]
 TIERS = ["gold", "Silver", "bronze"]
+MOMENTS = ["2026-05-01T08:00:00+00:00", "2026-05-01T08:00:00.000001+00:00", "2026-11-30T23:59:59+00:00"]
 TAGS = ["red", "green", "blue", "login"]
 
 
@@ -76,7 +77,7 @@ class Maker:
             "do": "reset",
             "name": spec["name"],
             "policy": self.one(None, 0, 1, 2, 3, 3),
-            "count": self.one(0, 2, 4) if count else None,
+            "count": self.one(0, 0, 2, 4) if count else None,
             "seconds": self.one(3, 20) if seconds else None,
             "now": self.now,
         }
@@ -96,7 +97,7 @@ class Maker:
         if self.of("conditions") and self.chance(0.5):
             spec["conditions"] += self.clashing()
         if kind == "sum":
-            spec["key"] = self.amount_key()
+            spec["key"] = "leap" if self.of("stages") and not loops else self.amount_key()
         if self.chance(0.5):
             spec["reset_policy"] = self.random.randint(0, 3)
         if loops:
@@ -117,7 +118,7 @@ class Maker:
 
     def amount_key(self) -> str:
         if self.of("values"):
-            return str(self.one("amount", "amount", "wild", "cart.sum", "name"))
+            return str(self.one("amount", "amount", "cents", "cents", "wild", "cart.sum", "name"))
         return str(self.one("amount", "amount", "cart.sum", "prices.-1"))
 
     def limiters(self) -> list[list[Any]]:
@@ -126,8 +127,8 @@ class Maker:
         if self.of("stages", "group") and self.chance(0.6):
             return []
         # Two windows of one length could become equal; a doubled one is equal from the beginning.
-        made = {kind: self.limiter(kind) for kind in self.random.sample(["count", "window", "interval"], self.one(1, 1, 2, 3))}
-        limiters = list(made.values())
+        kinds = self.random.sample(["count", "window", "interval"], self.one(1, 1, 2, 3))
+        limiters = [self.limiter(kind) for kind in kinds]
         if self.chance(0.15):
             limiters.append(list(limiters[0]))
         return limiters
@@ -160,7 +161,7 @@ class Maker:
                 ["KeyValueEQ", "user.tier", self.one(*TIERS)],
                 ["KeyValueEQ", "none", None],
                 ["KeyValueNE", self.one("event", "optional"), self.one(*EVENTS)],
-                ["KeyValueComparison", "level", self.random.randint(0, 5), self.one("eq", "ne", "lt", "le", "gt", "ge")],
+                ["KeyValueComparison", "level", self.one(0, 1, 3, 5), self.one("eq", "ne", "lt", "le", "gt", "ge")],
                 [order, "level", self.one(0, 1, 2.5, 4)],
                 [order, "ratio", self.one(0.25, 0.5, 1)],
                 [order, "event", self.one("login", "m", "z")],
@@ -178,6 +179,8 @@ class Maker:
                 ["KeyValueListNotIntersectList", "tags", self.random.sample(TAGS, 2)],
                 ["KeyValueGE", "prices.0", self.one(1, 5)],
                 ["KeyValueLT", "a\\.b", 3],
+                [order, build.AT, self.one(*MOMENTS)],
+                ["KeyValueEQ", build.AT, MOMENTS[0]],
             )
         )
 
@@ -189,14 +192,17 @@ class Maker:
                 [self.one("KeyValueEQ", "KeyValueNE"), key, self.one(0, 1, True, False, "1", "red", None)],
                 [self.one("KeyValueLT", "KeyValueGE"), key, self.one(0, 1.5, "m")],
                 ["KeyValueComparison", key, self.one(1, "1"), self.one("le", "gt")],
-                [self.one("KeyValueContained", "KeyValueNotContained"), key, self.one("red", "e", "tier"), self.chance(0.6)],
+                [self.one("KeyValueContained", "KeyValueNotContained"), key, self.one("red", "e", "tier"), True],
+                [self.one("KeyValueContained", "KeyValueNotContained"), key, self.one("RED", "e"), False],
                 ["KeyValueContained", "name", self.one("STRASSE", "ΟΔΟΣ", "ſ"), False],
                 [self.one("KeyValueInList", "KeyValueNotInList"), key, [1, "red", False]],
                 [self.one("KeyValueListHasItem", "KeyValueListNotHasItem"), key, self.one("red", "e", "tier", 1)],
                 [self.one("KeyValueListIntersectList", "KeyValueListNotIntersectList"), key, ["e", "tier", 1]],
                 [self.one("KeyValueLT", "KeyValueGT"), build.PAIR, self.one([1, 2], [2, "a"])],
-                [self.one("KeyExists", "KeyNotExists"), self.one("user..tier", "user.", "", "a__dictor__b", "wild")[:] or "x."],
-                ["KeyExists", self.one("tags.+1", "tags. 1", "tags.0_1", "marked", "user.marked")],
+                [self.one("KeyExists", "KeyNotExists"), self.one("user..tier", "user.", "x.", "a__dictor__b", "wild")],
+                ["KeyExists", self.one("tags.+1", "tags. 1", "tags.0_1")],
+                [self.one("KeyExists", "KeyNotExists"), self.one("marked", "marked", "user.marked")],
+                ["KeyExists", "a__dictor__b"],
                 ["KeyValueEQ", self.one("tags.+0", "user.tier."), self.one("red", "gold")],
             )
         )
@@ -237,15 +243,15 @@ class Maker:
             "amount": self.one(1, 2, 5, 7.5, 0, -3 if not self.of("stages") else 3),
             "cart": {"sum": self.one(3, 0.25, 9)},
             "a.b": self.one(1, 4),
+            build.AT: self.one(*MOMENTS),
         }
         if self.chance(0.5):
             data["optional"] = self.one(*EVENTS)
         if self.of("values"):
             self.add_wild(data)
         if self.of("stages"):
-            data["amount"] = self.one(3, 8, 12, 19, 45)
-            if self.chance(0.3):
-                data["amount"] = 9.5
+            # One of them passes several targets, none of them a whole cycle of a loop.
+            data["amount"], data["leap"] = self.one(3, 8, 9.5, 12, 19), self.one(3, 12, 45)
         if self.of("conditions"):
             data["wild"] = self.one(0, 2, 2, 3, "text")
         return data
@@ -259,9 +265,9 @@ class Maker:
         data["name"] = self.one("Straße", "strasse", "οδος", "ΟΔΟΣ", "red S", "Tim")
         if self.chance(0.1):
             data[self.one("tags", "user", "level")] = self.random.choice(anything)
-        data["amount"] = self.one(
-            0.1, 0.2, 1, True, None, "2.5", " +3 ", "1e1", "1_0", "inf", ".5", "05", "many", float("nan"), float("inf"), [], 0.7
-        )
+        data["cents"] = self.one(0.1, 0.2, 0.7)
+        amounts: list[Any] = [10**21, 1e300, -2e20, 0.1, 0.2, 0.7, 1, True, None, [], float("nan"), float("inf")]
+        data["amount"] = self.one(*amounts, "2.5", " +3 ", "1e1", "1e30", "1_0", "inf", ".5", "05", "many")
         if self.chance(0.2):
             del data["amount"]
         data[build.PAIR] = self.one([1, 1], [1, 3], [3], ["x", 2], "text")

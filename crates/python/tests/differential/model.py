@@ -7,6 +7,7 @@ that, so that a difference between them can have no other reason than a rule, at
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import decimal
 import fractions
 import math
@@ -19,6 +20,8 @@ from differential import build
 
 ADDED, STAGE, ALL, RESET, LIMITED = 1001, 1002, 1003, 1004, 1005
 PROGRESS, LIMITER = 1, 2
+MOST_STAGES = 20
+LARGEST = 170_141_183_460_469_231_731
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ RULES = {
     "one_stage": Rule("stages", "a document completes one stage, however many targets it passes"),
     "reset_at_stage": Rule("stages", "a stage change fires RESET"),
     "loop_on_last": Rule("`loop_forever`", "the last target follows itself, and progress is kept"),
-    "spends_renewed": Rule("completing document", "the document that completes a stage spends one of the renewed limit"),
+    "spends_renewed": Rule("completing document", "what completes a stage spends one of the renewed limit"),
     "windows_move": Rule("fixed windows at a stage", "the window begins anew at the moment of the stage"),
     "reset_keeps_stage": Rule("resetting progress", "the stage is left where it is"),
     # Limiters.
@@ -49,6 +52,7 @@ RULES = {
     "wrong_types_raise": Rule("wrong types", "raise and stop the group"),
     "true_is_one": Rule("`True`", "is 1"),
     "nan_completes": Rule("NaN", "NaN and infinity are added; NaN completes"),
+    "out_of_range": Rule("range of numbers", "none: amounts of any size count"),
     "text_amounts": Rule("text amounts", "whatever `float` reads"),
     "has_in_texts": Rule("`has`, `intersects`", "look into texts and maps"),
     "order_of_lists": Rule("order tests", "work on lists"),
@@ -65,6 +69,7 @@ RULES = {
     # The group.
     "names_overwritten": Rule("adding an existing name", "overwrites, or raises where the group is cached"),
     "object_again": Rule("adding an object again", "raises"),
+    "completed_deleted": Rule("completed trackers", "deleted"),
     "target_consumed": Rule("the caller's target list", "loses its first target"),
     "fires_twice": Rule("events after a reset", "each is told twice"),
     "reset_unknown": Rule("resetting an unknown name", "raises where the group is cached"),
@@ -74,6 +79,10 @@ MISSING: Any = object()
 MARKER = "_THIS_IS_DEFAULT_VALUE"
 OPERATORS = {"EQ": "eq", "NE": "ne", "LT": "lt", "LE": "le", "GT": "gt", "GE": "ge"}
 JSON_NUMBER = re.compile(r" *(-|\+?)(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? *")
+
+
+# Notes an event.
+Tell = Callable[[list[Any]], None]
 
 
 class Raised(Exception):
@@ -94,8 +103,8 @@ class Rules:
 
 
 def exact(value: Any) -> Any:
-    """A number as a fraction, by its shortest decimal; what is no number by its name."""
-    if isinstance(value, fractions.Fraction):
+    """A number without a rounding error, by its shortest decimal; what is no number by its name."""
+    if isinstance(value, (int, fractions.Fraction)):
         return value
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -202,7 +211,7 @@ class Tracker:
 
     # One document.
 
-    def track(self, document: dict[str, Any], now: int, shared: dict[Any, bool], tell: Callable[[list[Any]], None]) -> bool:
+    def track(self, document: dict[str, Any], now: int, shared: dict[Any, bool], tell: Tell) -> bool:
         """Applies a document; whether the tracker is listed as limited."""
         first = bool(self.limiters) and self.rules.on("limiters_first")
         # Then counts are not asked: what a count refuses is told by the mark that it left.
@@ -240,7 +249,7 @@ class Tracker:
             self.fire_limited(closed, tell)
         return self.limited
 
-    def refuses(self, now: int, tell: Callable[[list[Any]], None], asked: list[Limiter]) -> bool:
+    def refuses(self, now: int, tell: Tell, asked: list[Limiter]) -> bool:
         """Whether a limiter refuses."""
         refusing = [one for one in asked if not one.admits(now)]
         if self.limited:
@@ -250,7 +259,7 @@ class Tracker:
             self.fire_limited(refusing, tell)
         return bool(refusing)
 
-    def fire_limited(self, refusing: list[Limiter], tell: Callable[[list[Any]], None]) -> None:
+    def fire_limited(self, refusing: list[Limiter], tell: Tell) -> None:
         """Fires LIMITED."""
         for limiter in refusing if len(refusing) > 1 and self.rules.on("all_fire") else refusing[:1]:
             tell(self.event(LIMITED, limiter))
@@ -264,13 +273,16 @@ class Tracker:
         """Whether an amount reaches the current target."""
         return not self.progress + (0 if amount is None else amount) < self.target
 
-    def stages(self, now: int, tell: Callable[[list[Any]], None]) -> None:
+    def stages(self, now: int, tell: Tell) -> None:
         """Passes the targets that are reached."""
         passed = 0
         while not self.progress < self.target:
             if passed and self.rules.on("one_stage"):
                 return
             passed += 1
+            if passed > MOST_STAGES:
+                # Neither does that: a loop on the last target, or with NaN, would have no end.
+                return
             is_last = self.at == len(self.targets) - 1
             reached = self.event(STAGE)
             if is_last and not self.loops:
@@ -307,7 +319,7 @@ class Tracker:
                 if at < len(self.limiters) - 1 and self.rules.on("reset_stops"):
                     return
 
-    def reset(self, step: dict[str, Any], tell: Callable[[list[Any]], None]) -> None:
+    def reset(self, step: dict[str, Any], tell: Tell) -> None:
         """Resets it."""
         self.dirtied = False
         policy = self.policy if step["policy"] is None else step["policy"]
@@ -343,16 +355,18 @@ class Tracker:
             return value is MISSING
         if value is MISSING:
             return False
+        if key == build.AT:
+            operands[0] = build.moment(operands[0])
         if name == "KeyValueComparison" or name[-2:] in OPERATORS:
             return self.compares(OPERATORS[name[-2:]] if len(operands) == 1 else operands[1], value, operands[0])
         kind = name.replace("Not", "")
-        ask = {
+        ask: dict[str, Callable[..., bool]] = {
             "KeyValueContained": self.contains,
             "KeyValueInList": lambda value, members: any(self.same(value, member) for member in members),
             "KeyValueListHasItem": self.has,
             "KeyValueListIntersectList": self.intersects,
-        }[kind]
-        return ask(value, *operands) is (kind == name)  # type: ignore[operator]
+        }
+        return ask[kind](value, *operands) is (kind == name)
 
     def wrong_type(self) -> bool:
         """What an operation on other types says."""
@@ -362,17 +376,17 @@ class Tracker:
 
     def same(self, one: Any, other: Any) -> bool:
         """Equality."""
-        strict = _strict(one) == _strict(other)
+        strict = bool(_strict(one) == _strict(other))
         if strict == (one == other):
             return strict
-        return bool(one == other) if self.rules.on("true_is_one") else strict
+        return not strict if self.rules.on("true_is_one") else strict
 
     def compares(self, op: str, value: Any, operand: Any) -> bool:
         """The six comparisons."""
         if op in ("eq", "ne"):
             return self.same(value, operand) is (op == "eq")
         both = (value, operand)
-        if all(isinstance(one, str) for one in both):
+        if any(all(isinstance(one, kind) for one in both) for kind in (str, datetime.datetime)):
             return bool(getattr(operator, op)(value, operand))
         if all(isinstance(one, (int, float)) for one in both):
             if any(isinstance(one, bool) for one in both) and not self.rules.on("true_is_one"):
@@ -448,6 +462,13 @@ class Tracker:
 
     def amount(self, document: dict[str, Any]) -> Any:
         """By how much a document raises progress; `None` if it has no amount."""
+        amount = self.read_amount(document)
+        if amount is not None and abs(amount) > LARGEST and not self.rules.on("out_of_range"):
+            return None
+        return amount
+
+    def read_amount(self, document: dict[str, Any]) -> Any:
+        """The number of a document, of any size."""
         if self.spec["kind"] == "count":
             return self.number(1)
         value = self.look_up(self.spec["key"], document)
@@ -478,6 +499,8 @@ class Group:
     def __init__(self, enabled: Iterable[str]) -> None:
         self.rules = Rules(enabled)
         self.trackers: dict[str, Tracker] = {}
+        # Those that completed, in that order.
+        self.kept: list[str] = []
         # 2.1.5 tells some calls apart by whether the group is in its cache.
         self.cached = False
 
@@ -492,9 +515,8 @@ class Group:
         spec = step["spec"]
         done["targets"] = spec["target"]
         known = self.trackers.get(spec["name"])
-        if step["again"]:
-            if self.rules.on("object_again"):
-                done["raised"] = "GroupIdDuplicateSetError"
+        if step["again"] and self.rules.on("object_again"):
+            done["raised"] = "GroupIdDuplicateSetError"
             return
         done["refused"] = self.is_refused(spec)
         if done["refused"] == "for good":
@@ -517,7 +539,7 @@ class Group:
     def is_refused(self, spec: dict[str, Any]) -> str | None:
         """Whether a definition is refused for good, or until its window is turned round."""
         orders_lists = any(
-            name not in ("KeyValueEQ", "KeyValueNE") and "List" not in name and operands and isinstance(operands[0], list)
+            name in ("KeyValueLT", "KeyValueLE", "KeyValueGT", "KeyValueGE") and isinstance(operands[0], list)
             for name, _, *operands in spec["conditions"]
         )
         if orders_lists and not self.rules.on("order_of_lists"):
@@ -548,10 +570,11 @@ class Group:
                 tracker.dirtied = False
             if tracker.completed:
                 done["completed"].append(tracker.name)
+                self.kept.append(tracker.name)
                 del self.trackers[tracker.name]
         self.cached = bool(self.trackers)
 
-    def teller(self, tracker: Tracker, done: dict[str, Any]) -> Callable[[list[Any]], None]:
+    def teller(self, tracker: Tracker, done: dict[str, Any]) -> Tell:
         """What notes the events of a tracker."""
 
         def tell(event: list[Any]) -> None:
@@ -560,9 +583,11 @@ class Group:
 
         return tell
 
-    def reset(self, step: dict[str, Any], done: dict[str, Any], _: dict[str, Any]) -> None:
+    def reset(self, step: dict[str, Any], done: dict[str, Any], orders: dict[str, Any]) -> None:
         """Resets a tracker."""
         tracker = self.trackers.get(step["name"])
+        if tracker is not None and tracker.name in orders:
+            tracker.set_orders(orders[tracker.name])
         done["found"] = tracker is not None
         if tracker is not None:
             tracker.reset(step, done["events"].append)
@@ -573,6 +598,7 @@ class Group:
     def show(self, step: dict[str, Any], done: dict[str, Any], _: dict[str, Any]) -> None:
         """Describes the active trackers."""
         done["trackers"] = [tracker.described() for tracker in self.trackers.values()]
+        done["kept"] = [] if self.kept and self.rules.on("completed_deleted") else self.kept
 
 
 def _listed(target: Any) -> list[Any]:

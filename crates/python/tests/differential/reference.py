@@ -1,7 +1,7 @@
 """Runs cases on Python's dictrack 2.1.5: a line of JSON in, a line of JSON out. Started by that package's interpreter.
 
-The memory cache of 2.1.5 raises on the first document that matches, since it sets the property ``dirtied``, which has no
-setter. It gets one here. Nothing else is changed; the clock is that of the case.
+The memory cache of 2.1.5 raises on the first document that matches, since it sets the property ``dirtied``, which has
+no setter. It gets one here. Nothing else is changed; the clock is that of the case.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Store(BaseDataStore):
         for tracker in trackers:
             self.store(group_id, tracker)
 
-    def load(self, group_id: str, name: str | None = None, **_: Any) -> tuple[bool, list[Any]]:
-        found = [kept for known, kept in self.kept.items() if name in (None, known)]
+    def load(self, group_id: str, name: Any = None, **_: Any) -> tuple[bool, list[Any]]:
+        names = [name] if isinstance(name, str) else name
+        found = [kept for known, kept in self.kept.items() if names is None or known in names]
         return True, BaseTracker.deserialize_list(found)
 
     def remove(self, group_id: str, name: str | None = None, **_: Any) -> None:
@@ -89,9 +90,12 @@ class Run:
         self.events.clear()
         done: dict[str, Any] = {"raised": None}
         try:
-            # Before the document: the orders that it meets.
+            # Before it is done: the orders that it meets.
             if step["do"] == "track":
                 done["orders"] = self.orders()
+            elif step["do"] == "reset":
+                # A reset works on a copy, the sets of which may have other orders.
+                done["orders"] = {one.name: self.order(one) for one in self.manager.get_trackers(GROUP, [step["name"]])}
             getattr(self, step["do"])(step, done)
         except Exception as error:
             done["raised"] = type(error).__name__
@@ -139,6 +143,9 @@ class Run:
     def show(self, step: dict[str, Any], done: dict[str, Any]) -> None:
         trackers = self.manager.get_trackers(GROUP)
         done["trackers"] = [build.described(tracker, _limiters(tracker)) for tracker in trackers]
+        # What of it there is besides: of trackers that completed nothing.
+        active = {tracker.name for tracker in trackers}
+        done["kept"] = [name for name in self.manager.data_store.kept if name not in active]
 
 
 def _limiters(tracker: Any) -> list[tuple[int, Any]]:

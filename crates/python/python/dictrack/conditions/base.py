@@ -23,9 +23,9 @@ class BaseCondition(metaclass=ABCMeta):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "check" in cls.__dict__ and not cls.__module__.startswith("dictrack."):
+        if _custom.is_of_program(cls, "check"):
             _custom.register("condition", _custom.name_of(cls), cls)
-            if "to_dict" not in cls.__dict__:
+            if not _custom.is_of_program(cls, "to_dict"):
                 cls.to_dict = BaseCondition.to_dict  # type: ignore[method-assign]
 
     @abstractmethod

@@ -135,7 +135,7 @@ class KeyValueComparison(_KeyValue):
     def __init__(
         self, key: str, value: Any, op: Callable[[Any, Any], Any] = operator.eq, *args: Any, **kwargs: Any
     ) -> None:
-        if op not in _WORDS:
+        if not any(op is known for known in _WORDS):
             raise ValueError(f"op is {op!r}; expected one of operator.eq, ne, lt, le, gt, ge")
         self._op = op
         super().__init__(key, value)

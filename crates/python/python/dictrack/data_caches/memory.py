@@ -35,7 +35,7 @@ class MemoryDataCache(BaseDataCache):
                 scheduler_class=scheduler_class, check_interval=check_interval, stale_threshold=stale_threshold
             ),
         )
-        self._max_bytes = max_bytes
+        self._max_bytes = _compat.whole("max_bytes", max_bytes)
 
     def _options(self) -> dict[str, Any]:
         return {"cache_bytes": self._max_bytes}

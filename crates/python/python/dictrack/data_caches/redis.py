@@ -89,12 +89,10 @@ class RedisDataCache(BaseDataCache):
             self._url = _urls.redis_of(where, client, pool, options)
         else:
             self._url = _urls.redis_url(where, connect_kwargs, options)
-        self._max_bytes = max_bytes
+        self._max_bytes = _compat.whole("max_bytes", max_bytes)
 
     def _options(self) -> dict[str, Any]:
         return {"redis": self._url, "cache_bytes": self._max_bytes}
 
     def __repr__(self) -> str:
-        # Without login.
-        scheme, rest = self._url.split("://", 1)
-        return f"<RedisDataCache {scheme}://{rest.rsplit('@', 1)[-1]}>"
+        return f"<RedisDataCache {_urls.shown(self._url)}>"

@@ -71,6 +71,5 @@ class MongoDBDataStore(BaseDataStore):
         return {"mongodb": (self._url, self._database, self._collection)}
 
     def __repr__(self) -> str:
-        # Without login.
-        scheme, rest = self._url.split("://", 1)
-        return f"<MongoDBDataStore {scheme}://{rest.rsplit('@', 1)[-1]}>"
+        # Options may hold passwords, too.
+        return f"<MongoDBDataStore {_urls.shown(self._url).split('?', 1)[0]}>"

@@ -20,7 +20,7 @@ class SQLiteDataStore(BaseDataStore):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        self._path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
         if not isinstance(self._path, str):
             raise TypeError(f"path is {path!r}; expected str or a path of it")
 

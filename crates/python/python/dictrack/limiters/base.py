@@ -27,11 +27,10 @@ class BaseLimiter:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__module__.startswith("dictrack."):
-            if {"pre_track", "post_track"} & cls.__dict__.keys():
-                _custom.register("limiter", _custom.name_of(cls), cls)
-                if "to_dict" not in cls.__dict__:
-                    cls.to_dict = BaseLimiter.to_dict  # type: ignore[method-assign]
+        if _custom.is_of_program(cls, "pre_track", "post_track"):
+            _custom.register("limiter", _custom.name_of(cls), cls)
+            if not _custom.is_of_program(cls, "to_dict"):
+                cls.to_dict = BaseLimiter.to_dict  # type: ignore[method-assign]
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document that matches may count.
@@ -73,10 +72,18 @@ class BaseLimiter:
         TypeError
             If an attribute of a limiter of the program is not JSON.
         """
+        source = self.__dict__.get("_dt") if hasattr(self, "__dict__") else None
+        if source is not None and _custom.attributes(self) == source.handed:
+            # The attributes are the state of a tracker: its definition says with which ones the limiter is as new.
+            definition: dict[str, Any] = source.definition()
+            return definition
         return _custom.reference(self)
 
     def _follow(self, source: Callable[[], dict[str, Any]]) -> None:
         """Shows from now on the state that ``source`` gives."""
+        # Whoever has the limiter has what follows its tracker, too. Not an attribute that is stored.
+        if hasattr(self, "__dict__"):
+            self.__dict__["_dt"] = source
 
     def _changed(self, state: Any) -> None:
         """Takes over a state that is the object's own attributes."""
@@ -84,6 +91,8 @@ class BaseLimiter:
         if isinstance(state, dict) and "attributes" in state and not hasattr(self, "to_json"):
             self.__dict__.update(state["attributes"])
             self.limited = not state["open"]
+            if "_dt" in self.__dict__:
+                self.__dict__["_dt"].handed = _custom.attributes(self)
 
 
 class _Builtin(BaseLimiter):

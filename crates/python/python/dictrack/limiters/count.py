@@ -76,8 +76,11 @@ class CountLimiter(_Builtin):
         """
         self._check_own()
         count = kwargs.get("reset_count")
-        if count is not None and count < 0:
-            raise ValueError(f"reset_count is {count}; expected 0 or more")
+        if count is not None:
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise TypeError(f"reset_count is a {type(count).__qualname__}; expected int")
+            if count < 0:
+                raise ValueError(f"reset_count is {count}; expected 0 or more")
         self._own.renew(kwargs.get("now_ts", time.time()), count=count)
         self.limited = self.remaining <= 0
         return not self.limited

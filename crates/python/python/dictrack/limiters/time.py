@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from dictrack import _values
-from dictrack._dictrack import Limiter
+from dictrack._dictrack import Definition, Limiter
 from dictrack.limiters.base import _Builtin
 
 __all__ = ["TimeLimiter"]
@@ -75,6 +75,7 @@ class TimeLimiter(_Builtin):
         else:
             definition = {"seconds": length}
         self._set(definition)
+        self._definition = _spelled(definition)
         if not self.start < self.end:
             raise ValueError(f"the window starts at {self.start} and ends at {self.end}; expected an end after the start")
 
@@ -135,6 +136,13 @@ class TimeLimiter(_Builtin):
 
     def __repr__(self) -> str:
         return f"<TimeLimiter (start={self.start} end={self.end} interval={self.interval})>"
+
+
+def _spelled(definition: dict[str, Any]) -> dict[str, Any]:
+    """The limiter in numbers, as JSON has them: dates and lengths are Python's own."""
+    whole = {"name": "limiter", "kind": "count", "target": 1, "limiters": [definition]}
+    spelled: dict[str, Any] = Definition(_values.plain(whole, strict=True)).to_dict()["limiters"][0]
+    return spelled
 
 
 def _sum(start: Any, length: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import threading
 import weakref
 from typing import Any, Iterable
 
@@ -136,7 +137,7 @@ class BaseTracker:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "amount" in cls.__dict__ and not cls.__module__.startswith("dictrack."):
+        if _custom.is_of_program(cls, "amount"):
             cls._kind = "custom"
             _custom.register("measure", _custom.name_of(cls), cls)
         elif "_push_progress" in cls.__dict__:
@@ -185,7 +186,7 @@ class BaseTracker:
         definition = fields.to_dict(self._kind)
         if self._kind == "custom" and not fields.measured:
             definition |= {"measure": "not yet"}
-        Definition(_values.plain(definition, strict=True))
+        Definition(definition)
 
     @classmethod
     def from_dict(cls, definition: dict[str, Any]) -> BaseTracker:
@@ -196,7 +197,7 @@ class BaseTracker:
         DefinitionError
             If the definition is refused.
         """
-        return _made(_Data(Definition(_values.plain(definition, strict=True))))
+        return _made(_Data(Definition(definition)))
 
     def to_dict(self) -> dict[str, Any]:
         """The definition in the shape of definition files, fields at their defaults left out."""
@@ -214,7 +215,7 @@ class BaseTracker:
             params = _custom.attributes(self)
             if params:
                 definition["params"] = params
-        return Definition(_values.plain(definition, strict=True))
+        return Definition(definition)
 
     def _fields(self) -> _Fields:
         data = self._dt
@@ -253,29 +254,35 @@ class BaseTracker:
         if data.live is not None:
             data.progress = None
 
-    def _take_over(self, definition: Definition) -> None:
+    def _take_over(self, definition: Definition, before: State | None) -> None:
         """Shows a definition that came by other ways; limiters that are in both stay the same objects."""
         data = self._dt
-        old = data.fields.limiters if data.fields is not None else []
+        mine = list(zip(data.fields.limiters if data.fields is not None else [], _limiters_of(data.definition)))
+        states = before.limiters if before is not None else []
         data.definition, data.fields = definition, None
         limiters = self._fields().limiters
-        for at, (mine, new) in enumerate(zip(old, limiters)):
-            if _values.plain(mine.to_dict()) == _values.plain(new.to_dict()):
-                limiters[at] = mine
+        for at, new in enumerate(_limiters_of(definition)):
+            same = next((had for had, (_, old) in enumerate(mine) if old == new), None)
+            if same is not None:
+                limiters[at], _ = mine[same]
+                mine[same] = (mine[same][0], None)
+        for (limiter, old), state in zip(mine, states):
+            if old is not None:
+                limiter._follow(_Dropped(old, state))
         self._show_limiters(self._fields())
 
     def _limiters_changed(self) -> Any:
         """What is called when limiters that are objects of the program change; ``None`` if there are none."""
         if any(type(limiter).to_dict is BaseLimiter.to_dict for limiter in self._fields().limiters):
-            return _LimitersChanged(self)
+            return _LimitersChanged(self._dt)
         return None
 
     def _state(self) -> State | None:
         data = self._dt
         if data.live is not None:
-            data.state = data.live.state()
+            before, data.state = data.state, data.live.state()
             if not data.edited and data.state.definition != data.definition:
-                self._take_over(data.state.definition)
+                self._take_over(data.state.definition, before)
         return data.state
 
     def _current(self) -> _Fields:
@@ -485,26 +492,67 @@ class _LimiterOf:
     def __init__(self, data: _Data, at: int) -> None:
         self.data = data
         self.at = at
+        # The attributes of the limiter as they were handed to it.
+        self.handed: Any = None
 
     def __call__(self) -> dict[str, Any]:
-        state = self.data.live.state() if self.data.live is not None else self.data.state
+        data = self.data
+        state = data.state
+        if data.live is not None:
+            now = data.live.state()
+            if now.definition == data.definition:
+                state = data.state = now
+            elif self.definition() in _limiters_of(now.definition)[self.at : self.at + 1]:
+                state = now
+            # Else another limiter is in its place, and it stays as it was last.
         if state is None:
             raise DictrackError("the limiter's tracker is in no group")
         found: dict[str, Any] = state.limiters[self.at]
         return found
 
+    def definition(self) -> Any:
+        """What the definition of the tracker says of the limiter."""
+        return _limiters_of(self.data.definition)[self.at]
+
+
+class _Dropped:
+    """The last state of a limiter that its tracker has no more."""
+
+    def __init__(self, definition: Any, state: dict[str, Any]) -> None:
+        self._definition = definition
+        self._state = state
+        self.handed: Any = None
+
+    def __call__(self) -> dict[str, Any]:
+        return self._state
+
+    def definition(self) -> Any:
+        """What the definition of the tracker said of the limiter."""
+        return self._definition
+
+
+def _limiters_of(definition: Definition | None) -> list[Any]:
+    return list(definition.to_dict().get("limiters", [])) if definition is not None else []
+
 
 class _LimitersChanged:
-    """Hands the states of limiters to the objects that the program added, as long as it has them."""
+    """Hands the states of limiters to the objects that the program added, as long as it has them or their tracker."""
 
-    def __init__(self, tracker: BaseTracker) -> None:
-        self.tracker = weakref.ref(tracker)
+    def __init__(self, data: _Data) -> None:
+        self.data = weakref.ref(data)
+        self.lock = threading.Lock()
 
     def __call__(self, states: list[dict[str, Any]]) -> None:
-        tracker = self.tracker()
-        if tracker is not None:
-            for limiter, state in zip(tracker._fields().limiters, states):
-                limiter._changed(state)
+        data = self.data()
+        if data is None or data.live is None or data.fields is None:
+            return
+        with self.lock:
+            # Looked up again: threads that counted one after the other may come here the other way round.
+            state = data.live.state()
+            new = _limiters_of(state.definition) if state.definition != data.definition else None
+            for at, (limiter, found) in enumerate(zip(data.fields.limiters, state.limiters)):
+                if new is None or _limiters_of(data.definition)[at : at + 1] == new[at : at + 1]:
+                    limiter._changed(found)
 
 
 def _all_of(name: str, values: Any, cls: type[Any]) -> list[Any]:
