@@ -36,6 +36,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crash;
+mod deadline;
 #[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod doctor;
 mod durability;

@@ -119,6 +119,37 @@ fn groups_that_cannot_be_read_for_a_while_lose_nothing() {
 }
 
 #[test]
+fn what_a_call_waits_for_does_not_add_up() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    let plan = place.plan(Plan { durability: "fsync".to_owned(), ..Plan::default() });
+    let counting = manager(&plan);
+    let (known, new) = (fleet::group(0), fleet::group(1));
+    counting.add_trackers(&known, fleet::definitions()).unwrap();
+    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    for group in [&known, &new] {
+        redis.pause();
+        mongo.pause();
+        std::thread::scope(|scope| {
+            // Each of them alone is waited for that long: Redis comes back before it is given up, MongoDB does not.
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1_300));
+                redis.resume();
+            });
+            let watch = Stopwatch::start();
+            let error = counting.track(group, &document).unwrap_err();
+            let took = watch.elapsed();
+            assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+            assert!(took < Duration::from_millis(2_000), "{took:?}: {error}");
+        });
+        mongo.resume();
+    }
+    // It was not given up by Redis, which had it before.
+    eventually("the change is saved", || redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]).trim().is_empty());
+    assert_eq!(fleet::counted(&counting, &known).0, 1);
+}
+
+#[test]
 fn a_failure_that_repeating_does_not_help_stops_its_process_and_others_save_what_it_left() {
     let (redis, mongo) = (Redis::start(), Mongo::start());
     let place = Place { redis: &redis, mongo: &mongo };
