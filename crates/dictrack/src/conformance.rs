@@ -1,4 +1,4 @@
-//! What every store has to do, as a suite that ships: run it on a store of your own.
+//! What every store and every cache has to do, as suites that ship: run them on one of your own.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -23,7 +23,8 @@
 //! pollster::block_on(check_stores(&InMemory::default()));
 //! ```
 //!
-//! Behaviour on top of a store is what scenario files say: see [`scenario`](crate::scenario).
+//! A cache is checked in front of stores, see [`check_caches`]; behaviour on top of both is what scenario files say, see
+//! [`scenario`](crate::scenario).
 
 use std::sync::Arc;
 
@@ -36,6 +37,10 @@ use dictrack_core::{
 
 use crate::durability::Durability;
 use crate::store::{DataStore, Held, Mark, Refused, Writers};
+
+mod caches;
+
+pub use caches::{Caches, check_caches};
 
 /// Opens stores for the suite.
 #[async_trait]
