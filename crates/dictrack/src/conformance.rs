@@ -5,9 +5,10 @@
 //! use std::sync::{Arc, Mutex};
 //!
 //! use async_trait::async_trait;
-//! use dictrack::MemoryStore;
-//! use dictrack::conformance::{Stores, check_stores};
+//! use dictrack::cache::DataCache;
+//! use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 //! use dictrack::store::DataStore;
+//! use dictrack::{MemoryCache, MemoryStore};
 //!
 //! /// Memory stores, each kept under its name.
 //! #[derive(Default)]
@@ -20,11 +21,21 @@
 //!     }
 //! }
 //!
+//! /// Memory caches, which no other process shares.
+//! struct InProcess;
+//!
+//! #[async_trait]
+//! impl Caches for InProcess {
+//!     async fn open(&self, _: &str) -> Box<dyn DataCache> {
+//!         Box::new(MemoryCache::new())
+//!     }
+//! }
+//!
 //! pollster::block_on(check_stores(&InMemory::default()));
+//! pollster::block_on(check_caches(&InProcess, &InMemory::default()));
 //! ```
 //!
-//! A cache is checked in front of stores, see [`check_caches`]; behaviour on top of both is what scenario files say, see
-//! [`scenario`](crate::scenario).
+//! Behaviour on top of both is what scenario files say: see [`scenario`](crate::scenario).
 
 use std::sync::Arc;
 

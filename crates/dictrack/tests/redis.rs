@@ -378,6 +378,8 @@ fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
             redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
         }
     });
+    let known = ["Lost", "Unavailable", "Backend"];
+    assert!(report.failed.keys().all(|variant| known.contains(&&**variant)), "{:?}", report.failed);
     pair.assert_exact(&report, &store);
 }
 
@@ -404,40 +406,6 @@ fn four_processes_before_mongodb_count_every_document_once() {
         let report = run(&vec![plan.clone(); 4], |_| ());
         assert_eq!((report.total(), report.failures()), (10_000 * scale(), 0), "{durability}: {:?}", report.failed);
         assert_exact(&report, &manager(&plan));
-        redis.cli(&["FLUSHALL"]);
-        assert_stored(&report, &plan);
-    }
-}
-
-#[test]
-fn a_store_that_is_away_for_seconds_loses_nothing() {
-    let (redis, mongo) = (Redis::start(), Mongo::start());
-    for durability in ["interval(100ms)", "fsync"] {
-        redis.cli(&["FLUSHALL"]);
-        mongo.command("dictrack", bson::doc! { "dropDatabase": 1 });
-        let plan = Plan { documents: 1_500, ids: true, pause: 1, durability: durability.to_owned(), ..Plan::default() };
-        let plan = before_mongodb(&redis, &mongo, plan);
-        let report = run(&vec![plan.clone(); 2], |_| {
-            std::thread::sleep(Duration::from_millis(300));
-            mongo.pause();
-            std::thread::sleep(Duration::from_secs(3));
-            mongo.resume();
-            std::thread::sleep(Duration::from_millis(300));
-            mongo.stop();
-            std::thread::sleep(Duration::from_secs(1));
-            mongo.restart();
-        });
-        assert_eq!(report.total(), 3_000 * scale());
-        assert!(report.failed.keys().all(|variant| variant == "Unavailable"), "{:?}", report.failed);
-        assert!(report.slowest < LONGEST, "{durability}: {:?}", report.slowest);
-        {
-            // A process waits five seconds for the store when it ends; what it left is saved by others.
-            let other = manager(&plan);
-            assert_exact_counts(&report, &other);
-            eventually("every group is saved", || {
-                redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]).trim().is_empty()
-            });
-        }
         redis.cli(&["FLUSHALL"]);
         assert_stored(&report, &plan);
     }

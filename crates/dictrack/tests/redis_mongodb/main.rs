@@ -3,6 +3,7 @@
 mod errors;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod keys;
 mod listeners;
 mod losses;
 mod outages;
