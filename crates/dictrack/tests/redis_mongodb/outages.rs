@@ -188,7 +188,7 @@ fn what_a_call_waits_for_does_not_add_up() {
             let error = counting.track(group, &document).unwrap_err();
             let took = watch.elapsed();
             assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-            assert!(took < Duration::from_millis(2_000), "{took:?}: {error}");
+            assert!(took < Duration::from_millis(2_200), "{took:?}: {error}");
         });
         mongo.resume();
     }
