@@ -8,6 +8,7 @@ use crate::clock::Stopwatch;
 /// A call waits so long for cache and store, all in all, so that it answers or fails within two seconds.
 const WAITS_FOR: Duration = Duration::from_millis(1_700);
 /// What a step may take beyond that: a process that was held up finds its time gone although its servers have answered.
+#[cfg(any(feature = "mongodb", feature = "redis"))]
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Until when a call waits.
