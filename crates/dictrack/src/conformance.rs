@@ -1,13 +1,14 @@
-//! What every store has to do, as a suite that ships: run it on a store of your own.
+//! What every store and every cache has to do, as suites that ship: run them on one of your own.
 //!
 //! ```
 //! use std::collections::HashMap;
 //! use std::sync::{Arc, Mutex};
 //!
 //! use async_trait::async_trait;
-//! use dictrack::MemoryStore;
-//! use dictrack::conformance::{Stores, check_stores};
+//! use dictrack::cache::DataCache;
+//! use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 //! use dictrack::store::DataStore;
+//! use dictrack::{MemoryCache, MemoryStore};
 //!
 //! /// Memory stores, each kept under its name.
 //! #[derive(Default)]
@@ -20,10 +21,21 @@
 //!     }
 //! }
 //!
+//! /// Memory caches, which no other process shares.
+//! struct InProcess;
+//!
+//! #[async_trait]
+//! impl Caches for InProcess {
+//!     async fn open(&self, _: &str) -> Box<dyn DataCache> {
+//!         Box::new(MemoryCache::new())
+//!     }
+//! }
+//!
 //! pollster::block_on(check_stores(&InMemory::default()));
+//! pollster::block_on(check_caches(&InProcess, &InMemory::default()));
 //! ```
 //!
-//! Behaviour on top of a store is what scenario files say: see [`scenario`](crate::scenario).
+//! Behaviour on top of both is what scenario files say: see [`scenario`](crate::scenario).
 
 use std::sync::Arc;
 
@@ -36,6 +48,10 @@ use dictrack_core::{
 
 use crate::durability::Durability;
 use crate::store::{DataStore, Held, Mark, Refused, Writers};
+
+mod caches;
+
+pub use caches::{Caches, check_caches};
 
 /// Opens stores for the suite.
 #[async_trait]

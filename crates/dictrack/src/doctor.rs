@@ -197,6 +197,7 @@ pub(crate) fn millis(time: Duration) -> String {
 }
 
 /// `1536` as `1.5 KiB`.
+#[cfg(any(feature = "sqlite", feature = "redis"))]
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut value, mut unit) = (count as f64, "bytes");
@@ -227,6 +228,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(any(feature = "sqlite", feature = "redis"))]
     fn bytes_are_shown_in_the_unit_that_fits() {
         assert_eq!((bytes(17), bytes(1536), bytes(3 << 30)), ("17 bytes".into(), "1.5 KiB".into(), "3.0 GiB".into()));
     }

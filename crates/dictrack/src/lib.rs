@@ -23,19 +23,19 @@
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
 //! | `redis` | | the cache that many processes share |
-//! | `mongodb` | | the store for many machines |
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
 //! | `legacy` | | taking over what Python's dictrack 2.1.5 stored; with `redis` and `mongodb`, from its servers |
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
-//! | `conformance` | | the suite that every store has to pass, also one of your own |
+//! | `conformance` | | the suites that every store and every cache has to pass, also one of your own |
 
 pub mod cache;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crash;
+mod deadline;
 #[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod doctor;
 mod durability;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dictrack_core::{
@@ -14,6 +15,7 @@ use dictrack_core::{
 use crate::Error;
 use crate::cache::{BackendError, DataCache, Load, Step};
 use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::store::{Claimed, DataStore, Held, Mark};
 
 mod blocking;
@@ -462,21 +464,52 @@ impl Manager {
         options: TrackOptions<'_>,
         outcome: Option<(Outcome, u64)>,
     ) -> Result<Outcome, Error> {
+        let mut deadline = Deadline::of_a_call();
         let (outcome, claim) = match outcome {
             Some(outcome) => outcome,
-            None => self.apply(group, document, options).await?,
+            None => self.apply(deadline, group, document, options).await?,
         };
         if self.has_to_settle(&outcome) {
-            self.settle(group, outcome.version(), claim).await?;
+            self.settle(deadline, group, outcome.version(), claim).await?;
         }
-        self.deliver(group, outcome.events()).await?;
+        self.deliver(group, outcome.events(), &mut deadline).await?;
         Ok(outcome)
     }
 
     /// Waits as the durability says until `version` of a group is kept.
-    async fn settle(&self, group: &str, version: u64, claim: u64) -> Result<(), Error> {
+    async fn settle(&self, deadline: Deadline, group: &str, version: u64, claim: u64) -> Result<(), Error> {
         let Some(committer) = &self.shared.committer else { return Ok(()) };
-        if committer.settle().await? { self.confirm(committer, group, version, claim).await } else { Ok(()) }
+        let settled = async {
+            if committer.settle().await? { self.confirm(committer, group, version, claim).await } else { Ok(()) }
+        };
+        deadline.bound(settled, |time| self.unsaved(committer, group, time)).await
+    }
+
+    /// What is said where the store has not kept a change in time.
+    fn unsaved(&self, committer: &Committer, group: &str, time: Duration) -> Error {
+        if let Some(away) = committer.away() {
+            return Error::Unavailable(away);
+        }
+        let source = format!("no answer of {:?} within {time:.1?}", self.shared.source.store).into();
+        let action = format!("keep the group {group:?}");
+        Error::Unavailable(Arc::new(BackendError { backend: "the store", action, source }))
+    }
+
+    /// Runs a step of a call on a group, until the call's deadline.
+    async fn update(
+        &self,
+        deadline: Deadline,
+        group: &str,
+        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send + '_),
+    ) -> Result<u64, Error> {
+        deadline.bound(self.shared.cache.update(group, step), |time| self.unanswered(group, time)).await
+    }
+
+    /// What is said where neither cache nor store have said what a group is in time.
+    fn unanswered(&self, group: &str, time: Duration) -> Error {
+        let source = format!("no answer of {self:?} within {time:.1?}").into();
+        let action = format!("answer for the group {group:?}");
+        Error::Unavailable(Arc::new(BackendError { backend: "the cache", action, source }))
     }
 
     /// Waits until a commit has kept a version. The first one may have been refused, because another process was about to
@@ -508,11 +541,15 @@ impl Manager {
         let mut claims = Vec::with_capacity(items.len());
         let mut waits = false;
         let mut away: Option<Error> = None;
+        let mut deadline = Deadline::of_a_call();
         for item in items {
             let result = match away.clone().map_or_else(|| self.check(), Err) {
                 Ok(()) => match self.apply_now(item.group, item.document, item.options) {
                     (result, true) => result.map(|outcome| (outcome, 0)),
-                    (_, false) => self.apply(item.group, item.document, item.options).await,
+                    (_, false) => {
+                        deadline = Deadline::of_a_call();
+                        self.apply(deadline, item.group, item.document, item.options).await
+                    }
                 },
                 Err(error) => Err(error),
             };
@@ -528,25 +565,36 @@ impl Manager {
             claims.push(claim);
             results.push(result);
         }
+        if away.is_none() {
+            deadline = Deadline::of_a_call();
+        }
         let settled = match &self.shared.committer {
-            Some(committer) if waits => committer.settle().await,
+            Some(committer) if waits => {
+                let group = items.first().map_or("", |item| item.group);
+                deadline.bound(committer.settle(), |time| self.unsaved(committer, group, time)).await
+            }
             _ => Ok(false),
         };
+        let mut late: Option<Error> = None;
         for ((item, result), claim) in items.iter().zip(&mut results).zip(claims) {
             let Ok(outcome) = &*result else { continue };
             let kept = match (&settled, &self.shared.committer) {
+                // Nor does any wait for what the one before has waited for in vain.
+                _ if late.is_some() => late.clone().map_or(Ok(()), Err),
                 (Ok(true), Some(committer)) if self.has_to_settle(outcome) => {
-                    self.confirm(committer, item.group, outcome.version(), claim).await
+                    let confirmed = self.confirm(committer, item.group, outcome.version(), claim);
+                    deadline.bound(confirmed, |time| self.unsaved(committer, item.group, time)).await
                 }
                 (Ok(_), _) => Ok(()),
                 (Err(error), _) => Err(error.clone()),
             };
             let told = match kept {
-                Ok(()) => self.deliver(item.group, outcome.events()).await,
+                Ok(()) => self.deliver(item.group, outcome.events(), &mut deadline).await,
                 Err(error) if outcome.changed() || outcome.duplicate() => Err(error),
                 Err(_) => Ok(()),
             };
             if let Err(error) = told {
+                late = late.or_else(|| (error.is_temporary() && deadline.is_over()).then(|| error.clone()));
                 *result = Err(error);
             }
         }
@@ -556,13 +604,14 @@ impl Manager {
     /// The engine's part of `track`: on the newest state, in the cache.
     async fn apply(
         &self,
+        deadline: Deadline,
         group: &str,
         document: &dyn Document,
         options: TrackOptions<'_>,
     ) -> Result<(Outcome, u64), Error> {
         let mut outcome = Ok(Outcome::default());
         let mut step = self.track_step(group, document, options, &mut outcome);
-        let claim = self.shared.cache.update(group, &mut step).await?;
+        let claim = self.update(deadline, group, &mut step).await?;
         drop(step);
         Ok((outcome.map_err(|error| Error::group(group, error))?, claim))
     }
@@ -758,9 +807,13 @@ impl Manager {
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
+        self.mark_delivered_within(Deadline::of_a_call(), group, sequence).await
+    }
+
+    async fn mark_delivered_within(&self, deadline: Deadline, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
         let mut run = |found: &mut Group| step(found.delivered(sequence));
-        self.shared.cache.update(group, &mut run).await.map(drop)
+        self.update(deadline, group, &mut run).await.map(drop)
     }
 
     /// Shows every group to `visit`, as it is in the cache or else in the store.
@@ -809,9 +862,19 @@ impl Manager {
     }
 
     async fn view<T: Send>(&self, group: &str, view: impl Fn(&Group) -> T + Send + Sync) -> Result<T, Error> {
+        self.view_within(Deadline::of_a_call(), group, view).await
+    }
+
+    async fn view_within<T: Send>(
+        &self,
+        deadline: Deadline,
+        group: &str,
+        view: impl Fn(&Group) -> T + Send + Sync,
+    ) -> Result<T, Error> {
         self.check_reentrant()?;
         let mut seen = None;
-        self.shared.cache.view(group, &mut |found| seen = Some(view(found))).await?;
+        let mut show = |found: &Group| seen = Some(view(found));
+        deadline.bound(self.shared.cache.view(group, &mut show), |time| self.unanswered(group, time)).await?;
         Ok(seen.unwrap_or_else(|| view(&Group::default())))
     }
 
@@ -833,13 +896,14 @@ impl Manager {
             result = Some(done);
             changed
         };
-        let claim = self.shared.cache.update(group, &mut run).await?;
+        let mut deadline = Deadline::of_a_call();
+        let claim = self.update(deadline, group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
         let (changed, events, value) = done.map_err(|error| Error::group(group, error))?;
         if changed == Step::Changed {
-            self.settle(group, version, claim).await?;
+            self.settle(deadline, group, version, claim).await?;
         }
-        self.deliver(group, &events).await?;
+        self.deliver(group, &events, &mut deadline).await?;
         Ok(value)
     }
 }

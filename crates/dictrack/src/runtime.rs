@@ -19,9 +19,15 @@ struct Started {
     next: OnceLock<Box<Self>>,
 }
 
+static FIRST: OnceLock<Box<Started>> = OnceLock::new();
+
+/// Whether a backend of this process, or of the one that it was forked from, uses the network.
+pub(crate) fn is_used() -> bool {
+    FIRST.get().is_some()
+}
+
 /// The runtime, which is started when it is first needed and lives as long as the process.
 pub(crate) fn handle() -> Result<&'static Handle, Error> {
-    static FIRST: OnceLock<Box<Started>> = OnceLock::new();
     let (process, mut slot) = (std::process::id(), &FIRST);
     loop {
         match slot.get() {
@@ -56,4 +62,14 @@ pub(crate) async fn run<T: Send + 'static>(
         let action = "go on".to_owned();
         BackendError { backend: "the network thread", action, source: Box::new(error) }.into()
     })
+}
+
+/// Waits, in whatever executor.
+pub(crate) async fn sleep(time: Duration) -> Result<(), Error> {
+    let sleep = {
+        let _runtime = handle()?.enter();
+        tokio::time::sleep(time)
+    };
+    sleep.await;
+    Ok(())
 }

@@ -1,12 +1,14 @@
-//! The suite that every store has to pass, on each of ours.
+//! The suites that every store and every cache have to pass, on each of ours and each pair. Those with MongoDB are in
+//! `tests/mongodb`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dictrack::conformance::{Stores, check_stores};
+use dictrack::cache::DataCache;
+use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 use dictrack::store::DataStore;
-use dictrack::{MemoryStore, SqliteStore};
+use dictrack::{MemoryCache, MemoryStore, SqliteStore};
 
 #[derive(Default)]
 struct InMemory(Mutex<HashMap<String, Arc<MemoryStore>>>);
@@ -18,6 +20,10 @@ impl Stores for InMemory {
     }
 }
 
+#[cfg(feature = "redis")]
+#[path = "common/on_redis.rs"]
+mod on_redis;
+
 /// SQLite files in a folder.
 struct Files(tempfile::TempDir);
 
@@ -25,6 +31,16 @@ struct Files(tempfile::TempDir);
 impl Stores for Files {
     async fn open(&self, name: &str) -> Box<dyn DataStore> {
         Box::new(SqliteStore::open(self.0.path().join(format!("{name}.db"))).unwrap())
+    }
+}
+
+/// Memory caches, each of its own.
+struct InProcess;
+
+#[async_trait]
+impl Caches for InProcess {
+    async fn open(&self, _: &str) -> Box<dyn DataCache> {
+        Box::new(MemoryCache::new())
     }
 }
 
@@ -36,4 +52,45 @@ fn the_memory_store_conforms() {
 #[test]
 fn the_sqlite_store_conforms() {
     pollster::block_on(check_stores(&Files(tempfile::tempdir().unwrap())));
+}
+
+#[test]
+fn the_memory_cache_conforms_before_the_memory_store() {
+    pollster::block_on(check_caches(&InProcess, &InMemory::default()));
+}
+
+#[test]
+fn the_memory_cache_conforms_before_sqlite() {
+    pollster::block_on(check_caches(&InProcess, &Files(tempfile::tempdir().unwrap())));
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use dictrack_testkit::{RedisCluster, shared_redis};
+
+    use super::*;
+    use crate::on_redis::OnRedis;
+
+    #[test]
+    fn the_redis_cache_conforms_before_the_memory_store() {
+        pollster::block_on(check_caches(&OnRedis::new(shared_redis()), &InMemory::default()));
+    }
+
+    #[test]
+    fn the_redis_cache_conforms_before_sqlite() {
+        let files = Files(tempfile::tempdir().unwrap());
+        pollster::block_on(check_caches(&OnRedis::new(shared_redis()), &files));
+    }
+
+    #[test]
+    fn the_redis_cache_conforms_on_a_cluster_before_the_memory_store() {
+        let cluster = RedisCluster::start();
+        pollster::block_on(check_caches(&OnRedis::new(cluster.url()), &InMemory::default()));
+    }
+
+    #[test]
+    fn the_redis_cache_conforms_on_a_cluster_before_sqlite() {
+        let (cluster, files) = (RedisCluster::start(), Files(tempfile::tempdir().unwrap()));
+        pollster::block_on(check_caches(&OnRedis::new(cluster.url()), &files));
+    }
 }

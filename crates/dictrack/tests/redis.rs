@@ -19,13 +19,31 @@ fn child() {
     fleet::child();
 }
 
+/// Documents of all processes together.
+const FROM_COLD: u64 = 100_000;
+
+/// Two or four processes begin at the same moment on groups that nobody has yet. Every document counts once, every crossing
+/// is one event, and it is heard; where it is heard again it has the same id.
+fn processes_count_every_document_once_from_a_cold_start(processes: u64) {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), documents: FROM_COLD / processes, listens: true, ..Plan::default() };
+    let report = run(&vec![plan.clone(); processes as usize], |_| ());
+    assert_eq!((report.total(), report.failures()), (FROM_COLD * scale(), 0), "{:?}", report.failed);
+    assert_exact(&report, &manager(&plan));
+    let heard: HashSet<&String> = report.heard.iter().collect();
+    let crossings: HashSet<&String> = report.crossings.iter().collect();
+    assert_eq!(heard, crossings, "what was heard and what happened");
+    println!("{} crossings, heard {} times", crossings.len(), report.heard.len());
+}
+
+#[test]
+fn two_processes_count_every_document_once_from_a_cold_start() {
+    processes_count_every_document_once_from_a_cold_start(2);
+}
+
 #[test]
 fn four_processes_count_every_document_once_from_a_cold_start() {
-    let redis = Redis::start();
-    let plan = Plan { cache: redis.url(), documents: 5_000, ..Plan::default() };
-    let report = run(&vec![plan.clone(); 4], |_| ());
-    assert_eq!((report.total(), report.failures()), (20_000 * scale(), 0), "{:?}", report.failed);
-    assert_exact(&report, &manager(&plan));
+    processes_count_every_document_once_from_a_cold_start(4);
 }
 
 #[test]
@@ -42,19 +60,24 @@ fn each_crossing_is_heard_by_one_process_in_order() {
     assert!(report.heard.len() <= distinct.len() + distinct.len() / 20, "{} heard", report.heard.len());
 }
 
+/// How many replies are lost, without ids.
+const DROPS: u64 = 1_000;
+
 #[test]
 fn replies_that_are_lost_are_neither_lost_nor_counted_twice() {
     let redis = Redis::start();
     let proxy = Proxy::start(redis.address());
     proxy.only_requests_with(b"EVAL");
-    proxy.drop_replies_every(10);
-    let plan = Plan { cache: proxy.url_for(&redis.url()), documents: 5_000, ..Plan::default() };
-    let report = run(&vec![plan.clone(); 2], |_| ());
-    let faults = proxy.faults();
-    proxy.drop_replies_every(0);
-    println!("{faults} replies dropped");
-    assert_eq!((report.total(), report.failures()), (10_000 * scale(), 0), "{:?}", report.failed);
-    assert!(faults > 200, "{faults} replies dropped");
+    let plan = Plan { cache: proxy.url_for(&redis.url()), endless: true, ..Plan::default() };
+    let report = run(&vec![plan.clone(); 2], |_| {
+        let before = proxy.faults();
+        proxy.drop_replies_every(10);
+        eventually("replies are lost", || proxy.faults() >= before + DROPS);
+        proxy.drop_replies_every(0);
+    });
+    println!("{} replies dropped", proxy.faults());
+    assert_eq!(report.failures(), 0, "{:?}", report.failed);
+    assert!(report.total() > proxy.faults(), "{} documents", report.total());
     assert_exact(&report, &manager(&plan));
 }
 
@@ -355,6 +378,8 @@ fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
             redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
         }
     });
+    let known = ["Lost", "Unavailable", "Backend"];
+    assert!(report.failed.keys().all(|variant| known.contains(&&**variant)), "{:?}", report.failed);
     pair.assert_exact(&report, &store);
 }
 
@@ -381,40 +406,6 @@ fn four_processes_before_mongodb_count_every_document_once() {
         let report = run(&vec![plan.clone(); 4], |_| ());
         assert_eq!((report.total(), report.failures()), (10_000 * scale(), 0), "{durability}: {:?}", report.failed);
         assert_exact(&report, &manager(&plan));
-        redis.cli(&["FLUSHALL"]);
-        assert_stored(&report, &plan);
-    }
-}
-
-#[test]
-fn a_store_that_is_away_for_seconds_loses_nothing() {
-    let (redis, mongo) = (Redis::start(), Mongo::start());
-    for durability in ["interval(100ms)", "fsync"] {
-        redis.cli(&["FLUSHALL"]);
-        mongo.command("dictrack", bson::doc! { "dropDatabase": 1 });
-        let plan = Plan { documents: 1_500, ids: true, pause: 1, durability: durability.to_owned(), ..Plan::default() };
-        let plan = before_mongodb(&redis, &mongo, plan);
-        let report = run(&vec![plan.clone(); 2], |_| {
-            std::thread::sleep(Duration::from_millis(300));
-            mongo.pause();
-            std::thread::sleep(Duration::from_secs(3));
-            mongo.resume();
-            std::thread::sleep(Duration::from_millis(300));
-            mongo.stop();
-            std::thread::sleep(Duration::from_secs(1));
-            mongo.restart();
-        });
-        assert_eq!(report.total(), 3_000 * scale());
-        assert!(report.failed.keys().all(|variant| variant == "Unavailable"), "{:?}", report.failed);
-        assert!(report.slowest < LONGEST, "{durability}: {:?}", report.slowest);
-        {
-            // A process waits five seconds for the store when it ends; what it left is saved by others.
-            let other = manager(&plan);
-            assert_exact_counts(&report, &other);
-            eventually("every group is saved", || {
-                redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]).trim().is_empty()
-            });
-        }
         redis.cli(&["FLUSHALL"]);
         assert_stored(&report, &plan);
     }
@@ -466,12 +457,13 @@ fn a_reply_lost_before_redis_loses_the_group_counts_nothing_twice() {
         std::thread::scope(|scope| {
             // Only the connection that it has, which ends with the reply.
             proxy.refuse(true);
+            let before = proxy.faults();
             proxy.drop_next_replies(1);
             let call = scope.spawn(|| {
                 let options = TrackOptions::default();
                 cut_off.track_with(group, &document, id.map_or(options, |id| options.id(id)))
             });
-            eventually("the reply is dropped", || proxy.faults() > u64::from(id.is_some()));
+            eventually("the reply is dropped", || proxy.faults() > before);
             // Redis has the first document; with the second the store gets both.
             other.track(group, &document).unwrap();
             redis.cli(&["FLUSHALL"]);

@@ -223,6 +223,11 @@ impl Committer {
         }
     }
 
+    /// Why the store cannot be reached right now.
+    pub(super) fn away(&self) -> Option<Arc<BackendError>> {
+        self.core.done.borrow().away.as_ref().map(|away| Arc::clone(&away.source))
+    }
+
     /// Waits as the durability says for what has changed so far, and says whether it has.
     pub(super) async fn settle(&self) -> Result<bool, Error> {
         let waits = !self.core.by_hand

@@ -17,6 +17,7 @@ use super::commit::Committer;
 use crate::Error;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
+use crate::deadline::Deadline;
 
 type Listener = Arc<dyn Fn(&Event) -> Result<(), BoxError> + Send + Sync>;
 
@@ -198,11 +199,19 @@ impl Manager {
             return Ok(());
         }
         let earlier = std::mem::take(&mut *deliveries.earlier.lock());
-        self.deliver_or_leave(earlier.into_iter().map(|group| (group, u64::MAX)).collect()).await
+        for group in earlier {
+            self.deliver_or_leave((group, u64::MAX), &mut Deadline::of_a_call()).await?;
+        }
+        Ok(())
     }
 
     /// Delivers `events` of `group`, which are committed, and what stands before them.
-    pub(super) async fn deliver(&self, group: &str, events: &[Arc<Event>]) -> Result<(), Error> {
+    pub(super) async fn deliver(
+        &self,
+        group: &str,
+        events: &[Arc<Event>],
+        deadline: &mut Deadline,
+    ) -> Result<(), Error> {
         let last = events.last().map_or(0, |event| event.sequence);
         if last == 0 || self.by_hand() || !self.shared.deliveries.has_listeners() {
             return Ok(());
@@ -211,12 +220,13 @@ impl Manager {
         if deliveries.shared {
             deliveries.own.lock().extend(events.iter().map(|event| (group.to_owned(), event.sequence)));
         }
-        self.deliver_or_leave(vec![(group.to_owned(), last)]).await
+        self.deliver_or_leave((group.to_owned(), last), deadline).await
     }
 
-    /// Delivers the events of groups up to a sequence each. The call of a listener does not wait: it leaves them to the
+    /// Delivers the events of a group up to a sequence. The call of a listener does not wait: it leaves them to the
     /// delivery that runs the listener.
-    async fn deliver_or_leave(&self, mut left: Vec<(String, u64)>) -> Result<(), Error> {
+    async fn deliver_or_leave(&self, due: (String, u64), deadline: &mut Deadline) -> Result<(), Error> {
+        let mut left = vec![due];
         WITHIN_LISTENER.with_borrow_mut(|stack| {
             if let Some((_, nested)) = stack.iter_mut().find(|(manager, _)| *manager == self.identity()) {
                 for (group, last) in left.drain(..) {
@@ -226,22 +236,23 @@ impl Manager {
             }
         });
         while let Some((group, last)) = left.pop() {
-            left.extend(self.deliver_group(&group, last).await?);
+            left.extend(self.deliver_group(&group, last, deadline).await?);
         }
         Ok(())
     }
 
     /// Delivers the events of one group up to `last`; what listeners' calls left to deliver.
-    async fn deliver_group(&self, group: &str, last: u64) -> Result<Left, Error> {
+    async fn deliver_group(&self, group: &str, last: u64, deadline: &mut Deadline) -> Result<Left, Error> {
         let deliveries = &self.shared.deliveries;
         let _turn = deliveries.turn(group).await;
         let mut left = Left::new();
         let since = Stopwatch::start();
         loop {
-            let events = self.view(group, Group::undelivered).await?;
+            let events = self.view_within(*deadline, group, Group::undelivered).await?;
             let mut told = 0;
             let due: Vec<_> = events.iter().filter(|event| event.sequence <= last).collect();
-            let waits_no_longer = last == u64::MAX || since.elapsed() >= OTHERS_DELIVER;
+            let waits_no_longer = last == u64::MAX || since.elapsed() >= OTHERS_DELIVER || deadline.is_over();
+            let telling = Stopwatch::start();
             for event in due.iter().take_while(|event| waits_no_longer || deliveries.is_own(event)) {
                 crash_point("before_delivery");
                 WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
@@ -250,11 +261,12 @@ impl Manager {
                 told = event.sequence;
                 crash_point("after_delivery");
             }
+            deadline.put_off(telling.elapsed());
             if told > 0 {
                 if deliveries.shared {
                     deliveries.own.lock().retain(|(of, sequence)| of != group || *sequence > told);
                 }
-                self.mark_delivered(group, told).await?;
+                self.mark_delivered_within(*deadline, group, told).await?;
             }
             if due.last().is_none_or(|event| event.sequence <= told) {
                 return Ok(left);

@@ -1,15 +1,18 @@
-//! The suite that every store has to pass, on a server that stands alone and on a replica set.
+//! The suites that every store and every cache have to pass: the store on a server that stands alone and on a replica set,
+//! each cache in front of it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use dictrack::MongoStore;
-use dictrack::conformance::{Stores, check_stores};
+use dictrack::cache::DataCache;
+use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 use dictrack::store::DataStore;
-use dictrack_testkit::{Mongo, shared_mongodb};
+use dictrack::{MemoryCache, MongoStore};
+use dictrack_testkit::{Mongo, RedisCluster, shared_mongodb, shared_redis};
 
 use crate::common::fresh;
+use crate::on_redis::OnRedis;
 
 /// Collections of one database, one a store.
 struct Collections {
@@ -57,4 +60,30 @@ fn the_store_conforms_on_a_server_that_stands_alone() {
 #[test]
 fn the_store_conforms_on_a_replica_set() {
     pollster::block_on(check_stores(&Collections::new(shared_mongodb())));
+}
+
+/// Memory caches, each of its own.
+struct InProcess;
+
+#[async_trait]
+impl Caches for InProcess {
+    async fn open(&self, _: &str) -> Box<dyn DataCache> {
+        Box::new(MemoryCache::new())
+    }
+}
+
+#[test]
+fn the_memory_cache_conforms_before_mongodb() {
+    pollster::block_on(check_caches(&InProcess, &Collections::new(shared_mongodb())));
+}
+
+#[test]
+fn the_redis_cache_conforms_before_mongodb() {
+    pollster::block_on(check_caches(&OnRedis::new(shared_redis()), &Collections::new(shared_mongodb())));
+}
+
+#[test]
+fn the_redis_cache_conforms_on_a_cluster_before_mongodb() {
+    let cluster = RedisCluster::start();
+    pollster::block_on(check_caches(&OnRedis::new(cluster.url()), &Collections::new(shared_mongodb())));
 }

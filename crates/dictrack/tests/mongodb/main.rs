@@ -7,5 +7,7 @@ mod documents;
 mod examples;
 mod faults;
 mod journal;
+#[path = "../common/on_redis.rs"]
+mod on_redis;
 mod owner;
 mod scenarios;

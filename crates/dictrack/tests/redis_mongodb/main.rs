@@ -1,7 +1,10 @@
 //! Processes that share groups through a real Redis, in front of a real MongoDB.
 
+mod errors;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod keys;
+mod listeners;
 mod losses;
 mod outages;
 mod place;

@@ -43,6 +43,54 @@ fn variants(report: &Report) -> Vec<&str> {
 }
 
 #[test]
+fn a_store_that_is_away_for_seconds_loses_nothing() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    for (durability, held_up, stopped) in [("interval(100ms)", 3, [1, 20]), ("fsync", 3, [1, 5])] {
+        let report = nothing_is_lost(&place, durability, |plan| {
+            mongo.pause();
+            std::thread::sleep(Duration::from_secs(held_up));
+            mongo.resume();
+            for seconds in stopped {
+                place.wait_for_more(plan);
+                mongo.stop();
+                if durability != "fsync" {
+                    // Redis has the groups, and that is enough.
+                    place.wait_for_more(plan);
+                }
+                std::thread::sleep(Duration::from_secs(seconds));
+                mongo.restart();
+            }
+        });
+        let expected: &[&str] = if durability == "fsync" { &["Unavailable"] } else { &[] };
+        assert_eq!(variants(&report), expected, "{durability}: {:?}", report.failed);
+    }
+}
+
+#[test]
+fn a_process_that_is_held_up_past_its_lease_changes_nothing_of_others() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    let plan = Plan { endless: true, ids: true, listens: true, durability: "fsync".to_owned(), ..Plan::default() };
+    let plan = place.plan(plan);
+    let report = run(&vec![plan.clone(); PROCESSES], |members| {
+        place.wait_for_more(&plan);
+        for _ in 0..5 {
+            // All want to load the groups now, and this one may have the leases, which last a second.
+            redis.cli(&["FLUSHALL"]);
+            members[0].signal("-STOP");
+            let watch = Stopwatch::start();
+            place.wait_for_more(&plan);
+            std::thread::sleep(Duration::from_millis(1_200).saturating_sub(watch.elapsed()));
+            members[0].signal("-CONT");
+            place.wait_for_more(&plan);
+        }
+    });
+    assert!(variants(&report).iter().all(|variant| ["Lost", "Unavailable"].contains(variant)), "{:?}", report.failed);
+    place.assert_exact(&report, &plan);
+}
+
+#[test]
 fn a_primary_that_steps_down_loses_nothing_behind_redis() {
     let (redis, mongo) = (Redis::start(), Mongo::replica_set());
     let place = Place { redis: &redis, mongo: &mongo };
@@ -116,6 +164,37 @@ fn groups_that_cannot_be_read_for_a_while_lose_nothing() {
         }
     });
     assert!(variants(&report).iter().all(|variant| ["Lost", "Unavailable"].contains(variant)), "{:?}", report.failed);
+}
+
+#[test]
+fn what_a_call_waits_for_does_not_add_up() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    let plan = place.plan(Plan { durability: "fsync".to_owned(), ..Plan::default() });
+    let counting = manager(&plan);
+    let (known, new) = (fleet::group(0), fleet::group(1));
+    counting.add_trackers(&known, fleet::definitions()).unwrap();
+    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    for group in [&known, &new] {
+        redis.pause();
+        mongo.pause();
+        std::thread::scope(|scope| {
+            // Each of them alone is waited for that long: Redis comes back before it is given up, MongoDB does not.
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1_300));
+                redis.resume();
+            });
+            let watch = Stopwatch::start();
+            let error = counting.track(group, &document).unwrap_err();
+            let took = watch.elapsed();
+            assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+            assert!(took < Duration::from_millis(2_200), "{took:?}: {error}");
+        });
+        mongo.resume();
+    }
+    // It was not given up by Redis, which had it before.
+    eventually("the change is saved", || redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]).trim().is_empty());
+    assert_eq!(fleet::counted(&counting, &known).0, 1);
 }
 
 #[test]

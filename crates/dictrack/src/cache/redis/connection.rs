@@ -152,6 +152,9 @@ impl Connection {
                 "its memory is full and it drops nothing (maxmemory, noeviction); give it more memory, or let it drop \
                  groups that are stored with `maxmemory-policy volatile-lru`",
             ),
+            _ if self.is_moved(&error) => {
+                Some("the server is one of a cluster, and another one has this key; give a URL with redis-cluster://")
+            }
             _ => None,
         };
         let source = match words {
@@ -248,6 +251,11 @@ impl Connection {
         Ok(masters)
     }
 
+    /// Whether the server says that another one has the key, to a client of one server.
+    fn is_moved(&self, error: &RedisError) -> bool {
+        !self.address.cluster && error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+    }
+
     fn error(&self, action: &str, failed: Failed) -> Error {
         match failed {
             Failed::Refused(error) if code(&error) == Some("WRONGTYPE") => Error::corrupt(
@@ -270,7 +278,8 @@ impl Connection {
                 Ok(value) => return Ok(value),
                 Err(error) => (error.clone(), verdict(&error)),
             };
-            if matches!(verdict, Verdict::Final) {
+            // A node of a cluster that is talked to alone will send us away for good.
+            if matches!(verdict, Verdict::Final) || self.is_moved(&error) {
                 return Err(Failed::Refused(error));
             }
             // A process that was held up itself finds its time gone after one attempt, although the server is there.
