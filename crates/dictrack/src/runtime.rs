@@ -34,8 +34,12 @@ pub(crate) fn handle() -> Result<&'static Handle, Error> {
             Some(found) if found.process == process => return Ok(found.runtime.handle()),
             Some(found) => slot = &found.next,
             None => {
-                let started = start(process)?;
-                slot.get_or_init(|| started);
+                let mut started = Some(start(process)?);
+                slot.get_or_init(|| started.take().unwrap_or_else(|| unreachable!("it is taken once")));
+                if let Some(late) = started {
+                    // Another thread was faster. Dropping a runtime would wait, which an async caller must not.
+                    late.runtime.shutdown_background();
+                }
             }
         }
     }

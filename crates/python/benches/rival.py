@@ -6,11 +6,12 @@ which is the whole correction, it works."""
 import sys
 import time
 
+from workload import documents, trackers
+
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.manager import TrackingManager
 from dictrack.trackers.base import BaseTracker
-from workload import documents, trackers
 
 BaseTracker.dirtied = BaseTracker.dirtied.setter(lambda tracker, dirtied: setattr(tracker, "_dirtied", dirtied))
 

@@ -14,7 +14,7 @@ use crate::python::{
     admits_function, amount_function, check_function, knows_function, raised_function, record_function,
     renewed_function,
 };
-use crate::value;
+use crate::{interrupted, value};
 
 /// Finds custom code among what Python registered.
 pub(crate) struct PythonCode;
@@ -64,9 +64,12 @@ impl Named {
             })();
             asked.map_err(|error: PyErr| {
                 let message = error.to_string();
-                if let Err(other) =
-                    raised_function(py).and_then(|raised| raised.call1((kind, &self.0, error.value(py))))
-                {
+                let error = match interrupted::unless_failed(error) {
+                    Ok(()) => return message.into(),
+                    // With its traceback.
+                    Err(error) => error.into_value(py),
+                };
+                if let Err(other) = raised_function(py).and_then(|raised| raised.call1((kind, &self.0, error))) {
                     tracing::error!(%other, %message, kind, name = self.0, "custom code failed");
                 }
                 message.into()

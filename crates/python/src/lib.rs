@@ -13,6 +13,7 @@ mod document;
 mod errors;
 mod event;
 mod fork;
+mod interrupted;
 mod live;
 mod manager;
 mod outcome;
@@ -26,6 +27,7 @@ use pyo3::prelude::*;
 /// The engine, the caches and the stores of dictrack. Use the classes of the package `dictrack` instead.
 #[pymodule]
 mod _dictrack {
+    use log::LevelFilter;
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -51,8 +53,11 @@ mod _dictrack {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // What the crates log goes to Python's `logging`, whose configuration decides what is shown.
-        let _ = pyo3_log::try_init();
+        // What dictrack logs goes to Python's `logging`, whose configuration decides what is shown; what other crates say of
+        // servers that are away, dictrack says itself.
+        let logger = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::LoggersAndLevels)?;
+        let logger = logger.filter(LevelFilter::Off).filter_target("dictrack".to_owned(), LevelFilter::Debug);
+        let _ = logger.install();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

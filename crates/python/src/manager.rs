@@ -24,7 +24,7 @@ use crate::outcome::Outcome;
 use crate::pending::Pending;
 use crate::python::tell_function;
 use crate::state::State;
-use crate::{errors, value};
+use crate::{errors, interrupted, value};
 
 /// A clock that stands still until it is told otherwise.
 #[pyclass(frozen, module = "dictrack._dictrack")]
@@ -254,6 +254,7 @@ impl Manager {
         let inner = self.shared()?;
         let (document, now, group) = (Document::read(data)?, moment(now)?, group_id.to_str()?);
         let outcome = py.detach(|| pollster::block_on(inner.track(group, &document, now, event_id)));
+        interrupted::check()?;
         match outcome {
             Ok(outcome) => Ok(Outcome::new(outcome, group_id)),
             Err(error) => Err(errors::exception(py, &error)),
@@ -482,10 +483,8 @@ impl Manager {
         let code = code.ok_or_else(|| PyValueError::new_err("expected an event code: 1001 to 1005"))?;
         let tell = move |event: &dictrack::Event| {
             let event = Arc::new(event.clone());
-            Python::attach(|py| -> PyResult<()> {
-                tell_function(py)?.call1((&callback, event_for(py, &event)?)).map(drop)
-            })
-            .map_err(Into::into)
+            let told = Python::attach(|py| tell_function(py)?.call1((&callback, event_for(py, &event)?)).map(drop));
+            told.or_else(interrupted::unless_failed).map_err(Into::into)
         };
         Ok(py.detach(|| {
             let id = inner.manager.add_listener(code, tell);
@@ -530,6 +529,10 @@ impl Manager {
             let Some(inner) = slot.lock().clone() else { return Ok(()) };
             inner.following.look(None).await;
             let closed = inner.manager.close().await;
+            // The manager may be what its listeners refer to: they would keep each other.
+            for (_, listener) in std::mem::take(&mut *inner.listeners.lock()) {
+                inner.manager.remove_listener(listener);
+            }
             slot.lock().take();
             closed
         };

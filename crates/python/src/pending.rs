@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::errors;
 use crate::fork::Own;
+use crate::{errors, interrupted};
 
 /// Makes the result, with the GIL.
 pub(crate) type Make = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -69,6 +69,7 @@ impl Pending {
         let mut task = self.take()?;
         let future = task.get_mut()?;
         let result = py.detach(|| pollster::block_on(future.as_mut()));
+        interrupted::check()?;
         finished(py, result)
     }
 
@@ -81,6 +82,7 @@ impl Pending {
             let waker = Waker::from(Arc::new(WakeLoop(wake)));
             future.as_mut().poll(&mut Context::from_waker(&waker))
         });
+        interrupted::check()?;
         match polled {
             Poll::Ready(result) => Ok((true, Some(finished(py, result)?))),
             Poll::Pending => {

@@ -171,7 +171,8 @@ pub(crate) fn moment(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Timestamp
     Timestamp::read(&json).ok_or_else(|| {
         let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text";
         match json {
-            Json::Number(_) | Json::Text(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
+            Json::Text(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })
@@ -183,7 +184,7 @@ pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
     Span::read(&json).ok_or_else(|| {
         let expected = "expected seconds, 0 or more, or a timedelta";
         match json {
-            Json::Number(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })

@@ -7,10 +7,10 @@ import decimal
 import inspect
 import json
 import pathlib
-from typing import Any, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import dictrack as dt
-
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CODES = {1001: "added", 1002: "stage_completed", 1003: "all_completed", 1004: "reset", 1005: "limited"}
@@ -192,7 +192,17 @@ def differences(step: dict[str, Any], given: dict[str, Any], ordered: bool) -> l
     if "error" in given and "error" not in step:
         return [f"error: {given['error']}"]
     found = []
-    for field in ("dirtied", "trackers", "explain", "events", "error", "names", "found", "duplicate", *sorted(UNORDERED)):
+    for field in (
+        "dirtied",
+        "trackers",
+        "explain",
+        "events",
+        "error",
+        "names",
+        "found",
+        "duplicate",
+        *sorted(UNORDERED),
+    ):
         # What some steps take has the name of what others give.
         gives = {"trackers": "get", "names": "completed"}.get(field, step["op"])
         if field not in step or gives != step["op"]:

@@ -218,7 +218,7 @@ class Compared:
         law, _ = _told((), steps, orders)
         legacy, asked = _told(RULES, steps, orders)
         for at, step in enumerate(steps):
-            place = f"case {seed}, step {at}: {step}\nsteps before: {steps[:at]}\norders: {orders[:at + 1]}\n"
+            place = f"case {seed}, step {at}: {step}\nsteps before: {steps[:at]}\norders: {orders[: at + 1]}\n"
             assert ours[at] == _expected(law[at], ours[at]), f"dictrack does something else than it should, {place}"
             assert theirs[at] == _expected(legacy[at], theirs[at]), f"2.1.5 differs by no rule, {place}"
         different = {at for at, both in enumerate(zip(ours, theirs)) if not _alike(*both)}

@@ -344,9 +344,9 @@ def test_conditions_are_made_of_others(
 
 
 def test_operators_make_conditions_of_others() -> None:
-    assert LOW & HIGH == AllOf(LOW, HIGH)
-    assert LOW | HIGH == AnyOf(LOW, HIGH)
-    assert ~LOW == Not(LOW)
+    assert AllOf(LOW, HIGH) == LOW & HIGH
+    assert AnyOf(LOW, HIGH) == LOW | HIGH
+    assert Not(LOW) == ~LOW
     assert LOW & HIGH != HIGH & LOW
     assert LOW & HIGH != LOW | HIGH
     assert ~~LOW != LOW

@@ -10,6 +10,7 @@ use crate::amount::Amount;
 use crate::condition::{Condition, MAX_CONDITION_DEPTH, Needle, Order, Test};
 use crate::json::Json;
 use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
+use crate::number::Number;
 use crate::path::Path;
 use crate::source::{Entry, Node, NodeValue};
 use crate::time::{Span, Timestamp};
@@ -66,6 +67,8 @@ impl Node {
             NodeValue::List(items) if items.is_empty() => return "an empty list".to_owned(),
             NodeValue::List(_) => return "a list".to_owned(),
             NodeValue::Map(_) => return "a map".to_owned(),
+            // JSON has no text for them.
+            NodeValue::Number(number @ (Number::NotANumber | Number::Infinite(_))) => return number.to_string(),
             _ => self.to_json(),
         };
         let text = json.to_string();
@@ -431,7 +434,6 @@ fn depth(value: &Json) -> usize {
 }
 
 fn finite(json: &Json) -> bool {
-    use crate::number::Number;
     match json {
         Json::Number(number) => !matches!(number, Number::NotANumber | Number::Infinite(_)),
         Json::List(items) => items.iter().all(finite),

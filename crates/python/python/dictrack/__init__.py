@@ -63,7 +63,7 @@ from dictrack.limiters.base import BaseLimiter
 from dictrack.limiters.count import CountLimiter
 from dictrack.limiters.time import TimeLimiter
 from dictrack.manager import Added, Explanation, TrackingManager
-from dictrack.trackers.base import BaseTracker, ResetPolicy, _made, _Data
+from dictrack.trackers.base import BaseTracker, ResetPolicy, _Data, _made
 from dictrack.trackers.numerics.accumulation import AccumulationTracker
 from dictrack.trackers.numerics.count import CountTracker
 from dictrack.trackers.numerics.custom import CustomTracker

@@ -9,7 +9,8 @@ import dataclasses
 import datetime
 import numbers
 import os
-from typing import Any, Callable, Generator, Iterable, Mapping, Sequence, TypeVar
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from dictrack import _compat, _dictrack, _values
 from dictrack._dictrack import Manager, Outcome, Pending, TestClock

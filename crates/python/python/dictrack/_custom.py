@@ -6,13 +6,13 @@ here and nowhere else: nothing is imported, and nothing but attributes is restor
 
 from __future__ import annotations
 
-import _thread
 import functools
 import inspect
 import json
 import logging
 import math
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["Reference", "condition", "limiter", "measure"]
 
@@ -248,8 +248,6 @@ def record(name: str, params: str, state: dict[str, Any], now: Any, data: Any) -
 def raised(kind: str, name: str, error: BaseException) -> None:
     """Logs what custom code raised."""
     logger.error("the %s %s failed: %r", kind, name, error, exc_info=error)
-    if isinstance(error, KeyboardInterrupt):
-        _thread.interrupt_main()
 
 
 def condition(function: Any = None, *, name: str | None = None) -> Any:

@@ -16,7 +16,15 @@ _REDIS_CLIENT = {
     "ssl_check_hostname", "ssl_min_version", "ssl_cert_reqs",
 }  # fmt: skip
 # Keywords of pymongo that say how its own client works: they have no effect.
-_MONGO_CLIENT = {"connect", "document_class", "event_listeners", "server_selector", "type_registry", "tz_aware", "tzinfo"}
+_MONGO_CLIENT = {
+    "connect",
+    "document_class",
+    "event_listeners",
+    "server_selector",
+    "type_registry",
+    "tz_aware",
+    "tzinfo",
+}
 
 
 def _refuse(where: str, problem: str) -> TypeError:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Callable, Iterable, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from dictrack import _calls
 from dictrack._calls import Added, Call, Explanation
@@ -179,13 +180,9 @@ class TrackingManager:
         group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
         return await _wait(self._native.add_targets(group_id, name, more))
 
-    async def remove_tracker(
-        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
-    ) -> list[str]:
+    async def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
         """Removes active trackers; the names of those that were there."""
-        return await _wait(
-            self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now)
-        )
+        return await _wait(self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now))
 
     async def reset_tracker(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
 import typing
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 if typing.TYPE_CHECKING:
     from dictrack._dictrack import Event
@@ -100,9 +100,7 @@ class TrackerEvent(BaseEvent):
         self.id = ""
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} (code={self.code} group_id={self.group_id} name={self.name} tracker={self.tracker})>"
-        )
+        return f"<{type(self).__name__} (code={self.code} group_id={self.group_id} name={self.name} tracker={self.tracker})>"
 
 
 class LimitedTrackerEvent(TrackerEvent):
@@ -150,8 +148,5 @@ def tell(listener: Callable[[Any], Any], event: TrackerEvent) -> None:
     """Calls a listener. One that fails is logged and stops nobody."""
     try:
         listener(event)
-    except KeyboardInterrupt:
-        # The event is told; the program is interrupted where it waits for the call.
-        _thread.interrupt_main()
-    except BaseException:
+    except Exception:
         logger.exception("a listener of %s in group %s failed: %r", event.name, event.group_id, listener)

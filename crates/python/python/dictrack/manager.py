@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 import weakref
-from typing import Any, Callable, Iterable, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from dictrack import _calls, _compat
 from dictrack._calls import Added, Call, Explanation
@@ -86,9 +87,7 @@ class TrackingManager:
         _open.add(self._native)
 
     @classmethod
-    def open(
-        cls, place: str | os.PathLike[str], cache: str | None = None, **options: Any
-    ) -> TrackingManager:
+    def open(cls, place: str | os.PathLike[str], cache: str | None = None, **options: Any) -> TrackingManager:
         """Opens the store at a path or URL, behind the Redis cache at ``cache`` if given.
 
         Parameters
@@ -247,9 +246,7 @@ class TrackingManager:
         """
         return _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
-    def get_trackers(
-        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
-    ) -> list[BaseTracker]:
+    def get_trackers(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
         """The active trackers of a group, in the order added.
 
         Parameters
@@ -290,9 +287,7 @@ class TrackingManager:
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         return self._native.add_targets(_calls.checked_group(group_id), _calls.checked_name(name), more).wait()
 
-    def remove_tracker(
-        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
-    ) -> list[str]:
+    def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
         """Removes active trackers.
 
         Parameters
@@ -342,9 +337,7 @@ class TrackingManager:
             False if there is no active tracker of that name.
         """
         now = _calls.moment_of("reset_tracker", now, kwargs)
-        return _run(
-            _calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now)
-        )
+        return _run(_calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now))
 
     def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
         """Calls ``cb(event)`` for each event with this code, once its change has the chosen durability.

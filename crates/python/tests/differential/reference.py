@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import build
+
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.events import EVENT_ALL

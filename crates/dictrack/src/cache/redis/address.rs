@@ -55,6 +55,10 @@ impl Address {
         let known = SCHEMES.into_iter().find(|(name, ..)| *name == scheme);
         let (scheme, encrypted, cluster) = known.ok_or_else(|| bad("its scheme is not known"))?;
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        if options.contains('@') {
+            // What stands there may be a part of a password.
+            return Err(bad("it has an @ behind its ?; in a password they are written %40 and %3F"));
+        }
         let (login, rest) = match rest.rsplit_once('@') {
             Some((login, rest)) => (format!("{login}@"), rest),
             None => (String::new(), rest),
@@ -63,6 +67,13 @@ impl Address {
         let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
         if hosts.iter().any(String::is_empty) {
             return Err(bad("it names no host"));
+        }
+        // Behind the last colon, unless that stands in an address of version 6.
+        let port = |host: &String| {
+            host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(_, port)| port.to_owned())
+        };
+        if hosts.iter().filter_map(port).any(|port| port.parse::<u16>().is_err()) {
+            return Err(bad("its port is not a number"));
         }
         if hosts.len() > 1 && !cluster {
             return Err(bad("it names several hosts, which only a cluster has"));
@@ -182,11 +193,12 @@ mod tests {
             ("redis://a?idle=0s", "not a time"),
             ("redis://a?ca=x", "needs rediss"),
             ("redis://a?user=x", "not known"),
-            ("redis://me:s3cret@a:port", "expected redis://"),
+            ("redis://me:s3cret@a:port", "port is not a number"),
+            ("redis://me:s3c@a?ret@b", "an @ behind its ?"),
         ] {
             let error = Address::parse(url).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("expected redis://"), "{url}: {error}");
-            assert!(!error.contains("s3cret"), "{error}");
+            assert!(!error.contains("s3cret") && !error.contains("ret@"), "{error}");
         }
     }
 }

@@ -282,9 +282,9 @@ fn failed(secrets: &Secrets, action: &str, error: &DriverError) -> Error {
     }
 }
 
-/// What the driver says, without how it sees the servers where it says why it reaches none.
-fn brief(error: &DriverError) -> String {
-    let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return error.to_string() };
+/// What the driver says, without its labels and codes, and without how it sees the servers where it says why it reaches none.
+pub(super) fn brief(error: &DriverError) -> String {
+    let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return error.kind.to_string() };
     let mut reasons = Vec::new();
     for server in message.split("{ Address: ").skip(1) {
         let Some((address, rest)) = server.split_once(", Type: ") else { return message.clone() };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, ServerAddress};
 
+use super::server::brief;
 use crate::Error;
 use crate::cache::BackendError;
 
@@ -74,8 +75,12 @@ impl Place {
             let source = format!("{}; {EXPECTED}", secrets.hide(&problem)).into();
             BackendError { backend: "MongoDB", action: format!("use the URL {}", shown(url)), source }.into()
         };
+        if url.split_once('?').is_some_and(|(_, options)| options.contains('@')) {
+            // What stands there may be a part of a password.
+            return Err(refuse("it has an @ behind its ?; in a password they are written %40 and %3F".to_owned()));
+        }
         let (url, of_url) = without_own_options(url);
-        let mut options = ClientOptions::parse(&url).await.map_err(|error| refuse(error.to_string()))?;
+        let mut options = ClientOptions::parse(&url).await.map_err(|error| refuse(brief(&error)))?;
         let named = |given: Option<&str>, in_url: Option<String>, default: &str| {
             given.map(str::to_owned).or(in_url).unwrap_or_else(|| default.to_owned())
         };

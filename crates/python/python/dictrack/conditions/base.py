@@ -6,7 +6,7 @@ from abc import ABCMeta, abstractmethod
 from typing import Any
 
 from dictrack import _custom, _values
-from dictrack._dictrack import Condition
+from dictrack._dictrack import Condition, Definition
 
 __all__ = ["AllOf", "AnyOf", "BaseCondition", "FunctionCondition", "Not"]
 
@@ -76,12 +76,18 @@ class _Builtin(BaseCondition):
 
     def _native(self) -> Condition:
         if self._checked is None:
-            self._checked = Condition(_values.plain(self.to_dict(), strict=True))
+            self._checked = Condition(_values.plain(self._spell(), strict=True))
         return self._checked
 
     @abstractmethod
+    def _spell(self) -> dict[str, Any]:
+        """The condition as it was given: operands may be of Python's own types."""
+
     def to_dict(self) -> dict[str, Any]:
         """The condition as definitions spell it."""
+        whole = {"name": "condition", "kind": "count", "target": 1, "conditions": [self._spell()]}
+        spelled: dict[str, Any] = Definition(whole).to_dict()["conditions"][0]
+        return spelled
 
     def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document satisfies the condition.
@@ -114,8 +120,7 @@ class _Compound(_Builtin):
         """The conditions it is made of."""
         return self._conditions
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+    def _spell(self) -> dict[str, Any]:
         return {self._word: [condition.to_dict() for condition in self._conditions]}
 
     def __repr__(self) -> str:
@@ -140,8 +145,7 @@ class Not(_Compound):
     def __init__(self, condition: BaseCondition) -> None:
         super().__init__(condition)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+    def _spell(self) -> dict[str, Any]:
         return {"not": self._conditions[0].to_dict()}
 
 
@@ -151,8 +155,7 @@ class FunctionCondition(_Builtin):
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         self._reference = _custom.Reference("condition", name, params)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+    def _spell(self) -> dict[str, Any]:
         return self._reference.to_dict()
 
     def __repr__(self) -> str:

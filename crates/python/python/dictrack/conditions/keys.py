@@ -7,7 +7,8 @@ that is part of a name.
 from __future__ import annotations
 
 import operator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from dictrack.conditions.base import BaseCondition, _Builtin
 
@@ -69,8 +70,7 @@ class KeyExists(_Builtin):
     def _operand(self) -> Any:
         return True
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+    def _spell(self) -> dict[str, Any]:
         return {"key": self._key, self._word: self._operand()}
 
     def __repr__(self) -> str:
@@ -145,8 +145,7 @@ class KeyValueComparison(_KeyValue):
         """The operator."""
         return self._op
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+    def _spell(self) -> dict[str, Any]:
         return {"key": self._key, _WORDS[self._op]: self._value}
 
     def __repr__(self) -> str:
@@ -221,9 +220,8 @@ class KeyValueContained(_KeyValue):
         """Whether case matters."""
         return self._case_sensitive
 
-    def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
-        made = super().to_dict()
+    def _spell(self) -> dict[str, Any]:
+        made = super()._spell()
         if not self._case_sensitive:
             made["ignore_case"] = True
         return made

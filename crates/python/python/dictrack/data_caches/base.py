@@ -12,4 +12,6 @@ class BaseDataCache:
 
     def _options(self) -> dict[str, Any]:
         """What the manager is opened with."""
-        raise TypeError(f"{type(self).__qualname__} is no cache that dictrack has; expected MemoryDataCache or RedisDataCache")
+        raise TypeError(
+            f"{type(self).__qualname__} is no cache that dictrack has; expected MemoryDataCache or RedisDataCache"
+        )

@@ -77,7 +77,9 @@ class TimeLimiter(_Builtin):
         self._set(definition)
         self._definition = _spelled(definition)
         if not self.start < self.end:
-            raise ValueError(f"the window starts at {self.start} and ends at {self.end}; expected an end after the start")
+            raise ValueError(
+                f"the window starts at {self.start} and ends at {self.end}; expected an end after the start"
+            )
 
     def _set(self, definition: dict[str, Any]) -> None:
         self._definition = definition

@@ -5,7 +5,8 @@ from __future__ import annotations
 import decimal
 import threading
 import weakref
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from dictrack import _custom, _values
 from dictrack._dictrack import Definition, Live, State
@@ -58,7 +59,9 @@ class _Fields:
         self.init_progress: Any = definition.get("init_progress", 0)
         self.expire_at: Any = definition.get("expire_at")
         # What belongs to one kind: the key of a sum, the measure of a custom one.
-        self.measured: dict[str, Any] = {field: definition[field] for field in ("key", "measure", "params") if field in definition}
+        self.measured: dict[str, Any] = {
+            field: definition[field] for field in ("key", "measure", "params") if field in definition
+        }
 
     def to_dict(self, kind: str) -> dict[str, Any]:
         return {
@@ -133,7 +136,8 @@ class BaseTracker:
 
     registered_name: str
     _kind = ""
-    _dt: _Data
+    # Of an object that was not made by __init__: amount() is asked on one.
+    _dt: _Data = _Data()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -221,7 +225,10 @@ class BaseTracker:
         data = self._dt
         if data.fields is None:
             if data.definition is None:
-                raise DictrackError("the tracker has no definition: its __init__ did not call super().__init__(...)")
+                raise DictrackError(
+                    "the tracker has no definition here: amount() sees the attributes that its own class sets, and __init__ has "
+                    "to call super().__init__(...)"
+                )
             data.fields = _Fields(data.definition.to_dict())
             if isinstance(_custom._registered["measure"].get(data.definition.measure or ""), type):
                 data.fields.measured = {}
@@ -354,7 +361,11 @@ class BaseTracker:
         """All targets, in their order."""
         data = self._dt
         self._state()
-        return data.definition.targets if data.fields is None and data.definition is not None else list(self._fields().targets)
+        return (
+            data.definition.targets
+            if data.fields is None and data.definition is not None
+            else list(self._fields().targets)
+        )
 
     @property
     def target(self) -> int | float:
@@ -479,7 +490,9 @@ class BaseTracker:
         return ""
 
     def __repr__(self) -> str:
-        mark = "[REMOVED] " if self.removed else "[COMPLETED] " if self.completed else "[LIMITED] " if self.limited else ""
+        mark = (
+            "[REMOVED] " if self.removed else "[COMPLETED] " if self.completed else "[LIMITED] " if self.limited else ""
+        )
         return (
             f"{mark}<{type(self).__name__} (target={self.target} conditions={self.conditions} limiters={self.limiters} "
             f"group_id={self.group_id} name={self.name} progress={self.progress}{self._details()})>"
