@@ -490,9 +490,10 @@ impl Manager {
         if let Some(away) = committer.away() {
             return Error::Unavailable(away);
         }
-        let source = format!("no answer of {:?} within {time:.1?}", self.shared.source.store).into();
+        // A commit waits for the cache, too.
+        let source = format!("no answer of {self:?} within {time:.1?}").into();
         let action = format!("keep the group {group:?}");
-        Error::Unavailable(Arc::new(BackendError { backend: "the store", action, source }))
+        Error::Unavailable(Arc::new(BackendError { backend: "the commit", action, source }))
     }
 
     /// Runs a step of a call on a group, until the call's deadline.

@@ -47,6 +47,8 @@ pub async fn check_caches(caches: &dyn Caches, stores: &dyn Stores) {
 const THREADS: u64 = 4;
 /// What is committed so often and still is not kept never will be.
 const COMMITS: usize = 1_000;
+/// How often a store that cannot be reached is asked again.
+const REPEATS: usize = 5;
 
 /// The way to the store, which can be blocked.
 #[derive(Debug)]
@@ -201,7 +203,13 @@ impl Opened {
 
     /// Saves what was handed out, and tells the cache.
     async fn save(&self, changes: &[GroupChange]) {
-        let refused = self.store.save(changes, &[]).await;
+        let mut refused = self.store.save(changes, &[]).await;
+        // A store on a busy machine; what it may have kept may be repeated.
+        for _ in 0..REPEATS {
+            if refused.as_ref().is_err_and(Error::is_temporary) {
+                refused = self.store.save(changes, &[]).await;
+            }
+        }
         let refused = refused.unwrap_or_else(|error| panic!("{}: the store could not save: {error}", self.name));
         let stored = changes.iter().enumerate().map(|(at, change)| Stored {
             group: change.group.clone(),

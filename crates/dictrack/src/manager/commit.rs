@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ struct Core {
     collecting: tokio::sync::Mutex<()>,
     /// Calls that did not wait for their commit, since the last round began.
     unawaited: AtomicUsize,
-    /// Whether the manager is being closed, which does not wait for ever.
-    closing: AtomicBool,
+    /// Since when the manager is being closed, which does not wait for ever.
+    closing: OnceLock<Stopwatch>,
 }
 
 /// A store that falls behind by this many calls is waited for.
@@ -193,7 +193,7 @@ impl Committer {
             by_hand,
             collecting: tokio::sync::Mutex::default(),
             unawaited: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
+            closing: OnceLock::new(),
         });
         let interval = match durability {
             Durability::Interval(interval) if !by_hand => Some(interval),
@@ -295,9 +295,8 @@ impl Committer {
     pub(super) fn close(&self) -> Result<(), Error> {
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
         self.core.state.lock().closing = true;
-        self.core.closing.store(true, Ordering::Release);
+        let waited = *self.core.closing.get_or_init(Stopwatch::start);
         self.core.wake.notify_one();
-        let waited = Stopwatch::start();
         while !thread.is_finished() && waited.elapsed() < CLOSE_WITHIN {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -401,8 +400,9 @@ impl Core {
         let (mut pause, longest) = RETRY;
         loop {
             match self.store.save(changes, marks).await {
+                // Not from when it went away: a server that was away for long may be back a moment after the manager is closed.
                 Err(Error::Unavailable(source))
-                    if !(self.closing.load(Ordering::Acquire) && since.elapsed() > GIVE_UP_WITHIN) =>
+                    if self.closing.get().is_none_or(|closing| closing.elapsed() <= GIVE_UP_WITHIN) =>
                 {
                     if self.done.borrow().away.is_none() {
                         tracing::warn!(target: AWAY, error = %source, "the store cannot be reached; trying until it can");

@@ -252,6 +252,27 @@ fn a_manager_that_closes_while_its_server_is_away_says_so() {
 }
 
 #[test]
+fn a_server_that_was_away_for_long_and_comes_back_as_the_manager_closes_gets_everything() {
+    let mongo = Mongo::start();
+    let collection = fresh();
+    let store = pollster::block_on(builder(&mongo.url(), &collection).open()).unwrap();
+    let players = manager(Manager::builder().durability(Durability::Interval(Duration::from_millis(10))), store);
+    players.add_tracker("g", counter("n")).unwrap();
+    mongo.stop();
+    players.track("g", &document()).unwrap();
+    // Longer than the end of a manager may take.
+    thread::sleep(Duration::from_secs(6));
+    thread::scope(|scope| {
+        let close = scope.spawn(|| players.close());
+        thread::sleep(Duration::from_millis(600));
+        mongo.restart();
+        close.join().unwrap().unwrap();
+    });
+    drop(players);
+    assert_eq!(progress(&open(&mongo, &collection), "g"), "1");
+}
+
+#[test]
 fn a_failure_that_repeating_does_not_help_stops_the_manager() {
     let mongo = Mongo::start();
     let collection = fresh();
