@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
+import redis  # noqa: E402
 from servers import started_mongod, started_redis  # noqa: E402
 from workload import documents, threshold, trackers  # noqa: E402
 
@@ -100,13 +101,19 @@ def in_memory() -> None:
 
 
 def through_redis() -> None:
-    with tempfile.TemporaryDirectory() as place, started_redis(place) as redis, started_mongod(place) as mongod:
+    with tempfile.TemporaryDirectory() as place, started_redis(place) as redis_port, started_mongod(place) as mongod:
+        bare = redis.Redis(port=redis_port)
+        script = bare.script_load("redis.call('HSET', KEYS[1], 'field', ARGV[1]) return 1")
+        call = statistics.median(
+            timed(lambda _, document: bare.evalsha(script, 1, "bare", "x" * 560), 2_000) for _ in range(ROUNDS)
+        )
+        print(f"one EVALSHA of 560 bytes through redis-py: {call:.1f} µs")
         print(f"{'W(N)':>6} {'track':>10} {'2.1.5':>12}   beside 2.1.5")
         for n, calls, _, goal in REDIS:
-            command = [RIVAL, ROOT / "crates/dictrack/benches/rival.py", str(redis), str(mongod), str(n)]
+            command = [RIVAL, ROOT / "crates/dictrack/benches/rival.py", str(redis_port), str(mongod), str(n)]
             rival = subprocess.run(command, capture_output=True, text=True, check=True)
             other = float(rival.stdout.split()[1]) * 1000
-            cache = dt.RedisDataCache(host="127.0.0.1", port=redis)
+            cache = dt.RedisDataCache(host="127.0.0.1", port=redis_port)
             store = dt.MongoDBDataStore(host="127.0.0.1", port=mongod, database=f"ours{n}")
             with dt.TrackingManager(cache, store) as manager:
                 manager.add_trackers("g", trackers(n))
