@@ -181,6 +181,10 @@ impl Trackers {
     }
 }
 
+fn listed<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(items.py(), items.try_iter()?.collect::<PyResult<Vec<_>>>()?)
+}
+
 #[pymethods]
 impl Trackers {
     fn __len__(&self) -> usize {
@@ -207,7 +211,11 @@ impl Trackers {
     }
 
     fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.items(py)?.as_any().add(PyList::new(py, other.try_iter()?.collect::<PyResult<Vec<_>>>()?)?)
+        self.items(py)?.as_any().add(listed(other)?)
+    }
+
+    fn __radd__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        listed(other)?.as_any().add(self.items(py)?)
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
