@@ -26,8 +26,8 @@ impl Document {
     pub(crate) fn read(data: &Bound<'_, PyAny>) -> PyResult<Self> {
         let json = value::read_any(data)?;
         if json.as_map().is_none() {
-            let found = data.get_type().qualname()?;
-            return Err(PyTypeError::new_err(format!("data is a {found}; expected a dict or another mapping")));
+            let found = value::a_type(data);
+            return Err(PyTypeError::new_err(format!("data is {found}; expected a dict or another mapping")));
         }
         Ok(Self { json, object: data.clone().unbind() })
     }

@@ -38,7 +38,7 @@ fn read_plain(value: &Bound<'_, PyAny>, strict: bool) -> PyResult<Json> {
         return Ok(json);
     }
     read_builtin(&plain(value, strict)?, 0)?
-        .ok_or_else(|| PyTypeError::new_err(format!("a {} is no JSON value", type_name(value))))
+        .ok_or_else(|| PyTypeError::new_err(format!("{} is no JSON value", a_type(value))))
 }
 
 /// Reads a value that is made of exactly Python's own dict, list, tuple, str, int, float, bool and None; `None` for any
@@ -94,8 +94,11 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Json>
     Ok(None)
 }
 
-fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().qualname().map_or_else(|_| "value".to_owned(), |name| name.to_string())
+/// The type of a value with its article, for errors.
+pub(crate) fn a_type(value: &Bound<'_, PyAny>) -> String {
+    let name = value.get_type().qualname().map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    format!("{article} {name}")
 }
 
 /// A value for Python: numbers are `int` where they are whole, `float` where one says the same decimal, else `Decimal`.

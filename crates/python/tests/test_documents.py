@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import dictrack as dt
+from dictrack._values import a_type
 
 
 class Colour(enum.Enum):
@@ -293,7 +294,5 @@ def test_what_a_mapping_raises_comes_out_as_it_is_and_nothing_counts() -> None:
 def test_what_is_no_mapping_is_a_type_error_that_names_its_type(data: Any) -> None:
     manager = dt.TrackingManager()
     for call in (manager.track, manager.explain):
-        with pytest.raises(
-            TypeError, match=f"^data is a {type(data).__qualname__}; expected a dict or another mapping$"
-        ):
+        with pytest.raises(TypeError, match=f"^data is {a_type(data)}; expected a dict or another mapping$"):
             call("g", data)

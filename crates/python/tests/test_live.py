@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Any
 
@@ -297,3 +298,14 @@ def test_a_limiter_of_a_tracker_is_renewed_through_the_manager_only(manager: dt.
         limiter.reset()
     # What counts is what the definition says.
     assert limiter.remaining == 2
+
+
+def test_a_tracker_that_is_in_no_group_shows_its_limiters_as_new(tmp_path: pathlib.Path) -> None:
+    definition = {"name": "x", "kind": "count", "target": 9, "limiters": [{"count": 3}, {"start": 1, "end": 5}]}
+    file = tmp_path / "trackers.json"
+    file.write_text(json.dumps([definition]), "utf-8")
+    for tracker in [dt.BaseTracker.from_dict(definition), *dt.load_trackers(file)]:
+        count, window = tracker.limiters
+        assert isinstance(count, dt.CountLimiter) and isinstance(window, dt.TimeLimiter)
+        assert (count.remaining, window.start, window.end, tracker.progress) == (3, 1, 5, 0)
+        assert "CountLimiter (count=3 remaining=3)" in repr(tracker)

@@ -278,7 +278,7 @@ def test_equality_is_deep_and_strict() -> None:
         (lambda: UNTYPED.KeyValueComparison("age", 10, op="eq"), ValueError, "op is 'eq'; expected one of operator.eq"),
         (lambda: KeyValueComparison("age", 10, op=operator.contains), ValueError, "expected one of operator.eq"),
         (lambda: UNTYPED.KeyValueComparison("age", 10, op=[]), ValueError, r"op is \[\]; expected one of operator.eq"),
-        (lambda: UNTYPED.KeyExists(5), TypeError, "key is a int; expected str"),
+        (lambda: UNTYPED.KeyExists(5), TypeError, "key is an int; expected str"),
         (lambda: KeyExists(""), ValueError, 'key: a string ""; expected a dotted path'),
         (lambda: KeyExists("."), ValueError, 'key: a string "."; expected a dotted path'),
         (
@@ -287,18 +287,18 @@ def test_equality_is_deep_and_strict() -> None:
             "case_sensitive is a str; expected bool",
         ),
         (lambda: KeyValueInList("age", "abc"), TypeError, "value is a str; expected a list or tuple"),
-        (lambda: KeyValueNotInList("age", 5), TypeError, "value is a int; expected a list or tuple"),
+        (lambda: KeyValueNotInList("age", 5), TypeError, "value is an int; expected a list or tuple"),
         (lambda: KeyValueListIntersectList("tags", {"a"}), TypeError, "value is a set; expected a list or tuple"),
         (lambda: KeyValueListNotIntersectList("tags", []), ValueError, "an empty list; expected a non-empty list"),
-        (lambda: KeyValueListHasItem("tags", object()), TypeError, "is a object, which JSON cannot hold"),
+        (lambda: KeyValueListHasItem("tags", object()), TypeError, "is an object, which JSON cannot hold"),
         (lambda: KeyValueEQ("age", float("nan")), ValueError, "NaN or infinite; expected finite numbers"),
         (lambda: KeyValueGT("age", True), ValueError, "a boolean true; expected a number or a text"),
         (lambda: KeyValueLT("age", [1]), ValueError, "a list; expected a number or a text"),
         (lambda: AllOf(), ValueError, "an empty list; expected a non-empty list of conditions"),
         (lambda: AnyOf(), ValueError, "an empty list; expected a non-empty list of conditions"),
-        (lambda: UNTYPED.AnyOf(1), TypeError, "expected conditions; found a int"),
+        (lambda: UNTYPED.AnyOf(1), TypeError, "expected conditions; found an int"),
         (lambda: UNTYPED.Not("a"), TypeError, "expected conditions; found a str"),
-        (lambda: UNTYPED.KeyExists("a") & 1, TypeError, "expected conditions; found a int"),
+        (lambda: UNTYPED.KeyExists("a") & 1, TypeError, "expected conditions; found an int"),
         (lambda: UNTYPED.KeyExists("a") | None, TypeError, "expected conditions; found a NoneType"),
     ],
 )
@@ -506,7 +506,7 @@ def test_windows_take_dates_with_their_zone() -> None:
         (lambda: TimeLimiter(start_ts="5", end_ts=9), TypeError, "start_ts is a str; expected seconds"),
         (lambda: TimeLimiter(start_ts=5, end_ts="9"), TypeError, "end_ts is a str; expected seconds"),
         (lambda: UNTYPED.TimeLimiter(interval="9"), TypeError, "interval is a str; expected timedelta"),
-        (lambda: UNTYPED.TimeLimiter(interval=9), TypeError, "interval is a int; expected timedelta"),
+        (lambda: UNTYPED.TimeLimiter(interval=9), TypeError, "interval is an int; expected timedelta"),
         (lambda: TimeLimiter(seconds="9"), TypeError, "seconds is a str; expected a number or timedelta"),
         (lambda: TimeLimiter(), ValueError, "exactly one of end_ts, interval and seconds"),
         (lambda: TimeLimiter(start_ts=5), ValueError, "exactly one of end_ts, interval and seconds"),
@@ -588,8 +588,8 @@ def test_from_dict_makes_trackers_of_the_class_of_their_kind() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"name": 1}, TypeError, "name is a int; expected str"),
-        ({"conditions": [1]}, TypeError, r"conditions\[0\] is a int; expected a BaseCondition"),
+        ({"name": 1}, TypeError, "name is an int; expected str"),
+        ({"conditions": [1]}, TypeError, r"conditions\[0\] is an int; expected a BaseCondition"),
         ({"conditions": LOW}, TypeError, "conditions is a KeyValueGT; expected a list of BaseCondition"),
         ({"conditions": "text"}, TypeError, "conditions is a str; expected a list of BaseCondition"),
         ({"limiters": [LOW]}, TypeError, r"limiters\[0\] is a KeyValueGT; expected a BaseLimiter"),
@@ -598,9 +598,9 @@ def test_from_dict_makes_trackers_of_the_class_of_their_kind() -> None:
         ({"target": [1, None]}, TypeError, r"target\[1\] is a NoneType; expected a number"),
         ({"target": []}, ValueError, "target: an empty list; expected a number or a non-empty list"),
         ({"target": [20, 10], "loop_forever": True}, ValueError, "expected positive, ascending targets"),
-        ({"group_id": 1}, TypeError, "group_id is a int; expected str"),
+        ({"group_id": 1}, TypeError, "group_id is an int; expected str"),
         ({"reset_policy": 4}, ValueError, "reset_policy is 4; expected a combination of ResetPolicy: 0 to 3"),
-        ({"loop_forever": 1}, TypeError, "loop_forever is a int; expected bool"),
+        ({"loop_forever": 1}, TypeError, "loop_forever is an int; expected bool"),
         ({"init_progress": "x"}, ValueError, 'init_progress: a string "x"; expected a number'),
     ],
 )
@@ -614,7 +614,7 @@ def test_a_tracker_that_cannot_be_is_refused_in_words(
 def test_a_tracker_without_a_target_or_with_a_key_that_is_no_text_is_refused() -> None:
     with pytest.raises(TypeError, match="target is missing; expected a number, or a list or tuple of them"):
         CountTracker("tracker", [])
-    with pytest.raises(TypeError, match="key is a int; expected str"):
+    with pytest.raises(TypeError, match="key is an int; expected str"):
         UNTYPED.AccumulationTracker("tracker", [], 1, key=5)
 
 

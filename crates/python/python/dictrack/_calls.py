@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from dictrack import _compat, _dictrack, _values
 from dictrack._dictrack import Manager, Outcome, Pending, TestClock
+from dictrack._values import a_type
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
@@ -101,13 +102,13 @@ def opened(
     """Opens a manager."""
     options: dict[str, Any] = {}
     if durability is not None and not isinstance(durability, str):
-        raise TypeError(f"durability is a {type(durability).__qualname__}; expected str")
+        raise TypeError(f"durability is {a_type(durability)}; expected str")
     if clock is not None and not isinstance(clock, TestClock):
-        raise TypeError(f"clock is a {type(clock).__qualname__}; expected a TestClock")
+        raise TypeError(f"clock is {a_type(clock)}; expected a TestClock")
     for name, given, cls in (("data_cache", data_cache, BaseDataCache), ("data_store", data_store, BaseDataStore)):
         if given is not None:
             if not isinstance(given, cls):
-                raise TypeError(f"{name} is a {type(given).__qualname__}; expected a {cls.__name__}")
+                raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}")
             options |= given._options()
     manager: Manager = yield _dictrack.open(**options, durability=durability, clock=clock, **limits)
     return manager
@@ -116,7 +117,7 @@ def opened(
 def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
     """The store at a path or URL."""
     if not isinstance(place, (str, os.PathLike)):
-        raise TypeError(f"place is a {type(place).__qualname__}; expected a path or URL")
+        raise TypeError(f"place is {a_type(place)}; expected a path or URL")
     text = os.fspath(place)
     scheme = text.split("://", 1)[0] if isinstance(text, str) and "://" in text else None
     if scheme in ("mongodb", "mongodb+srv"):
@@ -133,7 +134,7 @@ def cache_at(url: str | None) -> BaseDataCache:
 
 def _id(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} is a {type(value).__qualname__}; expected str") from None
+        raise TypeError(f"{what} is {a_type(value)}; expected str") from None
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -156,7 +157,7 @@ def check_ids(group_id: Any, event_id: Any) -> None:
 def checked_name(name: Any) -> str:
     """The name of a tracker."""
     if not isinstance(name, str):
-        raise TypeError(f"name is a {type(name).__qualname__}; expected str")
+        raise TypeError(f"name is {a_type(name)}; expected str")
     return name
 
 
@@ -186,11 +187,11 @@ def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
 
 def _trackers(trackers: Any) -> list[BaseTracker]:
     if isinstance(trackers, BaseTracker) or not isinstance(trackers, Iterable):
-        raise TypeError(f"trackers is a {type(trackers).__qualname__}; expected a list of trackers")
+        raise TypeError(f"trackers is {a_type(trackers)}; expected a list of trackers")
     found = list(trackers)
     for at, tracker in enumerate(found):
         if not isinstance(tracker, BaseTracker):
-            raise TypeError(f"trackers[{at}] is a {type(tracker).__qualname__}; expected a tracker")
+            raise TypeError(f"trackers[{at}] is {a_type(tracker)}; expected a tracker")
     return found
 
 
@@ -259,7 +260,7 @@ def update_tracker(native: Manager, group_id: Any, tracker: Any, now: Moment) ->
     """Makes what was set on a tracker take effect."""
     group_id = checked_group(group_id)
     if not isinstance(tracker, BaseTracker):
-        raise TypeError(f"tracker is a {type(tracker).__qualname__}; expected a tracker")
+        raise TypeError(f"tracker is {a_type(tracker)}; expected a tracker")
     definition = tracker._definition()
     found: bool = yield native.update_tracker(group_id, definition, tracker._dt.progress, now)
     if found:
@@ -287,7 +288,7 @@ def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list
 def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
     """Applies documents."""
     if not isinstance(items, Iterable):
-        raise TypeError(f"items is a {type(items).__qualname__}; expected (group_id, data[, now[, event_id]]) of each")
+        raise TypeError(f"items is {a_type(items)}; expected (group_id, data[, now[, event_id]]) of each")
     read = []
     for at, item in enumerate(items):
         if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:
@@ -307,7 +308,7 @@ class Listeners:
     def add(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> None:
         code = checked_code(code)
         if not callable(cb):
-            raise TypeError(f"cb is a {type(cb).__qualname__}; expected a function of one event")
+            raise TypeError(f"cb is {a_type(cb)}; expected a function of one event")
         self._numbers.setdefault((code, hash(cb)), []).append((cb, native.add_listener(code, cb)))
 
     def remove(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> bool:

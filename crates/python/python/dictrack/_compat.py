@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from dictrack._values import a_type
+
 _warned: set[tuple[str, str]] = set()
 
 
@@ -25,7 +27,7 @@ def whole(name: str, value: Any, least: int = 0) -> Any:
     """The value, checked to be ``None`` or a whole number that the engine can hold."""
     if value is not None:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} is a {type(value).__qualname__}; expected int")
+            raise TypeError(f"{name} is {a_type(value)}; expected int")
         if not least <= value < 2**63:
             raise ValueError(f"{name} is {value}; expected {least} or more, and less than 2**63")
     return value

@@ -14,6 +14,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from dictrack._values import a_type
+
 __all__ = ["Reference", "condition", "limiter", "measure"]
 
 logger = logging.getLogger("dictrack.custom")
@@ -75,7 +77,7 @@ def _json(value: Any, where: str, depth: int = 0) -> Any:
         return [_json(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
     if depth < 32 and isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _json(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
-    found = repr(value) if isinstance(value, float) else f"a {type(value).__qualname__}"
+    found = repr(value) if isinstance(value, float) else f"{a_type(value)}"
     raise TypeError(
         f"{where} is {found}, which JSON cannot hold; it is stored with the tracker: keep None, bool, int, float, str, list "
         "or dict there, or define to_json() and the class method from_json(params)"
@@ -138,7 +140,7 @@ class Reference:
 def decorated(kind: str, function: Any, name: str | None, make: Callable[..., Any]) -> Any:
     """Registers a function and gives what makes references to it."""
     if not callable(function):
-        raise TypeError(f"@{kind} decorates a function; found a {type(function).__qualname__}")
+        raise TypeError(f"@{kind} decorates a function; found {a_type(function)}")
     named = name or f"{function.__module__}.{function.__qualname__}"
     register(kind, named, _Function(function))
 

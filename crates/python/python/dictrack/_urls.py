@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from dictrack._values import a_type
+
 # Keywords of redis-py that say how its own client works, which is not used: they have no effect.
 _REDIS_CLIENT = {
     "auto_close_connection_pool", "cache", "cache_config", "charset", "client_name", "connection_class", "connection_pool",
@@ -82,14 +84,14 @@ def redis_of(where: str, client: Any, pool: Any, options: dict[str, Any]) -> str
     """The URL of a client or a pool of redis-py."""
     given = client if pool is None else pool
     if not _is_of(given, "redis"):
-        raise _refuse(where, f"a {type(given).__qualname__} is no client or pool of redis-py")
+        raise _refuse(where, f"{a_type(given)} is no client or pool of redis-py")
     cluster = getattr(client, "nodes_manager", None) if pool is None else None
     if cluster is not None:
         nodes = ",".join(f"{node.host}:{node.port}" for node in cluster.startup_nodes.values())
         return redis_url(where, {**cluster.connection_kwargs, "ssl_check_hostname": None}, options, nodes)
     found = getattr(client, "connection_pool", None) if pool is None else pool
     if found is None or not hasattr(found, "connection_kwargs"):
-        raise _refuse(where, f"a {type(given).__qualname__} is no client or pool of redis-py")
+        raise _refuse(where, f"{a_type(given)} is no client or pool of redis-py")
     kind = getattr(getattr(found, "connection_class", None), "__name__", "Connection")
     if kind not in ("Connection", "SSLConnection"):
         raise _refuse(where, f"connections of the class {kind} are not supported")
@@ -131,11 +133,11 @@ def mongo_url(where: str, given: dict[str, Any]) -> str:
 def mongo_of(where: str, client: Any) -> str:
     """The URL of a client of pymongo."""
     if not _is_of(client, "pymongo"):
-        raise _refuse(where, f"a {type(client).__qualname__} is no client of pymongo")
+        raise _refuse(where, f"{a_type(client)} is no client of pymongo")
     seeds = getattr(getattr(client, "_topology_settings", None), "seeds", None)
     options = getattr(client, "options", None)
     if not seeds or options is None:
-        raise _refuse(where, f"a {type(client).__qualname__} is no client of pymongo")
+        raise _refuse(where, f"{a_type(client)} is no client of pymongo")
     credentials = options.pool_options._credentials
     given: dict[str, Any] = {"host": [f"{host}:{port}" for host, port in sorted(seeds)]}
     if credentials is not None:

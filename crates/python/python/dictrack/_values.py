@@ -11,7 +11,7 @@ from typing import Any
 
 from dictrack._dictrack import Exact
 
-__all__ = ["Exact", "NotPlain", "plain"]
+__all__ = ["Exact", "NotPlain", "a_type", "plain"]
 
 # As many levels as a JSON document may have.
 MAX_DEPTH = 64
@@ -21,6 +21,12 @@ MAX_INT = 2**63 - 1
 OPAQUE = float("nan")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def a_type(value: Any) -> str:
+    """The type of a value with its article, for errors: ``an int``, ``a str``."""
+    name = type(value).__qualname__
+    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
 class NotPlain(TypeError):
@@ -92,7 +98,7 @@ def _foreign(value: Any, strict: bool, where: str, depth: int) -> Any:
     if isinstance(value, numbers.Integral):
         return _whole(int(value))
     if strict:
-        raise NotPlain(f"{where} is a {type(value).__qualname__}, which JSON cannot hold")
+        raise NotPlain(f"{where} is {a_type(value)}, which JSON cannot hold")
     return OPAQUE
 
 
@@ -131,7 +137,7 @@ def _mapping(value: Mapping[Any, Any], strict: bool, where: str, depth: int) -> 
     made = {}
     for key in list(value):
         if strict and not isinstance(key, str):
-            raise NotPlain(f"a key of {where} is a {type(key).__qualname__}; expected str")
+            raise NotPlain(f"a key of {where} is {a_type(key)}; expected str")
         text = _text(key, strict, f"a key of {where}") if isinstance(key, str) else OPAQUE
         if isinstance(text, str):
             made[text] = _plain(value[key], strict, f"{where}[{text!r}]", depth)

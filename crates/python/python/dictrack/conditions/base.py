@@ -7,6 +7,7 @@ from typing import Any
 
 from dictrack import _custom, _values
 from dictrack._dictrack import Condition, Definition
+from dictrack._values import a_type
 
 __all__ = ["AllOf", "AnyOf", "BaseCondition", "FunctionCondition", "Not"]
 
@@ -111,7 +112,7 @@ class _Compound(_Builtin):
     def __init__(self, *conditions: BaseCondition) -> None:
         for condition in conditions:
             if not isinstance(condition, BaseCondition):
-                raise TypeError(f"expected conditions; found a {type(condition).__qualname__}")
+                raise TypeError(f"expected conditions; found {a_type(condition)}")
         self._conditions = conditions
         self._native()
 

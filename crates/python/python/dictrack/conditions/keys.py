@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from dictrack._values import a_type
 from dictrack.conditions.base import BaseCondition, _Builtin
 
 __all__ = [
@@ -53,7 +54,7 @@ class KeyExists(_Builtin):
 
     def __init__(self, key: str, *args: Any, **kwargs: Any) -> None:
         if not isinstance(key, str):
-            raise TypeError(f"key is a {type(key).__qualname__}; expected str")
+            raise TypeError(f"key is {a_type(key)}; expected str")
         self._key = key
         self._prepare()
 
@@ -211,7 +212,7 @@ class KeyValueContained(_KeyValue):
 
     def __init__(self, key: str, value: Any, case_sensitive: bool = True, *args: Any, **kwargs: Any) -> None:
         if not isinstance(case_sensitive, bool):
-            raise TypeError(f"case_sensitive is a {type(case_sensitive).__qualname__}; expected bool")
+            raise TypeError(f"case_sensitive is {a_type(case_sensitive)}; expected bool")
         self._case_sensitive = case_sensitive
         super().__init__(key, value)
 
@@ -241,7 +242,7 @@ class _KeyValues(_KeyValue):
 
     def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
         if not isinstance(value, (list, tuple)):
-            raise TypeError(f"value is a {type(value).__qualname__}; expected a list or tuple")
+            raise TypeError(f"value is {a_type(value)}; expected a list or tuple")
         super().__init__(key, value)
 
     def _operand(self) -> Any:

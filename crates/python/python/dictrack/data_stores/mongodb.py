@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dictrack import _compat, _urls
+from dictrack._values import a_type
 from dictrack.data_stores.base import BaseDataStore
 
 __all__ = ["MongoDBDataStore"]
@@ -55,7 +56,7 @@ class MongoDBDataStore(BaseDataStore):
         )
         for name, value in (("collection", collection), ("database", database)):
             if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} is a {type(value).__qualname__}; expected str")
+                raise TypeError(f"{name} is {a_type(value)}; expected str")
         if url is not None:
             _compat.unexpected(where, connect_kwargs)
             self._url = url

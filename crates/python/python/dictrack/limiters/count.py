@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from dictrack._dictrack import Limiter
+from dictrack._values import a_type
 from dictrack.limiters.base import _Builtin
 
 __all__ = ["CountLimiter"]
@@ -30,7 +31,7 @@ class CountLimiter(_Builtin):
     def __init__(self, count: int) -> None:
         super().__init__()
         if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"count is a {type(count).__qualname__}; expected int")
+            raise TypeError(f"count is {a_type(count)}; expected int")
         if count <= 0:
             raise ValueError(f"count is {count}; expected at least 1")
         self._definition = {"count": count}
@@ -78,7 +79,7 @@ class CountLimiter(_Builtin):
         count = kwargs.get("reset_count")
         if count is not None:
             if isinstance(count, bool) or not isinstance(count, int):
-                raise TypeError(f"reset_count is a {type(count).__qualname__}; expected int")
+                raise TypeError(f"reset_count is {a_type(count)}; expected int")
             if count < 0:
                 raise ValueError(f"reset_count is {count}; expected 0 or more")
         self._own.renew(kwargs.get("now_ts", time.time()), count=count)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dictrack import _values
 from dictrack._dictrack import Definition, Limiter
+from dictrack._values import a_type
 from dictrack.limiters.base import _Builtin
 
 __all__ = ["TimeLimiter"]
@@ -16,7 +17,7 @@ __all__ = ["TimeLimiter"]
 
 def _moment(name: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, datetime.date)):
-        raise TypeError(f"{name} is a {type(value).__qualname__}; expected seconds since 1970 UTC or a datetime")
+        raise TypeError(f"{name} is {a_type(value)}; expected seconds since 1970 UTC or a datetime")
     return value
 
 
@@ -54,10 +55,10 @@ class TimeLimiter(_Builtin):
     ) -> None:
         super().__init__()
         if interval is not None and not isinstance(interval, datetime.timedelta):
-            raise TypeError(f"interval is a {type(interval).__qualname__}; expected timedelta")
+            raise TypeError(f"interval is {a_type(interval)}; expected timedelta")
         if seconds is not None:
             if isinstance(seconds, bool) or not isinstance(seconds, (numbers.Real, datetime.timedelta)):
-                raise TypeError(f"seconds is a {type(seconds).__qualname__}; expected a number or timedelta")
+                raise TypeError(f"seconds is {a_type(seconds)}; expected a number or timedelta")
             if interval is not None:
                 raise ValueError("interval and seconds are both given; expected one of them")
         length = seconds if seconds is not None else interval

@@ -10,6 +10,7 @@ from typing import Any
 
 from dictrack import _custom, _values
 from dictrack._dictrack import Definition, Live, State
+from dictrack._values import a_type
 from dictrack.conditions.base import BaseCondition, condition_of
 from dictrack.limiters.base import BaseLimiter, limiter_of
 from dictrack.utils.errors import (
@@ -170,11 +171,11 @@ class BaseTracker:
                 "CountTracker or AccumulationTracker"
             )
         if not isinstance(name, str):
-            raise TypeError(f"name is a {type(name).__qualname__}; expected str")
+            raise TypeError(f"name is {a_type(name)}; expected str")
         if group_id is not None and not isinstance(group_id, str):
-            raise TypeError(f"group_id is a {type(group_id).__qualname__}; expected str")
+            raise TypeError(f"group_id is {a_type(group_id)}; expected str")
         if not isinstance(loop_forever, bool):
-            raise TypeError(f"loop_forever is a {type(loop_forever).__qualname__}; expected bool")
+            raise TypeError(f"loop_forever is {a_type(loop_forever)}; expected bool")
         fields = _Fields({"name": name, "target": _targets(target)})
         fields.conditions = _all_of("conditions", conditions, BaseCondition)
         fields.limiters = _all_of("limiters", () if limiters is None else limiters, BaseLimiter)
@@ -236,7 +237,9 @@ class BaseTracker:
         return data.fields
 
     def _show_limiters(self, fields: _Fields) -> None:
-        """Has each limiter show its state in this tracker."""
+        """Has each limiter show its state in this tracker, where that is in a group."""
+        if self._dt.state is None:
+            return
         for at, limiter in enumerate(fields.limiters):
             limiter._follow(_LimiterOf(self._dt, at))
         state = self._dt.state
@@ -327,7 +330,7 @@ class BaseTracker:
     @group_id.setter
     def group_id(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"group_id is a {type(value).__qualname__}; expected str")
+            raise TypeError(f"group_id is {a_type(value)}; expected str")
         self._check_health()
         if self._dt.group_id == value:
             raise GroupIdDuplicateSetError(f"the tracker's group_id is {value!r} already")
@@ -448,7 +451,7 @@ class BaseTracker:
     @loop_forever.setter
     def loop_forever(self, value: bool) -> None:
         if not isinstance(value, bool):
-            raise TypeError(f"loop_forever is a {type(value).__qualname__}; expected bool")
+            raise TypeError(f"loop_forever is {a_type(value)}; expected bool")
         self._check_health()
         self._dt.edited = True
         self._fields().loop_forever = value
@@ -570,18 +573,18 @@ class _LimitersChanged:
 
 def _all_of(name: str, values: Any, cls: type[Any]) -> list[Any]:
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is a {type(values).__qualname__}; expected a list of {cls.__name__}")
+        raise TypeError(f"{name} is {a_type(values)}; expected a list of {cls.__name__}")
     found = list(values)
     for at, value in enumerate(found):
         if not isinstance(value, cls):
-            raise TypeError(f"{name}[{at}] is a {type(value).__qualname__}; expected a {cls.__name__}")
+            raise TypeError(f"{name}[{at}] is {a_type(value)}; expected a {cls.__name__}")
     return found
 
 
 def _number(name: str, value: Any) -> Any:
     plain = _values.plain(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float, _values.Exact)):
-        raise TypeError(f"{name} is a {type(value).__qualname__}; expected a number")
+        raise TypeError(f"{name} is {a_type(value)}; expected a number")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dictrack._values import a_type
 from dictrack.trackers.base import MISSING, ResetPolicy
 from dictrack.trackers.numerics.numeric import NumericTracker
 
@@ -40,7 +41,7 @@ class AccumulationTracker(NumericTracker):
         expire_at: Any = None,
     ) -> None:
         if not isinstance(key, str):
-            raise TypeError(f"key is a {type(key).__qualname__}; expected str")
+            raise TypeError(f"key is {a_type(key)}; expected str")
         super().__init__(
             name,
             conditions,
