@@ -3,8 +3,8 @@
 //! The classes that people use are Python (`python/dictrack`); they say what is wanted as plain dicts, and this module
 //! hands that to the same engine, caches and stores that Rust programs use. One rule keeps it free of deadlocks: no lock
 //! of dictrack is waited for, and none is held, while the GIL is held. So a document is read before its call begins
-//! ([`document`]), every call lets the GIL go ([`pending`]), and Python code that runs within takes it for as long as it
-//! runs ([`custom`]).
+//! (`document.rs`), every call lets the GIL go (`pending.rs`), and Python code that runs within takes it for as long as it
+//! runs (`custom.rs`).
 
 mod check;
 mod custom;
