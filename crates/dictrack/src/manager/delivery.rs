@@ -28,8 +28,8 @@ pub struct ListenerId(u64);
 pub(super) struct Deliveries {
     listeners: RwLock<Vec<(ListenerId, EventCode, Listener)>>,
     next: AtomicU64,
-    /// The groups that somebody is delivering for right now.
-    busy: Mutex<HashSet<String>>,
+    /// The groups that somebody is delivering for right now, or waits to.
+    busy: Mutex<HashMap<String, Queue>>,
     free: Notify,
     /// Groups with events of an earlier run.
     earlier: Mutex<Vec<String>>,
@@ -40,6 +40,16 @@ pub(super) struct Deliveries {
     shared: bool,
     /// Whether somebody will soon deliver those.
     soon: AtomicBool,
+}
+
+/// Who delivers for a group, and who waits to.
+#[derive(Default)]
+struct Queue {
+    held: bool,
+    waiting: usize,
+    /// How often who delivered could not reach cache or store, and why the last one could not.
+    failures: u64,
+    failure: Option<Error>,
 }
 
 impl fmt::Debug for Deliveries {
@@ -106,10 +116,15 @@ impl Deliveries {
 
     /// Waits for its turn with a group.
     async fn turn(&self, group: &str) -> Turn<'_> {
+        let failures = self.busy.lock().entry(group.to_owned()).or_default().enter();
+        let mut turn = Turn { deliveries: self, group: group.to_owned(), held: false, failure: None };
         loop {
             let freed = self.free.notified();
-            if self.busy.lock().insert(group.to_owned()) {
-                return Turn { deliveries: self, group: group.to_owned() };
+            if let Some(queue) = self.busy.lock().get_mut(group).filter(|queue| !queue.held) {
+                (queue.held, queue.waiting) = (true, queue.waiting - 1);
+                turn.held = true;
+                turn.failure = queue.failure.clone().filter(|_| queue.failures > failures);
+                return turn;
             }
             freed.await;
         }
@@ -134,15 +149,46 @@ impl Deliveries {
     }
 }
 
-/// The right to deliver for a group; given back when dropped, also by a call that was cancelled.
+impl Queue {
+    /// Begins to wait; how many failures there were before.
+    fn enter(&mut self) -> u64 {
+        self.waiting += 1;
+        self.failures
+    }
+}
+
+/// The right to deliver for a group, or the wait for it; given back when dropped, also by a call that was cancelled.
 struct Turn<'a> {
     deliveries: &'a Deliveries,
     group: String,
+    held: bool,
+    /// Why the last one could not deliver who failed while this one waited.
+    failure: Option<Error>,
+}
+
+impl Turn<'_> {
+    /// Lets those who wait know that cache or store could not be reached.
+    fn fail(&self, error: &Error) {
+        if let Some(queue) = self.deliveries.busy.lock().get_mut(&self.group) {
+            queue.failures += 1;
+            queue.failure = Some(error.clone());
+        }
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.deliveries.busy.lock().remove(&self.group);
+        let mut busy = self.deliveries.busy.lock();
+        if let Some(queue) = busy.get_mut(&self.group) {
+            match self.held {
+                true => queue.held = false,
+                false => queue.waiting -= 1,
+            }
+            if !queue.held && queue.waiting == 0 {
+                busy.remove(&self.group);
+            }
+        }
+        drop(busy);
         self.deliveries.free.notify_waiters();
     }
 }
@@ -243,8 +289,22 @@ impl Manager {
 
     /// Delivers the events of one group up to `last`; what listeners' calls left to deliver.
     async fn deliver_group(&self, group: &str, last: u64, deadline: &mut Deadline) -> Result<Left, Error> {
+        let turn = self.shared.deliveries.turn(group).await;
+        if let Some(failure) = turn.failure.clone().filter(|_| deadline.is_over()) {
+            // It would wait in vain for what the one before has waited for, and so would each behind it.
+            return Err(failure);
+        }
+        let delivered = self.deliver_in_turn(group, last, deadline).await;
+        if let Err(error) = &delivered
+            && error.is_temporary()
+        {
+            turn.fail(error);
+        }
+        delivered
+    }
+
+    async fn deliver_in_turn(&self, group: &str, last: u64, deadline: &mut Deadline) -> Result<Left, Error> {
         let deliveries = &self.shared.deliveries;
-        let _turn = deliveries.turn(group).await;
         let mut left = Left::new();
         let since = Stopwatch::start();
         loop {

@@ -1,11 +1,12 @@
 //! Listeners that call the manager, where other processes change the same groups.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, EventCode, TrackerDefinition};
-use dictrack_testkit::{Mongo, Redis};
+use dictrack::{Blocking, Error, EventCode, Stopwatch, TrackerDefinition};
+use dictrack_testkit::{Mongo, Redis, eventually};
 
 use crate::fleet::{Plan, manager};
 use crate::place::Place;
@@ -70,5 +71,39 @@ fn listeners_that_call_the_manager_wait_for_nobody() {
             let inner = progress(group, "inner");
             assert!((4 * DOCUMENTS..=4 * DOCUMENTS + 8).contains(&inner), "{durability}: {inner} in {group:?}");
         }
+    }
+}
+
+#[test]
+fn callers_that_wait_for_their_turn_do_not_wait_for_a_server_one_after_the_other() {
+    const CALLERS: u64 = 12;
+    let (redis, mongo) = (Arc::new(Redis::start()), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    let plan = place.plan(Plan { durability: "interval(100ms)".to_owned(), ..Plan::default() });
+    let counting = manager(&plan);
+    counting.add_trackers("g", definitions()).unwrap();
+    // The first to deliver waits until all have counted, and then finds Redis away.
+    let looking = manager(&plan);
+    let counted = move || u64::try_from(looking.undelivered().unwrap().len()).unwrap();
+    let (server, away) = (Arc::clone(&redis), AtomicBool::new(false));
+    counting.add_listener(EventCode::StageCompleted, move |_| {
+        if !away.swap(true, Ordering::SeqCst) {
+            eventually("all have counted", || counted() == CALLERS);
+            server.pause();
+        }
+        Ok(())
+    });
+    let took: Vec<_> = std::thread::scope(|scope| {
+        let call = || {
+            let watch = Stopwatch::start();
+            (counting.track("g", &document("outer")), watch.elapsed())
+        };
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(call)).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    redis.resume();
+    for (answer, took) in &took {
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        assert!(*took < Duration::from_millis(2_500), "{took:?}");
     }
 }
