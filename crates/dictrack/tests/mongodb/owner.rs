@@ -192,6 +192,8 @@ fn child() {
     for number in 1.. {
         match players.track("g", &document()) {
             Ok(_) => writeln!(out, "counted {number}").unwrap(),
+            // One that was stopped in the middle of a call finds its time gone, and hears with the next one who the owner is.
+            Err(error) if error.is_temporary() => {}
             Err(error) => {
                 writeln!(out, "ended {error}").unwrap();
                 return;
