@@ -86,7 +86,7 @@ fn laws_on_sqlite() {
 mod redis {
     use dictrack::store::DataStore;
     use dictrack::{ManagerBuilder, RedisCache};
-    use dictrack_testkit::shared_redis;
+    use dictrack_testkit::{RedisCluster, shared_redis};
 
     use super::*;
 
@@ -96,22 +96,22 @@ mod redis {
         format!("scenario-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn cached(prefix: &str, builder: ManagerBuilder) -> Manager {
-        let cache = RedisCache::new(&format!("{}?prefix={prefix}", shared_redis())).unwrap();
+    fn cached(url: &str, prefix: &str, builder: ManagerBuilder) -> Manager {
+        let cache = RedisCache::new(&format!("{url}?prefix={prefix}")).unwrap();
         pollster::block_on(builder.cache(cache).open()).unwrap()
     }
 
     fn alone(_: &Path) -> Box<dyn Host> {
-        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock)))
+        on_manager(|clock| cached(&shared_redis(), &prefix(), Manager::builder().shared_clock(clock)))
     }
 
-    fn before_memory(_: &Path) -> Box<dyn Host> {
-        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock).store(MemoryStore::new())))
+    fn before_memory(url: &str) -> Box<dyn Host> {
+        on_manager(|clock| cached(url, &prefix(), Manager::builder().shared_clock(clock).store(MemoryStore::new())))
     }
 
-    fn before_sqlite(folder: &Path) -> Box<dyn Host> {
+    fn before_sqlite(url: &str, folder: &Path) -> Box<dyn Host> {
         let store = SqliteStore::open(folder.join("scenario.db")).unwrap();
-        on_manager(|clock| cached(&prefix(), Manager::builder().shared_clock(clock).store(store)))
+        on_manager(|clock| cached(url, &prefix(), Manager::builder().shared_clock(clock).store(store)))
     }
 
     /// Each call goes to another of three managers, which stand for three processes.
@@ -121,7 +121,7 @@ mod redis {
         let clock = Arc::new(TestClock::default());
         let managers = (0..3).map(|_| {
             let (clock, store) = (Arc::clone(&clock), Arc::clone(&store));
-            cached(&prefix, Manager::builder().shared_clock(clock).store(store)).blocking()
+            cached(&shared_redis(), &prefix, Manager::builder().shared_clock(clock).store(store)).blocking()
         });
         Box::new(OnManager::in_turn(managers.collect(), clock))
     }
@@ -133,7 +133,7 @@ mod redis {
 
     #[test]
     fn golden_on_redis_before_sqlite() {
-        all_pass("golden", 60, before_sqlite);
+        all_pass("golden", 60, |folder| before_sqlite(&shared_redis(), folder));
     }
 
     #[test]
@@ -148,12 +148,31 @@ mod redis {
 
     #[test]
     fn laws_on_redis_before_the_memory_store() {
-        all_pass("law", 100, before_memory);
+        all_pass("law", 100, |_| before_memory(&shared_redis()));
     }
 
     #[test]
     fn laws_on_redis_before_sqlite() {
-        all_pass("law", 100, before_sqlite);
+        all_pass("law", 100, |folder| before_sqlite(&shared_redis(), folder));
+    }
+
+    #[test]
+    fn golden_on_redis_before_the_memory_store() {
+        all_pass("golden", 60, |_| before_memory(&shared_redis()));
+    }
+
+    #[test]
+    fn all_on_a_cluster_before_the_memory_store() {
+        let cluster = RedisCluster::start();
+        all_pass("golden", 60, |_| before_memory(&cluster.url()));
+        all_pass("law", 100, |_| before_memory(&cluster.url()));
+    }
+
+    #[test]
+    fn all_on_a_cluster_before_sqlite() {
+        let cluster = RedisCluster::start();
+        all_pass("golden", 60, |folder| before_sqlite(&cluster.url(), folder));
+        all_pass("law", 100, |folder| before_sqlite(&cluster.url(), folder));
     }
 
     #[test]
