@@ -160,7 +160,7 @@ def test_attributes_that_are_not_json_are_a_type_error_when_the_tracker_is_added
         ({1}, "a set"),
         (datetime.date(2026, 1, 1), "a date"),
         (float("nan"), "nan"),
-        (object(), "a object"),
+        (object(), "an object"),
     ]:
         for where, nested in [("least", value), (r"least\['a'\]\[0\]", {"a": [value]})]:
             with pytest.raises(TypeError, match=rf"^HighAmount\.{where} is {found}, which JSON cannot hold"):

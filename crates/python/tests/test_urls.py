@@ -136,7 +136,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: mongodb_url(client=_mongo("h", tls=True, tlsAllowInvalidCertificates=True)), "or that checks none"),
     (lambda: mongodb_url(host=["mongodb://a", "b"]), "a list of hosts has a URL in it"),
     (lambda: mongodb_url(url="mongodb://h", port=1), "MongoDBDataStore got an unexpected keyword argument 'port'"),
-    (lambda: mongodb_url(database=5), "database is a int; expected str"),
+    (lambda: mongodb_url(database=5), "database is an int; expected str"),
 ]
 
 
