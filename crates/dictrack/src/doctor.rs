@@ -4,25 +4,18 @@
 //! [`SqliteStore::examine`](crate::SqliteStore::examine) look; `docs/doctor.md` lists what they can find. The command
 //! `dictrack doctor` prints it.
 
-use std::time::Duration;
-
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 use dictrack_core::Engine;
 
 use crate::Error;
-use crate::clock::Stopwatch;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 use crate::store::DataStore;
 
+#[cfg(any(feature = "mongodb", feature = "redis"))]
+mod server;
+
 /// So many groups are read to see whether they can be.
 pub(crate) const SAMPLE: usize = 1_000;
-/// How often a round trip is timed.
-const TRIPS: usize = 21;
-/// A server that takes longer on average is worth a word: each call waits for it at least once.
-const SLOW: Duration = Duration::from_millis(5);
-/// Clocks that differ by more make windows open and close at different moments.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
-
 /// What was seen of one server or file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -132,32 +125,6 @@ impl Examination {
         self.find(Level::Problem, code, found, meaning, remedy);
     }
 
-    /// Times round trips; the error of the first that fails.
-    pub(crate) async fn time_round_trips<F: Future<Output = Result<(), Error>>>(
-        &mut self,
-        mut trip: impl FnMut() -> F,
-    ) -> Result<(), Error> {
-        let mut times = Vec::with_capacity(TRIPS);
-        for _ in 0..TRIPS {
-            let watch = Stopwatch::start();
-            trip().await?;
-            times.push(watch.elapsed());
-        }
-        times.sort_unstable();
-        let (median, slowest) = (times[TRIPS / 2], times[TRIPS - 1]);
-        self.fact("round trip", format!("{} (the slowest of {TRIPS}: {})", millis(median), millis(slowest)));
-        if median > SLOW {
-            self.find(
-                Level::Warning,
-                "slow",
-                format!("a round trip takes {}", millis(median)),
-                "each call of one group after the other waits at least so long",
-                "move programs and server closer together; calls for many groups at a time do not add up",
-            );
-        }
-        Ok(())
-    }
-
     /// Reads some groups of a store, to see whether they can be.
     #[cfg(any(feature = "sqlite", feature = "mongodb"))]
     pub(crate) async fn read_some(&mut self, store: &dyn DataStore) -> Result<(), Error> {
@@ -175,24 +142,9 @@ impl Examination {
         self.fact("groups", format!("{}{more}, {readable} read", ids.len()));
         Ok(())
     }
-
-    /// Compares two clocks, in microseconds since 1970.
-    pub(crate) fn compare_clocks(&mut self, here: i64, there: i64) {
-        let apart = Duration::from_micros(here.abs_diff(there));
-        if apart > CLOCKS_DIFFER {
-            let direction = if there > here { "ahead of" } else { "behind" };
-            self.find(
-                Level::Warning,
-                "clock",
-                format!("its clock is {:.1} s {direction} the one here", apart.as_secs_f64()),
-                "where machines disagree, windows and time limiters open and close at other moments for each process",
-                "let both follow a time server (NTP)",
-            );
-        }
-    }
 }
 
-pub(crate) fn millis(time: Duration) -> String {
+pub(crate) fn millis(time: std::time::Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
@@ -213,19 +165,6 @@ pub(crate) fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clocks_are_compared_in_both_directions() {
-        for (here, there, words) in [(0, 2_500_000, "2.5 s ahead of"), (9_000_000, 0, "9.0 s behind")] {
-            let mut examination = Examination::of("x");
-            examination.compare_clocks(here, there);
-            assert!(examination.findings[0].found.contains(words), "{examination:?}");
-        }
-        let mut examination = Examination::of("x");
-        examination.compare_clocks(i64::MIN, i64::MAX);
-        examination.compare_clocks(5, 999_999);
-        assert_eq!(examination.findings.len(), 1);
-    }
 
     #[test]
     #[cfg(any(feature = "sqlite", feature = "redis"))]
