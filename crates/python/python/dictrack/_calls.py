@@ -22,7 +22,7 @@ from dictrack.data_stores.base import BaseDataStore
 from dictrack.data_stores.mongodb import MongoDBDataStore
 from dictrack.data_stores.sqlite import SQLiteDataStore
 from dictrack.events import EVENT_ALL, TrackerEvent
-from dictrack.trackers.base import BaseTracker, checked_policy, tracker_of
+from dictrack.trackers.base import BaseTracker, all_of, checked_policy, tracker_of
 
 T = TypeVar("T")
 Call = Generator["Pending[Any]", Any, T]
@@ -186,13 +186,7 @@ def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
 
 
 def _trackers(trackers: Any) -> list[BaseTracker]:
-    if isinstance(trackers, BaseTracker) or not isinstance(trackers, Iterable):
-        raise TypeError(f"trackers is {a_type(trackers)}; expected a list of trackers")
-    found = list(trackers)
-    for at, tracker in enumerate(found):
-        if not isinstance(tracker, BaseTracker):
-            raise TypeError(f"trackers[{at}] is {a_type(tracker)}; expected a tracker")
-    return found
+    return all_of("trackers", trackers, BaseTracker, "tracker", "trackers")
 
 
 def _span(moment: Any, now: Any) -> Any:

@@ -77,7 +77,7 @@ def _json(value: Any, where: str, depth: int = 0) -> Any:
         return [_json(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
     if depth < 32 and isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _json(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
-    found = repr(value) if isinstance(value, float) else f"{a_type(value)}"
+    found = repr(value) if isinstance(value, float) else a_type(value)
     raise TypeError(
         f"{where} is {found}, which JSON cannot hold; it is stored with the tracker: keep None, bool, int, float, str, list "
         "or dict there, or define to_json() and the class method from_json(params)"

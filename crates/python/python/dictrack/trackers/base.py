@@ -177,8 +177,10 @@ class BaseTracker:
         if not isinstance(loop_forever, bool):
             raise TypeError(f"loop_forever is {a_type(loop_forever)}; expected bool")
         fields = _Fields({"name": name, "target": _targets(target)})
-        fields.conditions = _all_of("conditions", conditions, BaseCondition)
-        fields.limiters = _all_of("limiters", () if limiters is None else limiters, BaseLimiter)
+        fields.conditions = all_of("conditions", conditions, BaseCondition, "BaseCondition", "BaseCondition")
+        fields.limiters = all_of(
+            "limiters", () if limiters is None else limiters, BaseLimiter, "BaseLimiter", "BaseLimiter"
+        )
         fields.reset_policy = checked_policy(reset_policy)
         fields.loop_forever = loop_forever
         fields.init_progress = init_progress
@@ -571,13 +573,14 @@ class _LimitersChanged:
                     limiter._changed(found)
 
 
-def _all_of(name: str, values: Any, cls: type[Any]) -> list[Any]:
+def all_of(name: str, values: Any, cls: type[Any], one: str, more: str) -> list[Any]:
+    """The values as a list, checked to be of a class; ``one`` and ``more`` of it are named in errors."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is {a_type(values)}; expected a list of {cls.__name__}")
+        raise TypeError(f"{name} is {a_type(values)}; expected a list of {more}")
     found = list(values)
     for at, value in enumerate(found):
         if not isinstance(value, cls):
-            raise TypeError(f"{name}[{at}] is {a_type(value)}; expected a {cls.__name__}")
+            raise TypeError(f"{name}[{at}] is {a_type(value)}; expected a {one}")
     return found
 
 
