@@ -55,6 +55,9 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def started(command: list[str], port: int) -> Iterator[int]:
     """Runs a server that listens on a port."""
+    # Whoever listens there already is not ours to write to.
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        raise RuntimeError(f"port {port} is in use")
     server = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
