@@ -114,6 +114,11 @@ impl Examination {
                 "the calls that meet it fail; nothing is overwritten",
                 "bring it back from a backup, or remove what the words above name",
             ),
+            Error::OlderVersion { .. } => (
+                "older",
+                "programs that only read refuse it",
+                "open it once with a program that writes, such as `dictrack run`",
+            ),
             Error::NewerVersion { .. } => ("newer", "this version leaves it alone", "use a newer dictrack"),
             _ => ("refused", "programs that use it fail in the same way", ""),
         };

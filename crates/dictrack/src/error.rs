@@ -83,6 +83,19 @@ pub enum Error {
         /// The newest version that is known.
         known: i64,
     },
+    /// An older dictrack wrote the store, which is only open for reading.
+    #[error(
+        "{store} has storage format {found}, and reading needs format {known}: the next program that opens the store to \
+         write migrates it"
+    )]
+    OlderVersion {
+        /// The store.
+        store: Box<str>,
+        /// The version it has.
+        found: i64,
+        /// The version that can be read.
+        known: i64,
+    },
     /// Something in the store is not what dictrack writes; it is left as it is.
     #[error("{store}: {place} cannot be read: {problem}; it is left untouched")]
     Corrupt {

@@ -62,7 +62,7 @@ fn a_store_of_a_newer_version_is_refused_and_unchanged() {
     let before = std::fs::read(&path).unwrap();
     for opened in [SqliteStore::open(&path), SqliteStore::open_read_only(&path)] {
         match opened.unwrap_err() {
-            Error::NewerVersion { found, known, .. } => assert_eq!((found, known), (99, 1)),
+            Error::NewerVersion { found, known, .. } => assert_eq!((found, known), (99, 2)),
             error => panic!("{error}"),
         }
         assert!(std::fs::read(&path).unwrap() == before);

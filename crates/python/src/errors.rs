@@ -56,6 +56,7 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
             with(py, "OwnedError", &message, &[("store", store), ("host", host), ("pid", pid)])
         }
         Error::NewerVersion { store, .. } => with(py, "NewerVersionError", &message, &[("store", store)]),
+        Error::OlderVersion { store, .. } => with(py, "OlderVersionError", &message, &[("store", store)]),
         Error::Corrupt { store, place, .. } => {
             with(py, "CorruptError", &message, &[("store", store), ("place", place)])
         }

@@ -24,6 +24,7 @@ use crate::crash::crash_point;
 use crate::durability::Durability;
 
 mod examine;
+mod migrate;
 mod owner;
 mod schema;
 mod tail;

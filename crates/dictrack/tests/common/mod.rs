@@ -22,6 +22,12 @@ pub fn open_with(path: &Path, builder: ManagerBuilder) -> Blocking {
     pollster::block_on(builder.store(store).open()).unwrap().blocking()
 }
 
+/// Makes the store that a dictrack with storage format 1 left when it was killed: `tests/stored/format-1.sql`.
+pub fn format_1(path: &Path) {
+    let made = rusqlite::Connection::open(path).unwrap();
+    made.execute_batch(include_str!("../stored/format-1.sql")).unwrap();
+}
+
 pub fn counter(name: &str, targets: &[i64]) -> TrackerDefinition {
     TrackerDefinition::count(name).targets(targets.iter().copied()).build().unwrap()
 }

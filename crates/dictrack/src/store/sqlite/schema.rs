@@ -6,12 +6,12 @@ use std::path::Path;
 use dictrack_core::ContentHash;
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-use super::failed;
+use super::{failed, migrate};
 use crate::Error;
 use crate::store::record::Record;
 
 /// The storage format that this version writes: `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// `PRAGMA application_id`: "dctr".
 const APPLICATION: i64 = 0x6463_7472;
 
@@ -76,20 +76,33 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
     if empty == 0 {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
         let make = format!(
-            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+            "BEGIN IMMEDIATE; {TABLES} {owner} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
+            owner = migrate::OWNER
         );
         connection.execute_batch(&make).map_err(fail())?;
     }
-    check(connection, path)?;
+    let version = version(connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
+    if version < VERSION {
+        migrate::migrate(connection, version).map_err(failed("bring the file to the current format"))?;
+    }
     // A larger log is copied into the file less often.
     connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(fail())?;
     connection.pragma_update(None, "cache_size", -65_536).map_err(fail())?;
     Ok(())
 }
 
-/// Checks that the file is a store of a version that is known.
+/// Checks that the file can be read as it is: a reader cannot bring an older one up to date.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let version = version(connection, path)?;
+    if version < VERSION {
+        return Err(Error::OlderVersion { store: path.display().to_string().into(), found: version, known: VERSION });
+    }
+    Ok(())
+}
+
+/// The version of a store's file, if it is one that is known.
+fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let pragma =
         |name: &str| -> Result<i64, rusqlite::Error> { connection.pragma_query_value(None, name, |row| row.get(0)) };
     let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
@@ -100,7 +113,10 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     if version > VERSION {
         return Err(Error::NewerVersion { store: path.display().to_string().into(), found: version, known: VERSION });
     }
-    Ok(())
+    if version < 1 {
+        return Err(Error::corrupt(path.display(), "the file", format!("storage format {version} does not exist")));
+    }
+    Ok(version)
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {

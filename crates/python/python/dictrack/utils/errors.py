@@ -19,6 +19,7 @@ __all__ = [
     "LostError",
     "NameLookupError",
     "NewerVersionError",
+    "OlderVersionError",
     "OwnedError",
     "RedisOperationError",
     "ReentrantError",
@@ -146,6 +147,10 @@ class OwnedError(DataStoreOperationError):
 
 class NewerVersionError(DataStoreOperationError):
     """A newer dictrack wrote the store."""
+
+
+class OlderVersionError(DataStoreOperationError):
+    """An older dictrack wrote the store; the next program that opens it to write migrates it."""
 
 
 class CorruptError(DataStoreOperationError):

@@ -1,0 +1,59 @@
+//! Stores and exports of older formats: brought up to date once, with nothing lost.
+//!
+//! `tests/stored` has what each format left on disk, made by the command of its time: two runs over documents with ids, the
+//! second one killed after its commit and before any of its events was printed.
+
+use dictrack::transfer::{export, import};
+use dictrack::{Error, MemoryStore, SqliteStore, TrackOptions};
+use pollster::block_on;
+use rusqlite::Connection;
+
+mod common;
+
+use common::{document, folder, format_1, open, progress};
+
+fn exported(store: &dyn dictrack::store::DataStore) -> String {
+    let mut out = Vec::new();
+    block_on(export(store, &mut out, |_| ())).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_store_of_format_1_is_migrated_once_and_keeps_everything() {
+    let folder = folder();
+    let path = folder.path().join("one.db");
+    format_1(&path);
+
+    let of_an_import = MemoryStore::new();
+    block_on(import(&of_an_import, None, &mut include_bytes!("stored/format-1.ndjson").as_slice(), |_| ())).unwrap();
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(exported(&store), exported(&of_an_import));
+        drop(store);
+        let version: i64 =
+            Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 2);
+    }
+
+    let manager = open(&path);
+    assert_eq!(progress(&manager, "ann"), "3 100.25 0");
+    assert_eq!(progress(&manager, "bob"), "2 2");
+    let undelivered = manager.undelivered().unwrap();
+    assert_eq!(undelivered.iter().filter(|event| &*event.group == "bob").count(), 3);
+    let mut repeat = TrackOptions::default();
+    repeat.event_id = Some("b2");
+    assert!(manager.track_with("bob", &document(), repeat).unwrap().duplicate());
+}
+
+#[test]
+fn a_reader_leaves_a_store_of_format_1_to_the_next_writer() {
+    let folder = folder();
+    let path = folder.path().join("one.db");
+    format_1(&path);
+    let before = std::fs::read(&path).unwrap();
+    match SqliteStore::open_read_only(&path).unwrap_err() {
+        Error::OlderVersion { found, known, .. } => assert_eq!((found, known), (1, 2)),
+        error => panic!("{error}"),
+    }
+    assert!(std::fs::read(&path).unwrap() == before);
+}
