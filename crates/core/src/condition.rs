@@ -1,26 +1,48 @@
 //! Conditions: what a document must be like to count.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
 
 use compact_str::CompactString;
-use memchr::memmem;
 
 use crate::custom::{CustomError, Registry};
 use crate::document::{Document, Value};
-use crate::json::Json;
+use crate::json::{Json, Map};
 use crate::path::Path;
 
-/// How deep `all`, `any` and `not` may nest.
+mod affix;
+mod build;
+mod check;
+mod fields;
+mod fold;
+mod items;
+mod moment;
+mod needle;
+mod order;
+mod pattern;
+mod read;
+
+pub use affix::Affix;
+pub(crate) use check::{Place, check, check_custom};
+pub use fields::{Comparison, FieldComparison};
+pub use items::{Items, Quantifier};
+pub use moment::Moment;
+pub(crate) use moment::moment_of;
+pub use needle::Needle;
+pub use order::Order;
+pub use pattern::Pattern;
+pub(crate) use read::{name_of_custom, read, unique_keys};
+
+/// How deep `all`, `any`, `not`, `any_item` and `all_items` may nest.
 pub const MAX_CONDITION_DEPTH: usize = 32;
 
 /// One condition of a tracker. Evaluation never fails, except for [`Condition::Custom`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Condition {
     /// A test of the value at one path.
     Test {
-        /// Where the value is.
+        /// Where the value is; [`Path::item`] only within [`Items`].
         key: Path,
         /// What it must be like.
         test: Test,
@@ -31,6 +53,10 @@ pub enum Condition {
     Any(Box<[Self]>),
     /// The contrary.
     Not(Box<Self>),
+    /// A comparison of the values at two paths.
+    Fields(FieldComparison),
+    /// Conditions on the items of a list.
+    Items(Items),
     /// A condition that the process registered by name.
     Custom {
         /// The registered name.
@@ -43,6 +69,7 @@ pub enum Condition {
 /// A test of one value, which may be absent. A negative test wants the value to exist.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each test is named by its operator")]
+#[non_exhaustive]
 pub enum Test {
     Exists,
     Absent,
@@ -58,105 +85,11 @@ pub enum Test {
     NotHas(Json),
     Intersects(Vec<Json>),
     NotIntersects(Vec<Json>),
-}
-
-/// The four tests of order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is named by its operator")]
-pub enum Order {
-    Lt,
-    Le,
-    Gt,
-    Ge,
-}
-
-impl Order {
-    /// Whether the operand itself does not pass.
-    #[inline]
-    pub(crate) fn is_strict(self) -> bool {
-        matches!(self, Self::Lt | Self::Gt)
-    }
-
-    /// Whether what lies below the operand passes.
-    #[inline]
-    pub(crate) fn is_down(self) -> bool {
-        matches!(self, Self::Lt | Self::Le)
-    }
-
-    /// Whether a value that compares so to the operand passes.
-    #[inline]
-    pub(crate) fn holds(self, ordering: Ordering) -> bool {
-        match self {
-            Self::Lt => ordering.is_lt(),
-            Self::Le => ordering.is_le(),
-            Self::Gt => ordering.is_gt(),
-            Self::Ge => ordering.is_ge(),
-        }
-    }
-}
-
-/// What `contains` looks for.
-#[derive(Clone, Debug)]
-pub struct Needle {
-    value: Json,
-    /// The text in full Unicode case folding, where case is ignored.
-    folded: Option<String>,
-    /// Looks for the text, where it is one and case counts.
-    finder: Option<Box<memmem::Finder<'static>>>,
-    ignore_case: bool,
-}
-
-impl Needle {
-    /// Looks for `value`, in any letter case if `ignore_case`.
-    pub fn new(value: Json, ignore_case: bool) -> Self {
-        let folded = value.as_str().filter(|_| ignore_case).map(fold);
-        let finder =
-            value.as_str().filter(|_| !ignore_case).map(|text| Box::new(memmem::Finder::new(text).into_owned()));
-        Self { value, folded, finder, ignore_case }
-    }
-
-    /// The value looked for.
-    pub fn value(&self) -> &Json {
-        &self.value
-    }
-
-    /// Whether letter case is ignored.
-    pub fn ignore_case(&self) -> bool {
-        self.ignore_case
-    }
-
-    /// A substring of a text, an item of a list, a key of a map.
-    fn found_in(&self, value: &Value<'_>) -> bool {
-        let equal = |item: &str| match (&self.folded, &self.value) {
-            (Some(folded), _) => fold(item) == *folded,
-            (None, Json::Text(text)) => text == item,
-            (None, _) => false,
-        };
-        match value {
-            Value::Text(text) => match (&self.folded, &self.finder) {
-                (Some(folded), _) => fold(text).contains(folded),
-                (None, Some(finder)) => finder.find(text.as_bytes()).is_some(),
-                (None, None) => false,
-            },
-            Value::List(items) => items.iter().any(|item| match item {
-                Json::Text(text) => equal(text),
-                other => *other == self.value,
-            }),
-            Value::Map(map) => map.iter().any(|(key, _)| equal(key)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
-    }
-}
-
-impl PartialEq for Needle {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value && self.ignore_case == other.ignore_case
-    }
-}
-
-/// Full Unicode case folding (the Unicode Standard, section 3.13, toCasefold).
-fn fold(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { caseless::default_case_fold_str(text) }
+    StartsWith(Affix),
+    EndsWith(Affix),
+    Matches(Pattern),
+    Before(Moment),
+    Since(Moment),
 }
 
 impl Test {
@@ -181,6 +114,11 @@ impl Test {
             Self::NotHas(unwanted) => !has(unwanted),
             Self::Intersects(wanted) => intersects(wanted),
             Self::NotIntersects(unwanted) => !intersects(unwanted),
+            Self::StartsWith(affix) => affix.begins(value),
+            Self::EndsWith(affix) => affix.ends(value),
+            Self::Matches(pattern) => pattern.found_in(value),
+            Self::Before(moment) => moment.is_after(value) == Some(true),
+            Self::Since(moment) => moment.is_after(value) == Some(false),
         }
     }
 
@@ -203,6 +141,11 @@ impl Test {
             Self::NotHas(_) => "not_has",
             Self::Intersects(_) => "intersects",
             Self::NotIntersects(_) => "not_intersects",
+            Self::StartsWith(_) => "starts_with",
+            Self::EndsWith(_) => "ends_with",
+            Self::Matches(_) => "matches",
+            Self::Before(_) => "before",
+            Self::Since(_) => "since",
         }
     }
 
@@ -213,10 +156,35 @@ impl Test {
             Self::Eq(value) | Self::Ne(value) | Self::Order(_, value) | Self::Has(value) | Self::NotHas(value) => {
                 Cow::Borrowed(value)
             }
-            Self::Contains(needle) | Self::NotContains(needle) => Cow::Borrowed(&needle.value),
+            Self::Contains(needle) | Self::NotContains(needle) => Cow::Borrowed(needle.value()),
+            Self::StartsWith(affix) | Self::EndsWith(affix) => Cow::Borrowed(affix.operand()),
+            Self::Matches(pattern) => Cow::Borrowed(pattern.operand()),
+            Self::Before(moment) | Self::Since(moment) => Cow::Borrowed(moment.operand()),
             Self::In(items) | Self::NotIn(items) | Self::Intersects(items) | Self::NotIntersects(items) => {
                 Cow::Owned(Json::List(items.clone()))
             }
+        }
+    }
+
+    /// Whether letter case is ignored; `None` where the operator has no such flag.
+    pub fn ignore_case(&self) -> Option<bool> {
+        match self {
+            Self::Contains(needle) | Self::NotContains(needle) => Some(needle.ignore_case()),
+            Self::StartsWith(affix) | Self::EndsWith(affix) => Some(affix.ignore_case()),
+            Self::Exists
+            | Self::Absent
+            | Self::Eq(_)
+            | Self::Ne(_)
+            | Self::Order(..)
+            | Self::In(_)
+            | Self::NotIn(_)
+            | Self::Has(_)
+            | Self::NotHas(_)
+            | Self::Intersects(_)
+            | Self::NotIntersects(_)
+            | Self::Matches(_)
+            | Self::Before(_)
+            | Self::Since(_) => None,
         }
     }
 }
@@ -252,6 +220,8 @@ impl Condition {
                 Ok(false)
             }
             Self::Not(part) => Ok(!part.holds(document, registry)?),
+            Self::Fields(fields) => Ok(fields.holds(document)),
+            Self::Items(items) => items.holds(document.value_at(&items.key).as_ref(), registry),
             Self::Custom { name, params } => registry.check(name, params, document),
         }
     }
@@ -259,8 +229,9 @@ impl Condition {
     /// Whether custom code has to be asked. It is asked last: only where the conditions without any leave it open.
     pub(crate) fn asks_custom(&self) -> bool {
         match self {
-            Self::Test { .. } => false,
+            Self::Test { .. } | Self::Fields(_) => false,
             Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_custom),
+            Self::Items(items) => items.conditions.iter().any(Self::asks_custom),
             Self::Not(part) => part.asks_custom(),
             Self::Custom { .. } => true,
         }
@@ -269,7 +240,9 @@ impl Condition {
     /// The path that it looks at, the first where it looks at several.
     pub(crate) fn first_key(&self) -> Option<&Path> {
         match self {
-            Self::Test { key, .. } => Some(key),
+            Self::Test { key, .. } | Self::Fields(FieldComparison { key, .. }) | Self::Items(Items { key, .. }) => {
+                Some(key)
+            }
             Self::All(parts) | Self::Any(parts) => parts.iter().find_map(Self::first_key),
             Self::Not(part) => part.first_key(),
             Self::Custom { .. } => None,
@@ -279,11 +252,47 @@ impl Condition {
     /// How many conditions this is, counting itself and all within.
     pub fn count(&self) -> usize {
         match self {
-            Self::Test { .. } | Self::Custom { .. } => 1,
+            Self::Test { .. } | Self::Fields(_) | Self::Custom { .. } => 1,
+            Self::Items(items) => 1 + items.conditions.iter().map(Self::count).sum::<usize>(),
             Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::count).sum::<usize>(),
             Self::Not(part) => 1 + part.count(),
         }
     }
+
+    /// The condition as definitions spell it.
+    pub fn to_json(&self) -> Json {
+        let parts = |parts: &[Self]| Json::List(parts.iter().map(Self::to_json).collect());
+        let keyed = |key: &Path, rest: Vec<(&'static str, Json)>| {
+            let key = (!key.is_item()).then(|| ("key", key.as_str().into()));
+            object(key.into_iter().chain(rest))
+        };
+        match self {
+            Self::Test { key, test } => {
+                let mut rest = vec![(test.operator(), test.operand().into_owned())];
+                if test.ignore_case() == Some(true) {
+                    rest.push(("ignore_case", true.into()));
+                }
+                keyed(key, rest)
+            }
+            Self::All(all) => object([("all", parts(all))]),
+            Self::Any(any) => object([("any", parts(any))]),
+            Self::Not(not) => object([("not", not.to_json())]),
+            Self::Fields(fields) => {
+                keyed(&fields.key, vec![(fields.comparison.operator(), fields.other.as_str().into())])
+            }
+            Self::Items(items) => keyed(&items.key, vec![(items.quantifier.operator(), parts(&items.conditions))]),
+            Self::Custom { name, params } => custom_json(name, params),
+        }
+    }
+}
+
+pub(crate) fn object(entries: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
+}
+
+pub(crate) fn custom_json(name: &str, params: &Json) -> Json {
+    let params = (*params != Json::Null).then(|| ("params", params.clone()));
+    object([("custom", name.into())].into_iter().chain(params))
 }
 
 impl fmt::Display for Condition {
@@ -292,17 +301,23 @@ impl fmt::Display for Condition {
         let join = |f: &mut fmt::Formatter<'_>, word: &str, parts: &[Self]| {
             for (at, part) in parts.iter().enumerate() {
                 let separator = if at > 0 { ", " } else { "" };
-                write!(f, "{}{part}", if at == 0 { format!("{word} of (") } else { separator.to_owned() })?;
+                write!(f, "{}{part}", if at == 0 { format!("{word} (") } else { separator.to_owned() })?;
             }
             f.write_str(")")
         };
+        let place = |key: &Path| if key.is_item() { "item".to_owned() } else { key.to_string() };
         match self {
             Self::Test { key, test: test @ (Test::Exists | Test::Absent) } => {
-                write!(f, "{key} {}", test.operator())
+                write!(f, "{} {}", place(key), test.operator())
             }
-            Self::Test { key, test } => write!(f, "{key} {} {}", test.operator(), test.operand()),
-            Self::All(parts) => join(f, "all", parts),
-            Self::Any(parts) => join(f, "any", parts),
+            Self::Test { key, test } => write!(f, "{} {} {}", place(key), test.operator(), test.operand()),
+            Self::All(parts) => join(f, "all of", parts),
+            Self::Any(parts) => join(f, "any of", parts),
+            Self::Fields(fields) => fields.fmt(f),
+            Self::Items(items) => {
+                let word = format!("{} {}", place(&items.key), items.quantifier.operator());
+                join(f, &word, &items.conditions)
+            }
             Self::Not(part) => write!(f, "not ({part})"),
             Self::Custom { name, params: Json::Null } => write!(f, "custom {name}"),
             Self::Custom { name, params } => write!(f, "custom {name} {params}"),

@@ -5,7 +5,7 @@ use std::fmt;
 use compact_str::CompactString;
 
 use crate::amount::Amount;
-use crate::condition::{Condition, Test};
+use crate::condition::{Condition, custom_json, object};
 use crate::hash::ContentHash;
 use crate::json::{Json, Map};
 use crate::limiter::LimiterDefinition;
@@ -19,8 +19,9 @@ mod read;
 
 pub use builder::TrackerBuilder;
 pub use read::{DefinitionError, read_trackers};
+pub(crate) use read::{Fields, Read, one_of};
 
-/// The conditions that one definition may have at most, those within `all`, `any` and `not` included.
+/// The conditions that one definition may have at most, those within others included.
 pub const MAX_CONDITIONS: usize = 10_000;
 /// The targets that one definition may have at most.
 pub const MAX_TARGETS: usize = 10_000;
@@ -230,7 +231,7 @@ impl Parts {
             },
         );
         if !self.conditions.is_empty() {
-            put("conditions", self.conditions.iter().map(condition_json).collect::<Vec<_>>().into());
+            put("conditions", self.conditions.iter().map(Condition::to_json).collect::<Vec<_>>().into());
         }
         if !self.limiters.is_empty() {
             put("limiters", self.limiters.iter().map(limiter_json).collect::<Vec<_>>().into());
@@ -255,38 +256,6 @@ impl Parts {
 
 fn exact(amount: Amount) -> Json {
     Json::Number(Number::Exact(amount))
-}
-
-fn object(entries: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
-    entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
-}
-
-fn custom_json(name: &str, params: &Json) -> Json {
-    let params = (*params != Json::Null).then(|| ("params", params.clone()));
-    object([("custom", name.into())].into_iter().chain(params))
-}
-
-/// A condition as definitions spell it.
-pub(crate) fn condition_json(condition: &Condition) -> Json {
-    let parts = |parts: &[Condition]| Json::List(parts.iter().map(condition_json).collect());
-    match condition {
-        Condition::Test { key, test } => {
-            let folded = match test {
-                Test::Contains(needle) | Test::NotContains(needle) => needle.ignore_case(),
-                _ => false,
-            };
-            let operand = test.operand().into_owned();
-            object(
-                [("key", key.as_str().into()), (test.operator(), operand)]
-                    .into_iter()
-                    .chain(folded.then(|| ("ignore_case", true.into()))),
-            )
-        }
-        Condition::All(all) => object([("all", parts(all))]),
-        Condition::Any(any) => object([("any", parts(any))]),
-        Condition::Not(not) => object([("not", condition_json(not))]),
-        Condition::Custom { name, params } => custom_json(name, params),
-    }
 }
 
 fn limiter_json(limiter: &LimiterDefinition) -> Json {

@@ -12,6 +12,7 @@ use crate::group::{NoAmount, summed};
 use crate::json::{Json, Map};
 use crate::limiter::{LimiterDefinition, LimiterState, Verdict};
 use crate::number::Number;
+use crate::path::Path;
 use crate::state::Slot;
 use crate::time::Timestamp;
 
@@ -43,6 +44,10 @@ pub enum Reason {
         key: Option<String>,
         /// The value seen there; `None` if there is none.
         seen: Option<Json>,
+        /// The path of the value that it is compared with, if that is in the document, too.
+        other_key: Option<String>,
+        /// The value seen there; `None` if there is none.
+        other_seen: Option<Json>,
     },
     /// The conditions hold, but there is nothing to add.
     Skipped {
@@ -107,11 +112,15 @@ impl Reason {
             return Ok(Self::Expired { since });
         }
         if let Some(failing) = first_failing(definition.conditions(), document, engine)? {
+            let seen = |key: &Path| document.value_at(key).map(|value| value.to_json());
             let key = failing.first_key();
+            let other = if let Condition::Fields(fields) = failing { Some(&fields.other) } else { None };
             return Ok(Self::NoMatch {
                 condition: failing.to_string(),
                 key: key.map(ToString::to_string),
-                seen: key.and_then(|key| document.value_at(key)).map(|value| value.to_json()),
+                seen: key.and_then(seen),
+                other_key: other.map(ToString::to_string),
+                other_seen: other.and_then(seen),
             });
         }
         let skipped = |reason: String| Ok(Self::Skipped { reason });
@@ -178,11 +187,19 @@ impl fmt::Display for Reason {
         match self {
             Self::Counted { amount, rounded: false } => write!(f, "counts {amount}"),
             Self::Counted { amount, rounded: true } => write!(f, "counts {amount}, rounded to 18 decimals"),
+            Self::NoMatch { condition, key: Some(key), seen, other_key: Some(other_key), other_seen } => {
+                write!(f, "{condition} does not hold: ")?;
+                match (seen, other_seen) {
+                    (Some(seen), Some(other)) => write!(f, "the values are {seen} and {other}"),
+                    (None, _) => write!(f, "there is no value at {key}"),
+                    (Some(_), None) => write!(f, "there is no value at {other_key}"),
+                }
+            }
             Self::NoMatch { condition, key: None, .. } => write!(f, "{condition} does not hold"),
             Self::NoMatch { condition, seen: Some(seen), .. } => {
                 write!(f, "{condition} does not hold: the value is {seen}")
             }
-            Self::NoMatch { condition, key: Some(_), seen: None } => {
+            Self::NoMatch { condition, key: Some(_), seen: None, .. } => {
                 write!(f, "{condition} does not hold: there is no value")
             }
             Self::Skipped { reason } => f.write_str(reason),
@@ -204,12 +221,16 @@ impl Explanation {
         put("why", self.verdict.to_string().into());
         match &self.verdict {
             Reason::Counted { amount, .. } => put("amount", Number::Exact(*amount).into()),
-            Reason::NoMatch { key, seen, .. } => {
-                if let Some(key) = key {
-                    put("key", key.as_str().into());
+            Reason::NoMatch { key, seen, other_key, other_seen, .. } => {
+                for (word, key) in [("key", key), ("other_key", other_key)] {
+                    if let Some(key) = key {
+                        put(word, key.as_str().into());
+                    }
                 }
-                if let Some(seen) = seen {
-                    put("seen", seen.clone());
+                for (word, seen) in [("seen", seen), ("other_seen", other_seen)] {
+                    if let Some(seen) = seen {
+                        put(word, seen.clone());
+                    }
                 }
             }
             Reason::Limited { limiter, until, .. } => {

@@ -17,9 +17,9 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::amount::Amount;
-use crate::condition::{Condition, Test, custom_last};
+use crate::condition::{Condition, FieldComparison, Items, Test, custom_last};
 use crate::custom::{CustomError, Registry};
-use crate::definition::{Kind, TrackerDefinition, condition_json};
+use crate::definition::{Kind, TrackerDefinition};
 use crate::document::{Document, Value};
 use crate::json::Json;
 use crate::path::Path;
@@ -143,6 +143,9 @@ enum Tree {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
+    /// With the paths of both values.
+    Fields(u32, u32, Box<FieldComparison>),
+    Items(u32, Box<Items>),
 }
 
 /// A condition of many trackers: evaluated once, then they all pass or fail.
@@ -549,7 +552,7 @@ impl Predicates {
 
     fn add(&mut self, condition: &Condition, predicate: impl FnOnce() -> Predicate) {
         let Self { list, ids, numbers } = self;
-        let id = *numbers.entry(condition_json(condition).to_string()).or_insert_with(|| {
+        let id = *numbers.entry(condition.to_json().to_string()).or_insert_with(|| {
             list.push(predicate());
             list.len() as u32 - 1
         });
@@ -566,6 +569,10 @@ impl Tree {
             Condition::Any(any) => Self::Any(parts(any)),
             Condition::Not(part) => Self::Not(Box::new(Self::of(part, paths))),
             Condition::Test { key, test } => Self::Test(paths.number(key), test.clone()),
+            Condition::Fields(fields) => {
+                Self::Fields(paths.number(&fields.key), paths.number(&fields.other), Box::new(fields.clone()))
+            }
+            Condition::Items(items) => Self::Items(paths.number(&items.key), Box::new(items.clone())),
             Condition::Custom { .. } => unreachable!("a tree asks no custom condition"),
         }
     }
@@ -576,6 +583,13 @@ impl Tree {
             Self::All(parts) => parts.iter().all(|part| part.holds(index, view)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(index, view)),
             Self::Not(part) => !part.holds(index, view),
+            Self::Fields(key, other, fields) => {
+                // One of the two is copied, since looking up a value borrows all that were seen.
+                let value = view.value(index, *key).cloned();
+                fields.compare(value.as_ref(), view.value(index, *other))
+            }
+            // Only custom conditions fail, and a tree has none.
+            Self::Items(key, items) => items.holds(view.value(index, *key), &Registry::default()).unwrap_or(false),
         }
     }
 }

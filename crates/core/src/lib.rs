@@ -41,7 +41,10 @@ mod state;
 mod time;
 
 pub use amount::{Amount, FRACTION_DIGITS};
-pub use condition::{Condition, MAX_CONDITION_DEPTH, Needle, Order, Test};
+pub use condition::{
+    Affix, Comparison, Condition, FieldComparison, Items, MAX_CONDITION_DEPTH, Moment, Needle, Order, Pattern,
+    Quantifier, Test,
+};
 pub use custom::{BoxError, CustomCode, CustomCondition, CustomError, CustomLimiter, Measure, Registry, panic_message};
 pub use definition::{
     DefinitionError, Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder, TrackerDefinition,

@@ -9,7 +9,7 @@ use crate::json::key_hash;
 
 /// A dotted path, split once: `user.items.-1.sku`, with `\.` for a literal dot.
 ///
-/// Empty segments are ignored; a path has at least one segment.
+/// Empty segments are ignored; only [`Path::item`] has no segment.
 #[derive(Clone)]
 pub struct Path {
     text: CompactString,
@@ -48,12 +48,22 @@ impl Path {
         (!segments.is_empty()).then(|| Self { text: steps.join(".").into(), segments })
     }
 
+    /// The path without segments, which leads to where it starts: within [`Items`](crate::Items), to the item itself.
+    pub fn item() -> Self {
+        Self { text: CompactString::default(), segments: Box::default() }
+    }
+
+    /// Whether this is [`item`](Self::item).
+    pub fn is_item(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// The path in its shortest spelling, without empty segments.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The steps, at least one.
+    /// The steps.
     #[inline]
     pub fn segments(&self) -> &[Segment] {
         &self.segments

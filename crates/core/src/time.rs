@@ -42,11 +42,18 @@ impl Timestamp {
     /// Reads a number of seconds, an RFC 3339 moment or a plain date (midnight UTC).
     pub fn read(value: &Json) -> Option<Self> {
         match value {
-            // Years -9999 to 9999, as in texts.
-            Json::Number(number) => micros(number).map(Self).filter(|moment| moment.is_writable()),
+            Json::Number(number) => Self::of_number(number),
             Json::Text(text) => Self::parse(text),
             Json::Null | Json::Bool(_) | Json::List(_) | Json::Map(_) => None,
         }
+    }
+
+    /// What [`read`](Self::read) takes, in words.
+    pub(crate) const EXPECTED: &str = "seconds since 1970, an RFC 3339 moment or a date";
+
+    /// The moment this number of seconds after 1970-01-01T00:00:00Z, in the years -9999 to 9999 as texts have them.
+    pub(crate) fn of_number(seconds: &Number) -> Option<Self> {
+        micros(seconds).map(Self).filter(|moment| moment.is_writable())
     }
 
     /// Whether it lies in the years that can be written down, -9999 to 9999.

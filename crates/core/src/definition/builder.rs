@@ -2,7 +2,7 @@
 
 use super::{DefinitionError, Kind, Parts, ResetPolicy, TrackerDefinition};
 use crate::amount::Amount;
-use crate::condition::{Condition, Needle, Order, Test};
+use crate::condition::Condition;
 use crate::json::Json;
 use crate::limiter::LimiterDefinition;
 use crate::path::Path;
@@ -15,17 +15,13 @@ pub struct TrackerBuilder {
     fault: Option<DefinitionError>,
 }
 
-macro_rules! tests {
-    ($($(#[$doc:meta])* $name:ident($operand:ident: $type:ty) => $test:expr;)*) => {
+macro_rules! conditions {
+    ($($(#[$doc:meta])* $name:ident($($operand:ident: $type:ty)?);)*) => {
         $($(#[$doc])*
-        pub fn $name(self, key: &str, $operand: $type) -> Self {
-            self.test(key, $test)
+        pub fn $name(self, key: &str $(, $operand: $type)?) -> Self {
+            self.condition(Condition::$name(key $(, $operand)?))
         })*
     };
-}
-
-fn items<T: Into<Json>>(items: impl IntoIterator<Item = T>) -> Vec<Json> {
-    items.into_iter().map(Into::into).collect()
 }
 
 impl TrackerBuilder {
@@ -80,50 +76,99 @@ impl TrackerBuilder {
         self
     }
 
-    fn test(mut self, key: &str, test: Test) -> Self {
-        match Path::parse(key) {
-            Some(key) => self.parts.conditions.push(Condition::Test { key, test }),
-            None => self.refuse("conditions", "an empty key"),
+    fn fallible(mut self, condition: Result<Condition, DefinitionError>) -> Self {
+        let at = self.parts.conditions.len();
+        match condition {
+            Ok(condition) => self.parts.conditions.push(condition),
+            Err(error) => {
+                self.fault.get_or_insert_with(|| error.within(&format!("conditions[{at}]")));
+            }
         }
         self
     }
 
-    /// The value at `key` exists.
-    pub fn exists(self, key: &str) -> Self {
-        self.test(key, Test::Exists)
-    }
-
-    /// There is no value at `key`.
-    pub fn absent(self, key: &str) -> Self {
-        self.test(key, Test::Absent)
-    }
-
-    tests! {
+    conditions! {
+        /// The value at `key` exists; `null` is one.
+        exists();
+        /// There is no value at `key`.
+        absent();
         /// The value at `key` equals `value`.
-        eq(value: impl Into<Json>) => Test::Eq(value.into());
+        eq(value: impl Into<Json>);
         /// The value at `key` exists and differs from `value`.
-        ne(value: impl Into<Json>) => Test::Ne(value.into());
+        ne(value: impl Into<Json>);
         /// The value at `key` is less than `value`.
-        lt(value: impl Into<Json>) => Test::Order(Order::Lt, value.into());
+        lt(value: impl Into<Json>);
         /// The value at `key` is at most `value`.
-        le(value: impl Into<Json>) => Test::Order(Order::Le, value.into());
+        le(value: impl Into<Json>);
         /// The value at `key` is greater than `value`.
-        gt(value: impl Into<Json>) => Test::Order(Order::Gt, value.into());
+        gt(value: impl Into<Json>);
         /// The value at `key` is at least `value`.
-        ge(value: impl Into<Json>) => Test::Order(Order::Ge, value.into());
+        ge(value: impl Into<Json>);
         /// The value at `key` contains `value`: a substring, an item, a key.
-        contains(value: impl Into<Json>) => Test::Contains(Needle::new(value.into(), false));
-        /// The value at `key` is one of `values`.
-        is_in(values: impl IntoIterator<Item = impl Into<Json>>) => Test::In(items(values));
-        /// The value at `key` exists and is none of `values`.
-        not_in(values: impl IntoIterator<Item = impl Into<Json>>) => Test::NotIn(items(values));
+        contains(value: impl Into<Json>);
+        /// The value at `key` exists and does not contain `value`.
+        not_contains(value: impl Into<Json>);
+        /// The value at `key` equals one of `values`.
+        is_in(values: impl IntoIterator<Item = impl Into<Json>>);
+        /// The value at `key` exists and equals none of `values`.
+        not_in(values: impl IntoIterator<Item = impl Into<Json>>);
         /// The list at `key` has the item `value`.
-        has(value: impl Into<Json>) => Test::Has(value.into());
+        has(value: impl Into<Json>);
+        /// The value at `key` exists and is not a list with the item `value`.
+        not_has(value: impl Into<Json>);
+        /// The list at `key` has one of `values`.
+        intersects(values: impl IntoIterator<Item = impl Into<Json>>);
+        /// The value at `key` exists and is not a list with one of `values`.
+        not_intersects(values: impl IntoIterator<Item = impl Into<Json>>);
+        /// The text at `key` starts with `text`.
+        starts_with(text: &str);
+        /// The text at `key` ends with `text`.
+        ends_with(text: &str);
+        /// The moment at `key` is before `moment`.
+        before(moment: Timestamp);
+        /// The moment at `key` is `moment` or a later one.
+        since(moment: Timestamp);
+        /// The values at `key` and `other` are equal.
+        eq_key(other: &str);
+        /// The values at `key` and `other` both exist and differ.
+        ne_key(other: &str);
+        /// The value at `key` is less than the one at `other`.
+        lt_key(other: &str);
+        /// The value at `key` is at most the one at `other`.
+        le_key(other: &str);
+        /// The value at `key` is greater than the one at `other`.
+        gt_key(other: &str);
+        /// The value at `key` is at least the one at `other`.
+        ge_key(other: &str);
+        /// The conditions all hold for at least one item of the list at `key`.
+        any_item(conditions: impl IntoIterator<Item = Condition>);
+        /// The list at `key` has items, and the conditions all hold for each of them.
+        all_items(conditions: impl IntoIterator<Item = Condition>);
+    }
+
+    /// A part of the text at `key` matches a regular expression.
+    pub fn matches(self, key: &str, pattern: &str) -> Self {
+        self.fallible(Condition::matches(key, pattern))
+    }
+
+    /// Every one of the conditions holds.
+    pub fn all(self, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        self.condition(Condition::all(conditions))
+    }
+
+    /// At least one of the conditions holds.
+    pub fn any(self, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        self.condition(Condition::any(conditions))
+    }
+
+    /// `condition` does not hold, which includes that its key is missing.
+    pub fn not(self, condition: Condition) -> Self {
+        self.condition(Condition::not(condition))
     }
 
     /// A condition that the process registered by name.
     pub fn custom_condition(self, name: &str, params: impl Into<Json>) -> Self {
-        self.condition(Condition::Custom { name: name.into(), params: params.into() })
+        self.condition(Condition::custom(name, params))
     }
 
     /// At most `count` documents count.

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 
 use super::{Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, ResetPolicy, TrackerDefinition};
 use crate::amount::Amount;
-use crate::condition::{Condition, MAX_CONDITION_DEPTH, Needle, Order, Test};
+use crate::condition::{self, check_custom, name_of_custom, unique_keys};
 use crate::json::Json;
 use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
 use crate::number::Number;
@@ -41,28 +41,33 @@ impl fmt::Display for DefinitionError {
     }
 }
 
-type Read<T> = Result<T, DefinitionError>;
+pub(crate) type Read<T> = Result<T, DefinitionError>;
 
 impl DefinitionError {
-    pub(super) fn of(field: &str, problem: impl Into<String>, expected: impl Into<String>) -> Self {
+    pub(crate) fn of(field: &str, problem: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { field: field.to_owned(), problem: problem.into(), expected: expected.into(), at: None }
     }
 
     /// The error seen from the value that holds `field`.
-    fn within(mut self, field: &str) -> Self {
+    pub(crate) fn within(mut self, field: &str) -> Self {
         let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("{field}{separator}{}", self.field);
         self
     }
+
+    /// The error of `field` instead.
+    pub(crate) fn renamed(self, field: &str) -> Self {
+        Self { field: field.to_owned(), ..self }
+    }
 }
 
 impl Node {
-    fn refuse(&self, problem: impl Into<String>, expected: impl Into<String>) -> DefinitionError {
+    pub(crate) fn refuse(&self, problem: impl Into<String>, expected: impl Into<String>) -> DefinitionError {
         DefinitionError { at: self.at, ..DefinitionError::of("", problem, expected) }
     }
 
     /// The value in words, short enough for a message.
-    fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         let json = match &self.value {
             NodeValue::List(items) if items.is_empty() => return "an empty list".to_owned(),
             NodeValue::List(_) => return "a list".to_owned(),
@@ -79,65 +84,64 @@ impl Node {
         }
     }
 
-    fn expected(&self, expected: &str) -> DefinitionError {
+    pub(crate) fn expected(&self, expected: &str) -> DefinitionError {
         self.refuse(self.seen(), expected)
     }
 
-    fn text(&self, expected: &str) -> Read<&CompactString> {
+    pub(crate) fn text(&self, expected: &str) -> Read<&CompactString> {
         if let NodeValue::Text(text) = &self.value { Ok(text) } else { Err(self.expected(expected)) }
     }
 
-    fn flag(&self) -> Read<bool> {
+    pub(crate) fn flag(&self) -> Read<bool> {
         if let NodeValue::Bool(value) = self.value { Ok(value) } else { Err(self.expected("true or false")) }
     }
 
-    fn list(&self, expected: &str) -> Read<&[Self]> {
+    pub(crate) fn list(&self, expected: &str) -> Read<&[Self]> {
         if let NodeValue::List(items) = &self.value { Ok(items) } else { Err(self.expected(expected)) }
     }
 
-    fn filled_list(&self, expected: &str) -> Read<&[Self]> {
+    pub(crate) fn filled_list(&self, expected: &str) -> Read<&[Self]> {
         let items = self.list(expected)?;
         if items.is_empty() { Err(self.expected(expected)) } else { Ok(items) }
     }
 
-    fn path(&self) -> Read<Path> {
+    pub(crate) fn path(&self) -> Read<Path> {
         let expected = "a dotted path such as \"user.tier\"";
         Path::parse(self.text(expected)?).ok_or_else(|| self.expected(expected))
     }
 
-    fn amount(&self) -> Read<Amount> {
+    pub(crate) fn amount(&self) -> Read<Amount> {
         let expected = "a number between -1.7e20 and 1.7e20";
         let NodeValue::Number(number) = &self.value else { return Err(self.expected(expected)) };
         number.to_amount().map(|(amount, _)| amount).map_err(|_| self.expected(expected))
     }
 
     /// The value of parameters.
-    fn params(&self) -> Read<Json> {
+    pub(crate) fn params(&self) -> Read<Json> {
         unique_keys(self)?;
         Ok(self.to_json())
     }
 
-    fn moment(&self) -> Read<Timestamp> {
-        Timestamp::read(&self.to_json())
-            .ok_or_else(|| self.expected("seconds since 1970, an RFC 3339 moment or a date"))
+    pub(crate) fn moment(&self) -> Read<Timestamp> {
+        Timestamp::read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
     }
 
     /// Reads each item; an error names its position.
-    fn each<T>(items: &[Self], mut read: impl FnMut(&Self) -> Read<T>) -> Read<Vec<T>> {
+    pub(crate) fn each<T>(items: &[Self], mut read: impl FnMut(&Self) -> Read<T>) -> Read<Vec<T>> {
         let items = items.iter().enumerate();
         items.map(|(at, item)| read(item).map_err(|error| error.within(&format!("[{at}]")))).collect()
     }
 }
 
 /// The fields of a map, taken one by one; what remains is unknown.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     node: &'a Node,
     entries: Vec<&'a Entry>,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of a map, if each stands there once.
-    fn of(node: &'a Node, expected: &str) -> Read<Self> {
+    pub(crate) fn of(node: &'a Node, expected: &str) -> Read<Self> {
         let NodeValue::Map(entries) = &node.value else { return Err(node.expected(expected)) };
         let mut seen = HashSet::new();
         for entry in entries {
@@ -151,7 +155,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields of a map that has no others than `known`. A misspelt field is named before one is missed.
-    fn known(node: &'a Node, expected: &str, known: &[&str]) -> Read<Self> {
+    pub(crate) fn known(node: &'a Node, expected: &str, known: &[&str]) -> Read<Self> {
         let fields = Self::of(node, expected)?;
         let Some(entry) = fields.entries.iter().find(|entry| !known.contains(&entry.key.as_str())) else {
             return Ok(fields);
@@ -163,25 +167,33 @@ impl<'a> Fields<'a> {
         Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, problem, one_of(known)) })
     }
 
-    fn take<T>(&mut self, key: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<Option<T>> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.entries().map(|entry| entry.key.as_str())
+    }
+
+    pub(crate) fn take<T>(&mut self, key: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<Option<T>> {
         let Some(at) = self.entries.iter().position(|entry| entry.key == key) else { return Ok(None) };
         let entry = self.entries.remove(at);
         read(&entry.value).map(Some).map_err(|error| error.within(key))
     }
 
-    fn required<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<T> {
+    pub(crate) fn required<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<T> {
         let node = self.node;
         self.take(key, read)?.ok_or_else(|| node.refuse("the field is missing", expected).within(key))
     }
 
     /// Refuses what was not taken: a field that only others of its kind have.
-    fn finish(self, expected: &str) -> Read<()> {
+    pub(crate) fn finish(self, expected: &str) -> Read<()> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
         Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, "a field out of place", expected) })
     }
 }
 
-fn one_of(names: &[&str]) -> String {
+pub(crate) fn one_of(names: &[&str]) -> String {
     format!("one of {}", names.join(", "))
 }
 
@@ -270,7 +282,9 @@ impl TrackerDefinition {
         let conditions = fields
             .take("conditions", |node| {
                 let mut left = MAX_CONDITIONS;
-                Node::each(node.list("a list of conditions")?, |node| read_condition(node, 1, &mut left))
+                Node::each(node.list("a list of conditions")?, |node| {
+                    condition::read(node, condition::Place::OUTERMOST, &mut left)
+                })
             })?
             .unwrap_or_default();
         let limiters = fields
@@ -369,89 +383,11 @@ impl TrackerDefinition {
         }
         let mut left = MAX_CONDITIONS;
         for (at, condition) in parts.conditions.iter().enumerate() {
-            check_condition(condition, 1, &mut left).map_err(|error| error.within(&format!("conditions[{at}]")))?;
+            condition::check(condition, condition::Place::OUTERMOST, &mut left)
+                .map_err(|error| error.within(&format!("conditions[{at}]")))?;
         }
         Ok(Self::new(parts))
     }
-}
-
-/// Checks a condition that code has built as strictly as one that was read.
-fn check_condition(condition: &Condition, depth: usize, left: &mut usize) -> Read<()> {
-    let of = DefinitionError::of;
-    spend(depth, left)?;
-    match condition {
-        Condition::Test { test, .. } => match test {
-            Test::Order(_, operand) if !matches!(operand, Json::Number(_) | Json::Text(_)) => {
-                Err(of(test.operator(), operand.kind(), "a number or a text"))
-            }
-            Test::In(items) | Test::NotIn(items) | Test::Intersects(items) | Test::NotIntersects(items)
-                if items.is_empty() =>
-            {
-                Err(of(test.operator(), "an empty list", "a non-empty list"))
-            }
-            _ => check_value(&test.operand()).map_err(|error| error.within(test.operator())),
-        },
-        Condition::All(parts) | Condition::Any(parts) => {
-            if parts.is_empty() {
-                return Err(of("", "an empty list", "a non-empty list of conditions"));
-            }
-            parts.iter().try_for_each(|part| check_condition(part, depth + 1, left))
-        }
-        Condition::Not(part) => check_condition(part, depth + 1, left),
-        Condition::Custom { name, params } => check_custom(name, params),
-    }
-}
-
-/// Checks the name and the parameters of something that the process registers.
-fn check_custom(name: &str, params: &Json) -> Read<()> {
-    if name.is_empty() {
-        return Err(DefinitionError::of("custom", "an empty text", "a registered name"));
-    }
-    check_value(params).map_err(|error| error.within("params"))
-}
-
-/// How deep the lists and maps of an operand or of parameters may nest.
-const MAX_VALUE_DEPTH: usize = 32;
-
-/// Checks that a value can be written down and read back.
-fn check_value(value: &Json) -> Read<()> {
-    if !finite(value) {
-        return Err(DefinitionError::of("", "NaN or infinite", "finite numbers"));
-    }
-    if depth(value) > MAX_VALUE_DEPTH {
-        let expected = format!("at most {MAX_VALUE_DEPTH} levels");
-        return Err(DefinitionError::of("", "lists and maps nested too deep", expected));
-    }
-    Ok(())
-}
-
-fn depth(value: &Json) -> usize {
-    match value {
-        Json::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Json::Map(map) => 1 + map.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => 0,
-    }
-}
-
-fn finite(json: &Json) -> bool {
-    match json {
-        Json::Number(number) => !matches!(number, Number::NotANumber | Number::Infinite(_)),
-        Json::List(items) => items.iter().all(finite),
-        Json::Map(map) => map.iter().all(|(_, value)| finite(value)),
-        Json::Null | Json::Bool(_) | Json::Text(_) => true,
-    }
-}
-
-fn spend(depth: usize, left: &mut usize) -> Read<()> {
-    let of = DefinitionError::of;
-    if depth > MAX_CONDITION_DEPTH {
-        let expected = format!("at most {MAX_CONDITION_DEPTH} levels");
-        return Err(of("", "conditions nested too deep", expected));
-    }
-    *left = left
-        .checked_sub(1)
-        .ok_or_else(|| of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition")))?;
-    Ok(())
 }
 
 impl ResetPolicy {
@@ -469,133 +405,6 @@ impl ResetPolicy {
             }
         }
         Ok(policy)
-    }
-}
-
-fn name_of_custom(node: &Node) -> Read<CompactString> {
-    let name = node.text("a registered name")?;
-    if name.is_empty() { Err(node.expected("a registered name")) } else { Ok(name.clone()) }
-}
-
-const OPERATORS: [&str; 20] = [
-    "exists",
-    "absent",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "contains",
-    "not_contains",
-    "in",
-    "not_in",
-    "has",
-    "not_has",
-    "intersects",
-    "not_intersects",
-    "all",
-    "any",
-    "not",
-    "custom",
-];
-/// What a condition may have beside its operator.
-const BESIDE_OPERATOR: [&str; 3] = ["key", "ignore_case", "params"];
-
-fn read_condition(node: &Node, depth: usize, left: &mut usize) -> Read<Condition> {
-    spend(depth, left).map_err(|error| DefinitionError { at: node.at, ..error })?;
-    let known: Vec<_> = BESIDE_OPERATOR.into_iter().chain(OPERATORS).collect();
-    let mut fields = Fields::known(node, "a map with one operator", &known)?;
-    let operators: Vec<&str> =
-        fields.entries.iter().map(|entry| entry.key.as_str()).filter(|key| OPERATORS.contains(key)).collect();
-    let operator = match &*operators {
-        [operator] => *operator,
-        [] => return Err(node.refuse("a condition without an operator", one_of(&OPERATORS))),
-        [first, second, ..] => {
-            let expected = format!("exactly {}", one_of(&OPERATORS));
-            return Err(node.refuse(format!("a condition with `{first}` and `{second}`"), expected));
-        }
-    };
-    let mut parts = |node: &Node| {
-        let items = node.filled_list("a non-empty list of conditions")?;
-        Node::each(items, |item| read_condition(item, depth + 1, left)).map(Vec::into_boxed_slice)
-    };
-    let composite = match operator {
-        "all" => fields.take("all", &mut parts)?.map(Condition::All),
-        "any" => fields.take("any", &mut parts)?.map(Condition::Any),
-        "not" => {
-            fields.take("not", |node| read_condition(node, depth + 1, left))?.map(|part| Condition::Not(Box::new(part)))
-        }
-        "custom" => {
-            let params = fields.take("params", Node::params)?.unwrap_or_default();
-            fields.take("custom", name_of_custom)?.map(|name| Condition::Custom { name, params })
-        }
-        _ => None,
-    };
-    if let Some(condition) = composite {
-        fields.finish("no other field beside this operator")?;
-        return Ok(condition);
-    }
-    let ignore_case = fields.take("ignore_case", |node| Ok((node, node.flag()?)))?;
-    let folded = ignore_case.is_some_and(|(_, flag)| flag);
-    let expected = one_of(&OPERATORS);
-    let test = fields.required(operator, &expected, |operand| read_test(operator, operand, folded))?;
-    if let Some((flag, _)) = ignore_case
-        && !matches!(test, Test::Contains(_) | Test::NotContains(_))
-    {
-        return Err(flag.refuse("a field out of place", "it beside contains or not_contains").within("ignore_case"));
-    }
-    let key = fields.required("key", "the path of the value", Node::path)?;
-    fields.finish("key, one operator and ignore_case")?;
-    Ok(Condition::Test { key, test })
-}
-
-/// The test that `operator` names.
-fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Test> {
-    let truth = |test| match operand.value {
-        NodeValue::Bool(true) => Ok(test),
-        _ => Err(operand.expected("true")),
-    };
-    let order = |order| match operand.value {
-        NodeValue::Number(_) | NodeValue::Text(_) => Ok(Test::Order(order, operand.to_json())),
-        _ => Err(operand.expected("a number or a text")),
-    };
-    let items = || {
-        let items = operand.filled_list("a non-empty list")?;
-        Ok(items.iter().map(Node::to_json).collect::<Vec<_>>())
-    };
-    let needle = || Needle::new(operand.to_json(), ignore_case);
-    unique_keys(operand)?;
-    Ok(match operator {
-        "exists" => truth(Test::Exists)?,
-        "absent" => truth(Test::Absent)?,
-        "eq" => Test::Eq(operand.to_json()),
-        "ne" => Test::Ne(operand.to_json()),
-        "lt" => order(Order::Lt)?,
-        "le" => order(Order::Le)?,
-        "gt" => order(Order::Gt)?,
-        "ge" => order(Order::Ge)?,
-        "contains" => Test::Contains(needle()),
-        "not_contains" => Test::NotContains(needle()),
-        "in" => Test::In(items()?),
-        "not_in" => Test::NotIn(items()?),
-        "has" => Test::Has(operand.to_json()),
-        "not_has" => Test::NotHas(operand.to_json()),
-        "intersects" => Test::Intersects(items()?),
-        "not_intersects" => Test::NotIntersects(items()?),
-        _ => return Err(operand.refuse(format!("the unknown operator `{operator}`"), one_of(&OPERATORS))),
-    })
-}
-
-/// Refuses a doubled key anywhere within an operand.
-fn unique_keys(node: &Node) -> Read<()> {
-    match &node.value {
-        NodeValue::Map(_) => Fields::of(node, "a map")?
-            .entries
-            .iter()
-            .try_for_each(|entry| unique_keys(&entry.value).map_err(|error| error.within(&entry.key))),
-        NodeValue::List(items) => Node::each(items, unique_keys).map(drop),
-        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 
 use super::check::Checks;
-use super::order::{key, units};
+use super::order::{key, units, units_of_moment};
 use super::scalar;
 use super::scratch::Scratch;
 use crate::amount::Amount;
@@ -171,6 +171,8 @@ pub(super) fn equal_values(test: &Test) -> Option<Vec<Scalar>> {
 pub(super) enum Column {
     Equal(Equal),
     Order(OrderColumn),
+    /// Tests of moments, in units of microseconds.
+    Moment(OrderColumn),
     Presence(Presence),
 }
 
@@ -180,7 +182,8 @@ impl Column {
     pub(super) fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
         match self {
             Self::Equal(column) => column.restrict(value, scratch),
-            Self::Order(column) => column.restrict(value, scratch),
+            Self::Order(column) => column.restrict(units(column.order, value), scratch),
+            Self::Moment(column) => column.restrict(units_of_moment(column.order, value), scratch),
             Self::Presence(column) => (value.is_some() != column.exists).then_some(&*column.outside),
         }
     }
@@ -276,7 +279,7 @@ pub(super) struct Presence {
     outside: Box<[u64]>,
 }
 
-/// Tests of one order with numbers: those that a value passes are a prefix of the sorted keys.
+/// Tests of one order with numbers or moments: those that a value passes are a prefix of the sorted keys.
 #[derive(Debug)]
 pub(super) struct OrderColumn {
     order: Order,
@@ -301,8 +304,8 @@ struct Prefix {
 
 impl OrderColumn {
     #[inline]
-    fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
-        let count = self.reached(units(self.order, value));
+    fn restrict(&self, units: i128, scratch: &mut Scratch) -> Option<&[u64]> {
+        let count = self.reached(units);
         let prefix = self.prefixes[count];
         let (from, to) = (prefix.from as usize, prefix.to as usize);
         match self.trackers[from..].first_chunk::<BLOCK>().filter(|_| to - from <= BLOCK) {
@@ -356,6 +359,7 @@ enum ColumnKind {
     Exists,
     Absent,
     Order(Order),
+    Moment(Order),
 }
 
 impl ColumnBuilder {
@@ -378,6 +382,8 @@ impl ColumnBuilder {
             }
             _ if negated => return false,
             Test::Order(order, operand) if on_grid(operand) => ColumnKind::Order(*order),
+            Test::Before(_) => ColumnKind::Moment(Order::Lt),
+            Test::Since(_) => ColumnKind::Moment(Order::Ge),
             _ => return false,
         };
         let tests = self.kinds.entry((path, kind)).or_default();
@@ -435,13 +441,14 @@ fn take_checks(trackers: usize, list: &[Path], kinds: &mut Vec<Kind>) -> Checks 
     checks
 }
 
-/// The threshold of a test that an order column takes.
-fn threshold(test: &Test) -> Amount {
+/// The threshold of a test that an order column takes, in the units of its values.
+fn threshold(test: &Test) -> i128 {
     match test {
         Test::Order(_, operand) => match scalar(operand) {
-            Some(Scalar::Number(threshold)) => threshold,
+            Some(Scalar::Number(threshold)) => threshold.units(),
             _ => unreachable!("only thresholds on the grid enter an order column"),
         },
+        Test::Before(moment) | Test::Since(moment) => moment.at().micros().into(),
         _ => unreachable!("only order tests enter an order column"),
     }
 }
@@ -503,6 +510,7 @@ fn build(count: usize, kind: ColumnKind, tests: Vec<(u32, Test)>) -> Column {
             Column::Equal(Equal { wanted, outside, values })
         }
         ColumnKind::Order(order) => Column::Order(order_column(&outside, order, &tests)),
+        ColumnKind::Moment(order) => Column::Moment(order_column(&outside, order, &tests)),
     }
 }
 

@@ -1,17 +1,23 @@
 //! Order tests as one comparison of whole numbers, for columns and checks alike: a value passes a test exactly if its
 //! [`units`] are at least the [`key`] of the test.
 //!
-//! Both count 10⁻¹⁸. For `lt` and `le` both are negated, and where the threshold itself does not pass the key is one further.
+//! Both count 10⁻¹⁸, or microseconds for moments. For `lt` and `le` both are negated, and where the threshold itself does not pass the key is one further.
 
-use crate::amount::Amount;
-use crate::condition::Order;
+use crate::condition::{Order, moment_of};
 use crate::document::Value;
 use crate::number::Number;
 
 /// What the units of a value have to reach.
-pub(super) fn key(order: Order, threshold: Amount) -> i128 {
-    let units = if order.is_down() { -threshold.units() } else { threshold.units() };
+pub(super) fn key(order: Order, threshold: i128) -> i128 {
+    let units = if order.is_down() { -threshold } else { threshold };
     units + i128::from(order.is_strict())
+}
+
+/// The units of a value as a moment; what is not a moment is below every key.
+pub(super) fn units_of_moment(order: Order, value: Option<&Value<'_>>) -> i128 {
+    let Some(moment) = value.and_then(moment_of) else { return i128::MIN };
+    let micros = i128::from(moment.micros());
+    if order.is_down() { -micros } else { micros }
 }
 
 /// The units of a value; what is no number is below every key.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Amount, Condition, Kind, LimiterDefinition, Needle, Order, Path, Renewal, ResetPolicy, Span, Test, Timestamp,
-    TrackerBuilder, TrackerDefinition,
+    Affix, Amount, Comparison, Condition, FieldComparison, Items, Kind, LimiterDefinition, Moment, Needle, Order, Path,
+    Pattern, Quantifier, Renewal, ResetPolicy, Span, Test, Timestamp, TrackerBuilder, TrackerDefinition,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -44,7 +44,25 @@ const NUMBERS: [&str; 24] = [
     "1e300",
     "-1e300",
 ];
-const TEXTS: [&str; 14] = ["", "a", "A", "ab", "aB", "b", "1", " +1.5 ", "-2", "ß", "SS", "ss", "é", "\u{10000}"];
+const TEXTS: [&str; 17] = [
+    "",
+    "a",
+    "A",
+    "ab",
+    "aB",
+    "b",
+    "1",
+    " +1.5 ",
+    "-2",
+    "ß",
+    "SS",
+    "ss",
+    "é",
+    "\u{10000}",
+    "1970-01-01",
+    "1970-01-01T00:00:01Z",
+    "1970-01-01T01:00:02.5+01:00",
+];
 const KEYS: [&str; 5] = ["a", "A", "b", "0", "a.b"];
 
 pub(crate) fn parse(text: &str) -> Json {
@@ -100,6 +118,11 @@ fn test() -> impl Strategy<Value = Test> {
     let ordered = (order(), prop_oneof![2 => number(), 1 => text()]);
     let operands = || vec(operand(), 1..4);
     let looked_for = || (prop_oneof![4 => text(), 1 => operand()], any::<bool>());
+    let affix = || (text(), any::<bool>()).prop_map(|(text, fold)| Affix::new(text.as_str().unwrap(), fold));
+    let pattern =
+        select(&["^a", "b$", "[0-9]", "(?i)SS", "", "^(a|b)+$"][..]).prop_map(|text| Pattern::new(text).unwrap());
+    let moments = prop_oneof![select(&NUMBERS[..8]).prop_map(parse), select(&TEXTS[14..]).prop_map(Json::from)];
+    let moment = || moments.clone().prop_map(|moment| Moment::new(moment).unwrap());
     let needle = || looked_for().prop_map(|(value, ignore_case)| Needle::new(value, ignore_case));
     prop_oneof![
         1 => Just(Test::Exists),
@@ -115,6 +138,11 @@ fn test() -> impl Strategy<Value = Test> {
         1 => operand().prop_map(Test::NotHas),
         1 => operands().prop_map(Test::Intersects),
         1 => operands().prop_map(Test::NotIntersects),
+        1 => affix().prop_map(Test::StartsWith),
+        1 => affix().prop_map(Test::EndsWith),
+        1 => pattern.prop_map(Test::Matches),
+        1 => moment().prop_map(Test::Before),
+        1 => moment().prop_map(Test::Since),
     ]
 }
 
@@ -139,8 +167,24 @@ fn nested(leaves: impl Strategy<Value = Condition> + 'static) -> impl Strategy<V
     })
 }
 
+/// A comparison of two values of a document.
+fn fields() -> impl Strategy<Value = Condition> {
+    let comparison = prop_oneof![Just(Comparison::Eq), Just(Comparison::Ne), order().prop_map(Comparison::Order)];
+    (path(), comparison, path())
+        .prop_map(|(key, comparison, other)| Condition::Fields(FieldComparison::new(key, comparison, other)))
+}
+
+/// Conditions on the items of a list.
+fn items() -> impl Strategy<Value = Condition> {
+    let item = prop_oneof![1 => Just(Path::item()), 1 => path()];
+    let within = (item, test()).prop_map(|(key, test)| Condition::Test { key, test });
+    (path(), select(&[Quantifier::Any, Quantifier::All][..]), vec(nested(within), 1..3))
+        .prop_map(|(key, quantifier, conditions)| Condition::Items(Items::new(key, quantifier, conditions)))
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
-    prop_oneof![3 => leaf(), 1 => nested(leaf())]
+    let any = || prop_oneof![8 => leaf(), 1 => fields(), 1 => items()];
+    prop_oneof![3 => any(), 1 => nested(any())]
 }
 
 /// A custom condition that answers, one that fails and one that nobody registered.

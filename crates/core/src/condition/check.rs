@@ -1,0 +1,131 @@
+//! Checking a condition that code has built as strictly as one that was read.
+
+use super::{Condition, Items, MAX_CONDITION_DEPTH, Test};
+use crate::definition::{DefinitionError, MAX_CONDITIONS, Read};
+use crate::json::Json;
+use crate::number::Number;
+use crate::path::Path;
+
+/// How deep the lists and maps of an operand or of parameters may nest.
+const MAX_VALUE_DEPTH: usize = 32;
+
+/// Where a condition is in its definition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    depth: usize,
+    /// Whether paths begin at an item of a list.
+    pub(super) within_item: bool,
+}
+
+impl Place {
+    /// The place of a condition of a tracker.
+    pub(crate) const OUTERMOST: Self = Self { depth: 1, within_item: false };
+
+    pub(super) fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+
+    pub(super) fn of_items(self) -> Self {
+        Self { within_item: true, ..self.deeper() }
+    }
+
+    /// Takes one condition from those that a definition may still have.
+    pub(super) fn spend(self, left: &mut usize) -> Read<()> {
+        let of = DefinitionError::of;
+        if self.depth > MAX_CONDITION_DEPTH {
+            let expected = format!("at most {MAX_CONDITION_DEPTH} levels");
+            return Err(of("", "conditions nested too deep", expected));
+        }
+        *left = left
+            .checked_sub(1)
+            .ok_or_else(|| of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition")))?;
+        Ok(())
+    }
+}
+
+/// Checks a condition and all within it; each takes one from `left`.
+pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Read<()> {
+    let of = DefinitionError::of;
+    place.spend(left)?;
+    let filled = |parts: &[Condition]| match parts {
+        [] => Err(of("", "an empty list", "a non-empty list of conditions")),
+        _ => Ok(()),
+    };
+    match condition {
+        Condition::Test { key, test } => {
+            check_key(key, place)?;
+            match test {
+                Test::Order(_, operand) if !matches!(operand, Json::Number(_) | Json::Text(_)) => {
+                    Err(of(test.operator(), operand.kind(), "a number or a text"))
+                }
+                Test::In(items) | Test::NotIn(items) | Test::Intersects(items) | Test::NotIntersects(items)
+                    if items.is_empty() =>
+                {
+                    Err(of(test.operator(), "an empty list", "a non-empty list"))
+                }
+                _ => check_value(&test.operand()).map_err(|error| error.within(test.operator())),
+            }
+        }
+        Condition::All(parts) | Condition::Any(parts) => {
+            filled(parts)?;
+            parts.iter().try_for_each(|part| check(part, place.deeper(), left))
+        }
+        Condition::Not(part) => check(part, place.deeper(), left),
+        Condition::Fields(fields) => {
+            check_key(&fields.key, place)?;
+            check_key(&fields.other, place).map_err(|error| error.renamed(fields.comparison.operator()))
+        }
+        Condition::Items(Items { key, quantifier, conditions }) => {
+            check_key(key, place)?;
+            let within = |error: DefinitionError| error.within(quantifier.operator());
+            filled(conditions).map_err(within)?;
+            conditions.iter().try_for_each(|part| check(part, place.of_items(), left)).map_err(within)
+        }
+        Condition::Custom { name, params } => check_custom(name, params),
+    }
+}
+
+/// A path without segments is the item itself, within a list.
+fn check_key(key: &Path, place: Place) -> Read<()> {
+    if key.is_item() && !place.within_item {
+        return Err(DefinitionError::of("key", "an empty path", "a path of at least one segment"));
+    }
+    Ok(())
+}
+
+/// Checks the name and the parameters of something that the process registers.
+pub(crate) fn check_custom(name: &str, params: &Json) -> Read<()> {
+    if name.is_empty() {
+        return Err(DefinitionError::of("custom", "an empty text", "a registered name"));
+    }
+    check_value(params).map_err(|error| error.within("params"))
+}
+
+/// Checks that a value can be written down and read back.
+fn check_value(value: &Json) -> Read<()> {
+    if !finite(value) {
+        return Err(DefinitionError::of("", "NaN or infinite", "finite numbers"));
+    }
+    if depth(value) > MAX_VALUE_DEPTH {
+        let expected = format!("at most {MAX_VALUE_DEPTH} levels");
+        return Err(DefinitionError::of("", "lists and maps nested too deep", expected));
+    }
+    Ok(())
+}
+
+fn depth(value: &Json) -> usize {
+    match value {
+        Json::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Json::Map(map) => 1 + map.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => 0,
+    }
+}
+
+fn finite(json: &Json) -> bool {
+    match json {
+        Json::Number(number) => !matches!(number, Number::NotANumber | Number::Infinite(_)),
+        Json::List(items) => items.iter().all(finite),
+        Json::Map(map) => map.iter().all(|(_, value)| finite(value)),
+        Json::Null | Json::Bool(_) | Json::Text(_) => true,
+    }
+}
