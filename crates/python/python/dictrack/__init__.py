@@ -26,6 +26,8 @@ from dictrack import _dictrack
 from dictrack._custom import condition, limiter, measure
 from dictrack._dictrack import Outcome, TestClock, Trackers, __version__
 from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
+from dictrack.conditions.fields import KeyEQKey, KeyGEKey, KeyGTKey, KeyLEKey, KeyLTKey, KeyNEKey
+from dictrack.conditions.items import ITEM, AllItems, AnyItem
 from dictrack.conditions.keys import (
     KeyExists,
     KeyNotExists,
@@ -45,6 +47,8 @@ from dictrack.conditions.keys import (
     KeyValueNotContained,
     KeyValueNotInList,
 )
+from dictrack.conditions.moments import KeyValueBefore, KeyValueSince
+from dictrack.conditions.texts import KeyValueEndsWith, KeyValueMatches, KeyValueStartsWith
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
 from dictrack.data_stores.mongodb import MongoDBDataStore
@@ -72,15 +76,17 @@ from dictrack.utils.errors import *  # noqa: F403
 from dictrack.utils.errors import __all__ as _errors
 
 __all__ = [
-    "EVENT_ALL", "EVENT_TRACKER_ADDED", "EVENT_TRACKER_ALL_COMPLETED", "EVENT_TRACKER_LIMITED", "EVENT_TRACKER_RESET",
-    "EVENT_TRACKER_STAGE_COMPLETED", "AccumulationTracker", "Added", "AllOf", "AnyOf", "BaseCondition", "BaseLimiter",
-    "BaseTracker", "CountLimiter", "CountTracker", "CustomTracker", "Explanation", "KeyExists", "KeyNotExists",
-    "KeyValueComparison", "KeyValueContained", "KeyValueEQ", "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE",
-    "KeyValueLT", "KeyValueListHasItem", "KeyValueListIntersectList", "KeyValueListNotHasItem",
-    "KeyValueListNotIntersectList", "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "LimitedTrackerEvent",
-    "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "RedisDataCache", "ResetPolicy",
-    "SQLiteDataStore", "TestClock", "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager", "__version__",
-    "condition", "limiter", "load_trackers", "measure", *_errors,
+    "AccumulationTracker", "Added", "AllItems", "AllOf", "AnyItem", "AnyOf", "BaseCondition", "BaseLimiter",
+    "BaseTracker", "CountLimiter", "CountTracker", "CustomTracker", "EVENT_ALL", "EVENT_TRACKER_ADDED",
+    "EVENT_TRACKER_ALL_COMPLETED", "EVENT_TRACKER_LIMITED", "EVENT_TRACKER_RESET", "EVENT_TRACKER_STAGE_COMPLETED",
+    "Explanation", "ITEM", "KeyEQKey", "KeyExists", "KeyGEKey", "KeyGTKey", "KeyLEKey", "KeyLTKey", "KeyNEKey",
+    "KeyNotExists", "KeyValueBefore", "KeyValueComparison", "KeyValueContained", "KeyValueEQ", "KeyValueEndsWith",
+    "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE", "KeyValueLT", "KeyValueListHasItem",
+    "KeyValueListIntersectList", "KeyValueListNotHasItem", "KeyValueListNotIntersectList", "KeyValueMatches",
+    "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "KeyValueSince", "KeyValueStartsWith",
+    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "RedisDataCache",
+    "ResetPolicy", "SQLiteDataStore", "TestClock", "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager",
+    "__version__", "condition", "limiter", "load_trackers", "measure", *_errors,
 ]  # fmt: skip
 
 # Silent unless the program configures logging.

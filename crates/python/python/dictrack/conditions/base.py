@@ -75,10 +75,20 @@ class _Builtin(BaseCondition):
 
     _checked: Condition | None = None
 
+    @property
+    def _about_item(self) -> bool:
+        """Whether it is, or has, a condition about the item of a list itself, which only makes sense within that list."""
+        return False
+
     def _native(self) -> Condition:
         if self._checked is None:
-            self._checked = Condition(_values.plain(self._spell(), strict=True))
+            self._checked = Condition(_values.plain(self._whole(), strict=True))
         return self._checked
+
+    def _whole(self) -> dict[str, Any]:
+        """The condition as it can be alone."""
+        spelled = self._spell()
+        return {"key": "item", "any_item": [spelled]} if self._about_item else spelled
 
     @abstractmethod
     def _spell(self) -> dict[str, Any]:
@@ -86,9 +96,9 @@ class _Builtin(BaseCondition):
 
     def to_dict(self) -> dict[str, Any]:
         """The condition as definitions spell it."""
-        whole = {"name": "condition", "kind": "count", "target": 1, "conditions": [self._spell()]}
+        whole = {"name": "condition", "kind": "count", "target": 1, "conditions": [self._whole()]}
         spelled: dict[str, Any] = Definition(whole).to_dict()["conditions"][0]
-        return spelled
+        return spelled["any_item"][0] if self._about_item else spelled
 
     def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document satisfies the condition.
@@ -103,7 +113,7 @@ class _Builtin(BaseCondition):
         TypeError
             If it is no mapping.
         """
-        return self._native().check(data)
+        return self._native().check({"item": [data]} if self._about_item else data)
 
 
 class _Compound(_Builtin):
@@ -120,6 +130,10 @@ class _Compound(_Builtin):
     def conditions(self) -> tuple[BaseCondition, ...]:
         """The conditions it is made of."""
         return self._conditions
+
+    @property
+    def _about_item(self) -> bool:
+        return any(isinstance(part, _Builtin) and part._about_item for part in self._conditions)
 
     def _spell(self) -> dict[str, Any]:
         return {self._word: [condition.to_dict() for condition in self._conditions]}
@@ -161,23 +175,3 @@ class FunctionCondition(_Builtin):
 
     def __repr__(self) -> str:
         return repr(self._reference)
-
-
-def condition_of(definition: dict[str, Any]) -> BaseCondition:
-    """The condition that a definition spells."""
-    from dictrack.conditions import keys
-
-    if "all" in definition:
-        return AllOf(*map(condition_of, definition["all"]))
-    if "any" in definition:
-        return AnyOf(*map(condition_of, definition["any"]))
-    if "not" in definition:
-        return Not(condition_of(definition["not"]))
-    if "custom" in definition:
-        name, params = definition["custom"], definition.get("params")
-        code = _custom._registered["condition"].get(name)
-        if isinstance(code, type):
-            made: BaseCondition = _custom._restored(code, params)
-            return made
-        return FunctionCondition(name, params or {})
-    return keys.key_condition_of(definition)

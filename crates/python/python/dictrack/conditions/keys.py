@@ -14,6 +14,7 @@ from dictrack._values import a_type
 from dictrack.conditions.base import BaseCondition, _Builtin
 
 __all__ = [
+    "ITEM",
     "KeyExists",
     "KeyNotExists",
     "KeyValueComparison",
@@ -32,6 +33,19 @@ __all__ = [
     "KeyValueNotContained",
     "KeyValueNotInList",
 ]
+
+
+class _Item(str):
+    """The type of ``ITEM``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ITEM"
+
+
+ITEM = _Item()
+"""Within ``AnyItem`` and ``AllItems``, the key of the item itself."""
 
 
 class KeyExists(_Builtin):
@@ -71,8 +85,15 @@ class KeyExists(_Builtin):
     def _operand(self) -> Any:
         return True
 
+    @property
+    def _about_item(self) -> bool:
+        return self._key is ITEM
+
+    def _place(self) -> dict[str, Any]:
+        return {} if self._about_item else {"key": self._key}
+
     def _spell(self) -> dict[str, Any]:
-        return {"key": self._key, self._word: self._operand()}
+        return {**self._place(), self._word: self._operand()}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (key={self.key})>"
@@ -147,7 +168,7 @@ class KeyValueComparison(_KeyValue):
         return self._op
 
     def _spell(self) -> dict[str, Any]:
-        return {"key": self._key, _WORDS[self._op]: self._value}
+        return {**self._place(), _WORDS[self._op]: self._value}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (key={self.key} operator={self.op.__name__} value={self.value})>"
@@ -283,43 +304,3 @@ class KeyValueListNotIntersectList(_KeyValues):
     """The key exists and its value is no list with one of the items."""
 
     _word = "not_intersects"
-
-
-_COMPARISONS: dict[str, type[KeyValueComparison]] = {
-    "eq": KeyValueEQ,
-    "ne": KeyValueNE,
-    "lt": KeyValueLT,
-    "le": KeyValueLE,
-    "gt": KeyValueGT,
-    "ge": KeyValueGE,
-}
-_OTHERS: dict[str, type[_KeyValue]] = {
-    "in": KeyValueInList,
-    "not_in": KeyValueNotInList,
-    "has": KeyValueListHasItem,
-    "not_has": KeyValueListNotHasItem,
-    "intersects": KeyValueListIntersectList,
-    "not_intersects": KeyValueListNotIntersectList,
-}
-
-
-def key_condition_of(definition: dict[str, Any]) -> BaseCondition:
-    """The condition that a definition with a key spells."""
-    key = definition["key"]
-    if "exists" in definition:
-        return KeyExists(key)
-    if "absent" in definition:
-        return KeyNotExists(key)
-    contains: tuple[tuple[str, type[KeyValueContained]], ...] = (
-        ("contains", KeyValueContained),
-        ("not_contains", KeyValueNotContained),
-    )
-    for word, cls in contains:
-        if word in definition:
-            return cls(key, definition[word], case_sensitive=not definition.get("ignore_case", False))
-    for word, value in definition.items():
-        if word in _COMPARISONS:
-            return _COMPARISONS[word](key, value)
-        if word in _OTHERS:
-            return _OTHERS[word](key, value)
-    raise ValueError(f"no condition has the fields {', '.join(definition)}")

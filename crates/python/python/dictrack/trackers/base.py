@@ -11,7 +11,8 @@ from typing import Any
 from dictrack import _custom, _values
 from dictrack._dictrack import Definition, Live, State
 from dictrack._values import a_type
-from dictrack.conditions.base import BaseCondition, condition_of
+from dictrack.conditions.base import BaseCondition
+from dictrack.conditions.read import condition_of
 from dictrack.limiters.base import BaseLimiter, limiter_of
 from dictrack.utils.errors import (
     DefinitionError,
