@@ -28,10 +28,8 @@ impl Process {
         Self {
             host: host.unwrap_or_else(|| "this host".to_owned()),
             pid,
-            origin: place.map(|((boot, numbering), start)| Origin {
-                machine: format!("{boot} {}", numbering.display()),
-                start,
-            }),
+            origin: place
+                .map(|((boot, numbering), start)| Origin { machine: format!("{boot} {}", numbering.display()), start }),
         }
     }
 
