@@ -1,6 +1,7 @@
 //! Opening what `--store` and `--cache` name.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,14 +62,17 @@ impl Place {
     /// Opens the store for reading, also beside a running writer.
     pub(crate) fn open_read_only(&self) -> Result<Arc<dyn DataStore>, Failure> {
         match self {
-            Self::File(path) => {
-                if !path.is_file() {
-                    return Err(Failure(format!("{}: there is no such store", path.display())));
+            Self::File(name) => {
+                let path = SqliteStore::resolve(name)?;
+                match std::fs::metadata(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        Err(Failure(format!("{}: there is no such store", name.display())))
+                    }
+                    Ok(file) if file.len() == 0 => {
+                        Err(Failure(format!("{}: an empty file; no run has written to it yet", name.display())))
+                    }
+                    _ => Ok(Arc::new(SqliteStore::open_read_only(name)?)),
                 }
-                if std::fs::metadata(path)?.len() == 0 {
-                    return Err(Failure(format!("{}: an empty file; no run has written to it yet", path.display())));
-                }
-                Ok(Arc::new(SqliteStore::open_read_only(path)?))
             }
             Self::Mongo(url) => Ok(Arc::new(wait(MongoStore::open_read_only(url)).map_err(|error| unread(&error))?)),
         }

@@ -148,12 +148,15 @@ pub(crate) fn fill<T>(
     write: impl FnOnce(&dyn DataStore, bool) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let path = match place {
-        Place::File(path) if ![path, &beside(path, "-wal")].into_iter().any(|path| path.exists()) => path,
-        Place::File(_) | Place::Mongo(_) => return write(&*place.open()?, false),
+        Place::File(name) => SqliteStore::resolve(name)?,
+        Place::Mongo(_) => return write(&*place.open()?, false),
     };
-    let new = New::open(path)?;
+    if [&path, &beside(&path, "-wal")].into_iter().any(|path| path.exists()) {
+        return write(&*place.open()?, false);
+    }
+    let new = New::open(&path)?;
     let done = write(&new.store, true)?;
-    new.rename(path)?;
+    new.rename(&path)?;
     Ok(done)
 }
 
@@ -176,7 +179,7 @@ struct Files(PathBuf);
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for ending in ["", "-wal", "-shm", ".lock"] {
+        for ending in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(beside(&self.0, ending));
         }
     }
@@ -185,6 +188,10 @@ impl Drop for Files {
 impl New {
     fn open(place: &Path) -> Result<Self, Failure> {
         let path = beside(place, ".importing");
+        if path.is_symlink() {
+            // It is going to be emptied.
+            return Err(Failure(format!("{}: a link is in the way; remove it", path.display())));
+        }
         let store = SqliteStore::open(&path)?;
         let files = Files(path);
         // What an import that was killed left there.

@@ -51,10 +51,8 @@ pub enum Error {
         /// The group.
         group: Box<str>,
     },
-    /// Another process took the store over while this one was held up.
-    #[error(
-        "{store} was taken over by process {pid} on {host} while this process was held up; nothing more is written"
-    )]
+    /// Another process took the store over.
+    #[error("{store} was taken over by process {pid} on {host}; this process writes nothing more")]
     TakenOver {
         /// The store.
         store: Box<str>,

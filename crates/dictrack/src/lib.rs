@@ -45,6 +45,8 @@ pub mod files;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 mod manager;
+#[cfg(any(feature = "sqlite", feature = "redis"))]
+mod random;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod runtime;
 #[cfg(feature = "scenario")]

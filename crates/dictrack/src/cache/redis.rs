@@ -19,6 +19,7 @@ use redis::Value;
 
 use super::{DataCache, Load, Run, Step, Stored};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
+use crate::random::token;
 use crate::store::record::{restore_set, set_text};
 use crate::store::{Held, Writers};
 use crate::{Error, runtime};
@@ -74,18 +75,6 @@ struct Shared {
 struct Source {
     load: Arc<dyn Load>,
     engine: Arc<Engine>,
-}
-
-/// A number that no other process draws.
-fn random() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    // Seeded by the operating system once a thread; the counter makes every draw another one.
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    RandomState::new().hash_one((COUNT.fetch_add(1, Ordering::Relaxed), std::process::id()))
-}
-
-fn token() -> String {
-    format!("{:016x}", random())
 }
 
 impl RedisCache {

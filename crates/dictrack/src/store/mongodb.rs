@@ -18,6 +18,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;
 use parking_lot::Mutex;
 
+use super::process::Process;
 use super::record::restore_set;
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::clock::Stopwatch;
@@ -40,7 +41,6 @@ mod url;
 use document::{Stored, foreign, held, place, raw};
 use lists::parts_of;
 use owner::{Session, keep_beating};
-use process::Process;
 use schema::Names;
 use server::{Server, backend, concern};
 use url::Place;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Record, restore_definitions, restore_set, set_text};
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
@@ -23,23 +23,35 @@ use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;
 
+mod descriptor;
 mod examine;
+mod filesystem;
+mod former;
 mod migrate;
+mod name;
 mod owner;
+mod reading;
 mod schema;
 mod tail;
+mod watch;
 
+use descriptor::Descriptor;
 use owner::Owner;
+use reading::{Reading, Unguarded};
 use tail::Tail;
 
 /// The journal is folded into the tables at this size, in bytes: it bounds the memory that the tail takes.
 const FOLD_AT_BYTES: usize = 48 * 1024 * 1024;
 /// The journal is folded into the tables this often.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
+/// What a commit adds to SQLite's log beside its payload, in bytes.
+const PAGES_OF_A_COMMIT: usize = 2 * 4096;
 
 /// The embedded store: one SQLite file in WAL mode, with one writer.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// As it was given.
+    name: PathBuf,
     path: PathBuf,
     inner: Mutex<Inner>,
 }
@@ -52,9 +64,15 @@ struct Inner {
     sets: HashSet<ContentHash>,
     folded: Stopwatch,
     limits: Limits,
-    /// Absent where the file is only read.
-    owner: Option<Owner>,
     claims: Claims,
+    access: Access,
+}
+
+/// What may be done with the file. It ends after the connection.
+#[derive(Debug)]
+enum Access {
+    Write(Owner),
+    Read { unguarded: Option<Unguarded>, _descriptor: Descriptor },
 }
 
 /// The claims of a cache that may lose groups. The file has one owner, so that they need not outlive it.
@@ -71,99 +89,163 @@ fn failed(action: &str) -> impl FnOnce(rusqlite::Error) -> Error {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it, as its one writer.
+    /// Opens the file, or makes it, as its one writer. Links are followed.
     ///
     /// # Errors
     /// [`Error::Owned`] if another process writes it, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure of
-    /// SQLite.
+    /// SQLite, also for what is not a file or has other names too.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        schema::check_header(path)?;
-        let owner = Owner::claim(path)?;
-        let connection = Connection::open(path).map_err(failed("open the file"))?;
-        schema::prepare(&connection, path)?;
+        let name = path.as_ref();
+        let path = name::resolve(name)?;
+        let mut descriptor = Descriptor::open(&path, true).map_err(|error| name::refusal(name, error))?;
+        name::check(name, &path, &descriptor)?;
+        schema::check_header(name, &descriptor)?;
+        owner::lock(&mut descriptor, name, &path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed("open the file"))?;
+        let former = if schema::is_former(&connection) { former::hold(name, &path)? } else { Vec::new() };
+        schema::prepare(&connection, name)?;
+        drop(former);
+        let owner = Owner::claim(&mut connection, descriptor, name, &path)?;
         let inner = Inner {
-            tail: Tail::read(&connection, path)?,
+            tail: Tail::read(&connection, name)?,
             sets: schema::sets(&connection)?,
             connection,
             folded: Stopwatch::start(),
             limits: Limits::default(),
-            owner: Some(owner),
             claims: Claims::default(),
+            access: Access::Write(owner),
         };
-        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+        Ok(Self { name: name.to_owned(), path, inner: Mutex::new(inner) })
     }
 
-    /// Opens the file for reading only, also beside a running writer. It shows the moment of this call.
+    /// Opens the file for reading only, also beside a running writer and where this process may not write. It shows the
+    /// moment of this call.
     ///
     /// # Errors
     /// A failure of SQLite if there is no such file, else as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        schema::check_header(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(failed("open the file for reading"))?;
-        schema::check(&connection, path)?;
-        // One read transaction for good: the tables and the journal stay those of one moment.
-        connection.execute_batch("BEGIN").map_err(failed("begin reading"))?;
+        let name = path.as_ref();
+        let path = name::resolve(name)?;
+        let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
+        schema::check_header(name, &descriptor)?;
+        let Reading { connection, unguarded } = Reading::open(&path).map_err(failed("open the file for reading"))?;
+        schema::check(&connection, name)?;
         let inner = Inner {
-            tail: Tail::read(&connection, path)?,
+            tail: Tail::read(&connection, name)?,
             sets: HashSet::new(),
             connection,
             folded: Stopwatch::start(),
             limits: Limits::default(),
-            owner: None,
             claims: Claims::default(),
+            access: Access::Read { unguarded, _descriptor: descriptor },
         };
-        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+        inner.check_unchanged()?;
+        Ok(Self { name: name.to_owned(), path, inner: Mutex::new(inner) })
+    }
+
+    /// The file that a name stands for, with links followed. There may be no such file yet.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] for a name that SQLite reads as something else, such as `:memory:`, and for what is not a file.
+    pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        name::resolve(name.as_ref())
     }
 
     /// How errors name the store.
     fn name(&self) -> String {
-        self.path.display().to_string()
+        self.name.display().to_string()
     }
 
-    /// The file.
+    /// The file, with links followed.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Access::Write(owner) = &mut self.access {
+            owner.resign(&mut self.connection);
+        }
+    }
+}
+
 impl Inner {
-    fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), rusqlite::Error> {
+    /// Writes in a transaction of the owner.
+    fn write<T>(
+        &mut self,
+        action: &str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, Error> {
+        match &mut self.access {
+            Access::Write(owner) => owner.write(&mut self.connection, action, work),
+            Access::Read { .. } => Err(BackendError {
+                backend: "SQLite",
+                action: action.to_owned(),
+                source: "the file was opened for reading only".into(),
+            }
+            .into()),
+        }
+    }
+
+    fn copy_log(&mut self, bytes: usize) -> Result<(), Error> {
+        match &mut self.access {
+            Access::Write(owner) => owner.copy_log(&self.connection, bytes),
+            Access::Read { .. } => Ok(()),
+        }
+    }
+
+    /// Sees that what was read is of one moment.
+    fn check_unchanged(&self) -> Result<(), Error> {
+        match &self.access {
+            Access::Read { unguarded: Some(unguarded), .. } if !unguarded.is_unchanged() => Err(BackendError {
+                backend: "SQLite",
+                action: "read the file".to_owned(),
+                source: "another program wrote it meanwhile, and this one may not lock it; try again".into(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
         let records: Vec<_> = changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
         let payload = tail::encode(&records);
-        crash_point("before_commit");
-        let transaction = self.connection.transaction()?;
-        let mut new_sets = Vec::new();
+        let mut new_sets: Vec<(ContentHash, &Arc<DefinitionSet>)> = Vec::new();
         for change in changes {
             let hash = change.set.hash();
-            if !self.sets.contains(&hash) && !new_sets.contains(&hash) {
-                transaction
-                    .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
-                    .execute(params![hash.to_string(), set_text(&change.set)])?;
-                new_sets.push(hash);
+            if !self.sets.contains(&hash) && new_sets.iter().all(|(new, _)| *new != hash) {
+                new_sets.push((hash, &change.set));
             }
         }
-        if !changes.is_empty() {
-            transaction
-                .prepare_cached("INSERT INTO journal (checksum, payload) VALUES (?1, ?2)")?
-                .execute(params![crc32fast::hash(payload.as_bytes()), payload])?;
-        }
-        for mark in marks {
-            match &mark.text {
-                Some(text) => transaction
-                    .prepare_cached("INSERT OR REPLACE INTO marks (name, text) VALUES (?1, ?2)")?
-                    .execute(params![mark.name, text])?,
-                None => transaction.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([&mark.name])?,
-            };
-        }
-        crash_point("within_commit");
-        transaction.commit()?;
+        crash_point("before_commit");
+        self.write("commit", |transaction| {
+            for (hash, set) in &new_sets {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
+                    .execute(params![hash.to_string(), set_text(set)])?;
+            }
+            if !changes.is_empty() {
+                transaction
+                    .prepare_cached("INSERT INTO journal (checksum, payload) VALUES (?1, ?2)")?
+                    .execute(params![crc32fast::hash(payload.as_bytes()), payload])?;
+            }
+            for mark in marks {
+                match &mark.text {
+                    Some(text) => transaction
+                        .prepare_cached("INSERT OR REPLACE INTO marks (name, text) VALUES (?1, ?2)")?
+                        .execute(params![mark.name, text])?,
+                    None => transaction.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([&mark.name])?,
+                };
+            }
+            crash_point("within_commit");
+            Ok(())
+        })?;
         crash_point("after_commit");
-        self.sets.extend(new_sets);
+        self.sets.extend(new_sets.into_iter().map(|(hash, _)| hash));
         self.tail.absorb(records, payload.len());
-        Ok(())
+        self.copy_log(payload.len() + PAGES_OF_A_COMMIT)
     }
 
     fn load(&self, name: &str, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
@@ -214,12 +296,19 @@ impl Inner {
     fn fold(&mut self) -> Result<(), Error> {
         if !self.tail.is_empty() {
             crash_point("before_fold");
-            let transaction = self.connection.transaction().map_err(failed("bring the tables up to date"))?;
-            self.tail.write(&transaction, &self.limits).map_err(failed("bring the tables up to date"))?;
-            crash_point("within_fold");
-            transaction.commit().map_err(failed("bring the tables up to date"))?;
+            let tail = std::mem::take(&mut self.tail);
+            let limits = self.limits;
+            let folded = self.write("bring the tables up to date", |transaction| {
+                tail.write(transaction, &limits)?;
+                crash_point("within_fold");
+                Ok(())
+            });
+            if let Err(error) = folded {
+                self.tail = tail;
+                return Err(error);
+            }
             crash_point("after_fold");
-            self.tail = Tail::default();
+            self.copy_log(tail.bytes())?;
         }
         self.folded = Stopwatch::start();
         Ok(())
@@ -227,6 +316,7 @@ impl Inner {
 
     fn record(&self, group: &str) -> Result<Option<Record>, Error> {
         let base = schema::record(&self.connection, group).map_err(failed("read a group"))?;
+        self.check_unchanged()?;
         Ok(match (base, self.tail.get(group)) {
             (None, None) => None,
             (Some(base), None) => Some(base),
@@ -282,8 +372,7 @@ impl DataStore for SqliteStore {
             inner.save(&kept, marks)
         } else {
             inner.save(changes, marks)
-        }
-        .map_err(failed("commit"))?;
+        }?;
         if inner.tail.bytes() > FOLD_AT_BYTES {
             inner.fold()?;
         }
@@ -292,14 +381,15 @@ impl DataStore for SqliteStore {
 
     async fn maintain(&self, all: bool) -> Result<(), Error> {
         let mut inner = self.inner.lock();
-        if inner.owner.is_none() {
-            return Ok(());
-        }
-        if all || inner.folded.elapsed() >= FOLD_EVERY {
+        let Inner { connection, access, folded, .. } = &mut *inner;
+        let Access::Write(owner) = access else { return Ok(()) };
+        if all || folded.elapsed() >= FOLD_EVERY {
+            owner.relock();
+            owner.look(connection)?;
             inner.fold()?;
         }
         if all {
-            schema::drop_unused_sets(&inner.connection).map_err(failed("drop unused definitions"))?;
+            inner.write("drop unused definitions", |transaction| schema::drop_unused_sets(transaction))?;
             inner.sets = schema::sets(&inner.connection)?;
         }
         Ok(())
@@ -308,6 +398,7 @@ impl DataStore for SqliteStore {
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
         let inner = self.inner.lock();
         let stored = schema::groups(&inner.connection, after, limit).map_err(failed("list the groups"))?;
+        inner.check_unchanged()?;
         let mut all: std::collections::BTreeSet<String> = stored.into_iter().collect();
         let behind = |group: &&CompactString| after.is_none_or(|after| group.as_str() > after);
         all.extend(inner.tail.groups().filter(behind).map(ToString::to_string));
@@ -321,16 +412,19 @@ impl DataStore for SqliteStore {
                 .map_err(failed("list undelivered events"))?
                 .into_iter()
                 .collect();
+        inner.check_unchanged()?;
         all.extend(inner.tail.with_events().map(ToString::to_string));
         Ok(all.into_iter().collect())
     }
 
     async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
         let inner = self.inner.lock();
-        let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", []);
+        let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", [])
+            .map_err(failed("read the definitions"))?;
+        inner.check_unchanged()?;
         let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
-        for text in texts.map_err(failed("read the definitions"))? {
-            let damaged = |problem: String| Error::corrupt(self.path.display(), "a definition set", problem);
+        for text in texts {
+            let damaged = |problem: String| Error::corrupt(self.name(), "a definition set", problem);
             all.extend(restore_definitions(&text).map_err(damaged)?);
             all.sort_by_key(|definition| definition.hash());
             all.dedup();
@@ -344,12 +438,14 @@ impl DataStore for SqliteStore {
             let mut query = inner.connection.prepare_cached("SELECT name, text FROM marks ORDER BY name")?;
             query.query_map([], |row| Ok(Mark { name: row.get(0)?, text: Some(row.get(1)?) }))?.collect()
         };
-        read().map_err(failed("read the marks"))
+        let marks = read().map_err(failed("read the marks"))?;
+        inner.check_unchanged()?;
+        Ok(marks)
     }
 
     async fn clear(&self) -> Result<(), Error> {
         let mut inner = self.inner.lock();
-        schema::clear(&inner.connection).map_err(failed("empty the store"))?;
+        inner.write("empty the store", |transaction| schema::clear(transaction))?;
         inner.tail = Tail::default();
         inner.sets.clear();
         Ok(())

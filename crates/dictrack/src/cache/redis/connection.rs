@@ -413,5 +413,5 @@ pub(super) fn escaped(prefix: &str) -> String {
 
 /// A number below `bound` that differs from caller to caller.
 pub(super) fn rand_below(bound: u64) -> u64 {
-    super::random() % bound.max(1)
+    crate::random::random() % bound.max(1)
 }

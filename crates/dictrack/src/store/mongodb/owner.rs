@@ -364,7 +364,7 @@ impl Inner {
         // A store of this process may have been dropped while the server was away.
         let dropped = self.process.is_of(record) && token_of(record).is_some_and(|token| !LIVE.lock().contains(token));
         match age {
-            _ if dropped || self.process.knows_dead(record) => Life::Dead,
+            _ if dropped || self.process.has_ended(record) => Life::Dead,
             Some(age) if age < self.taken_over_after => Life::Alive,
             _ => Life::Silent,
         }

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::{SqliteStore, failed, owner};
+use super::descriptor::Descriptor;
+use super::filesystem::FileSystem;
+use super::reading::Reading;
+use super::{SqliteStore, failed, name, owner};
 use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
@@ -16,8 +17,6 @@ use crate::store::Writers;
 
 /// How often a sync is timed.
 const SYNCS: usize = 5;
-/// What `statfs` says of file systems that are in memory.
-const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
 impl SqliteStore {
     /// Examines a file and its folder: whether it is whole, who writes it, how long the disk takes. It writes a small file
@@ -30,7 +29,8 @@ impl SqliteStore {
         if let Err(error) = look(path, writers, &mut found) {
             found.error(&error);
         }
-        if found.level() < Some(Level::Problem) && path.is_file() {
+        let is_store = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+        if found.level() < Some(Level::Problem) && is_store {
             let read = match Self::open_read_only(path) {
                 Ok(store) => found.read_some(&store).await,
                 Err(error) => Err(error),
@@ -53,14 +53,21 @@ fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Er
             "use MongoDB behind Redis, or leave the cache out",
         );
     }
-    look_at_folder(path, found)?;
+    let name = path;
+    let path = &name::resolve(name)?;
+    look_at_folder(name::folder_of(path), found)?;
     if !fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         let meaning = "the first program that writes makes it";
         found.find(Level::Note, "empty", "there is no store there yet", meaning, "");
         return Ok(());
     }
-    super::schema::check_header(path)?;
-    check(path)?;
+    if found.level() == Some(Level::Problem) {
+        return Ok(());
+    }
+    let descriptor = Descriptor::open(path, false).map_err(|error| name::refusal(name, error))?;
+    name::check(name, path, &descriptor)?;
+    super::schema::check_header(name, &descriptor)?;
+    check(name, path)?;
     let store = SqliteStore::open_read_only(path)?;
     {
         let inner = store.inner.lock();
@@ -69,16 +76,17 @@ fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Er
         let size = fs::metadata(path).map_or(0, |file| file.len());
         found.fact("file", format!("{}, SQLite {version}, format {}", bytes(size), super::schema::VERSION));
     }
-    let owner = owner::of(path).map_err(|error| failure(path, "look at the lock", error))?;
-    found.fact(
-        "writers",
-        owner.as_ref().map_or_else(|| "none".to_owned(), |(pid, host)| format!("process {pid} on {host}")),
-    );
-    if let Some((pid, host)) = owner {
+    let locked = descriptor.is_locked().map_err(|error| failure(path, "look at the lock", error))?;
+    let owner = locked.then(|| owner::Row::of(path).map(owner::Row::process));
+    let owner = owner.map(|process| {
+        process.map_or_else(|| "one that begins".to_owned(), |(pid, host)| format!("process {pid} on {host}"))
+    });
+    found.fact("writers", owner.clone().unwrap_or_else(|| "none".to_owned()));
+    if let Some(owner) = owner {
         found.find(
             Level::Warning,
             "owner",
-            format!("the store has an owner: process {pid} on {host}"),
+            format!("the store has an owner: {owner}"),
             "a second program is refused while it runs; show, explain and export work beside it",
             "stop it, or share a Redis cache and a MongoDB store",
         );
@@ -87,31 +95,41 @@ fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Er
 }
 
 /// Whether SQLite finds its pages in order.
-fn check(path: &Path) -> Result<(), Error> {
+fn check(name: &Path, path: &Path) -> Result<(), Error> {
     let ask = || {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        let reading = Reading::open(path)?;
+        reading.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
     };
     let answer = ask().unwrap_or_else(|error| error.to_string());
-    if answer == "ok" { Ok(()) } else { Err(Error::corrupt(path.display(), "the file", answer)) }
+    if answer == "ok" { Ok(()) } else { Err(Error::corrupt(name.display(), "the file", answer)) }
 }
 
-fn look_at_folder(path: &Path, found: &mut Examination) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => Path::new("/"),
-    };
+fn look_at_folder(folder: &Path, found: &mut Examination) -> Result<(), Error> {
     let sync = time_syncs(folder).map_err(|error| failure(folder, "write a file in the folder", error))?;
     found.fact("sync to disk", millis(sync));
-    if rustix::fs::statfs(folder).is_ok_and(|system| IN_MEMORY.contains(&system.f_type)) {
-        found.find(
+    match FileSystem::of(folder) {
+        Some(FileSystem::Memory) => found.find(
             Level::Warning,
             "in_memory",
             format!("{} is on a file system in memory", folder.display()),
             "a restart of the machine loses all of it, whatever the durability",
             "choose a folder on a disk",
-        );
+        ),
+        Some(FileSystem::Network(kind)) => found.find(
+            Level::Problem,
+            "network",
+            format!("{} is on a network file system ({kind})", folder.display()),
+            "programs that write refuse it: other machines do not see SQLite's locks",
+            "choose a folder on a disk of this machine, or a MongoDB store",
+        ),
+        Some(FileSystem::Served(kind)) => found.find(
+            Level::Warning,
+            "served",
+            format!("{} is on a file system that another program serves ({kind})", folder.display()),
+            "whether locks hold, and what is acknowledged outlives a failure of power, is up to that program",
+            "choose a folder on a disk of this machine unless you know that they do",
+        ),
+        None => {}
     }
     Ok(())
 }

@@ -1,78 +1,312 @@
-//! One writer a file: an operating system lock that ends with its process.
+//! One writer a file.
+//!
+//! The truth is in the file: a token, which every transaction that writes compares within itself. So two processes never
+//! both write, whatever became of locks and names. A lock on the file makes that a rare case: it turns a second writer away
+//! before it starts, and ends with its process.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::descriptor::{Descriptor, Lock};
+use super::failed;
+use super::reading::Reading;
+use super::watch::{Change, Watch};
 use crate::Error;
 use crate::cache::BackendError;
+use crate::clock::{Clock as _, SystemClock};
+use crate::random::token;
+use crate::store::process::{Origin, Process};
 
-/// Holds the lock beside the file, for as long as it lives.
+/// How long a lock may be held by a process that has not yet written who it is.
+const UNNAMED_FOR: Duration = Duration::from_millis(500);
+/// How often the lock is asked for meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+/// The log is copied into the file each time that so many bytes were written to it.
+const CHECKPOINT_AT_BYTES: usize = 16 * 1024 * 1024;
+
+/// The right to write a file. It has to be dropped after the connection.
 #[derive(Debug)]
 pub(super) struct Owner {
-    lock: File,
+    /// As errors name the store.
+    name: String,
+    token: String,
+    watch: Watch,
+    /// Changes when another connection has written.
+    data_version: i64,
+    /// What was written since the log was last copied into the file, in bytes.
+    uncopied: usize,
+    /// Why this process may write no more.
+    ended: Option<Error>,
+    /// What the log is renamed to in the end, where it is not that of the file beside it.
+    aside: Option<PathBuf>,
+    descriptor: Descriptor,
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
-        // Closing the file is not enough where a child of a fork has it open, too. What fails here ends with the process.
-        let _ = self.lock.unlock();
+/// What the file says of its owner.
+pub(super) struct Row {
+    token: String,
+    pid: i64,
+    host: String,
+}
+
+impl Row {
+    fn read(connection: &Connection) -> Result<Option<Self>, rusqlite::Error> {
+        connection
+            .prepare_cached("SELECT token, pid, host FROM owner")?
+            .query_row([], |row| Ok(Self { token: row.get(0)?, pid: row.get(1)?, host: row.get(2)? }))
+            .optional()
+    }
+
+    /// The row of the file at `path`, if it can be read.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        Self::read(&Reading::open(path).ok()?.connection).ok()?
+    }
+
+    /// Whether the process has surely ended.
+    fn has_ended(&self) -> bool {
+        let mut words = self.token.splitn(3, ' ').skip(1);
+        let start = words.next().and_then(|start| start.parse().ok());
+        start.zip(words.next()).is_some_and(|(start, machine)| {
+            Process::this().knows_dead(self.pid, &Origin { machine: machine.to_owned(), start })
+        })
+    }
+
+    /// Process and host.
+    pub(super) fn process(self) -> (Box<str>, Box<str>) {
+        (self.pid.to_string().into(), self.host.into())
+    }
+}
+
+fn failure(action: &str, source: impl Into<dictrack_core::BoxError>) -> Error {
+    BackendError { backend: "SQLite", action: action.to_owned(), source: source.into() }.into()
+}
+
+/// Takes the lock on a file.
+///
+/// A process that has ended may have left it to a child that it forked, which cannot use it: such a file may be written,
+/// too.
+///
+/// # Errors
+/// [`Error::Owned`] if another process writes the file.
+pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Result<(), Error> {
+    let action = format!("lock {}", name.display());
+    let mut asked = Duration::ZERO;
+    loop {
+        let lock = descriptor.lock().map_err(|error| failure(&action, error))?;
+        if lock == Lock::Taken {
+            return Ok(());
+        }
+        let row = Row::of(path);
+        let runs = row.as_ref().is_some_and(|row| !row.has_ended());
+        if lock == Lock::Inherited && !runs {
+            return Err(failure(
+                &action,
+                "it was open when this process was forked; open it in a process that is spawned",
+            ));
+        }
+        if runs || asked >= UNNAMED_FOR {
+            let unknown = || ("(unknown)".into(), "(unknown)".into());
+            match row {
+                Some(_) if !runs => return Ok(()),
+                row => {
+                    let (pid, host) = row.map_or_else(unknown, Row::process);
+                    return Err(Error::Owned { store: name.display().to_string().into(), pid, host });
+                }
+            }
+        }
+        sleep(ASK_EVERY);
+        asked += ASK_EVERY;
     }
 }
 
 impl Owner {
-    /// Locks `<path>.lock` and writes there who owns the store.
-    pub(super) fn claim(path: &Path) -> Result<Self, Error> {
-        let lock_path = beside(path);
-        let fail = |source: std::io::Error| {
-            let action = format!("lock {}", lock_path.display());
-            Error::from(BackendError { backend: "SQLite", action, source: source.into() })
+    /// Writes into the file that this process owns it.
+    pub(super) fn claim(
+        connection: &mut Connection,
+        descriptor: Descriptor,
+        name: &Path,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let process = Process::this();
+        let origin = process.origin.map(|origin| format!(" {} {}", origin.start, origin.machine));
+        let token = format!("{}{}{}", token(), token(), origin.unwrap_or_default());
+        let mut write = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM owner", [])?;
+            transaction.execute(
+                "INSERT INTO owner (token, pid, host, since) VALUES (?1, ?2, ?3, ?4)",
+                params![token, process.pid, process.host, SystemClock.now().micros()],
+            )?;
+            let version = data_version(&transaction)?;
+            transaction.commit()?;
+            Ok(version)
         };
-        let mut lock =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let (pid, host) = named_in(lock);
-                return Err(Error::Owned { store: path.display().to_string().into(), pid, host });
-            }
-            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        let data_version = write().map_err(failed("become the owner of the file"))?;
+        let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
+        let mut owner = Self {
+            name: name.display().to_string(),
+            token,
+            watch,
+            data_version,
+            uncopied: 0,
+            ended: None,
+            aside: None,
+            descriptor,
+        };
+        if owner.watch.file() != owner.descriptor.id() {
+            return Err(owner.end(connection, Change::Replaced));
         }
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "this host".to_owned());
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{} {}", std::process::id(), host.trim()))
-            .map_err(fail)?;
-        Ok(Self { lock })
+        Ok(owner)
+    }
+
+    /// Runs `work` in a transaction, which is committed only if this process still owns the file, and done only if that is
+    /// the one that has the name of the store. After a failure nothing is written any more.
+    pub(super) fn write<T>(
+        &mut self,
+        connection: &mut Connection,
+        action: &str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, Error> {
+        self.look(connection)?;
+        let done = self.try_write(connection, action, work).inspect_err(|error| self.ended = Some(error.clone()))?;
+        // Between the first look and here it may have gone to a file that nobody will find.
+        self.look(connection)?;
+        Ok(done)
+    }
+
+    fn try_write<T>(
+        &self,
+        connection: &mut Connection,
+        action: &str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, Error> {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(action))?;
+        if let Some(error) = self.foreign(&transaction).map_err(failed(action))? {
+            return Err(error);
+        }
+        let done = work(&transaction).map_err(failed(action))?;
+        transaction.commit().map_err(failed(action))?;
+        Ok(done)
+    }
+
+    /// Why the file is another process's, if it is.
+    fn foreign(&self, transaction: &Transaction<'_>) -> Result<Option<Error>, rusqlite::Error> {
+        Ok(match Row::read(transaction)? {
+            Some(row) if row.token == self.token => (data_version(transaction)? != self.data_version)
+                .then(|| failure("write", format!("{} was changed by another program", self.name))),
+            Some(row) => {
+                let (pid, host) = row.process();
+                Some(Error::TakenOver { store: self.name.as_str().into(), pid, host })
+            }
+            None => Some(failure("write", format!("{} no longer says that this process owns it", self.name))),
+        })
+    }
+
+    /// Sees that the files of the store are those that this process has open.
+    pub(super) fn look(&mut self, connection: &Connection) -> Result<(), Error> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        match self.watch.look().map_err(|error| failure("look at the files of the store", error))? {
+            None => Ok(()),
+            Some(change) => Err(self.end(connection, change)),
+        }
+    }
+
+    /// Ends this process's writing, and saves what it acknowledged.
+    fn end(&mut self, connection: &Connection, change: Change) -> Error {
+        let mut text = format!("{} {} while this process had it open", self.name, change.text());
+        match change {
+            Change::LogLost => checkpoint(connection, "PASSIVE"),
+            Change::MemoryLost => {}
+            Change::Gone | Change::Replaced | Change::Written => {
+                // Whatever has the name now is not to be mixed with what this process wrote.
+                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+                if change != Change::Written && self.descriptor.metadata().is_ok_and(|file| file.nlink() > 0) {
+                    if let Ok(_successor) = self.successor() {
+                        checkpoint(connection, "TRUNCATE");
+                    }
+                } else if change != Change::Gone {
+                    let aside = self.watch.log_aside(&self.token);
+                    let _ = write!(text, "; its log is kept as {}", aside.display());
+                    self.aside = Some(aside);
+                }
+            }
+        }
+        let error = failure("write", format!("{text}; nothing more is written"));
+        self.ended = Some(error.clone());
+        error
+    }
+
+    /// Keeps others from opening the file that has the name of the store now, if there is one. While that lasts, the log
+    /// beside it is this process's alone.
+    fn successor(&self) -> Result<Option<Descriptor>, InUse> {
+        let Ok(mut descriptor) = Descriptor::open(self.watch.path(), false) else { return Ok(None) };
+        match descriptor.lock() {
+            _ if descriptor.id() == self.descriptor.id() => Ok(Some(descriptor)),
+            Ok(Lock::Taken) => Ok(Some(descriptor)),
+            _ => Err(InUse),
+        }
+    }
+
+    /// Copies the log into the file once enough was written, of which `bytes` are new.
+    pub(super) fn copy_log(&mut self, connection: &Connection, bytes: usize) -> Result<(), Error> {
+        self.uncopied += bytes;
+        if self.uncopied >= CHECKPOINT_AT_BYTES {
+            self.uncopied = 0;
+            self.look(connection)?;
+            checkpoint(connection, "PASSIVE");
+            self.watch.wrote().map_err(|error| failure("look at the files of the store", error))?;
+        }
+        Ok(())
+    }
+
+    /// Asks again for a lock that a dead process had left to another.
+    pub(super) fn relock(&mut self) {
+        // Without the lock the token still holds.
+        let _ = self.descriptor.lock();
+    }
+
+    /// Takes this process's name out of the file, before it is closed in good order.
+    pub(super) fn resign(&mut self, connection: &mut Connection) {
+        let action = "give up the file";
+        let done = self.write(connection, action, |transaction| transaction.execute("DELETE FROM owner", []));
+        if let Err(error) = done {
+            tracing::debug!(%error, "the file says still that this process owns it");
+        }
     }
 }
 
-/// Who owns the store at `path`: process and host. A writer that begins in the microsecond of this look
-/// is refused.
-pub(super) fn of(path: &Path) -> std::io::Result<Option<(Box<str>, Box<str>)>> {
-    let lock = match File::open(beside(path)) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match lock.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(named_in(lock))),
-        Err(TryLockError::Error(error)) => Err(error),
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // SQLite would apply the log to the file that has the name now.
+        if let Some(aside) = &self.aside
+            && let Ok(_successor) = self.successor()
+            && let Err(error) = self.watch.put_log_aside(aside)
+        {
+            tracing::warn!(%error, "the log of {} could not be renamed to {}", self.name, aside.display());
+        }
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+/// The file that has the name of a store is in use.
+struct InUse;
+
+/// Copies SQLite's log into the file. What fails is still in the log, and is copied the next time.
+fn checkpoint(connection: &Connection, mode: &str) {
+    if let Err(error) = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
+        tracing::warn!(%error, "the log of a store was not copied into it");
+    }
 }
 
-/// The process and the host that a lock's file names: a courtesy, the lock is what counts.
-fn named_in(mut lock: File) -> (Box<str>, Box<str>) {
-    let mut text = String::new();
-    let _ = lock.read_to_string(&mut text);
-    let mut words = text.split_whitespace();
-    let mut word = || words.next().unwrap_or("(unknown)").into();
-    (word(), word())
+/// A number that changes when another connection has committed something.
+fn data_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use dictrack_core::ContentHash;
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
+use super::descriptor::Descriptor;
 use super::{failed, migrate};
 use crate::Error;
 use crate::store::record::Record;
@@ -54,17 +55,20 @@ CREATE VIEW trackers AS
 ";
 
 /// Refuses a file that is neither empty nor SQLite's, before SQLite may take a short one for a new database.
-pub(super) fn check_header(path: &Path) -> Result<(), Error> {
+pub(super) fn check_header(path: &Path, file: &Descriptor) -> Result<(), Error> {
     const HEADER: &[u8; 16] = b"SQLite format 3\0";
-    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
-    let mut begins = Vec::new();
-    let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEADER.len() as u64), &mut begins);
-    match read {
+    let mut begins = [0; HEADER.len()];
+    match file.read_first(&mut begins) {
         Ok(0) => Ok(()),
-        Ok(_) if begins == HEADER => Ok(()),
+        Ok(_) if begins == *HEADER => Ok(()),
         Ok(_) => Err(Error::corrupt(path.display(), "the file", "it is not an SQLite file")),
         Err(error) => Err(Error::corrupt(path.display(), "the file", error.to_string())),
     }
+}
+
+/// Whether the file has storage format 1, whose owner is not in the file.
+pub(super) fn is_former(connection: &Connection) -> bool {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).is_ok_and(|version: i64| version == 1)
 }
 
 /// Makes the tables of a new file, and checks those of an old one.
@@ -86,8 +90,8 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
     if version < VERSION {
         migrate::migrate(connection, version).map_err(failed("bring the file to the current format"))?;
     }
-    // A larger log is copied into the file less often.
-    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(fail())?;
+    // The owner has the log copied into the file, so that it knows who else writes the file.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(fail())?;
     connection.pragma_update(None, "cache_size", -65_536).map_err(fail())?;
     Ok(())
 }
@@ -182,7 +186,7 @@ pub(super) fn drop_unused_sets(connection: &Connection) -> Result<(), rusqlite::
 
 pub(super) fn clear(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.execute_batch(
-        "BEGIN IMMEDIATE; DELETE FROM groups; DELETE FROM event_ids; DELETE FROM events; DELETE FROM completed;
-         DELETE FROM marks; DELETE FROM journal; DELETE FROM definition_sets; COMMIT;",
+        "DELETE FROM groups; DELETE FROM event_ids; DELETE FROM events; DELETE FROM completed; DELETE FROM marks;
+         DELETE FROM journal; DELETE FROM definition_sets;",
     )
 }

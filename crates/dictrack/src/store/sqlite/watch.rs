@@ -1,0 +1,129 @@
+//! Whether the files of a store are still those that this process has open.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::descriptor::Id;
+use super::name::beside;
+
+/// What was at the names of a store's files.
+#[derive(Debug)]
+pub(super) struct Watch {
+    path: PathBuf,
+    wal: PathBuf,
+    shm: PathBuf,
+    file: Id,
+    wal_id: Id,
+    shm_id: Id,
+    /// Only this process writes the file, and only when it copies the log into it.
+    content: Content,
+}
+
+/// What tells that somebody wrote a file, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Content {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self { size: file.size(), modified: (file.mtime(), file.mtime_nsec()) }
+    }
+}
+
+/// What happened to a store that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Its name is gone.
+    Gone,
+    /// Another file, or a link, has its name.
+    Replaced,
+    /// Somebody else wrote into it.
+    Written,
+    /// SQLite's log was removed or replaced.
+    LogLost,
+    /// SQLite's shared memory was removed or replaced.
+    MemoryLost,
+}
+
+impl Change {
+    /// What follows the name of the store.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Gone => "was removed or renamed",
+            Self::Replaced => "was replaced by another file",
+            Self::Written => "was written by another program",
+            Self::LogLost => "lost its log, the file that ends in \"-wal\": it was removed or replaced",
+            Self::MemoryLost => "lost the file that ends in \"-shm\": it was removed or replaced",
+        }
+    }
+}
+
+impl Watch {
+    /// Notes what is at the names of the files now.
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let (wal, shm) = (beside(path, "-wal"), beside(path, "-shm"));
+        let file = fs::symlink_metadata(path)?;
+        let id = |path: &Path| fs::symlink_metadata(path).map(|found| Id::of(&found));
+        Ok(Self {
+            path: path.to_owned(),
+            file: Id::of(&file),
+            wal_id: id(&wal)?,
+            shm_id: id(&shm)?,
+            content: Content::of(&file),
+            wal,
+            shm,
+        })
+    }
+
+    pub(super) fn file(&self) -> Id {
+        self.file
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A name for a log whose file is gone.
+    pub(super) fn log_aside(&self, token: &str) -> PathBuf {
+        beside(&self.wal, &format!(".{}", token.get(..8).unwrap_or(token)))
+    }
+
+    /// Renames the log, if it is still the one that this process had open.
+    pub(super) fn put_log_aside(&self, aside: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(&self.wal) {
+            Ok(found) if Id::of(&found) == self.wal_id => fs::rename(&self.wal, aside),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that this process wrote the file.
+    pub(super) fn wrote(&mut self) -> io::Result<()> {
+        self.content = Content::of(&fs::symlink_metadata(&self.path)?);
+        Ok(())
+    }
+
+    /// What has changed, if something has.
+    pub(super) fn look(&self) -> io::Result<Option<Change>> {
+        let found = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let change = match found(&self.path)? {
+            None => Some(Change::Gone),
+            Some(file) if Id::of(&file) != self.file => Some(Change::Replaced),
+            Some(file) if Content::of(&file) != self.content => Some(Change::Written),
+            Some(_) => None,
+        };
+        let is_same = |path: &Path, id: Id| Ok::<_, io::Error>(found(path)?.is_some_and(|found| Id::of(&found) == id));
+        Ok(match change {
+            None if !is_same(&self.wal, self.wal_id)? => Some(Change::LogLost),
+            None if !is_same(&self.shm, self.shm_id)? => Some(Change::MemoryLost),
+            change => change,
+        })
+    }
+}

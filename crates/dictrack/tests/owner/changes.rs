@@ -1,0 +1,230 @@
+//! A store that is removed, replaced or written under its writer.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use dictrack::store::{DataStore as _, Mark};
+use dictrack::{Error, SqliteStore};
+use rusqlite::Connection;
+
+use crate::common::{folder, open, progress};
+use crate::process::{Other, count};
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}{ending}", path.display()))
+}
+
+/// What happens, and a part of the error.
+type Case = (&'static str, fn(&Path), &'static str);
+
+/// All that may happen to the files of a store, but not to what is in its tables.
+const CASES: [Case; 14] = [
+    ("removed", |path| fs::remove_file(path).unwrap(), "removed or renamed"),
+    ("renamed", |path| fs::rename(path, path.with_extension("moved")).unwrap(), "removed or renamed"),
+    (
+        "renamed with its folder",
+        |path| fs::rename(path.parent().unwrap(), path.parent().unwrap().with_extension("moved")).unwrap(),
+        "removed or renamed",
+    ),
+    (
+        "renamed and linked",
+        |path| {
+            fs::rename(path, path.with_extension("moved")).unwrap();
+            symlink(path.with_extension("moved"), path).unwrap();
+        },
+        "replaced by another file",
+    ),
+    (
+        "replaced by a backup",
+        |path| fs::rename(path.with_extension("backup"), path).unwrap(),
+        "replaced by another file",
+    ),
+    (
+        "removed and made again",
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::copy(path.with_extension("backup"), path).unwrap();
+        },
+        "replaced by another file",
+    ),
+    (
+        "written over by a backup",
+        |path| drop(fs::copy(path.with_extension("backup"), path).unwrap()),
+        "written by another program",
+    ),
+    ("emptied", |path| drop(fs::File::create(path).unwrap()), "written by another program"),
+    (
+        "cut short",
+        |path| OpenOptions::new().write(true).open(path).unwrap().set_len(4096).unwrap(),
+        "written by another program",
+    ),
+    (
+        "appended to",
+        |path| OpenOptions::new().append(true).open(path).unwrap().write_all(b"x").unwrap(),
+        "written by another program",
+    ),
+    ("robbed of its log", |path| fs::remove_file(beside(path, "-wal")).unwrap(), "\"-wal\""),
+    (
+        "given another log",
+        |path| {
+            fs::copy(beside(path, "-wal"), path.with_extension("copy")).unwrap();
+            fs::rename(path.with_extension("copy"), beside(path, "-wal")).unwrap();
+        },
+        "\"-wal\"",
+    ),
+    ("robbed of its shared memory", |path| fs::remove_file(beside(path, "-shm")).unwrap(), "\"-shm\""),
+    (
+        "given other shared memory",
+        |path| {
+            fs::copy(beside(path, "-shm"), path.with_extension("copy")).unwrap();
+            fs::rename(path.with_extension("copy"), beside(path, "-shm")).unwrap();
+        },
+        "\"-shm\"",
+    ),
+];
+
+#[test]
+fn what_happens_to_the_files_is_noticed_within_a_commit_and_nothing_is_acknowledged_any_more() {
+    for (case, change, words) in CASES {
+        let folder = folder();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let path = folder.path().join("sub/a.db");
+        count(&open(&path), "0").unwrap();
+        fs::copy(&path, path.with_extension("backup")).unwrap();
+        let manager = open(&path);
+        count(&manager, "1").unwrap();
+        change(&path);
+        for id in ["2", "3"] {
+            let error = count(&manager, id).expect_err(case);
+            assert!(matches!(error, Error::Stopped { .. }), "{case}: {error}");
+            let said = error.to_string();
+            assert!(
+                said.contains("a.db") && said.contains(words) && said.contains("nothing more is written"),
+                "{case}: {said}"
+            );
+        }
+        assert!(matches!(manager.close(), Err(Error::Stopped { .. })), "{case}");
+    }
+}
+
+#[test]
+fn a_writer_that_only_ends_notices_it_too() {
+    for (case, change, words) in CASES {
+        let folder = folder();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let path = folder.path().join("sub/a.db");
+        count(&open(&path), "0").unwrap();
+        fs::copy(&path, path.with_extension("backup")).unwrap();
+        let manager = open(&path);
+        change(&path);
+        let error = manager.close().expect_err(case);
+        assert!(error.to_string().contains(words), "{case}: {error}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_found_again_where_the_file_still_is() {
+    for (case, change, _) in CASES {
+        let found = match case {
+            "renamed" | "renamed and linked" => "sub/a.moved",
+            "renamed with its folder" => "sub.moved/a.db",
+            "robbed of its log" | "given another log" | "robbed of its shared memory" | "given other shared memory" => {
+                "sub/a.db"
+            }
+            _ => continue,
+        };
+        let folder = folder();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let path = folder.path().join("sub/a.db");
+        let manager = open(&path);
+        count(&manager, "1").unwrap();
+        change(&path);
+        count(&manager, "2").expect_err(case);
+        drop(manager);
+        let manager = open(&folder.path().join(found));
+        // The last one was not acknowledged, and may be there or not. Sending all again makes them two.
+        let kept = progress(&manager, "a");
+        assert!(kept == "1" || kept == "2", "{case}: {kept}");
+        ["1", "2"].iter().for_each(|id| count(&manager, id).unwrap());
+        assert_eq!(progress(&manager, "a"), "2", "{case}");
+    }
+}
+
+#[test]
+fn a_backup_that_took_the_place_of_a_store_in_use_is_not_mixed_with_it() {
+    for (case, change, _) in CASES {
+        if !matches!(case, "replaced by a backup" | "removed and made again" | "written over by a backup") {
+            continue;
+        }
+        let folder = folder();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let path = folder.path().join("sub/a.db");
+        count(&open(&path), "0").unwrap();
+        fs::copy(&path, path.with_extension("backup")).unwrap();
+        let manager = open(&path);
+        (1..50).for_each(|id| count(&manager, &id.to_string()).unwrap());
+        change(&path);
+        count(&manager, "50").expect_err(case);
+        drop(manager);
+        let connection = Connection::open(&path).unwrap();
+        let sound: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok", "{case}");
+        drop(connection);
+        assert_eq!(progress(&open(&path), "a"), "1", "{case}");
+    }
+}
+
+#[test]
+fn a_writer_stops_when_the_file_says_that_another_owns_it() {
+    let folder = folder();
+    for (number, change) in [
+        "UPDATE owner SET token = 'another', pid = 77, host = 'elsewhere'",
+        "DELETE FROM owner",
+        "INSERT INTO journal (checksum, payload) VALUES (0, '')",
+        "DELETE FROM groups",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(number.to_string());
+        let store = SqliteStore::open(&path).unwrap();
+        let mark = |name: &str| [Mark { name: name.to_owned(), text: Some(String::new()) }];
+        let save = |name: &str| pollster::block_on(store.save(&[], &mark(name)));
+        save("before").unwrap();
+        Connection::open(&path).unwrap().execute_batch(change).unwrap();
+        let error = save("after").expect_err(change);
+        match number {
+            0 => {
+                let Error::TakenOver { pid, host, .. } = &error else { panic!("{error}") };
+                assert_eq!((&**pid, &**host), ("77", "elsewhere"));
+            }
+            1 => assert!(error.to_string().contains("no longer says"), "{error}"),
+            _ => assert!(error.to_string().contains("changed by another program"), "{error}"),
+        }
+        // For good, and for every way to write.
+        assert_eq!(save("again").unwrap_err().to_string(), error.to_string());
+        assert_eq!(pollster::block_on(store.clear()).unwrap_err().to_string(), error.to_string());
+        assert_eq!(pollster::block_on(store.maintain(true)).unwrap_err().to_string(), error.to_string());
+        drop(store);
+        let connection = Connection::open(&path).unwrap();
+        let marks: String = connection.query_row("SELECT group_concat(name) FROM marks", [], |row| row.get(0)).unwrap();
+        assert_eq!(marks, "before");
+    }
+}
+
+#[test]
+fn programs_that_only_read_do_not_stop_a_writer() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    let manager = open(&path);
+    for id in ["1", "2", "3"] {
+        count(&manager, id).unwrap();
+        assert!(Other::start("look", &path).line("groups").is_some());
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    }
+    manager.close().unwrap();
+    drop(manager);
+    assert_eq!(progress(&open(&path), "a"), "3");
+}

@@ -1,0 +1,137 @@
+//! Other processes: this test binary, started again.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use dictrack::{Blocking, Differing, Manager, SqliteStore, TrackOptions};
+
+use crate::common::{counter, document, open};
+
+/// What another process is to do.
+const WORK: &str = "DICTRACK_TEST_OWNER";
+
+/// Another process, which ends with this value.
+pub struct Other {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Other {
+    /// Has another process do `work` with the store at `path`.
+    pub fn start(work: &str, path: &Path) -> Self {
+        Self::start_with(work, path, |_| ())
+    }
+
+    pub fn start_with(work: &str, path: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "process::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.env(WORK, format!("{work} {}", path.display()));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that begins as `line` does; `None` at the end.
+    pub fn line(&mut self, begin: &str) -> Option<String> {
+        // The harness prints lines of its own.
+        self.lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(begin))
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&mut self) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "go on").unwrap();
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Lets it go on to its end.
+    pub fn end(&mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap()
+    }
+
+    /// The rest of what it prints.
+    pub fn rest(&mut self) -> Vec<String> {
+        self.lines.by_ref().map(Result::unwrap).collect()
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // The harness has begun a line.
+    writeln!(out, "\n{line}").and_then(|()| out.flush()).unwrap();
+}
+
+fn wait() {
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// Counts one document in the group `a`.
+pub fn count(manager: &Blocking, id: &str) -> Result<(), dictrack::Error> {
+    let list = manager.tracker_list([counter("n", &[1_000_000])])?;
+    let options = TrackOptions::default().id(id).ensure(&list, Differing::Refuse);
+    manager.track_with("a", &document(), options).map(drop)
+}
+
+#[test]
+#[ignore = "another process of the tests beside it, which start it"]
+fn another_process() {
+    let work = std::env::var(WORK).expect("what to do");
+    let (work, path) = work.split_once(' ').expect("what to do, and with which store");
+    let path = PathBuf::from(path);
+    match work {
+        // Opens, counts a document and waits.
+        "write" => {
+            let manager = open(&path);
+            count(&manager, "by another process").unwrap();
+            say("opened");
+            wait();
+        }
+        // Opens and closes it as other programs of SQLite do.
+        "look" => {
+            let connection = rusqlite::Connection::open(&path).unwrap();
+            let groups: i64 = connection.query_row("SELECT count(*) FROM groups", [], |row| row.get(0)).unwrap();
+            drop(connection);
+            say(&format!("groups {groups}"));
+        }
+        // Only tries to open it.
+        "try" => match SqliteStore::open(&path) {
+            Ok(_) => say("opened"),
+            Err(error) => say(&format!("refused {error}")),
+        },
+        // Counts until it may not, and says what was acknowledged.
+        work => {
+            let Some(name) = work.strip_prefix("count:") else { panic!("unknown work {work}") };
+            let open = || pollster::block_on(Manager::builder().store(SqliteStore::open(&path)?).open());
+            let manager = match open() {
+                Ok(manager) => manager.blocking(),
+                Err(error) => return say(&format!("refused {error}")),
+            };
+            say("opened");
+            for number in 0.. {
+                let id = format!("{name}-{number}");
+                match count(&manager, &id) {
+                    Ok(()) => say(&format!("kept {id}")),
+                    Err(error) => return say(&format!("ended {error}")),
+                }
+            }
+        }
+    }
+}
