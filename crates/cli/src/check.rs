@@ -65,10 +65,8 @@ pub(crate) fn customs(trackers: &[TrackerDefinition]) -> Vec<String> {
 }
 
 fn custom_conditions(condition: &Condition, names: &mut Vec<String>) {
-    match condition {
-        Condition::Test { .. } => {}
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| custom_conditions(part, names)),
-        Condition::Not(part) => custom_conditions(part, names),
-        Condition::Custom { name, .. } => names.push(format!("the condition {name:?}")),
+    if let Condition::Custom { name, .. } = condition {
+        names.push(format!("the condition {name:?}"));
     }
+    condition.parts().iter().for_each(|part| custom_conditions(part, names));
 }

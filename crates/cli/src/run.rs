@@ -43,8 +43,11 @@ use summary::{GoOn, Summary};
 
 /// A commit is made at least this often, or as often as the durability says.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
-/// A commit is made after this many documents at the latest, so that events and memory stay bounded.
-const COMMIT_AFTER: u64 = 400_000;
+/// A commit is made after this many documents at the latest, so that ids and memory stay bounded.
+const COMMIT_AFTER: u64 = 100_000;
+/// A commit is made when changed groups take an eighth of the budget, within these bounds: writing them takes several times as
+/// much, twice where one commit waits for another.
+const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
 /// A commit is made with this many events at the latest.
 const COMMIT_EVENTS: usize = 50_000;
 /// Commits that are under way together: one that is written, and one that waits.
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     // Before the store, which is made if there is none.
     let mut inputs = open_inputs(args)?;
     let paths = Paths::of(args);
-    let store = place.as_ref().map(Place::open).transpose()?;
+    let store = place.as_ref().map(|place| place.open_within(args.memory)).transpose()?;
     let mut differing = if args.update { Differing::Update } else { Differing::Refuse };
     if let Some(store) = &store {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
@@ -71,7 +74,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(cache) => builder.cache(cache).durability(shared::durability(args)),
         None => builder.durability(args.durability).commit_by_hand(),
     };
-    builder = builder.memory_budget(args.memory.saturating_mul(1024 * 1024));
+    let budget = args.memory.saturating_mul(1024 * 1024);
+    builder = builder.memory_budget(budget);
     if args.output == Output::Ndjson {
         builder = builder.keep_events();
     }
@@ -96,6 +100,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         pending: VecDeque::new(),
         events: Vec::new(),
         uncommitted: 0,
+        most_waiting: (budget / 8).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
         positions: HashMap::new(),
         notes: vec![trackers::mark(&trackers, differing)],
         out: BufWriter::with_capacity(1 << 16, Out::new()),
@@ -212,6 +217,8 @@ struct Run<'a> {
     events: Vec<Arc<Event>>,
     /// Documents since the last commit.
     uncommitted: u64,
+    /// A commit is made when changed groups take so many bytes.
+    most_waiting: usize,
     /// How far each input was counted.
     positions: HashMap<String, Position>,
     /// Marks for the next commit beside the positions.
@@ -252,7 +259,9 @@ impl Run<'_> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_commits();
-            let full = self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS;
+            let waiting = self.manager.manager().uncommitted_bytes();
+            let full =
+                self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS || waiting >= self.most_waiting;
             if full || since.elapsed() >= every {
                 self.tell_finished()?;
                 if full {

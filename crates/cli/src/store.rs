@@ -53,8 +53,13 @@ impl Place {
 
     /// Opens the store as its writer; a file is made if there is none.
     pub(crate) fn open(&self) -> Result<Arc<dyn DataStore>, Failure> {
+        self.open_within(usize::MAX)
+    }
+
+    /// As [`open`](Self::open), for one who has so many MiB for groups: the store takes less, too, where that is little.
+    pub(crate) fn open_within(&self, memory: usize) -> Result<Arc<dyn DataStore>, Failure> {
         match self {
-            Self::File(path) => Ok(Arc::new(SqliteStore::open(path)?)),
+            Self::File(path) => Ok(Arc::new(SqliteStore::open(path)?.budget(memory.saturating_mul(1024 * 1024) / 4)?)),
             Self::Mongo(url) => Ok(Arc::new(wait(MongoStore::open(url)).map_err(|error| unread(&error))?)),
         }
     }

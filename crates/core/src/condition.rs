@@ -226,15 +226,19 @@ impl Condition {
         }
     }
 
+    /// The conditions that it is made of.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Test { .. } | Self::Fields(_) | Self::Custom { .. } => &[],
+            Self::All(parts) | Self::Any(parts) => parts,
+            Self::Not(part) => std::slice::from_ref(part),
+            Self::Items(items) => &items.conditions,
+        }
+    }
+
     /// Whether custom code has to be asked. It is asked last: only where the conditions without any leave it open.
     pub(crate) fn asks_custom(&self) -> bool {
-        match self {
-            Self::Test { .. } | Self::Fields(_) => false,
-            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::asks_custom),
-            Self::Items(items) => items.conditions.iter().any(Self::asks_custom),
-            Self::Not(part) => part.asks_custom(),
-            Self::Custom { .. } => true,
-        }
+        matches!(self, Self::Custom { .. }) || self.parts().iter().any(Self::asks_custom)
     }
 
     /// The path that it looks at, the first where it looks at several.
@@ -251,12 +255,7 @@ impl Condition {
 
     /// How many conditions this is, counting itself and all within.
     pub fn count(&self) -> usize {
-        match self {
-            Self::Test { .. } | Self::Fields(_) | Self::Custom { .. } => 1,
-            Self::Items(items) => 1 + items.conditions.iter().map(Self::count).sum::<usize>(),
-            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::count).sum::<usize>(),
-            Self::Not(part) => 1 + part.count(),
-        }
+        1 + self.parts().iter().map(Self::count).sum::<usize>()
     }
 
     /// The condition as definitions spell it.

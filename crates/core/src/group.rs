@@ -21,10 +21,12 @@ use crate::time::{Span, Timestamp};
 
 mod change;
 mod ids;
+mod stored_ids;
 mod track;
 
-pub use change::{CompletedTracker, GroupChange, RecordError};
+pub use change::{CompletedTracker, GroupChange, Kept, RecordError};
 use ids::RecentIds;
+pub use stored_ids::{SeenId, ids_of, read_ids, write_ids};
 pub use track::Track;
 pub(crate) use track::{NoAmount, summed};
 
@@ -632,10 +634,14 @@ impl Group {
 
     /// An estimate of the bytes that this group holds on the heap, shared definitions aside.
     pub fn heap_bytes(&self) -> usize {
+        self.heap_bytes_without_ids() + self.log.as_ref().map_or(0, |log| log.ids.heap_bytes())
+    }
+
+    /// As [`heap_bytes`](Self::heap_bytes), without what the ids of documents take.
+    pub fn heap_bytes_without_ids(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Slot>() + self.slots.iter().map(Slot::heap_bytes).sum::<usize>();
         let log = self.log.as_ref().map_or(0, |log| {
             size_of::<Log>()
-                + log.ids.heap_bytes()
                 + (log.events.len() + log.completions.trackers.len()) * (size_of::<Event>() + 64)
                 + log.completions.names.capacity() * 48
         });

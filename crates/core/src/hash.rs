@@ -37,6 +37,11 @@ impl ContentHash {
         Self(first)
     }
 
+    /// The hash with these [`bytes`](Self::bytes).
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
@@ -53,11 +58,21 @@ impl ContentHash {
         if text.len() != 32 || !text.is_ascii() {
             return None;
         }
+        let digit = |digit: u8| (digit as char).to_digit(16).map(|value| value as u8);
         let mut bytes = [0; 16];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = digit(digits[0])? << 4 | digit(digits[1])?;
         }
         Some(Self(bytes))
+    }
+
+    /// Appends the 32 hexadecimal digits.
+    pub fn push_to(&self, out: &mut String) {
+        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        for byte in self.0 {
+            out.push(DIGITS[usize::from(byte >> 4)]);
+            out.push(DIGITS[usize::from(byte & 15)]);
+        }
     }
 }
 

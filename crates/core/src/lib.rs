@@ -55,7 +55,8 @@ pub use engine::{Engine, Limits};
 pub use event::{Event, EventCode};
 pub use explain::{Explanation, Reason};
 pub use group::{
-    Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, RecordError, Track, TrackerList,
+    Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, Kept, RecordError, SeenId, Track,
+    TrackerList, ids_of, read_ids, write_ids,
 };
 pub use hash::ContentHash;
 pub use limiter::{LimiterDefinition, LimiterState, MAX_LIMITERS, Renewal, Verdict};

@@ -8,6 +8,7 @@ use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
     Amount, BoxError, Call, ContentHash, Document, Engine, EventCode, Explanation, Group, GroupChange,
     LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, Timestamp, Track, Tracked, TrackerDefinition,
+    ids_of,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -124,8 +125,8 @@ impl Stored {
         });
         let set = engine.sets.intern(definitions.collect());
         let state = read(&self.state);
-        let group =
-            Group::restore(self.version, &state, set, (&self.ids, &self.events, &self.completed), &engine.limits);
+        let ids = ids_of(&self.ids).unwrap_or_else(|error| panic!("{self:#?}: {error}"));
+        let group = Group::restore(self.version, &state, set, (&ids, &self.events, &self.completed), &engine.limits);
         group.unwrap_or_else(|error| panic!("{self:#?}: {error}"))
     }
 }

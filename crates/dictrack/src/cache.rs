@@ -123,6 +123,10 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache.
     async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error>;
 
+    /// About how many bytes of groups changed since they were last collected: they cannot be dropped, and collecting them takes
+    /// several times as much. 0 where another process keeps them.
+    fn uncollected_bytes(&self) -> usize;
+
     /// Learns how the store took what was collected; groups that it has may be dropped when memory is short.
     ///
     /// # Errors

@@ -778,6 +778,12 @@ impl Manager {
         }
     }
 
+    /// About how many bytes of groups changed that no commit has taken yet. Whoever [commits by
+    /// hand](ManagerBuilder::commit_by_hand) does so before they are too many: they stay in memory whatever the budget.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.shared.cache.uncollected_bytes()
+    }
+
     /// The events that were not delivered, of an earlier run also.
     ///
     /// # Errors

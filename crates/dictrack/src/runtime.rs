@@ -68,6 +68,21 @@ pub(crate) async fn run<T: Send + 'static>(
     })
 }
 
+/// Runs what takes long without waiting for anything, such as reading a million ids. On the network thread, which others
+/// wait for, another thread goes on in its place meanwhile.
+pub(crate) fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    let process = std::process::id();
+    let mut slot = FIRST.get();
+    while let Some(started) = slot {
+        if started.process == process {
+            let here = Handle::try_current().is_ok_and(|here| here.id() == started.runtime.handle().id());
+            return if here { tokio::task::block_in_place(work) } else { work() };
+        }
+        slot = started.next.get();
+    }
+    work()
+}
+
 /// Waits, in whatever executor.
 pub(crate) async fn sleep(time: Duration) -> Result<(), Error> {
     let sleep = {

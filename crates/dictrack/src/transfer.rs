@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json, Map};
-use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits};
+use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits, ids_of};
 
 use crate::Error;
 use crate::cache::DataCache;
@@ -289,7 +289,7 @@ fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> 
     let hash = Group::stored_set(state).map_err(|error| error.to_string())?;
     let set =
         engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
-    let group =
-        Group::restore(version, state, set, (list("ids")?, list("events")?, list("completed")?), &engine.limits);
+    let ids = ids_of(list("ids")?).map_err(|error| format!("group {id:?}: {error}"))?;
+    let group = Group::restore(version, state, set, (&ids, list("events")?, list("completed")?), &engine.limits);
     group.map(|group| group.whole(id)).map_err(|error| format!("group {id:?}: {error}"))
 }

@@ -222,6 +222,57 @@ fn what_something_else_wrote_is_named_and_left_alone() {
     }
 }
 
+/// What a field holds that dictrack cannot have written, and what the error calls it.
+const FOREIGN: [(&[&str], &str); 19] = [
+    (&["HSET", "KEY", "colour", "red"], "\"colour\""),
+    (&["HSET", "KEY", "x:1", "[]"], "\"x:1\""),
+    (&["HSET", "KEY", "t:ghost", "[1,0,0]"], "\"t:ghost\""),
+    (&["HSET", "KEY", "t:all", "[4,1,0]"], "tracker \"all\" has the generation 4, the group gave 3"),
+    (&["HSET", "KEY", "t:all", "[0,1,0]"], "tracker \"all\" has the generation 0, the group gave 3"),
+    (&["HSET", "KEY", "generation", "2"], "the generation 3, the group gave 2"),
+    (&["HSET", "KEY", "i:99", "[]"], "\"i:99\""),
+    (&["HSET", "KEY", "i:1.x", "[]"], "\"i:1.x\""),
+    (&["HSET", "KEY", "i:1", "[[\"12\",1]]"], "\"i:1\""),
+    (&["HSET", "KEY", "c:99", "[]"], "\"c:99\""),
+    (&["HSET", "KEY", "e:99", "{\"sequence\":99}"], "\"e:99\""),
+    (&["HSET", "KEY", "e:1", "{\"sequence\":2}"], "\"e:1\""),
+    (&["HSET", "KEY", "w:somebody", "soon"], "\"w:somebody\""),
+    (&["HSET", "KEY", "version", "007"], "\"version\""),
+    (&["HSET", "KEY", "version", "+7"], "\"version\""),
+    (&["HSET", "KEY", "base", "99"], "\"base\""),
+    (&["HSET", "KEY", "delivered", "99"], "\"delivered\""),
+    (&["HSET", "KEY", "kept", "[1,2]"], "\"kept\""),
+    (&["HDEL", "KEY", "stored"], "\"stored\""),
+];
+
+#[test]
+fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
+    let redis = Redis::start();
+    let plan = Plan { cache: redis.url(), ..Plan::default() };
+    let first = manager(&plan);
+    first.add_trackers("g", fleet::definitions()).unwrap();
+    first.track_with("g", &Json::parse(b"{}").unwrap(), TrackOptions::default().id("1")).unwrap();
+    let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:g"]).trim().to_owned();
+    let good = redis.cli(&["HGETALL", &key]);
+    let good: Vec<&str> = good.lines().collect();
+    for (command, named) in FOREIGN {
+        let command: Vec<&str> = command.iter().map(|word| if *word == "KEY" { &key } else { *word }).collect();
+        redis.cli(&command);
+        let before = redis.cli(&["DUMP", &key]);
+        let error = manager(&plan).get_trackers("g", None).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{command:?}: {error}");
+        let text = error.to_string();
+        assert!(text.contains(named) && text.contains(&format!("{key:?}")), "{command:?}: {text}");
+        let cache = RedisCache::new(&plan.cache).unwrap();
+        let examined = pollster::block_on(cache.examine(true, Arc::new(dictrack::SystemClock)));
+        assert!(examined.findings.iter().any(|finding| finding.found.contains(named)), "{command:?}: {examined:#?}");
+        assert_eq!(redis.cli(&["DUMP", &key]), before, "{command:?}");
+        redis.cli(&["DEL", &key]);
+        redis.cli(&[&["HSET", &key][..], &good].concat());
+        assert_eq!(fleet::counted(&manager(&plan), "g").0, 1, "{command:?}");
+    }
+}
+
 /// Two managers that share a store, as two processes would, and what they acknowledged meanwhile.
 struct Pair {
     managers: Vec<Blocking>,

@@ -51,6 +51,7 @@ struct Plan {
     drop_every: u64,
     cut_every: u64,
     delay: Duration,
+    bytes_per_second: u32,
     stalled: bool,
     refuse: bool,
     only_with: Vec<u8>,
@@ -157,6 +158,11 @@ impl Proxy {
     /// Holds each reply for so long. Replies of one connection wait for each other.
     pub fn delay(&self, delay: Duration) {
         self.shared.state.lock().plan.delay = delay;
+    }
+
+    /// Lets so many bytes pass in a second, in each direction of each connection. 0 ends it.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.shared.state.lock().plan.bytes_per_second = bytes_per_second;
     }
 
     /// Holds all bytes, in both directions, until [`unstall`](Self::unstall). Connections stay open, and new ones are
@@ -276,8 +282,11 @@ impl Shared {
     /// Waits as long as the plan says. False when the bytes are lost, and the connection with them.
     fn let_pass(&self, number: u64, direction: Direction, bytes: &[u8]) -> bool {
         let mut state = self.state.lock();
-        if direction == Direction::ToClient && !state.plan.delay.is_zero() {
-            let delay = state.plan.delay;
+        let mut delay = if direction == Direction::ToClient { state.plan.delay } else { Duration::ZERO };
+        if state.plan.bytes_per_second > 0 {
+            delay += Duration::from_secs(bytes.len() as u64) / state.plan.bytes_per_second;
+        }
+        if !delay.is_zero() {
             drop(state);
             thread::sleep(delay);
             state = self.state.lock();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+use super::stored_ids::{SeenId, write_ids};
 use super::{Group, Log};
 use crate::amount::{Amount, push_integer};
 use crate::definition::TrackerDefinition;
@@ -61,7 +62,7 @@ pub struct GroupChange {
     /// The sequence of the last event that was delivered: those up to it are to be dropped.
     pub delivered: u64,
     /// New document ids and when they were applied.
-    pub ids: Vec<(ContentHash, Timestamp)>,
+    pub ids: Vec<SeenId>,
     /// New events that are not delivered yet.
     pub events: Vec<Arc<Event>>,
     /// Trackers that completed.
@@ -70,10 +71,21 @@ pub struct GroupChange {
     pub completed_names: Vec<CompactString>,
 }
 
+/// How far a store has the lists of a group that grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The version that it has.
+    pub version: u64,
+    /// The sequence of the last event then.
+    pub sequence: u64,
+    /// Tells which trackers were completed then: how many names, and the generation of the last one.
+    pub completed: u64,
+}
+
 /// Why a stored record was not read. Nothing is made of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct RecordError(String);
+pub struct RecordError(pub(super) String);
 
 fn bad(what: impl Into<String>) -> RecordError {
     RecordError(what.into())
@@ -121,6 +133,31 @@ impl Group {
         change
     }
 
+    /// How far a store has the lists of this group that has it as it is.
+    pub fn kept(&self) -> Kept {
+        let completed = self.log.as_ref().map_or(0, |log| {
+            let last = log.completions.trackers.back().map_or(0, |completed| completed.tracker.generation);
+            (log.completions.names.len() as u64) << 32 | u64::from(last)
+        });
+        Kept { version: self.version, sequence: self.log.as_ref().map_or(0, |log| log.sequence), completed }
+    }
+
+    /// What a store lacks of this group that has it as it was when it had `kept`; of the ids, the newest `ids` are new.
+    /// `None` where trackers were completed since, of which only the whole group can tell.
+    pub fn since(&self, group: &str, kept: &Kept, ids: usize) -> Option<GroupChange> {
+        let now = self.kept();
+        if kept.version >= now.version || kept.sequence > now.sequence || kept.completed != now.completed {
+            return None;
+        }
+        let mut change = self.state_change(group);
+        change.base = Some(kept.version);
+        if let Some(log) = &self.log {
+            change.ids = log.ids.iter().skip(log.ids.len().saturating_sub(ids)).collect();
+            change.events = log.events.iter().filter(|event| event.sequence > kept.sequence).cloned().collect();
+        }
+        Some(change)
+    }
+
     fn state_change(&self, group: &str) -> GroupChange {
         let log = self.log.as_deref();
         GroupChange {
@@ -151,7 +188,7 @@ impl Group {
         &mut self,
         (version, generation, sequence, delivered): (u64, u32, u64, u64),
         states: &[(usize, Json)],
-        lists: (&[Json], &[Json], &[Json]),
+        lists: (&[SeenId], &[Json], &[Json]),
         limits: &Limits,
     ) -> Result<(), RecordError> {
         for (at, state) in states {
@@ -160,6 +197,7 @@ impl Group {
                 .map_err(|error| bad(format!("tracker {:?}: {error}", definition.name())))?;
             self.slots[*at] = slot;
         }
+        check_generations(generation, &self.set, &self.slots)?;
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
         (self.version, self.taken, self.generation) = (version, version, generation);
         if sequence > 0 || lists.0.len() + lists.1.len() + lists.2.len() > 0 {
@@ -188,7 +226,7 @@ impl Group {
         version: u64,
         state: &Json,
         set: Arc<DefinitionSet>,
-        (ids, events, completed): (&[Json], &[Json], &[Json]),
+        (ids, events, completed): (&[SeenId], &[Json], &[Json]),
         limits: &Limits,
     ) -> Result<Self, RecordError> {
         if Self::stored_set(state)? != set.hash() {
@@ -208,6 +246,7 @@ impl Group {
             })
             .collect::<Result<_, _>>()?;
         let generation = u32::try_from(whole(state, "generation")?).map_err(|_| bad("`generation` is too large"))?;
+        check_generations(generation, &set, &slots)?;
         let mut log =
             Log { sequence: whole(state, "sequence")?, delivered: whole(state, "delivered")?, ..Log::default() };
         log.saved_sequence = log.sequence;
@@ -227,21 +266,25 @@ impl Group {
     }
 }
 
+/// A tracker has a generation that the group gave out.
+fn check_generations(given: u32, set: &DefinitionSet, slots: &[Slot]) -> Result<(), RecordError> {
+    for (definition, slot) in set.trackers().iter().zip(slots) {
+        if slot.generation == 0 || slot.generation > given {
+            let (name, generation) = (definition.name(), slot.generation);
+            return Err(bad(format!("tracker {name:?} has the generation {generation}, the group gave {given}")));
+        }
+    }
+    Ok(())
+}
+
 impl Log {
     /// Takes over stored ids, events and completed trackers.
     fn absorb(
         &mut self,
-        (ids, events, completed): (&[Json], &[Json], &[Json]),
+        (ids, events, completed): (&[SeenId], &[Json], &[Json]),
         limits: &Limits,
     ) -> Result<(), RecordError> {
-        for id in ids {
-            let pair = id.as_list().and_then(|pair| {
-                let [hash, seen] = pair else { return None };
-                Some((ContentHash::parse(hash.as_str()?)?, micros(seen)?))
-            });
-            let (hash, seen) = pair.ok_or_else(|| bad("an id is not a hash and a moment"))?;
-            self.ids.restore(hash, seen);
-        }
+        self.ids.restore(ids);
         for event in events {
             let event = Event::restore(event).map_err(|error| bad(format!("an event: {error}")))?;
             if event.sequence > self.delivered {
@@ -312,9 +355,7 @@ impl GroupChange {
 
     /// The part `ids`.
     pub fn ids(&self, out: &mut String) {
-        list(out, &self.ids, |out, (hash, seen)| {
-            let _ = write!(out, r#"["{hash}",{}]"#, seen.micros());
-        });
+        write_ids(&self.ids, out);
     }
 
     /// How many trackers there are, completed ones among them.

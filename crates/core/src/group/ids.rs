@@ -1,11 +1,13 @@
 //! The ids of the documents that a group has applied.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use hashbrown::HashSet;
+use hashbrown::HashTable;
 
+use super::stored_ids::SeenId;
 use crate::engine::Limits;
 use crate::hash::ContentHash;
 use crate::time::Timestamp;
@@ -24,16 +26,42 @@ pub(crate) struct RecentIds {
     unsaved: usize,
 }
 
+/// The ids in their order, and where each is. The places are numbers, since a second copy of a million ids would be
+/// large.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    order: VecDeque<(ContentHash, Timestamp)>,
-    set: HashSet<ContentHash, RandomState>,
+    order: VecDeque<SeenId>,
+    /// The number of each id; that of the first in `order` is `first`. Numbers wrap around.
+    places: HashTable<u32>,
+    first: u32,
+    hasher: RandomState,
 }
 
 impl Known {
+    fn contains(&self, id: ContentHash) -> bool {
+        let at = |place: u32| place.wrapping_sub(self.first) as usize;
+        self.places.find(self.hasher.hash_one(id), |&place| self.order[at(place)].0 == id).is_some()
+    }
+
+    /// Makes room for so many more: exactly, where they are all.
+    fn reserve(&mut self, count: usize) {
+        let Self { order, places, first, hasher } = self;
+        if order.is_empty() {
+            order.reserve_exact(count)
+        } else {
+            order.reserve(count)
+        }
+        places.reserve(count, |&place| hasher.hash_one(order[place.wrapping_sub(*first) as usize].0));
+    }
+
     fn insert(&mut self, id: ContentHash, seen: Timestamp) {
-        if self.set.insert(id) {
-            self.order.push_back((id, seen));
+        let Self { order, places, first, hasher } = self;
+        let at = |place: u32| place.wrapping_sub(*first) as usize;
+        let hash = hasher.hash_one(id);
+        if places.find(hash, |&place| order[at(place)].0 == id).is_none() {
+            let place = first.wrapping_add(order.len() as u32);
+            order.push_back((id, seen));
+            places.insert_unique(hash, place, |&place| hasher.hash_one(order[at(place)].0));
         }
     }
 
@@ -44,15 +72,18 @@ impl Known {
             if !old && self.order.len() <= limits.ids_at_most {
                 break;
             }
+            if let Ok(found) = self.places.find_entry(self.hasher.hash_one(oldest), |&place| place == self.first) {
+                found.remove();
+            }
             self.order.pop_front();
-            self.set.remove(&oldest);
+            self.first = self.first.wrapping_add(1);
         }
     }
 }
 
 impl RecentIds {
     pub(crate) fn contains(&self, id: ContentHash) -> bool {
-        self.shared.set.contains(&id) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
+        self.shared.contains(id) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
     }
 
     /// Remembers an id that is not known, and forgets those beyond the bounds.
@@ -68,11 +99,14 @@ impl RecentIds {
         }
     }
 
-    /// Remembers an id that the store holds.
-    pub(crate) fn restore(&mut self, id: ContentHash, seen: Timestamp) {
+    /// Remembers ids that the store holds.
+    pub(crate) fn restore(&mut self, ids: &[SeenId]) {
+        if ids.is_empty() {
+            return;
+        }
         let known = Arc::make_mut(&mut self.shared);
-        self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen));
-        known.insert(id, seen);
+        known.reserve(self.fresh.len() + ids.len());
+        self.fresh.drain(..).chain(ids.iter().copied()).for_each(|(id, seen)| known.insert(id, seen));
     }
 
     /// Takes over what `older` knows, of which this is a later copy: `older` knows nothing from here on.
@@ -118,7 +152,7 @@ impl RecentIds {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.shared.order.capacity() * 24 + self.shared.set.capacity() * 17 + self.fresh.capacity() * 24
+        self.shared.order.capacity() * 24 + self.shared.places.allocation_size() + self.fresh.capacity() * 24
     }
 }
 

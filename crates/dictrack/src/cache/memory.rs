@@ -33,6 +33,8 @@ pub struct MemoryCache {
     shards: Box<[Shard]>,
     hasher: foldhash::quality::RandomState,
     dirty: Mutex<Vec<Arc<Entry>>>,
+    /// What the groups in `dirty` take.
+    dirty_bytes: AtomicUsize,
     /// Whether changes are collected for a store.
     collects: AtomicBool,
     budget: usize,
@@ -79,6 +81,7 @@ impl MemoryCache {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: foldhash::quality::RandomState::default(),
             dirty: Mutex::default(),
+            dirty_bytes: AtomicUsize::new(0),
             collects: AtomicBool::new(false),
             budget: bytes,
             bytes: AtomicUsize::new(0),
@@ -180,6 +183,7 @@ impl MemoryCache {
         entry.used.store(true, Ordering::Relaxed);
         if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
             state.dirty = true;
+            self.dirty_bytes.fetch_add(ENTRY_BYTES + state.group.heap_bytes_without_ids(), Ordering::Relaxed);
             self.dirty.lock().push(Arc::clone(entry));
         }
         let blank = state.group.is_blank();
@@ -259,6 +263,7 @@ impl DataCache for MemoryCache {
 
     async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
+        self.dirty_bytes.store(0, Ordering::Relaxed);
         let mut changes = Vec::with_capacity(dirty.len());
         for entry in dirty {
             let mut state = entry.state.lock();
@@ -270,6 +275,10 @@ impl DataCache for MemoryCache {
             self.bytes.fetch_sub(before, Ordering::Relaxed);
         }
         Ok(changes)
+    }
+
+    fn uncollected_bytes(&self) -> usize {
+        self.dirty_bytes.load(Ordering::Relaxed)
     }
 
     async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {

@@ -16,6 +16,8 @@ use compact_str::CompactString;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange};
 use parking_lot::Mutex;
 use redis::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::{DataCache, Load, Run, Step, Stored};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
@@ -28,23 +30,28 @@ mod address;
 mod connection;
 mod entry;
 mod examine;
+mod fill;
 mod hash;
 mod keys;
 mod look;
+mod pace;
 mod script;
 mod sweep;
 mod texts;
+mod whole;
 
 use address::Address;
 use connection::Connection;
-use entry::{Batch, Ending, Entry, Fate, State, Tried};
-use hash::{Fields, Replica, Whole};
+use entry::{Batch, Collected, Ending, Entry, Fate, State, Tried};
+use hash::{Fields, Replica};
 use keys::Keys;
 
 /// A step is run again after others were faster for at most this long.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1800);
-/// A lease is for reading one group from the store.
+/// A lease is for reading one group from the store, and renewed while that goes on.
 const LEASE_MILLIS: u64 = 1000;
+/// Unsaved groups that a commit reads first, side by side.
+const READ_TOGETHER: usize = 64;
 /// Replicas are dropped, the idle ones first, when they take more than this, unless the program says otherwise.
 const BUDGET: usize = 256 << 20;
 /// In a cluster nobody says that a node has lost its memory: a group that was idle for longer is compared with the store.
@@ -266,9 +273,13 @@ impl Shared {
             changed,
             written: changed || fills,
             relied,
+            waiting: None,
         };
         if swap.written {
-            let change = group.take_change(&entry.id, &source.engine);
+            let mut change = group.take_change(&entry.id, &source.engine);
+            if replica.token.is_empty() {
+                change = group.whole(&entry.id);
+            }
             swap.new_version = group.version();
             swap.new_token = token();
             swap.fields = replica.fields(&entry.id, &group, &change, &swap.new_token);
@@ -295,7 +306,10 @@ impl Shared {
         let set_key = keys.set(swap.set.hash());
         let new_version = if swap.written { swap.new_version.to_string() } else { String::new() };
         let (version, sequence) = (swap.version.to_string(), swap.sequence.to_string());
-        let gone = swap.fields.gone.len().to_string();
+        let gone = match swap.waiting {
+            Some(fields) => format!("+{fields}"),
+            None => swap.fields.gone.len().to_string(),
+        };
         let mut arguments: Vec<&[u8]> = vec![
             version.as_bytes(),
             swap.token.as_bytes(),
@@ -310,7 +324,9 @@ impl Shared {
         ];
         arguments.extend(swap.fields.gone.iter().map(|name| name.as_bytes()));
         arguments.extend(swap.fields.set.iter().map(str::as_bytes));
-        let keys = [keys.group.as_str(), &keys.dirty, &set_key, &keys.lease];
+        let pieces = swap.waiting.map(|_| keys.pieces(&swap.lease));
+        let mut keys = vec![keys.group.as_str(), &keys.dirty, &set_key, &keys.lease];
+        keys.extend(pieces.as_deref());
         let mut sent_before = false;
         let run = self.connection.run_noting("change a group", &script::SWAP, &keys, &arguments, &mut sent_before);
         let answer = run.await?;
@@ -414,9 +430,8 @@ impl Shared {
     /// Gets the replica of a group for a caller who does not wait longer; it is there for the next one then.
     async fn load_within(self: &Arc<Self>, limit: Duration, entry: &Arc<Entry>) -> Result<(), Error> {
         let (shared, loading) = (Arc::clone(self), Arc::clone(entry));
-        let load = async move { tokio::spawn(async move { shared.load(&loading).await }).await };
-        match runtime::run(limit, load).await? {
-            Some(loaded) => loaded.unwrap_or(Err(Error::Closed)),
+        match runtime::run(limit, async move { shared.loaded(&loading).await }).await? {
+            Some(loaded) => loaded,
             None => {
                 let action = format!("load the group {:?}", entry.id);
                 let source = format!("no answer of Redis and the store within {GIVE_UP_AFTER:?}").into();
@@ -425,9 +440,33 @@ impl Shared {
         }
     }
 
+    /// Joins those who wait for the replica of a group. Its load goes on whoever of them is still there: that of a large
+    /// group takes longer than a call may.
+    async fn loaded(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Error> {
+        let mut load = {
+            let mut loading = entry.loading.lock();
+            match &*loading {
+                Some(load) if load.borrow().is_none() && load.has_changed().is_ok() => load.clone(),
+                _ => {
+                    let (done, load) = watch::channel(None);
+                    let (shared, owned) = (Arc::clone(self), Arc::clone(entry));
+                    tokio::spawn(async move {
+                        let result = shared.load(&owned).await;
+                        *owned.loading.lock() = None;
+                        done.send_replace(Some(result));
+                    });
+                    loading.insert(load).clone()
+                }
+            }
+        };
+        match load.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Error::Closed),
+        }
+    }
+
     /// Gets the replica of a group.
-    async fn load(&self, entry: &Entry) -> Result<(), Error> {
-        let _loading = entry.loading.lock().await;
+    async fn load(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Error> {
         let source = self.source()?;
         let since = Stopwatch::start();
         let mut pause = 1;
@@ -461,33 +500,21 @@ impl Shared {
         }
     }
 
-    /// The fields that Redis has of a group.
-    async fn whole(&self, id: &str, keys: &Keys) -> Result<Option<Whole>, Error> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(keys.group.as_str());
-        let answer = self.connection.command("read a group", &command).await?;
-        let fields: Vec<(String, String)> = redis::from_redis_value(answer)
-            .map_err(|error| self.corrupt(id, format!("its fields are not texts ({error})")))?;
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        Whole::read(fields).map(Some).map_err(|problem| self.corrupt(id, problem))
-    }
-
     /// The replica of what Redis has; `None` if it has nothing that is of use.
     async fn read(&self, entry: &Entry, connection: u64) -> Result<Option<Replica>, Error> {
         let source = self.source()?;
         let Some(whole) = self.whole(&entry.id, &entry.keys).await? else { return Ok(None) };
-        let Some(set) = self.set(entry, whole.set).await? else {
+        let hash = self.set_of(&entry.id, &whole)?;
+        let Some(set) = self.set(entry, hash).await? else {
             if !source.load.has_store() {
-                return Err(self.corrupt(&entry.id, format!("its definition set {} is missing", whole.set)));
+                return Err(self.corrupt(&entry.id, format!("its definition set {hash} is missing")));
             }
             tracing::warn!(group = %entry.id, "Redis dropped the definitions of a group; it is loaded from the store");
-            self.drop_group(entry, whole.version, &whole.token).await?;
+            let (version, token) = whole.state().map_err(|problem| self.corrupt(&entry.id, problem))?;
+            self.drop_group(entry, version, token).await?;
             return Ok(None);
         };
-        let replica = whole.replica(set, &source.engine.limits, connection);
-        replica.map(Some).map_err(|problem| self.corrupt(&entry.id, problem))
+        self.replica_of(&entry.id, whole, set, &source.engine.limits, connection).map(Some)
     }
 
     async fn set(&self, entry: &Entry, hash: ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error> {
@@ -535,7 +562,7 @@ impl Shared {
     }
 
     /// Takes a group from the store, under a lease; `None` if another process has that.
-    async fn claim(&self, entry: &Entry, source: &Source) -> Result<Option<Replica>, Error> {
+    async fn claim(self: &Arc<Self>, entry: &Arc<Entry>, source: &Source) -> Result<Option<Replica>, Error> {
         if !source.load.has_store() {
             return Ok(Some(Replica::cold(Group::default(), 0, String::new())));
         }
@@ -549,28 +576,59 @@ impl Shared {
             self.connection.command("give a lease back", &command).await?;
             return Ok(None);
         }
-        let claimed = source.load.claim(&entry.id).await?;
-        Ok(Some(Replica::cold(claimed.group.unwrap_or_default(), claimed.claim, lease)))
+        let claimed = {
+            let _renewal = self.renew(entry, &lease);
+            source.load.claim(&entry.id).await?
+        };
+        let replica = Replica::cold(claimed.group.unwrap_or_default(), claimed.claim, lease);
+        // A small one goes with the first step, in one round trip.
+        if replica.is_large() { self.fill(entry, replica).await } else { Ok(Some(replica)) }
     }
 
     /// Takes what changed and is not stored.
     async fn collect(self: &Arc<Self>) -> Result<Vec<GroupChange>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let mut changes = Vec::with_capacity(dirty.len());
+        let mut absent = Vec::new();
         for entry in dirty {
             let has_replica = {
                 let mut state = entry.state.lock();
                 state.dirty = false;
                 state.replica.is_some()
             };
-            if !has_replica && let Err(error) = self.load(&entry).await {
-                tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
-                self.mark_dirty(&entry, &mut entry.state.lock());
-                continue;
+            if has_replica {
+                changes.extend(runtime::at_length(|| Self::change(&entry)));
+            } else {
+                absent.push(entry);
             }
-            changes.extend(Self::change(&entry));
         }
+        self.collect_absent(absent, &mut changes).await;
         Ok(changes)
+    }
+
+    /// Takes what changed of groups that have to be read first: what takes long is left for later, and so are those behind.
+    async fn collect_absent(self: &Arc<Self>, mut absent: Vec<Arc<Entry>>, changes: &mut Vec<GroupChange>) {
+        let late = absent.split_off(absent.len().min(READ_TOGETHER));
+        late.iter().for_each(|entry| self.mark_dirty(entry, &mut entry.state.lock()));
+        let mut reads = JoinSet::new();
+        for entry in absent {
+            let shared = Arc::clone(self);
+            reads.spawn(async move {
+                let read = tokio::time::timeout(GIVE_UP_AFTER, shared.loaded(&entry)).await;
+                (entry, read)
+            });
+        }
+        while let Some(read) = reads.join_next().await {
+            let Ok((entry, read)) = read else { continue };
+            match read {
+                Ok(Ok(())) => changes.extend(runtime::at_length(|| Self::change(&entry))),
+                Ok(Err(error)) => {
+                    tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
+                    self.mark_dirty(&entry, &mut entry.state.lock());
+                }
+                Err(_) => self.mark_dirty(&entry, &mut entry.state.lock()),
+            }
+        }
     }
 
     /// The group as Redis has it, if the store lacks something of it.
@@ -586,9 +644,13 @@ impl Shared {
         if let Some(later) = pending.as_ref().or(tried.as_ref().map(|tried| &tried.group)) {
             later.give_ids_back(&mut group);
         }
-        let mut change = group.whole(&entry.id);
+        let mut change = replica.unsaved(&entry.id, &group);
         change.claim = replica.claim;
-        *collected = Some((change.version, replica.token.clone()));
+        *collected = Some(Collected {
+            version: change.version,
+            token: replica.token.clone(),
+            kept: replica.is_large().then(|| group.kept()),
+        });
         Some(change)
     }
 
@@ -601,19 +663,34 @@ impl Shared {
             Some(held) if held.claim == stored.claim && held.version >= stored.version => held.version,
             Some(held) => return self.resolve(&entry, held).await,
         };
-        let (token, set) = {
+        let (token, set, kept) = {
             let mut state = entry.state.lock();
             if state.claim == stored.claim {
                 state.saved = state.saved.max(version);
             }
-            let token = state.collected.take().filter(|(collected, _)| *collected == version).map(|(_, token)| token);
+            let collected = state.collected.take().filter(|collected| collected.version == version);
+            let (token, kept) = collected.map_or((String::new(), None), |collected| (collected.token, collected.kept));
+            // What another process saved, Redis knows.
+            let kept = kept.filter(|_| stored.refused.is_none());
+            let replica = state.replica.as_mut().filter(|replica| replica.claim == stored.claim);
+            if let Some(replica) = replica.filter(|_| kept.is_some()) {
+                replica.kept = kept;
+            }
             let set = state.replica.as_ref().map(|replica| entry.keys.set(replica.group.definition_set().hash()));
-            (token.unwrap_or_default(), set.unwrap_or_else(|| entry.keys.lease.clone()))
+            (token, set.unwrap_or_else(|| entry.keys.lease.clone()), kept)
         };
         let keys = [entry.keys.group.as_str(), &entry.keys.dirty, &set];
         let (claim, saved) = (stored.claim.to_string(), version.to_string());
         let idle = self.connection.address().idle.as_millis().to_string();
-        let arguments = [claim.as_bytes(), saved.as_bytes(), token.as_bytes(), idle.as_bytes(), entry.id.as_bytes()];
+        let kept = kept.map_or(String::new(), |kept| hash::kept_text(&kept));
+        let arguments = [
+            claim.as_bytes(),
+            saved.as_bytes(),
+            token.as_bytes(),
+            idle.as_bytes(),
+            entry.id.as_bytes(),
+            kept.as_bytes(),
+        ];
         let now = self.connection.run("note what is stored", &script::STORED, &keys, &arguments).await?;
         let now: Vec<String> = redis::from_redis_value(now).unwrap_or_default();
         let mut state = entry.state.lock();
@@ -633,6 +710,7 @@ impl Shared {
     async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, held: Held) -> Result<(), Error> {
         let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
         self.update(&entry.id, verify).await?;
+        self.learn_kept(entry).await?;
         let claim = {
             let state = entry.state.lock();
             state.replica.as_ref().filter(|replica| !replica.token.is_empty()).map(|replica| replica.claim)
@@ -650,6 +728,25 @@ impl Shared {
             self.update(&entry.id, verify).await?;
         }
         self.mark_dirty(entry, &mut entry.state.lock());
+        Ok(())
+    }
+
+    /// Learns what the store has of a large group by now, as who saved it last says. Where that is not known, all of it is
+    /// saved.
+    async fn learn_kept(&self, entry: &Entry) -> Result<(), Error> {
+        if !entry.state.lock().replica.as_ref().is_some_and(Replica::is_large) {
+            return Ok(());
+        }
+        let mut command = redis::cmd("HGET");
+        command.arg(entry.keys.group.as_str()).arg("kept");
+        let answer = self.connection.command("look at a group", &command).await?;
+        let text: Option<String> = redis::from_redis_value(answer).unwrap_or_default();
+        let mut state = entry.state.lock();
+        if let Some(replica) = &mut state.replica {
+            let kept = text.and_then(|text| hash::kept_of(&text).ok());
+            // What was refused as it was must not be refused for ever.
+            replica.kept = kept.filter(|kept| replica.kept != Some(*kept));
+        }
         Ok(())
     }
 
@@ -700,6 +797,8 @@ struct Swap {
     written: bool,
     /// Whether a caller relies on what is there.
     relied: bool,
+    /// The fields that wait in Redis to become the group, where that was loaded in pieces.
+    waiting: Option<usize>,
 }
 
 /// What the script says of a swap.
@@ -772,6 +871,10 @@ impl DataCache for RedisCache {
     async fn collect(&self, _: &Engine) -> Result<Vec<GroupChange>, Error> {
         let shared = Arc::clone(&self.shared);
         on_network(async move { shared.collect().await }).await
+    }
+
+    fn uncollected_bytes(&self) -> usize {
+        0
     }
 
     async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {

@@ -74,7 +74,7 @@ impl DataStore for MemoryStore {
             }
             kept.sets.get(&hash).map(|text| restore_set(PLACE, hash, text, engine)).transpose()
         };
-        record.restore(PLACE, group, &engine.limits, find).map(Some)
+        record.clone().restore(PLACE, group, &engine.limits, find).map(Some)
     }
 
     async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {

@@ -245,7 +245,7 @@ impl MongoStore {
                 restore_set(store, hash, &text.await?.ok_or_else(missing)?, engine)?
             }
         };
-        stored.restore(store, group, set, engine)
+        runtime::at_length(|| stored.restore(store, group, set, engine))
     }
 }
 
@@ -327,10 +327,9 @@ impl Inner {
     /// What the server holds of a group, with all of its parts.
     async fn read(&self, group: &str) -> Result<Option<Stored>, Error> {
         for _ in 0..READS {
-            let filter = doc! {"_id": group};
-            let Some(head) = self.server.find_one("read a group", &self.names.groups, filter, None).await? else {
-                return Ok(None);
-            };
+            let action = "read a group";
+            let find = || self.server.find_one(action, &self.names.groups, doc! {"_id": group}, None);
+            let Some(head) = Server::in_all(action, find).await? else { return Ok(None) };
             if let Some(stored) = self.completed(group, head).await? {
                 return Ok(stored);
             }
@@ -358,8 +357,11 @@ impl Inner {
             // Whoever wrote before has ended, and all that it sent has arrived.
             return Ok((self.read(group).await?, 0));
         }
-        self.stand(&session).await?;
-        let head = self.claimed(&session, group).await?;
+        let claim = async || {
+            self.stand(&session).await?;
+            self.claimed(&session, group).await
+        };
+        let head = Server::in_all("claim a group", claim).await?;
         let (_, claim) = held(self.server.name(), group, &head)?;
         let stored = match self.completed(group, head).await? {
             Some(stored) => stored,
@@ -515,24 +517,16 @@ impl DataStore for MongoStore {
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
-        let id = group.to_owned();
-        let read = self.in_all("read a group", move |inner| {
-            let id = id.clone();
-            async move { inner.read(&id).await }
-        });
-        match read.await? {
+        let (inner, id) = (Arc::clone(&self.inner), group.to_owned());
+        match on_runtime(async move { inner.read(&id).await }).await? {
             Some(stored) => self.restored(group, stored, engine).await.map(Some),
             None => Ok(None),
         }
     }
 
     async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
-        let id = group.to_owned();
-        let claim = self.in_all("claim a group", move |inner| {
-            let id = id.clone();
-            async move { inner.claim(&id).await }
-        });
-        let (stored, claim) = claim.await?;
+        let (inner, id) = (Arc::clone(&self.inner), group.to_owned());
+        let (stored, claim) = on_runtime(async move { inner.claim(&id).await }).await?;
         let group = match stored {
             Some(stored) => Some(self.restored(group, stored, engine).await?),
             None => None,

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
 #[cfg(any(feature = "memory", feature = "sqlite"))]
-use dictrack_core::{Group, GroupChange, Limits, RecordError};
+use dictrack_core::{Group, GroupChange, Limits, RecordError, read_ids};
 
 use crate::Error;
+
+/// About how many bytes an id takes as text.
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+const ID_TEXT: usize = 52;
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 /// A group as its parts stand in a store: texts of JSON. See `docs/storage.md`.
@@ -57,9 +61,9 @@ impl Record {
         self.completed.extend(later.completed);
     }
 
-    /// The group, with its set from `find`.
+    /// The group, with its set from `find`. What was read is dropped as it is taken in: there may be a lot of it.
     pub(crate) fn restore(
-        &self,
+        mut self,
         store: &str,
         group: &str,
         limits: &Limits,
@@ -82,7 +86,11 @@ impl Record {
         let state = read(&self.state)?;
         let hash = Group::stored_set(&state).map_err(fail)?;
         let set = find(hash)?.ok_or_else(|| damaged(format!("its definition set {hash} is missing")))?;
-        let (ids, events, completed) = (lists(&self.ids)?, lists(&self.events)?, lists(&self.completed)?);
+        let mut ids = Vec::with_capacity(self.ids.iter().map(String::len).sum::<usize>() / ID_TEXT);
+        for text in self.ids.drain(..) {
+            read_ids(&text, &mut ids).map_err(fail)?;
+        }
+        let (events, completed) = (lists(&self.events)?, lists(&self.completed)?);
         Group::restore(self.version, &state, set, (&ids, &events, &completed), limits).map_err(fail)
     }
 }

@@ -40,8 +40,10 @@ use owner::Owner;
 use reading::{Reading, Unguarded};
 use tail::Tail;
 
-/// The journal is folded into the tables at this size, in bytes: it bounds the memory that the tail takes.
-const FOLD_AT_BYTES: usize = 48 * 1024 * 1024;
+/// The journal is folded into the tables at this size, in bytes, at most and at least: it bounds the memory that the tail takes.
+const FOLD_AT_BYTES: (usize, usize) = (48 << 20, 4 << 20);
+/// What SQLite holds of the file, in KiB, at most and at least.
+const PAGES_KIB: (usize, usize) = (64 << 10, 8 << 10);
 /// The journal is folded into the tables this often.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// What a commit adds to SQLite's log beside its payload, in bytes.
@@ -60,6 +62,8 @@ pub struct SqliteStore {
 struct Inner {
     connection: Connection,
     tail: Tail,
+    /// The size at which it is folded.
+    fold_at: usize,
     /// The sets that the file holds.
     sets: HashSet<ContentHash>,
     folded: Stopwatch,
@@ -109,6 +113,7 @@ impl SqliteStore {
         let owner = Owner::claim(&mut connection, descriptor, name, &path)?;
         let inner = Inner {
             tail: Tail::read(&connection, name)?,
+            fold_at: FOLD_AT_BYTES.0,
             sets: schema::sets(&connection)?,
             connection,
             folded: Stopwatch::start(),
@@ -133,6 +138,7 @@ impl SqliteStore {
         schema::check(&connection, name)?;
         let inner = Inner {
             tail: Tail::read(&connection, name)?,
+            fold_at: FOLD_AT_BYTES.0,
             sets: HashSet::new(),
             connection,
             folded: Stopwatch::start(),
@@ -150,6 +156,20 @@ impl SqliteStore {
     /// [`Error::Backend`] for a name that SQLite reads as something else, such as `:memory:`, and for what is not a file.
     pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, Error> {
         name::resolve(name.as_ref())
+    }
+
+    /// Takes less memory where `bytes` is less than about 128 MiB: SQLite holds less of the file, and the tables are brought up
+    /// to date more often.
+    ///
+    /// # Errors
+    /// A failure of SQLite.
+    pub fn budget(self, bytes: usize) -> Result<Self, Error> {
+        let mut inner = self.inner.lock();
+        inner.fold_at = (bytes / 2).clamp(FOLD_AT_BYTES.1, FOLD_AT_BYTES.0);
+        let pages = (bytes / 2 / 1024).clamp(PAGES_KIB.1, PAGES_KIB.0);
+        inner.connection.pragma_update(None, "cache_size", -(pages as i64)).map_err(failed("set the memory"))?;
+        drop(inner);
+        Ok(self)
     }
 
     /// How errors name the store.
@@ -373,7 +393,7 @@ impl DataStore for SqliteStore {
         } else {
             inner.save(changes, marks)
         }?;
-        if inner.tail.bytes() > FOLD_AT_BYTES {
+        if inner.tail.bytes() > inner.fold_at {
             inner.fold()?;
         }
         Ok(refused)

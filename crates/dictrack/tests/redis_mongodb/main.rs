@@ -4,6 +4,7 @@ mod errors;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod keys;
+mod large;
 mod listeners;
 mod losses;
 mod outages;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use compact_str::CompactString;
-use dictrack_core::Group;
+use dictrack_core::{Group, Kept};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -24,8 +24,8 @@ pub(super) struct Entry {
     pub(super) id: CompactString,
     pub(super) keys: Keys,
     pub(super) state: Mutex<State>,
-    /// Held while the group is read: one caller does it for all.
-    pub(super) loading: tokio::sync::Mutex<()>,
+    /// The load of the group that is under way, and what became of it: one does it for all who wait.
+    pub(super) loading: Mutex<Option<Loading>>,
     pub(super) used: AtomicBool,
 }
 
@@ -43,8 +43,8 @@ pub(super) struct State {
     pub(super) dirty: bool,
     /// The version that the store is known to have.
     pub(super) saved: u64,
-    /// The version and token that were handed out to be saved.
-    pub(super) collected: Option<(u64, String)>,
+    /// What was handed out to be saved.
+    pub(super) collected: Option<Collected>,
     /// The claim of the replica that was there last.
     pub(super) claim: u64,
     /// What was kept under an earlier claim is lost, unless it was saved: see `breaks`.
@@ -56,6 +56,18 @@ pub(super) struct State {
     /// When Redis last answered for the group.
     pub(super) answered: Stopwatch,
     pub(super) bytes: usize,
+}
+
+/// How a load ended, once it has.
+pub(super) type Loading = watch::Receiver<Option<Result<(), Error>>>;
+
+/// A state that was handed out to be saved.
+#[derive(Debug)]
+pub(super) struct Collected {
+    pub(super) version: u64,
+    pub(super) token: String,
+    /// How far it has the lists of a large group.
+    pub(super) kept: Option<Kept>,
 }
 
 /// Redis lost the group, and it was loaded again.
@@ -140,7 +152,7 @@ impl Entry {
                 answered: Stopwatch::start(),
                 bytes: BYTES,
             }),
-            loading: tokio::sync::Mutex::default(),
+            loading: Mutex::default(),
             used: AtomicBool::new(true),
         }
     }

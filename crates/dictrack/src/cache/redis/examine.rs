@@ -319,14 +319,34 @@ impl Look {
             b"[]",
         ];
         connection.run("change a group", &script::SWAP, &keys, &swap).await?;
-        let stored: [&[u8]; 5] = [b"0", b"1", b"t", GONE_AFTER, b"doctor"];
+        let stored: [&[u8]; 6] = [b"0", b"1", b"t", GONE_AFTER, b"doctor", b""];
         connection.run("note what is stored", &script::STORED, &keys[..3], &stored).await?;
         let drop: [&[u8]; 3] = [b"1", b"t", b"doctor"];
         connection.run("drop a group", &script::DROP, &keys[..2], &drop).await?;
+        self.write_in_pieces(&format!("{base}:n"), &keys).await?;
         let mut command = redis::cmd("UNLINK");
         command.arg(&keys[..]);
         connection.command("remove keys", &command).await?;
         Ok(())
+    }
+
+    /// Loads and reads a group as large ones are.
+    async fn write_in_pieces(&self, pieces: &str, keys: &[&str; 4]) -> Result<(), Error> {
+        let connection = &self.shared.connection;
+        let [group, dirty, set, lease] = *keys;
+        let mut command = redis::cmd("SET");
+        command.arg(lease).arg("y").arg("PX").arg(GONE_AFTER);
+        connection.command("take a lease", &command).await?;
+        let piece: [&[u8]; 11] =
+            [b"y", GONE_AFTER, GONE_AFTER, b"claim", b"0", b"stored", b"1", b"sequence", b"0", b"set", b"0"];
+        connection.run("load a group", &script::FILL, &[lease, pieces], &piece).await?;
+        let swap: [&[u8]; 10] = [b"0", b"", b"1", b"t", b"w:doctor", b"2", b"y", b"~60000", b"[]", b"+4"];
+        connection.run("change a group", &script::SWAP, &[group, dirty, set, lease, pieces], &swap).await?;
+        connection.run("read a group", &script::READ, &[group], &[]).await?;
+        connection.run("read a group", &script::REST, &[group], &[b"0", b"0", b"0", b"0"]).await?;
+        let mut command = redis::cmd("HSCAN");
+        command.arg(group).arg(0);
+        connection.command("read a group", &command).await.map(drop)
     }
 }
 

@@ -1,14 +1,15 @@
 //! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for people.
 //!
-//! `version`, `token`, `claim`, `base`, `stored`, `set`, `generation`, `sequence`, `delivered`, `ring`; `t:<name>` a tracker's state;
-//! `i:<version>` the document ids that a swap brought, `c:<version>` the trackers it completed, `e:<sequence>` an event that
-//! is not delivered; `w:<writer>` the last sequence of a process.
+//! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `ids`, `ring`; `t:<name>` a
+//! tracker's state; `i:<version>` the document ids that a swap brought, `i:<version>.<part>` a part of those that a large
+//! group was loaded with, `c:<version>` the trackers that a swap completed, `e:<sequence>` an event that is not delivered;
+//! `w:<writer>` the last sequence of a process. Any other field is refused.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use dictrack_core::json::{Json, write_text};
-use dictrack_core::{ContentHash, DefinitionSet, Group, GroupChange, Limits};
+use dictrack_core::{ContentHash, DefinitionSet, Group, GroupChange, Kept, Limits, SeenId, read_ids, write_ids};
 
 use super::texts::Texts;
 
@@ -18,6 +19,11 @@ const RING: (usize, usize) = (16, 1536);
 const CHUNKS: usize = 32;
 /// Processes whose last sequence a group remembers.
 pub(super) const WRITERS: usize = 64;
+
+/// A group with more ids than this is a large one: it is read and written in pieces.
+const LARGE: usize = 4096;
+/// The ids in one part of a large group.
+const PART: usize = 256;
 
 /// What the allocator adds to each piece.
 const ALLOCATED: usize = 16;
@@ -38,8 +44,10 @@ pub(super) struct Replica {
     /// The connection over which it was last compared with the store.
     pub(super) connection: u64,
     ring: VecDeque<String>,
+    /// What the store has, as who saved it last said, where the group is large.
+    pub(super) kept: Option<Kept>,
     /// The fields with document ids and how many are in each.
-    ids: VecDeque<(u64, usize)>,
+    ids: VecDeque<(IdField, usize)>,
     /// The fields with completed trackers.
     completed: Vec<u64>,
     /// Fields of processes that are to be forgotten.
@@ -59,8 +67,36 @@ pub(super) struct Fields {
 #[derive(Debug, Default)]
 pub(super) struct After {
     ring: VecDeque<String>,
-    ids: VecDeque<(u64, usize)>,
+    ids: VecDeque<(IdField, usize)>,
     completed: Vec<u64>,
+}
+
+/// A field with document ids: those of one version, or a part of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct IdField {
+    version: u64,
+    /// From 1; 0 where one field has all.
+    part: u32,
+}
+
+impl IdField {
+    fn read(name: &str, text: &str) -> Result<Self, Unreadable> {
+        let (version, part) = match text.split_once('.') {
+            Some((version, part)) => (version, number(name, part)?),
+            None => (text, 0),
+        };
+        let part = u32::try_from(part).map_err(|_| format!("the field {name:?} has too high a number"))?;
+        Ok(Self { version: number(name, version)?, part })
+    }
+}
+
+impl fmt::Display for IdField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            0 => write!(f, "i:{}", self.version),
+            part => write!(f, "i:{}.{part}", self.version),
+        }
+    }
 }
 
 /// Why a hash was not read.
@@ -72,6 +108,7 @@ impl Replica {
         Self {
             stored: group.version(),
             base: group.version(),
+            kept: (group.known_ids() > LARGE).then(|| group.kept()),
             group,
             token: String::new(),
             claim,
@@ -87,17 +124,30 @@ impl Replica {
     /// An estimate of the bytes that this holds on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let ring = self.ring.iter().map(|swap| size_of::<String>() + swap.capacity() + ALLOCATED).sum::<usize>();
-        let lists = self.ids.capacity() * size_of::<(u64, usize)>() + self.completed.capacity() * size_of::<u64>();
+        let lists = self.ids.capacity() * size_of::<(IdField, usize)>() + self.completed.capacity() * size_of::<u64>();
         self.group.heap_bytes() + ring + lists
     }
 
-    /// The fields for a change that makes the state `token`. The group of the replica is still what it was before.
+    /// Whether the group has so much that it is read and written in pieces.
+    pub(super) fn is_large(&self) -> bool {
+        self.group.known_ids() > LARGE
+    }
+
+    /// What the store lacks of the group, as far as that is known; else all of it.
+    pub(super) fn unsaved(&self, id: &str, group: &Group) -> GroupChange {
+        let new = |kept: &Kept| {
+            let ids = self.ids.iter().rev().take_while(|(field, _)| field.version > kept.version);
+            ids.map(|(_, count)| count).sum()
+        };
+        let kept = self.kept.filter(|_| self.is_large());
+        kept.and_then(|kept| group.since(id, &kept, new(&kept))).unwrap_or_else(|| group.whole(id))
+    }
+
+    /// The fields for a change that makes the state `token`: the whole group, if Redis does not have it. The group of the
+    /// replica is still what it was before.
     pub(super) fn fields(&self, id: &str, after: &Group, change: &GroupChange, token: &str) -> Fields {
         let mut fields = Fields::default();
         let cold = self.token.is_empty();
-        // A group that Redis does not have is written as a whole.
-        let whole = cold.then(|| after.whole(id));
-        let change = whole.as_ref().unwrap_or(change);
         let reshaped = change.changed.is_none();
         let trackers = change.set.trackers();
         let all: Vec<u32>;
@@ -114,21 +164,23 @@ impl Replica {
             set.push_with(|out| change.tracker_state(at as usize, out));
         }
         let mut ids = if cold { VecDeque::new() } else { self.ids.clone() };
-        if !change.ids.is_empty() {
+        let parts = if cold && change.ids.len() > LARGE { PART } else { change.ids.len().max(1) };
+        for (some, part) in change.ids.chunks(parts).zip(u32::from(parts == PART)..) {
+            let field = IdField { version: change.version, part };
             set.push_with(|out| {
-                let _ = write!(out, "i:{}", change.version);
+                let _ = write!(out, "{field}");
             });
-            set.push_with(|out| change.ids(out));
-            ids.push_back((change.version, change.ids.len()));
+            set.push_with(|out| write_ids(some, out));
+            ids.push_back((field, some.len()));
         }
         // Ids that were forgotten leave with the last of their field.
         let mut surplus = ids.iter().map(|(_, count)| count).sum::<usize>().saturating_sub(after.known_ids());
-        while let Some(&(version, count)) = ids.front()
+        while let Some(&(field, count)) = ids.front()
             && count <= surplus
         {
             surplus -= count;
             ids.pop_front();
-            fields.gone.push(format!("i:{version}"));
+            fields.gone.push(field.to_string());
         }
         for event in &change.events {
             set.push_with(|out| {
@@ -163,7 +215,8 @@ impl Replica {
         }
         fields.gone.extend(self.old_writers.iter().cloned());
         let mut ring = if cold || reshaped || rewritten { VecDeque::new() } else { self.ring.clone() };
-        ring.push_back(ring_entry(token, &set));
+        // Nobody has an earlier state of a group that Redis lacks.
+        ring.push_back(ring_entry(token, if cold { &NOTHING } else { &set }));
         let mut bytes: usize = ring.iter().map(String::len).sum();
         while ring.len() > 1 && (ring.len() > RING.0 || bytes > RING.1) {
             bytes -= ring.pop_front().map_or(0, |entry| entry.len());
@@ -178,6 +231,15 @@ impl Replica {
             set.push_with(|out| {
                 let _ = write!(out, "{number}");
             });
+        }
+        let known: usize = ids.iter().map(|(_, count)| count).sum();
+        if known > LARGE {
+            set.push("ids");
+            set.push(&known.to_string());
+        }
+        if let Some(kept) = self.kept.filter(|_| cold) {
+            set.push("kept");
+            set.push(&kept_text(&kept));
         }
         set.push("ring");
         set.push_with(|out| {
@@ -219,7 +281,7 @@ impl Replica {
     pub(super) fn patch(&mut self, fields: &[(String, Option<String>)], limits: &Limits) -> Result<(), Unreadable> {
         let mut head: HashMap<&str, &str> = HashMap::new();
         let (mut states, mut ids, mut events, mut completed) =
-            (Vec::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            (Vec::new(), Ids::default(), BTreeMap::new(), BTreeMap::new());
         let set = std::sync::Arc::clone(self.group.definition_set());
         for (name, value) in fields {
             let Some(value) = value else { continue };
@@ -228,92 +290,189 @@ impl Replica {
                     let at = set.position(tracker).ok_or_else(|| format!("the field {name:?} is of no tracker"))?;
                     states.push((at, parse(name, value)?));
                 }
-                Some(("i", version)) => drop(ids.insert(number(name, version)?, list(name, value)?)),
-                Some(("e", sequence)) => drop(events.insert(number(name, sequence)?, parse(name, value)?)),
+                Some(("i", field)) => ids.read(name, field, value)?,
+                Some(("e", sequence)) => drop(events.insert(number(name, sequence)?, event(name, sequence, value)?)),
                 Some(("c", version)) => drop(completed.insert(number(name, version)?, list(name, value)?)),
-                _ => drop(head.insert(name, value)),
+                _ if HEAD.contains(&name.as_str()) => drop(head.insert(name, value)),
+                _ => return Err(unknown(name)),
             }
         }
         let get = |name: &str| whole_number(&head, name);
         let generation = u32::try_from(get("generation")?).map_err(|_| "the field \"generation\" is too large")?;
         let numbers = (get("version")?, generation, get("sequence")?, get("delivered")?);
-        self.ids.extend(ids.iter().map(|(version, ids)| (*version, ids.len())));
+        let (chunks, ids) = ids.in_order();
+        self.ids.extend(chunks);
         self.completed.extend(completed.keys());
         let flat = |lists: BTreeMap<u64, Vec<Json>>| lists.into_values().flatten().collect::<Vec<_>>();
         let events: Vec<_> = events.into_values().collect();
-        let lists = (&flat(ids)[..], &events[..], &flat(completed)[..]);
+        let lists = (&ids[..], &events[..], &flat(completed)[..]);
         self.group.patch(numbers, &states, lists, limits).map_err(|error| error.to_string())?;
         self.token = (*head.get("token").ok_or("the field \"token\" is missing")?).to_owned();
         (self.claim, self.stored) = (get("claim")?, get("stored")?);
+        self.kept = head.get("kept").map(|text| kept_of(text)).transpose()?;
         self.ring = ring(head.get("ring").copied())?;
         Ok(())
     }
 }
 
-/// The hash of a group, read as a whole.
-#[derive(Debug)]
+/// Document ids, field by field, in any order.
+#[derive(Debug, Default)]
+struct Ids {
+    fields: Vec<(IdField, std::ops::Range<usize>)>,
+    ids: Vec<SeenId>,
+}
+
+impl Ids {
+    fn read(&mut self, name: &str, field: &str, value: &str) -> Result<(), Unreadable> {
+        let (field, start) = (IdField::read(name, field)?, self.ids.len());
+        read_ids(value, &mut self.ids).map_err(|error| format!("the field {name:?}: {error}"))?;
+        self.fields.push((field, start..self.ids.len()));
+        Ok(())
+    }
+
+    /// The fields with the number of their ids, and the ids, oldest first. A field that came twice is there once.
+    fn in_order(mut self) -> (VecDeque<(IdField, usize)>, Vec<SeenId>) {
+        if !self.fields.is_sorted_by(|(a, _), (b, _)| a < b) {
+            self.fields.sort_by_key(|(field, _)| *field);
+            self.fields.dedup_by_key(|(field, _)| *field);
+            let mut ordered = Vec::with_capacity(self.ids.len());
+            for (_, range) in &self.fields {
+                ordered.extend_from_slice(self.ids.get(range.clone()).unwrap_or_default());
+            }
+            self.ids = ordered;
+        }
+        (self.fields.into_iter().map(|(field, range)| (field, range.len())).collect(), self.ids)
+    }
+}
+
+/// The fields that every group may have, beside those with a letter and a colon.
+pub(super) const HEAD: [&str; 12] = [
+    "version",
+    "token",
+    "claim",
+    "base",
+    "stored",
+    "kept",
+    "set",
+    "generation",
+    "sequence",
+    "delivered",
+    "ids",
+    "ring",
+];
+
+/// The hash of a group, read as a whole: field by field, since a large one comes in pieces.
+#[derive(Debug, Default)]
 pub(super) struct Whole {
     head: HashMap<String, String>,
     states: HashMap<String, String>,
-    ids: BTreeMap<u64, Vec<Json>>,
+    ids: Ids,
     events: BTreeMap<u64, Json>,
     completed: BTreeMap<u64, Vec<Json>>,
-    writers: Vec<(u64, String)>,
-    pub(super) set: ContentHash,
-    pub(super) version: u64,
-    pub(super) claim: u64,
-    pub(super) token: String,
+    writers: HashMap<String, u64>,
 }
 
 impl Whole {
     pub(super) fn read(fields: Vec<(String, String)>) -> Result<Self, Unreadable> {
-        let mut whole = Self {
-            head: HashMap::new(),
-            states: HashMap::new(),
-            ids: BTreeMap::new(),
-            events: BTreeMap::new(),
-            completed: BTreeMap::new(),
-            writers: Vec::new(),
-            set: ContentHash::of::<&[u8]>([]),
-            version: 0,
-            claim: 0,
-            token: String::new(),
-        };
-        for (name, value) in fields {
-            match name.split_once(':') {
-                Some(("t", tracker)) => drop(whole.states.insert(tracker.to_owned(), value)),
-                Some(("i", version)) => drop(whole.ids.insert(number(&name, version)?, list(&name, &value)?)),
-                Some(("e", sequence)) => drop(whole.events.insert(number(&name, sequence)?, parse(&name, &value)?)),
-                Some(("c", version)) => drop(whole.completed.insert(number(&name, version)?, list(&name, &value)?)),
-                Some(("w", _)) => whole.writers.push((number(&name, &value)?, name)),
-                _ => drop(whole.head.insert(name, value)),
-            }
-        }
-        let head: HashMap<&str, &str> =
-            whole.head.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let set = head.get("set").and_then(|set| ContentHash::parse(set));
-        let token = head.get("token").map(|token| (*token).to_owned());
-        (whole.version, whole.claim) = (whole_number(&head, "version")?, whole_number(&head, "claim")?);
-        whole.set = set.ok_or("the field \"set\" is not a hash of 32 hexadecimal digits")?;
-        whole.token = token.filter(|token| !token.is_empty()).ok_or("the field \"token\" is missing")?;
+        let mut whole = Self::default();
+        fields.into_iter().try_for_each(|(name, value)| whole.take(name, value))?;
         Ok(whole)
+    }
+
+    /// Takes a field in.
+    pub(super) fn take(&mut self, name: String, value: String) -> Result<(), Unreadable> {
+        match name.split_once(':') {
+            Some(("t", tracker)) => drop(self.states.insert(tracker.to_owned(), value)),
+            Some(("i", field)) => self.ids.read(&name, field, &value)?,
+            Some(("e", sequence)) => {
+                drop(self.events.insert(number(&name, sequence)?, event(&name, sequence, &value)?));
+            }
+            Some(("c", version)) => drop(self.completed.insert(number(&name, version)?, list(&name, &value)?)),
+            Some(("w", _)) => drop(self.writers.insert(name.clone(), number(&name, &value)?)),
+            _ if HEAD.contains(&name.as_str()) => drop(self.head.insert(name, value)),
+            _ => return Err(unknown(&name)),
+        }
+        Ok(())
+    }
+
+    /// The names of the fields that change in place or go while the others are read.
+    pub(super) fn changeable(&self) -> Vec<String> {
+        let trackers = self.states.keys().map(|name| format!("t:{name}"));
+        let completed = self.completed.keys().map(|version| format!("c:{version}"));
+        let head = HEAD.iter().map(|name| (*name).to_owned());
+        head.chain(trackers).chain(completed).chain(self.writers.keys().cloned()).collect()
+    }
+
+    /// Forgets the [`changeable`](Self::changeable) fields, to take them in as they are now.
+    pub(super) fn forget_changeable(&mut self) {
+        self.head.clear();
+        self.states.clear();
+        self.completed.clear();
+        self.writers.clear();
+    }
+
+    fn get(&self, name: &str) -> Result<u64, Unreadable> {
+        number(name, self.head.get(name).ok_or_else(|| format!("the field {name:?} is missing"))?)
+    }
+
+    fn version(&self) -> Result<u64, Unreadable> {
+        self.get("version")
+    }
+
+    /// The version and the token.
+    pub(super) fn state(&self) -> Result<(u64, &str), Unreadable> {
+        Ok((self.version()?, self.token()?))
+    }
+
+    fn token(&self) -> Result<&str, Unreadable> {
+        let token = self.head.get("token").filter(|token| !token.is_empty());
+        Ok(token.ok_or("the field \"token\" is missing")?)
+    }
+
+    pub(super) fn set(&self) -> Result<ContentHash, Unreadable> {
+        let set = self.head.get("set").and_then(|set| ContentHash::parse(set));
+        Ok(set.ok_or("the field \"set\" is not a hash of 32 hexadecimal digits")?)
+    }
+
+    /// What a version or a sequence names has to be of this group.
+    fn check(&self, set: &DefinitionSet) -> Result<(), Unreadable> {
+        if let Some(ghost) = self.states.keys().filter(|name| set.position(name).is_none()).min() {
+            return Err(format!("the field \"t:{ghost}\" is of no tracker of the group"));
+        }
+        let (version, sequence) = (self.version()?, self.get("sequence")?);
+        let beyond = |name: &str| Err(format!("the field {name:?} is of a version that the group never had"));
+        if let Some((field, _)) = self.ids.fields.iter().find(|(field, _)| field.version > version) {
+            return beyond(&field.to_string());
+        }
+        if let Some(completed) = self.completed.keys().find(|completed| **completed > version) {
+            return beyond(&format!("c:{completed}"));
+        }
+        if self.get("base")? > version {
+            return beyond("base");
+        }
+        if let Some(event) = self.events.keys().find(|event| **event > sequence) {
+            return Err(format!("the field \"e:{event}\" is of an event that the group never had"));
+        }
+        if self.get("delivered")? > sequence {
+            return Err("the field \"delivered\" is of an event that the group never had".to_owned());
+        }
+        Ok(())
     }
 
     /// The replica, with its definition set.
     pub(super) fn replica(
-        mut self,
+        self,
         set: std::sync::Arc<DefinitionSet>,
         limits: &Limits,
         connection: u64,
     ) -> Result<Replica, Unreadable> {
-        let head: HashMap<&str, &str> = self.head.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let get = |name: &str| whole_number(&head, name);
+        self.check(&set)?;
         let mut state = format!(
             r#"{{"set":"{}","generation":{},"sequence":{},"delivered":{},"trackers":["#,
             set.hash(),
-            get("generation")?,
-            get("sequence")?,
-            get("delivered")?
+            self.get("generation")?,
+            self.get("sequence")?,
+            self.get("delivered")?
         );
         for (at, tracker) in set.trackers().iter().enumerate() {
             let text = self.states.get(tracker.name());
@@ -322,21 +481,39 @@ impl Whole {
         }
         state.push_str("]}");
         let state = parse("t:…", &state)?;
-        let sizes = self.ids.iter().map(|(version, ids)| (*version, ids.len())).collect();
-        let chunks = self.completed.keys().copied().collect();
-        let (stored, base) = (get("stored")?, get("base")?);
-        let ring = ring(head.get("ring").copied())?;
-        let flat = |lists: BTreeMap<u64, Vec<Json>>| lists.into_values().flatten().collect::<Vec<_>>();
+        let (version, claim, token) = (self.version()?, self.get("claim")?, self.token()?.to_owned());
+        let (stored, base) = (self.get("stored")?, self.get("base")?);
+        let ring = ring(self.head.get("ring").map(String::as_str))?;
+        let kept = self.head.get("kept").map(|text| kept_of(text)).transpose()?;
+        if let Some(ids) = self.head.get("ids") {
+            number("ids", ids)?;
+        }
+        let completed = self.completed.keys().copied().collect();
+        let (chunks, ids) = self.ids.in_order();
+        let records: Vec<_> = self.completed.into_values().flatten().collect();
         let events: Vec<_> = self.events.into_values().collect();
-        let lists = (&flat(self.ids)[..], &events[..], &flat(self.completed)[..]);
-        let group = Group::restore(self.version, &state, set, lists, limits).map_err(|error| error.to_string())?;
+        let group = Group::restore(version, &state, set, (&ids, &events, &records), limits);
+        let group = group.map_err(|error| error.to_string())?;
         // A sequence is taken from a clock, so that the lowest ones are of processes that wrote least lately.
-        self.writers.sort_unstable();
-        let surplus = self.writers.len().saturating_sub(WRITERS);
-        let old_writers = self.writers.into_iter().take(surplus).map(|(_, name)| name).collect();
-        let (claim, token) = (self.claim, self.token);
-        let (ids, completed, lease) = (sizes, chunks, String::new());
-        Ok(Replica { group, token, claim, base, stored, lease, connection, ring, ids, completed, old_writers })
+        let mut writers: Vec<_> = self.writers.into_iter().map(|(name, sequence)| (sequence, name)).collect();
+        writers.sort_unstable();
+        let surplus = writers.len().saturating_sub(WRITERS);
+        let old_writers = writers.into_iter().take(surplus).map(|(_, name)| name).collect();
+        let lease = String::new();
+        Ok(Replica {
+            group,
+            token,
+            claim,
+            base,
+            stored,
+            lease,
+            connection,
+            ring,
+            kept,
+            ids: chunks,
+            completed,
+            old_writers,
+        })
     }
 }
 
@@ -358,6 +535,38 @@ fn ring(text: Option<&str>) -> Result<VecDeque<String>, Unreadable> {
     Ok(entries.iter().map(ToString::to_string).collect())
 }
 
+/// For the ring entry of a state that follows none.
+static NOTHING: Texts = Texts::new();
+
+fn unknown(name: &str) -> Unreadable {
+    format!("the field {name:?} is not one that dictrack writes")
+}
+
+/// The field `kept`: version, last event and completed trackers of what the store has.
+pub(super) fn kept_text(kept: &Kept) -> String {
+    format!("[{},{},{}]", kept.version, kept.sequence, kept.completed)
+}
+
+pub(super) fn kept_of(text: &str) -> Result<Kept, Unreadable> {
+    let numbers = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default();
+    let numbers: Vec<u64> = numbers.split(',').map(|text| number("kept", text)).collect::<Result<_, _>>()?;
+    match numbers[..] {
+        [version, sequence, completed] => Ok(Kept { version, sequence, completed }),
+        _ => Err("the field \"kept\" does not have three whole numbers".to_owned()),
+    }
+}
+
+/// The event in a field, which names its sequence.
+fn event(name: &str, sequence: &str, text: &str) -> Result<Json, Unreadable> {
+    let event = parse(name, text)?;
+    let inner = event.as_map().and_then(|map| map.get("sequence")).map(ToString::to_string);
+    if inner.as_deref() == Some(sequence) {
+        Ok(event)
+    } else {
+        Err(format!("the field {name:?} has an event of another sequence"))
+    }
+}
+
 fn parse(name: &str, text: &str) -> Result<Json, Unreadable> {
     crate::store::record::parse_stored(text).map_err(|error| format!("the field {name:?}: {error}"))
 }
@@ -370,7 +579,9 @@ fn list(name: &str, text: &str) -> Result<Vec<Json>, Unreadable> {
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Unreadable> {
-    text.parse().map_err(|_| format!("the field {name:?} has no whole number"))
+    // To the letter as it is written: no sign, no zero before it.
+    let plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| plain).ok_or_else(|| format!("the field {name:?} has no whole number"))
 }
 
 fn whole_number(head: &HashMap<&str, &str>, name: &str) -> Result<u64, Unreadable> {

@@ -24,6 +24,11 @@ impl Keys {
         Self { group: format!("{bucket}:g:{id}"), dirty: dirty(&bucket), lease: format!("{bucket}:l:{id}"), bucket }
     }
 
+    /// Where the pieces of the group wait while it is loaded under a lease.
+    pub(super) fn pieces(&self, lease: &str) -> String {
+        format!("{}:n:{lease}", self.bucket)
+    }
+
     /// The key of a definition set: a copy for each bucket.
     pub(super) fn set(&self, hash: ContentHash) -> String {
         format!("{}:s:{hash}", self.bucket)

@@ -6,7 +6,7 @@ use dictrack_core::{Engine, Group};
 use tokio::task::JoinSet;
 
 use super::keys::{self, BUCKETS, Keys};
-use super::{Shared, on_network};
+use super::{LISTING, Shared, on_network, on_network_for};
 use crate::Error;
 use crate::store::record::restore_set;
 
@@ -14,15 +14,16 @@ impl Shared {
     /// The group as Redis has it. Nothing is claimed, kept in this process, or written.
     pub(super) async fn peek(self: &Arc<Self>, id: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         let (shared, owned) = (Arc::clone(self), id.to_owned());
-        let found = on_network(async move {
+        let found = on_network_for(LISTING, async move {
             let keys = Keys::new(&shared.connection.address().prefix, &owned);
             Ok(shared.whole(&owned, &keys).await?.map(|whole| (whole, keys)))
         });
         let Some((whole, keys)) = found.await? else { return Ok(None) };
-        let set = match engine.sets.find(whole.set) {
+        let hash = self.set_of(id, &whole)?;
+        let set = match engine.sets.find(hash) {
             Some(set) => set,
             None => {
-                let (shared, hash) = (Arc::clone(self), whole.set);
+                let shared = Arc::clone(self);
                 let Some(text) = on_network(async move { shared.set_text(&keys, hash).await }).await? else {
                     // A program with a store would drop the group and load it anew.
                     tracing::warn!(group = id, "Redis dropped the definitions of a group; it is of no use there");
@@ -31,8 +32,7 @@ impl Shared {
                 restore_set(&self.connection.address().to_string(), hash, &text, engine)?
             }
         };
-        let replica = whole.replica(set, &engine.limits, 0).map_err(|problem| self.corrupt(id, problem))?;
-        Ok(Some(replica.group))
+        Ok(Some(self.replica_of(id, whole, set, &engine.limits, 0)?.group))
     }
 
     /// The groups of all buckets that the store lacks something of.

@@ -13,6 +13,9 @@ pub(super) struct Script {
 pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/swap.lua")));
 pub(super) static STORED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/stored.lua")));
 pub(super) static DROP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/drop.lua")));
+pub(super) static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/read.lua")));
+pub(super) static REST: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/rest.lua")));
+pub(super) static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/fill.lua")));
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/claim.lua")));
 
 impl Script {
@@ -45,8 +48,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// Commands that Redis 6.2 has, and that may stand in a script.
-    const KNOWN: [&str; 13] = [
-        "DEL", "EXISTS", "GET", "HDEL", "HGET", "HMGET", "HSET", "PERSIST", "PEXPIRE", "SADD", "SET", "SREM", "UNLINK",
+    const KNOWN: [&str; 15] = [
+        "DEL", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSET", "PERSIST", "PEXPIRE", "RENAME",
+        "SADD", "SET", "SREM",
     ];
 
     #[test]
@@ -57,6 +61,9 @@ mod tests {
             include_str!("scripts/stored.lua"),
             include_str!("scripts/drop.lua"),
             include_str!("scripts/claim.lua"),
+            include_str!("scripts/read.lua"),
+            include_str!("scripts/rest.lua"),
+            include_str!("scripts/fill.lua"),
         ] {
             for call in text.split("redis.call(").skip(1) {
                 let name = call.strip_prefix('\'').and_then(|rest| rest.split('\'').next());

@@ -8,6 +8,10 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    pub(super) const fn new() -> Self {
+        Self { buffer: String::new(), ends: Vec::new() }
+    }
+
     pub(super) fn with_capacity(texts: usize) -> Self {
         Self { buffer: String::with_capacity(texts * 16), ends: Vec::with_capacity(texts) }
     }

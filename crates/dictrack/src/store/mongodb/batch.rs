@@ -9,13 +9,13 @@ use mongodb::options::FindOptions;
 
 use super::Inner;
 use super::document::{Statement, held, raw};
-use super::server::{DUPLICATE_KEY, TOO_LARGE, WriteError};
+use super::server::{DUPLICATE_KEY, TOO_LARGE, WriteError, time_for};
 use crate::Error;
 
 /// The statements of one command.
 const STATEMENTS: usize = 1_000;
-/// The bytes of one command; a server takes 16 MiB.
-const BYTES: usize = 12 * 1024 * 1024;
+/// The bytes of one command, unless one statement has more; a server takes 16 MiB.
+const BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a statement that fits is applied again.
 const AGAIN: usize = 3;
@@ -134,8 +134,8 @@ impl Inner {
         command.append(cstr!("updates"), list);
         command.append(cstr!("ordered"), false);
         command.append(cstr!("writeConcern"), raw(concern)?);
-        // A millisecond a group, and one for every ten kilobytes.
-        let more = Duration::from_millis((updates.len() + bytes / 10_000) as u64);
+        // A millisecond a group.
+        let more = Duration::from_millis(updates.len() as u64) + time_for(bytes);
         let (reply, problems) = self.server.write(action, command, self.server.limit() + more).await?;
         let done = reply.get_i32("n").ok().and_then(|done| usize::try_from(done).ok()).unwrap_or(0);
         Ok((done, problems))

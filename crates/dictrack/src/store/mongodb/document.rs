@@ -15,7 +15,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc};
 
-use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_json};
+use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_ids, to_json};
 use super::server::unreadable;
 use crate::Error;
 use crate::store::record::parse_stored;
@@ -312,11 +312,10 @@ impl Stored {
             state.insert(key.into(), number.into());
         }
         state.insert("trackers".into(), Json::List(states));
-        let mut lists = List::ALL.map(|_| Vec::new());
-        for (list, out) in List::ALL.into_iter().zip(&mut lists) {
-            self.list(list, out).map_err(damaged)?;
-        }
-        let [ids, events, completed] = &lists;
+        let (mut ids, mut events, mut completed) = (Vec::new(), Vec::new(), Vec::new());
+        self.list(List::Ids, |item| to_ids(item, &mut ids)).map_err(damaged)?;
+        self.list(List::Events, |item| to_json(List::Events, item, &mut events)).map_err(damaged)?;
+        self.list(List::Completed, |item| to_json(List::Completed, item, &mut completed)).map_err(damaged)?;
         let parts = (ids.as_slice(), events.as_slice(), completed.as_slice());
         Group::restore(version.unsigned_abs(), &Json::Map(state), set, parts, &engine.limits)
             .map_err(|error: RecordError| damaged(error.to_string()))
@@ -343,15 +342,16 @@ impl Stored {
         states.map(|(at, (tracker, definition))| checked_state(at, tracker, definition)).collect()
     }
 
-    fn list(&self, list: List, out: &mut Vec<Json>) -> Result<(), String> {
+    /// Hands each entry of a list to `take`, those in parts too.
+    fn list(&self, list: List, mut take: impl FnMut(&Bson) -> Result<(), String>) -> Result<(), String> {
         let field = list.field();
         let Some(entries) = self.head.get(field) else { return Ok(()) };
         for entry in entries.as_array().ok_or_else(|| format!("`{field}` is not a list"))? {
             match Entry::read(list, entry)? {
-                Entry::Item(_) => to_json(list, entry, out)?,
+                Entry::Item(_) => take(entry)?,
                 Entry::Part { id, .. } => {
                     let items = self.parts.get(&id).ok_or_else(|| format!("the part {id} of `{field}` is missing"))?;
-                    items.iter().try_for_each(|item| to_json(list, item, out))?;
+                    items.iter().try_for_each(&mut take)?;
                 }
             }
         }

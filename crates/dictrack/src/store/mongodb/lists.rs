@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use dictrack_core::json::Json;
-use dictrack_core::{CompletedTracker, ContentHash, Event, GroupChange, Timestamp};
+use dictrack_core::{CompletedTracker, ContentHash, Event, GroupChange, SeenId, Timestamp};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
@@ -15,8 +15,9 @@ use mongodb::bson::{Binary, Bson, Document, doc};
 /// What one change adds to a list stays in the group's document up to so many bytes. Lists are tidied every
 /// [`TIDY_EVERY`](super::tidy::TIDY_EVERY) versions, and what all changes in between add has to fit.
 pub(super) const INLINE_BYTES: usize = 32 * 1024;
-/// The bytes that a part has at most, unless one item alone has more.
-pub(super) const PART_BYTES: usize = 4 * 1024 * 1024;
+/// The bytes that a part has at most, unless one item alone has more. Each is read and written in one go, also over a slow
+/// network.
+pub(super) const PART_BYTES: usize = 512 * 1024;
 /// The bytes of an id: 16 of its hash, 8 of the moment.
 const ID_BYTES: usize = 24;
 
@@ -275,16 +276,21 @@ fn completed(value: &Bson) -> Result<(&str, Option<&str>), String> {
     parts.ok_or_else(|| "`completed` has an entry without `name`".to_owned())
 }
 
-/// What stands in a list, in the common stored form.
+/// The ids in an entry of their list.
+pub(super) fn to_ids(value: &Bson, out: &mut Vec<SeenId>) -> Result<(), String> {
+    let ids = id_bytes(value)?.chunks(ID_BYTES);
+    out.extend(ids.map(|id| {
+        let hash = ContentHash::from_bytes(id.first_chunk().copied().unwrap_or_default());
+        (hash, Timestamp::from_micros(seen(id)))
+    }));
+    Ok(())
+}
+
+/// An entry of the list of events or completed trackers, in the common stored form.
 pub(super) fn to_json(list: List, value: &Bson, out: &mut Vec<Json>) -> Result<(), String> {
     let parsed = |text: &str| crate::store::record::parse_stored(text);
     match list {
-        List::Ids => {
-            for id in id_bytes(value)?.chunks(ID_BYTES) {
-                let hash = id.first_chunk().map_or(0, |hash| u128::from_be_bytes(*hash));
-                out.push(Json::List(vec![format!("{hash:032x}").into(), seen(id).into()]));
-            }
-        }
+        List::Ids => return Err("`ids` are no records".to_owned()),
         List::Events => {
             let (sequence, text) = event(value)?;
             let event = parsed(text)?;

@@ -159,11 +159,34 @@ impl Server {
         filter: Document,
         options: FindOptions,
     ) -> Result<Vec<Document>, Error> {
+        self.find_within(action, collection, filter, options, self.limit).await
+    }
+
+    /// All documents that `filter` finds, which have so many bytes together.
+    pub(super) async fn find_slowly(
+        &self,
+        action: &str,
+        collection: &str,
+        filter: Document,
+        bytes: usize,
+    ) -> Result<Vec<Document>, Error> {
+        let limit = self.limit + time_for(bytes);
+        self.find_within(action, collection, filter, FindOptions::default(), limit).await
+    }
+
+    async fn find_within(
+        &self,
+        action: &str,
+        collection: &str,
+        filter: Document,
+        options: FindOptions,
+        limit: Duration,
+    ) -> Result<Vec<Document>, Error> {
         let collection = self.database.collection::<Document>(collection);
         let found = collection.find(filter).with_options(options).into_future();
-        let mut cursor = self.in_time(action, self.limit, found).await?;
+        let mut cursor = self.in_time(action, limit, found).await?;
         let mut documents = Vec::new();
-        while self.in_time(action, self.limit, cursor.advance()).await? {
+        while self.in_time(action, limit, cursor.advance()).await? {
             documents.push(cursor.deserialize_current().map_err(|error| failed(&self.secrets, action, &error))?);
         }
         Ok(documents)
@@ -227,6 +250,11 @@ impl Server {
             pause = (pause * 2).min(longest);
         }
     }
+}
+
+/// How much longer than others a command may take that moves so many bytes: networks can be slow.
+pub(super) fn time_for(bytes: usize) -> Duration {
+    Duration::from_millis((bytes / 500) as u64)
 }
 
 /// A time between the half and the whole of `pause`, so that clients that failed together do not come back together.

@@ -13,6 +13,7 @@ use super::Inner;
 use super::document::{held, raw};
 use super::lists::{Entry, Item, List, PART_BYTES, Part, parts_of, placed};
 use super::owner::Session;
+use super::server::Server;
 use crate::Error;
 use crate::clock::Stopwatch;
 use crate::store::Writers;
@@ -30,6 +31,8 @@ pub(super) const WAITING: usize = 50_000;
 const SPILL_BYTES: usize = 256 * 1024;
 /// So many pieces of ids are put together.
 const PIECES: usize = 16;
+/// The parts that are read together.
+const TOGETHER: usize = 2;
 /// The parts that are looked at when the store closes.
 const PARTS: i64 = 10_000;
 /// A part that nobody names is removed when it is so old, in milliseconds: what names it may be under way.
@@ -224,18 +227,19 @@ impl Inner {
         values.iter().map(|value| Item::read(list, value).map_err(damaged)).collect()
     }
 
-    /// The items of parts.
+    /// The items of parts: a few at a time, each of which may take as long as a call, or a slow network could never bring
+    /// those of a large group.
     pub(super) async fn parts(&self, ids: &[ObjectId]) -> Result<HashMap<ObjectId, Vec<Bson>>, Error> {
         let mut parts = HashMap::new();
-        if ids.is_empty() {
-            return Ok(parts);
-        }
-        let filter = doc! {"_id": {"$in": ids.to_vec()}};
-        let found =
-            self.server.find("read parts of a group", &self.names.parts, filter, FindOptions::default()).await?;
-        for mut document in found {
-            if let (Ok(id), Some(Bson::Array(items))) = (document.get_object_id("_id"), document.remove("items")) {
-                parts.insert(id, items);
+        for some in ids.chunks(TOGETHER) {
+            let found = Server::patiently(|| {
+                let filter = doc! {"_id": {"$in": some.to_vec()}};
+                self.server.find_slowly("read parts of a group", &self.names.parts, filter, TOGETHER * PART_BYTES)
+            });
+            for mut document in found.await? {
+                if let (Ok(id), Some(Bson::Array(items))) = (document.get_object_id("_id"), document.remove("items")) {
+                    parts.insert(id, items);
+                }
             }
         }
         Ok(parts)

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use compact_str::CompactString;
-use dictrack_core::Limits;
 use dictrack_core::json::Json;
+use dictrack_core::{Limits, read_ids};
 use rusqlite::{Connection, Transaction, params};
 
 use super::failed;
@@ -157,14 +157,18 @@ fn write_ids(
     if record.ids.is_empty() {
         return Ok(());
     }
-    let ids = items(&record.ids);
-    let newest = ids.last().and_then(Json::as_list).and_then(|pair| pair.get(1)).map(ToString::to_string);
-    let newest: i64 = newest.and_then(|micros| micros.parse().ok()).unwrap_or(0);
+    let mut ids = Vec::new();
+    for text in &record.ids {
+        read_ids(text, &mut ids).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    }
+    let newest = ids.last().map_or(0, |(_, seen)| seen.micros());
     let chunk: i64 = transaction
         .prepare_cached("SELECT coalesce(max(chunk), 0) + 1 FROM event_ids WHERE group_id = ?1")?
         .query_row([group], |row| row.get(0))?;
     let count = ids.len();
-    let text = Json::List(ids).to_string();
+    let mut text = String::new();
+    dictrack_core::write_ids(&ids, &mut text);
+    drop(ids);
     transaction
         .prepare_cached("INSERT INTO event_ids (group_id, chunk, newest, count, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![group, chunk, newest, count as i64, text])?;

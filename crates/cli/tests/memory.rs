@@ -1,0 +1,98 @@
+//! What `--memory` bounds: the process as a whole stays within the budget and 64 MiB.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const TRACKERS: &str = r#"
+[[trackers]]
+name = "documents"
+kind = "count"
+target = [2, 1000000000]
+
+[[trackers]]
+name = "total"
+kind = "sum"
+key = "amount"
+target = 1000000000000
+"#;
+
+/// Beyond the budget, in KiB.
+const BEYOND: u64 = 64 << 10;
+
+fn scale() -> u64 {
+    std::env::var("DICTRACK_TEST_SCALE").map_or(1, |scale| scale.parse().expect("DICTRACK_TEST_SCALE is a number"))
+}
+
+/// The most memory that a process ever had, in KiB, as the system says while it runs.
+fn peak(mut child: Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            assert!(peak > 0, "the system does not say how much memory a process has");
+            return peak;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Writes documents, each of the group that `group` gives for its number.
+fn input(path: &Path, documents: u64, group: impl Fn(u64) -> u64) {
+    let mut text = String::new();
+    for number in 0..documents {
+        let _ = writeln!(text, r#"{{"user": "user_{:07}", "id": "d{number}", "amount": 12.5}}"#, group(number));
+    }
+    fs::write(path, text).unwrap();
+}
+
+fn run(folder: &Path, budget: u64, more: &[&str]) -> u64 {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+    command.current_dir(folder).args([
+        "run",
+        "--trackers",
+        "trackers.toml",
+        "--group-by",
+        "user",
+        "--durability",
+        "os",
+    ]);
+    command.args(["--store", "store.db", "--memory", &budget.to_string()]).args(more).arg("input.ndjson");
+    let peak = peak(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    println!("--memory {budget} {more:?}: {} MiB", peak >> 10);
+    peak
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("trackers.toml"), TRACKERS).unwrap();
+    folder
+}
+
+#[test]
+fn many_groups_stay_within_the_budget_and_64_mib() {
+    for (budget, more) in [(1, &[][..]), (1, &["--output", "ndjson"]), (64, &[])] {
+        let folder = folder();
+        let groups = 300_000 * scale();
+        input(&folder.path().join("input.ndjson"), groups * 5 / 3, |number| number.wrapping_mul(7_919) % groups);
+        let peak = run(folder.path(), budget, more);
+        assert!(peak < budget * 1024 + BEYOND, "{} MiB", peak >> 10);
+    }
+}
+
+#[test]
+fn a_group_with_a_million_ids_stays_within_the_budget_and_64_mib() {
+    let folder = folder();
+    input(&folder.path().join("input.ndjson"), 1_200_000, |_| 1);
+    let first = run(folder.path(), 64, &["--id", "id"]);
+    assert!(first < 64 * 1024 + BEYOND, "{} MiB", first >> 10);
+    // The next run loads it.
+    let second = run(folder.path(), 64, &["--id", "id", "--again"]);
+    assert!(second < 64 * 1024 + BEYOND, "{} MiB", second >> 10);
+}
