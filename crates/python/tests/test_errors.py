@@ -187,7 +187,9 @@ def test_a_closed_manager_says_so_at_every_call(name: str, store: str, tmp_path:
     manager.close()
 
 
-def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path) -> None:
+def test_files_that_are_no_stores_are_left_as_they_are(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, other, newer = tmp_path / "text.db", tmp_path / "other.db", tmp_path / "newer.db"
     text.write_text("a text" * 1000)
     with sqlite3.connect(other) as connection:
@@ -203,17 +205,25 @@ def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path) -
         (text, dt.CorruptError, "text.db: the file cannot be read: it is not an SQLite file; it is left untouched"),
         (other, dt.CorruptError, "other.db: .*it is an SQLite file that dictrack did not make; it is left untouched"),
         (newer, dt.NewerVersionError, "newer.db.*99"),
-        (tmp_path, dt.CorruptError, "Is a directory"),
+        (tmp_path, dt.DataStoreOperationError, "it is a folder; expected a file"),
+        (tmp_path / "fifo", dt.DataStoreOperationError, "it is a pipe; expected a file"),
+        (":memory:", dt.DataStoreOperationError, "leave the store out to count in memory"),
+        ("file:x.db", dt.DataStoreOperationError, "SQLite URIs are not supported"),
+        ("", dt.DataStoreOperationError, "the name is empty"),
         (
             tmp_path / "none" / "a.db",
             dt.DataStoreOperationError,
-            "SQLite could not .*/none/a.db.*: No such file or directory",
+            "SQLite could not open .*/none/a.db.*: there is no folder .*/none",
         ),
     ]
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.chdir(tmp_path)
+    names = sorted(os.listdir())
     before = {path: path.read_bytes() for path in (text, other, newer)}
     for place, error, said in refused:
         with pytest.raises(error, match=said):
             dt.TrackingManager.open(place)
+    assert sorted(os.listdir()) == names
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -138,7 +138,7 @@ class LostError(DataStoreOperationError):
 
 
 class TakenOverError(DataStoreOperationError):
-    """Another process took the store over while this one was held up; nothing more is written."""
+    """Another process took the store over; this one writes nothing more."""
 
 
 class OwnedError(DataStoreOperationError):
