@@ -45,9 +45,11 @@ use summary::{GoOn, Summary};
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// A commit is made after this many documents at the latest, so that ids and memory stay bounded.
 const COMMIT_AFTER: u64 = 100_000;
-/// A commit is made when changed groups take an eighth of the budget, within these bounds: writing them takes several times as
+/// A commit is made when changed groups take this part of the budget, within these bounds: writing them takes several times as
 /// much, twice where one commit waits for another.
 const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
+/// About what the id of a document takes until it is committed.
+const ID_BYTES: usize = 100;
 /// A commit is made with this many events at the latest.
 const COMMIT_EVENTS: usize = 50_000;
 /// Commits that are under way together: one that is written, and one that waits.
@@ -100,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         pending: VecDeque::new(),
         events: Vec::new(),
         uncommitted: 0,
-        most_waiting: (budget / 8).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
+        most_waiting: (budget / 32).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
         positions: HashMap::new(),
         notes: vec![trackers::mark(&trackers, differing)],
         out: BufWriter::with_capacity(1 << 16, Out::new()),
@@ -259,7 +261,8 @@ impl Run<'_> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_commits();
-            let waiting = self.manager.manager().uncommitted_bytes();
+            let ids = if self.args.id.is_some() { self.uncommitted as usize * ID_BYTES } else { 0 };
+            let waiting = ids + self.manager.manager().uncommitted_bytes();
             let full =
                 self.uncommitted >= COMMIT_AFTER || self.events.len() >= COMMIT_EVENTS || waiting >= self.most_waiting;
             if full || since.elapsed() >= every {

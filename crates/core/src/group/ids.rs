@@ -54,29 +54,37 @@ impl Known {
         places.reserve(count, |&place| hasher.hash_one(order[place.wrapping_sub(*first) as usize].0));
     }
 
-    fn insert(&mut self, id: ContentHash, seen: Timestamp) {
-        let Self { order, places, first, hasher } = self;
-        let at = |place: u32| place.wrapping_sub(*first) as usize;
-        let hash = hasher.hash_one(id);
-        if places.find(hash, |&place| order[at(place)].0 == id).is_none() {
-            let place = first.wrapping_add(order.len() as u32);
-            order.push_back((id, seen));
-            places.insert_unique(hash, place, |&place| hasher.hash_one(order[at(place)].0));
+    /// Remembers an id, of at most `most`: the room for twice as many is never taken.
+    fn insert(&mut self, id: ContentHash, seen: Timestamp, most: usize) {
+        if self.contains(id) {
+            return;
         }
+        while self.order.len() >= most.max(1) {
+            self.forget_oldest();
+        }
+        let Self { order, places, first, hasher } = self;
+        let place = first.wrapping_add(order.len() as u32);
+        order.push_back((id, seen));
+        let at = |place: u32| place.wrapping_sub(*first) as usize;
+        places.insert_unique(hasher.hash_one(id), place, |&place| hasher.hash_one(order[at(place)].0));
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((oldest, _)) = self.order.pop_front() else { return };
+        if let Ok(found) = self.places.find_entry(self.hasher.hash_one(oldest), |&place| place == self.first) {
+            found.remove();
+        }
+        self.first = self.first.wrapping_add(1);
     }
 
     /// Forgets what is beyond the bounds.
     fn trim(&mut self, now: Timestamp, limits: &Limits) {
-        while let Some(&(oldest, seen)) = self.order.front() {
+        while let Some(&(_, seen)) = self.order.front() {
             let old = self.order.len() > limits.ids_at_least && seen.saturating_add(limits.id_window) < now;
             if !old && self.order.len() <= limits.ids_at_most {
                 break;
             }
-            if let Ok(found) = self.places.find_entry(self.hasher.hash_one(oldest), |&place| place == self.first) {
-                found.remove();
-            }
-            self.order.pop_front();
-            self.first = self.first.wrapping_add(1);
+            self.forget_oldest();
         }
     }
 }
@@ -91,8 +99,9 @@ impl RecentIds {
         self.unsaved += 1;
         match Arc::get_mut(&mut self.shared) {
             Some(known) if !self.on_trial => {
-                self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen));
-                known.insert(id, now);
+                let most = limits.ids_at_most;
+                self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen, most));
+                known.insert(id, now, most);
                 known.trim(now, limits);
             }
             _ => self.fresh.push((id, now)),
@@ -106,7 +115,7 @@ impl RecentIds {
         }
         let known = Arc::make_mut(&mut self.shared);
         known.reserve(self.fresh.len() + ids.len());
-        self.fresh.drain(..).chain(ids.iter().copied()).for_each(|(id, seen)| known.insert(id, seen));
+        self.fresh.drain(..).chain(ids.iter().copied()).for_each(|(id, seen)| known.insert(id, seen, usize::MAX));
     }
 
     /// Takes over what `older` knows, of which this is a later copy: `older` knows nothing from here on.
@@ -127,7 +136,7 @@ impl RecentIds {
     pub(crate) fn settle(&mut self, count: usize, limits: &Limits) {
         let Some(known) = Arc::get_mut(&mut self.shared) else { return };
         let Some(&(_, now)) = self.fresh.last() else { return };
-        self.fresh.drain(..count).for_each(|(id, seen)| known.insert(id, seen));
+        self.fresh.drain(..count).for_each(|(id, seen)| known.insert(id, seen, limits.ids_at_most));
         known.trim(now, limits);
     }
 

@@ -43,7 +43,7 @@ use tail::Tail;
 /// The journal is folded into the tables at this size, in bytes, at most and at least: it bounds the memory that the tail takes.
 const FOLD_AT_BYTES: (usize, usize) = (48 << 20, 4 << 20);
 /// What SQLite holds of the file, in KiB, at most and at least.
-const PAGES_KIB: (usize, usize) = (64 << 10, 8 << 10);
+const PAGES_KIB: (usize, usize) = (64 << 10, 4 << 10);
 /// The journal is folded into the tables this often.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// What a commit adds to SQLite's log beside its payload, in bytes.
@@ -158,15 +158,15 @@ impl SqliteStore {
         name::resolve(name.as_ref())
     }
 
-    /// Takes less memory where `bytes` is less than about 128 MiB: SQLite holds less of the file, and the tables are brought up
+    /// Takes less memory where `bytes` is less than 256 MiB: SQLite holds less of the file, and the tables are brought up
     /// to date more often.
     ///
     /// # Errors
     /// A failure of SQLite.
     pub fn budget(self, bytes: usize) -> Result<Self, Error> {
         let mut inner = self.inner.lock();
-        inner.fold_at = (bytes / 2).clamp(FOLD_AT_BYTES.1, FOLD_AT_BYTES.0);
-        let pages = (bytes / 2 / 1024).clamp(PAGES_KIB.1, PAGES_KIB.0);
+        inner.fold_at = (bytes / 4).clamp(FOLD_AT_BYTES.1, FOLD_AT_BYTES.0);
+        let pages = (bytes / 4 / 1024).clamp(PAGES_KIB.1, PAGES_KIB.0);
         inner.connection.pragma_update(None, "cache_size", -(pages as i64)).map_err(failed("set the memory"))?;
         drop(inner);
         Ok(self)
