@@ -177,6 +177,24 @@ impl SqliteStore {
         self.name.display().to_string()
     }
 
+    /// Copies into the file what SQLite still has in its log beside it, so that the file alone is the store.
+    ///
+    /// # Errors
+    /// A failure of SQLite, also where another program reads the file.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        const ACTION: &str = "copy the log into the file";
+        let inner = self.inner.lock();
+        let held_up: bool = inner
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(failed(ACTION))?;
+        if held_up {
+            let (action, source) = (ACTION.to_owned(), "another program reads it".into());
+            return Err(BackendError { backend: "SQLite", action, source }.into());
+        }
+        Ok(())
+    }
+
     /// The file, with links followed.
     pub fn path(&self) -> &Path {
         &self.path
