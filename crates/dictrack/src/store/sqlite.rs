@@ -103,7 +103,7 @@ impl SqliteStore {
         let path = name::resolve(name)?;
         let mut descriptor = Descriptor::open(&path, true).map_err(|error| name::refusal(name, error))?;
         name::check(name, &path, &descriptor)?;
-        schema::check_header(name, &descriptor)?;
+        schema::check_header(name, &path, &descriptor)?;
         owner::lock(&mut descriptor, name, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed("open the file"))?;
@@ -128,12 +128,13 @@ impl SqliteStore {
     /// moment of this call.
     ///
     /// # Errors
-    /// A failure of SQLite if there is no such file, else as [`open`](Self::open).
+    /// A failure of SQLite if there is no such file, [`Error::Unfinished`], else as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
         let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
-        schema::check_header(name, &descriptor)?;
+        schema::check_finished(name, &path)?;
+        schema::check_header(name, &path, &descriptor)?;
         let Reading { connection, unguarded } = Reading::open(&path).map_err(failed("open the file for reading"))?;
         schema::check(&connection, name)?;
         let inner = Inner {
