@@ -200,6 +200,8 @@ impl New {
     }
 
     fn rename(self, place: &Path) -> Result<(), Failure> {
+        // Closing does the same, but does not say whether it could.
+        self.store.checkpoint()?;
         drop(self.store);
         let fail = |error: std::io::Error| Failure(format!("{}: {error}", place.display()));
         if place.exists() {

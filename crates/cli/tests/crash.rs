@@ -1,7 +1,9 @@
 //! `dictrack run`, killed again and again: every document is counted exactly once, every event printed at least once.
 //!
-//! The input grows while the run is killed, as a log does, so that each kill finds work. After each kill the store must
-//! hold the state after exactly the documents that its mark names, and nothing may have been printed beyond them.
+//! The input grows while the run is killed, as a log does, so that each kill finds work. Half of the kills come at any
+//! moment, the others once new work was acknowledged: an event that was never printed before. After each kill the store
+//! must hold the state after exactly the documents that its mark names, and nothing may have been printed beyond them;
+//! each line is compared with the event of its id, letter by letter.
 //!
 //! The long version is one command:
 //!
@@ -18,7 +20,7 @@ mod common;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{Ended, Oracle, Place, Random, Running, check_integrity, counted, documents};
+use common::{Ended, Oracle, Place, Random, Running, check_integrity, counted, documents, documents_of, id_of};
 
 const USERS: u64 = 2_000;
 
@@ -38,29 +40,64 @@ fn document_count() -> usize {
     setting("DICTRACK_CRASH_DOCUMENTS", 100_000) as usize
 }
 
-/// Kills runs at random moments, about half of them before the last commit.
+/// Kills runs: in turn at a random moment, about half of those before the last commit, and after new work was kept.
 struct Killer {
     random: Random,
-    /// The longest wait, in microseconds.
+    /// The longest wait for a random moment, in microseconds.
     longest: u64,
     killed: u64,
+    /// Kills after new work was kept in the run that was killed.
+    after_work: u64,
+    /// Kills that left documents.
+    interrupted: u64,
 }
+
+/// The longest wait for a kill after new work was kept, in microseconds: the run prints, notes that, and closes the store.
+const AFTER_WORK: u64 = 15_000;
 
 impl Killer {
     fn new(seed: u64) -> Self {
-        Self { random: Random(seed), longest: 150_000, killed: 0 }
+        Self { random: Random(seed), longest: 150_000, killed: 0, after_work: 0, interrupted: 0 }
     }
 
-    fn kill(&mut self, running: Running) -> Ended {
-        let wait = 1_000 + self.random.below(self.longest);
-        let ended = running.kill_after(Duration::from_micros(wait));
+    fn is_random(&self) -> bool {
+        self.killed.is_multiple_of(2)
+    }
+
+    /// Kills a run; `is_new` says whether a line tells of work that no earlier run did.
+    fn kill(&mut self, running: Running, is_new: impl Fn(&str) -> bool) -> Ended {
+        let at_random = self.is_random();
+        let ended = if at_random {
+            running.kill_after(Duration::from_micros(1_000 + self.random.below(self.longest)))
+        } else {
+            running.kill_once(is_new, Duration::from_micros(self.random.below(AFTER_WORK)))
+        };
+        assert!(ended.was_killed() || ended.status.success(), "{}", ended.error);
+        ended
+    }
+
+    /// Takes notice of how many documents were kept before the run and after it, and how many were given.
+    fn note(&mut self, ended: &Ended, before: usize, after: usize, given: usize) {
+        if self.is_random() {
+            self.learn(after == given);
+        } else {
+            assert!(!ended.was_killed() || after > before, "killed before new work was kept");
+        }
         if ended.was_killed() {
             self.killed += 1;
-        } else {
-            assert!(ended.status.success(), "{}", ended.error);
-            self.learn(true);
+            self.after_work += u64::from(after > before);
+            self.interrupted += u64::from(after < given);
         }
-        ended
+    }
+
+    /// At least half of the kills came after new work was kept.
+    fn check(&self, seed: u64, runs: u64) {
+        let Self { killed, after_work, interrupted, .. } = self;
+        println!(
+            "seed {seed}: {runs} runs, {killed} kills, {after_work} after new work was kept, {interrupted} left documents"
+        );
+        assert!(2 * after_work >= *killed, "{after_work} of {killed} kills came after new work was kept");
+        assert!(*interrupted > 0, "no kill left documents");
     }
 
     /// Takes notice of whether everything was counted before the kill.
@@ -101,7 +138,7 @@ fn kill_at_random(durability: &str) {
         let mut killer = Killer::new(!seed);
         let mut seen = HashSet::new();
         let (mut given, mut runs) = (0, 0);
-        let (mut count, mut interrupted, mut moved) = (0, 0, 0);
+        let mut count = 0;
         while killer.killed < kills() {
             // Of the documents that are left, sometimes a few and sometimes many.
             let left = lines.len() - given;
@@ -109,20 +146,16 @@ fn kill_at_random(durability: &str) {
             let more = (killer.random.below(2 * fair + 1) as usize).min(left);
             place.append(&lines[given..given + more]);
             given += more;
-            let ended = killer.kill(Running::start(place.run_input(durability), Vec::new()));
+            let running = Running::start(place.run_input(durability), Vec::new());
+            let ended = killer.kill(running, |line| !oracle.events.contains_key(&id_of(line)));
             check_between(&place, &mut oracle, &ended, &mut seen);
             runs += 1;
             assert!(runs < 20 * kills(), "{} kills of {runs} runs", killer.killed);
-            if ended.was_killed() {
-                let now = counted(&place.store()).unwrap_or(0);
-                killer.learn(now == given);
-                interrupted += u64::from(now < given);
-                moved += u64::from(now > count);
-                count = now;
-            }
+            let now = counted(&place.store()).unwrap_or(0);
+            killer.note(&ended, count, now, given);
+            count = now;
         }
-        println!("seed {seed}: {runs} runs; {interrupted} kills left documents, {moved} came after a commit");
-        assert!(interrupted > 0 && moved > 0, "{interrupted} kills left documents, {moved} came after a commit");
+        killer.check(seed, runs);
         place.append(&lines[given..]);
         let last = Running::start(place.run_input(durability), Vec::new());
         finish(&place, &mut oracle, last, lines.len(), seen);
@@ -148,21 +181,19 @@ fn killed_at_random_moments_a_pipe_with_ids_that_begins_anew_counts_once() {
         oracle.advance(lines.len());
         let mut killer = Killer::new(!seed);
         let mut seen = HashSet::new();
-        let (mut runs, mut committed) = (0, 0);
+        let (mut runs, mut count) = (0, 0);
         while killer.killed < kills() {
             let given = lines.len() * (killer.killed as usize + 1) / (kills() as usize + 1);
             let running = Running::start(place.run_pipe("fsync"), common::bytes(&lines[..given]));
-            let ended = killer.kill(running);
-            if ended.was_killed() {
-                killer.learn(!ended.printed.is_empty());
-                committed += u64::from(!ended.printed.is_empty());
-            }
+            let ended = killer.kill(running, |line| oracle.caused_by[&id_of(line)] > count);
+            let now = common::show(&place.store()).values().map(|group| documents_of(group)).sum();
+            killer.note(&ended, count, now, given);
+            count = now;
             seen.extend(oracle.check_printed(&ended.printed));
             runs += 1;
             assert!(runs < 20 * kills(), "{} kills of {runs} runs", killer.killed);
         }
-        println!("seed {seed}: {runs} runs, {committed} killed after a commit");
-        assert!(committed > 0, "no kill came after a commit");
+        killer.check(seed, runs);
         let last = Running::start(place.run_pipe("fsync"), common::bytes(&lines));
         finish(&place, &mut oracle, last, lines.len(), seen);
     }
@@ -180,7 +211,7 @@ fn kill_at_every_point(durability: &str) {
         let mut seen = HashSet::new();
         let mut hits: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let slice = lines.len() / (dictrack::CRASH_POINTS.len() * TIMES);
-        let mut given = 0;
+        let (mut given, mut count, mut kills, mut moved) = (0, 0, 0, 0);
         for time in 1..=TIMES {
             for point in dictrack::CRASH_POINTS {
                 place.append(&lines[given..given + slice]);
@@ -190,13 +221,19 @@ fn kill_at_every_point(durability: &str) {
                 let ended = Running::start(command, Vec::new()).end();
                 if ended.was_killed() {
                     hits.entry(point).or_default().push(time);
+                    let now = counted(&place.store()).unwrap_or(0);
+                    kills += 1;
+                    moved += u64::from(now > count);
+                    assert!(point != "after_commit" || time > 1 || now > count, "killed before new work was kept");
                 } else {
                     assert!(ended.status.success(), "{point}:{time}: {}", ended.error);
                 }
                 check_between(&place, &mut oracle, &ended, &mut seen);
+                count = counted(&place.store()).unwrap_or(0);
             }
         }
-        println!("seed {seed}: {hits:?}");
+        println!("seed {seed}: {hits:?}, {moved} of {kills} kills after new work was kept");
+        assert!(2 * moved >= kills, "{moved} of {kills} kills came after new work was kept");
         for point in dictrack::CRASH_POINTS {
             assert!(hits.get(point).is_some_and(|times| times.contains(&1)), "{point} was never reached: {hits:?}");
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Ended, Oracle, Place, Running, bytes, check_integrity, counted, documents};
+use common::{Ended, Oracle, Place, Running, bytes, check_integrity, counted, documents, id_of};
 
 /// Fails the FAIL_AT-th write, sync or truncation of a file with `.db` in its name and all after it; with FAIL_AT 0 it
 /// only writes their number into FAIL_COUNT_FILE.
@@ -188,7 +188,7 @@ fn a_used_store_that_fails_at_any_call_loses_and_doubles_nothing() {
     fail_every_call(|place| {
         let ended = Running::start(place.run_input("fsync"), Vec::new()).end();
         assert!(ended.status.success(), "{}", ended.error);
-        ended.printed.iter().map(|line| id(line)).collect()
+        ended.printed.iter().map(|line| id_of(line)).collect()
     });
 }
 
@@ -201,13 +201,8 @@ fn a_killed_store_that_fails_at_any_call_loses_and_doubles_nothing() {
         command.env("DICTRACK_CRASH_AT", "after_delivery:1");
         let ended = Running::start(command, Vec::new()).end();
         assert!(ended.was_killed(), "{}", ended.error);
-        ended.printed.iter().map(|line| id(line)).collect()
+        ended.printed.iter().map(|line| id_of(line)).collect()
     });
-}
-
-fn id(line: &str) -> String {
-    let json = dictrack::json::Json::parse(line.as_bytes()).unwrap();
-    json.as_map().unwrap().get("id").unwrap().as_str().unwrap().to_owned()
 }
 
 /// Runs over a pipe that gives a third of the documents, waits for their events, and so has a commit for each third.
@@ -278,4 +273,38 @@ fn a_store_that_fails_between_commits_acknowledges_nothing_more() {
 fn check_kept(at: usize, seen: &HashSet<String>, store: &Path) {
     let kept = counted(store).map_or(0, |_| common::show(store).len());
     assert!(seen.is_empty() || kept > 0, "call {at}: {} events were printed of a store without groups", seen.len());
+}
+
+#[test]
+fn an_import_that_fails_at_any_call_leaves_no_store_or_a_whole_one() {
+    let shim = Shim::compile();
+    let source = Place::new();
+    source.append(&documents(13, 200, 40));
+    let ended = Running::start(source.run_input("os"), Vec::new()).end();
+    assert!(ended.status.success(), "{}", ended.error);
+    let backup = source.path("backup.ndjson");
+    let run = |name: &str, place: &Place, change: &mut dyn FnMut(&mut Command)| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.arg(name).arg("--store").arg(place.store()).arg(&backup);
+        change(&mut command);
+        Running::start(command, Vec::new()).end()
+    };
+    assert!(run("export", &source, &mut |_| {}).status.success());
+    let groups = common::show(&source.store());
+    let calls = shim.count(|change| run("import", &Place::new(), change));
+    let mut failed = 0;
+    for at in some(calls) {
+        let place = Place::new();
+        let ended = run("import", &place, &mut |command| shim.fail(command, at));
+        if check_failure(at, &ended, &place.store()) {
+            failed += 1;
+            assert!(!place.store().exists(), "call {at}: a store of an import that failed: {}", ended.error);
+            let again = run("import", &place, &mut |_| {});
+            assert!(again.status.success(), "call {at}, then: {}", again.error);
+        }
+        assert_eq!(common::show(&place.store()), groups, "call {at}");
+        check_integrity(&place.store());
+    }
+    println!("{calls} calls; {failed} imports failed");
+    assert!(failed >= 10, "{failed} imports failed of those over {calls} calls");
 }

@@ -119,6 +119,7 @@ impl Examination {
                 "programs that only read refuse it",
                 "open it once with a program that writes, such as `dictrack run`",
             ),
+            Error::Unfinished { .. } => ("unfinished", "nothing that was acknowledged is lost", ""),
             Error::NewerVersion { .. } => ("newer", "this version leaves it alone", "use a newer dictrack"),
             _ => ("refused", "programs that use it fail in the same way", ""),
         };
@@ -127,7 +128,8 @@ impl Examination {
             Error::Unavailable(source) => source.to_string(),
             other => other.to_string(),
         };
-        self.find(Level::Problem, code, found, meaning, remedy);
+        let level = if code == "unfinished" { Level::Note } else { Level::Problem };
+        self.find(level, code, found, meaning, remedy);
     }
 
     /// Reads some groups of a store, to see whether they can be.

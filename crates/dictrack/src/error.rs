@@ -94,6 +94,15 @@ pub enum Error {
         /// The version that can be read.
         known: i64,
     },
+    /// What makes or changes the store was cut short by a kill or a power failure, and it is only open for reading.
+    #[error(
+        "{store} is unfinished: a kill or a power failure cut short what made or changed it; the next program that opens \
+         it to write puts that right"
+    )]
+    Unfinished {
+        /// The store.
+        store: Box<str>,
+    },
     /// Something in the store is not what dictrack writes; it is left as it is.
     #[error("{store}: {place} cannot be read: {problem}; it is left untouched")]
     Corrupt {

@@ -391,3 +391,31 @@ fn what_is_wrong_with_a_file_is_found() {
     let examination = block_on(SqliteStore::examine(memory.path().join("shop.db"), Writers::One));
     provoked(&examination, Level::Warning, "in_memory", "in memory", "on a disk");
 }
+
+/// What a kill or a power failure leaves of a file that is being made: the next writer makes it.
+#[test]
+fn a_file_that_was_not_made_to_its_end_is_unfinished_and_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let making = rusqlite::Connection::open(folder.path().join("making.db")).unwrap();
+    // Pages of a transaction that does not fit into memory are in the file before it ends.
+    making
+        .execute_batch("PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))")
+        .unwrap();
+    let unfinished = |name: &str| folder.path().join(name);
+    for name in ["whole.db", "torn.db"] {
+        std::fs::copy(unfinished("making.db"), unfinished(name)).unwrap();
+        std::fs::copy(unfinished("making.db-journal"), unfinished(&format!("{name}-journal"))).unwrap();
+    }
+    std::fs::write(unfinished("torn.db"), [0; 4096]).unwrap();
+    let no_tables = rusqlite::Connection::open(unfinished("no_tables.db")).unwrap();
+    no_tables.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(no_tables);
+    for name in ["whole.db", "torn.db", "no_tables.db"] {
+        let path = unfinished(name);
+        let examine = || block_on(SqliteStore::examine(&path, Writers::One));
+        provoked(&examine(), Level::Note, "unfinished", "is unfinished", "");
+        assert!(matches!(SqliteStore::open_read_only(&path), Err(dictrack::Error::Unfinished { .. })), "{name}");
+        drop(SqliteStore::open(&path).unwrap());
+        assert!(!codes(&examine()).contains(&"unfinished"), "{name}");
+    }
+}

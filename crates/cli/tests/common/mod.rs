@@ -1,10 +1,11 @@
 //! What the tests of the command share: seeded documents, an oracle that counts them in memory, and running `dictrack`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::{Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -94,6 +95,15 @@ pub(crate) struct Line {
     at: i64,
 }
 
+impl Line {
+    /// Gives the user a name of so many letters more.
+    pub(crate) fn lengthen_user(&mut self, letters: usize) {
+        let longer = format!("{}{}", self.user, "x".repeat(letters));
+        self.text = self.text.replacen(&self.user, &longer, 1);
+        self.user = longer;
+    }
+}
+
 /// Documents of about `users` groups, few of which have most.
 pub(crate) fn documents(seed: u64, count: usize, users: u64) -> Vec<Line> {
     let mut random = Random(seed);
@@ -131,25 +141,36 @@ pub(crate) struct Oracle<'a> {
     users: BTreeSet<&'a str>,
     /// Each event by its id, as it is printed.
     pub(crate) events: HashMap<String, String>,
+    /// How many documents were counted when an event was caused, by its id.
+    pub(crate) caused_by: HashMap<String, usize>,
 }
 
 impl<'a> Oracle<'a> {
     pub(crate) fn new(lines: &'a [Line], trackers: &Path) -> Self {
         let manager = Manager::in_memory().blocking();
         let list = manager.tracker_list(dictrack::files::read(trackers).unwrap()).unwrap();
-        Self { lines, manager, list, counted: 0, users: BTreeSet::new(), events: HashMap::new() }
+        Self {
+            lines,
+            manager,
+            list,
+            counted: 0,
+            users: BTreeSet::new(),
+            events: HashMap::new(),
+            caused_by: HashMap::new(),
+        }
     }
 
     /// Counts on, so that the first `count` documents are counted.
     pub(crate) fn advance(&mut self, count: usize) {
         assert!(count >= self.counted, "documents that were counted are lost: {} of {count} left", self.counted);
-        for line in &self.lines[self.counted..count] {
+        for (number, line) in self.lines.iter().enumerate().take(count).skip(self.counted) {
             let document = Json::parse(line.text.as_bytes()).unwrap();
             let options = TrackOptions::at(Timestamp::from_secs(line.at)).ensure(&self.list, Differing::Refuse);
             let outcome = self.manager.track_with(&line.user, &document, options).unwrap();
             for event in outcome.events() {
                 let before = self.events.insert(event.id().to_string(), event.to_json().to_string());
                 assert_eq!(before, None, "an event id twice");
+                self.caused_by.insert(event.id().to_string(), number + 1);
             }
             self.users.insert(&line.user);
         }
@@ -213,8 +234,7 @@ impl<'a> Oracle<'a> {
     pub(crate) fn check_printed(&self, printed: &[String]) -> HashSet<String> {
         let mut ids = HashSet::new();
         for line in printed {
-            let json = Json::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
-            let id = json.as_map().and_then(|map| map.get("id")).and_then(Json::as_str).expect("an id").to_owned();
+            let id = id_of(line);
             let expected = self.events.get(&id);
             assert_eq!(expected, Some(line), "an event of no document among the first {}", self.counted);
             ids.insert(id);
@@ -223,18 +243,37 @@ impl<'a> Oracle<'a> {
     }
 }
 
+/// The id of an event that was printed.
+pub(crate) fn id_of(line: &str) -> String {
+    let json = Json::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
+    json.as_map().and_then(|map| map.get("id")).and_then(Json::as_str).expect("an id").to_owned()
+}
+
 /// Each group of the store as a line of JSON.
 pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
+    try_show(store).unwrap_or_else(|problem| panic!("show: {problem}"))
+}
+
+/// As [`show`], or what the command says is wrong.
+pub(crate) fn try_show(store: &Path) -> Result<BTreeMap<String, String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
         .args(["show", "--output", "json", "--limit", "0", "--store"])
         .arg(store)
         .output()
         .unwrap();
-    let problem = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "show: {problem}");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
     let text = String::from_utf8(output.stdout).unwrap();
     let group = |line: &str| Json::parse(line.as_bytes()).unwrap().as_map().unwrap().get("group").unwrap().clone();
-    text.lines().map(|line| (group(line).as_str().unwrap().to_owned(), line.to_owned())).collect()
+    Ok(text.lines().map(|line| (group(line).as_str().unwrap().to_owned(), line.to_owned())).collect())
+}
+
+/// The progress of the first tracker of a group, which counts every document.
+pub(crate) fn documents_of(group: &str) -> usize {
+    let json = Json::parse(group.as_bytes()).unwrap();
+    let trackers = json.as_map().unwrap().get("trackers").unwrap().as_list().unwrap();
+    trackers[0].as_map().unwrap().get("progress").unwrap().to_string().parse().unwrap()
 }
 
 /// How many documents of its one input file the store says it has counted; `None` if it has no tables yet.
@@ -251,9 +290,17 @@ pub(crate) fn counted(store: &Path) -> Option<usize> {
 
 /// Asks SQLite whether the file is sound.
 pub(crate) fn check_integrity(store: &Path) {
-    let connection = rusqlite::Connection::open(store).unwrap();
-    let answer: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(answer, "ok");
+    assert_eq!(integrity(store), Ok(()));
+}
+
+/// What SQLite says is wrong with the file.
+pub(crate) fn integrity(store: &Path) -> Result<(), String> {
+    let ask = || {
+        let connection = rusqlite::Connection::open(store)?;
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))
+    };
+    let answer = ask().unwrap_or_else(|error| error.to_string());
+    if answer == "ok" { Ok(()) } else { Err(answer) }
 }
 
 /// A folder with the trackers, an input and a store.
@@ -263,7 +310,17 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A place in memory, if there is one, for tests that make many and need no disk.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(parent: &Path) -> Self {
+        let place = Self { folder: tempfile::tempdir_in(parent).unwrap() };
         std::fs::write(place.trackers(), TRACKERS).unwrap();
         std::fs::write(place.input(), "").unwrap();
         place
@@ -318,6 +375,8 @@ impl Place {
 pub(crate) struct Running {
     pub(crate) child: Child,
     out: JoinHandle<Vec<u8>>,
+    /// Each complete line of standard output, as it is printed.
+    lines: Receiver<String>,
     error: JoinHandle<Vec<u8>>,
 }
 
@@ -343,15 +402,36 @@ impl Running {
         let mut pipe = child.stdin.take().unwrap();
         // A process that was killed reads no more; that is no failure of this side.
         std::thread::spawn(move || drop(pipe.write_all(&input)));
-        let out = drain(child.stdout.take().unwrap());
+        let (line, lines) = std::sync::mpsc::channel();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let out = std::thread::spawn(move || {
+            let (mut all, mut from) = (Vec::new(), 0);
+            while stdout.read_until(b'\n', &mut all).unwrap() > 0 {
+                if let Some(complete) = all[from..].strip_suffix(b"\n") {
+                    // A test that does not wait for lines may have dropped the other end.
+                    let _ = line.send(String::from_utf8_lossy(complete).into_owned());
+                }
+                from = all.len();
+            }
+            all
+        });
         let error = drain(child.stderr.take().unwrap());
-        Self { child, out, error }
+        Self { child, out, lines, error }
     }
 
     /// Kills the run after a while, unless it has ended by then.
     pub(crate) fn kill_after(mut self, wait: Duration) -> Ended {
         std::thread::sleep(wait);
         self.child.kill().unwrap();
+        self.end()
+    }
+
+    /// Kills the run a while after it printed a line that `acknowledges`, unless it ends without one.
+    pub(crate) fn kill_once(mut self, acknowledges: impl Fn(&str) -> bool, wait: Duration) -> Ended {
+        if self.lines.iter().any(|line| acknowledges(&line)) {
+            std::thread::sleep(wait);
+            self.child.kill().unwrap();
+        }
         self.end()
     }
 

@@ -103,7 +103,7 @@ impl SqliteStore {
         let path = name::resolve(name)?;
         let mut descriptor = Descriptor::open(&path, true).map_err(|error| name::refusal(name, error))?;
         name::check(name, &path, &descriptor)?;
-        schema::check_header(name, &descriptor)?;
+        schema::check_header(name, &path, &descriptor)?;
         owner::lock(&mut descriptor, name, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed("open the file"))?;
@@ -128,12 +128,13 @@ impl SqliteStore {
     /// moment of this call.
     ///
     /// # Errors
-    /// A failure of SQLite if there is no such file, else as [`open`](Self::open).
+    /// A failure of SQLite if there is no such file, [`Error::Unfinished`], else as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
         let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
-        schema::check_header(name, &descriptor)?;
+        schema::check_finished(name, &path)?;
+        schema::check_header(name, &path, &descriptor)?;
         let Reading { connection, unguarded } = Reading::open(&path).map_err(failed("open the file for reading"))?;
         schema::check(&connection, name)?;
         let inner = Inner {
@@ -175,6 +176,24 @@ impl SqliteStore {
     /// How errors name the store.
     fn name(&self) -> String {
         self.name.display().to_string()
+    }
+
+    /// Copies into the file what SQLite still has in its log beside it, so that the file alone is the store.
+    ///
+    /// # Errors
+    /// A failure of SQLite, also where another program reads the file.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        const ACTION: &str = "copy the log into the file";
+        let inner = self.inner.lock();
+        let held_up: bool = inner
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(failed(ACTION))?;
+        if held_up {
+            let (action, source) = (ACTION.to_owned(), "another program reads it".into());
+            return Err(BackendError { backend: "SQLite", action, source }.into());
+        }
+        Ok(())
     }
 
     /// The file, with links followed.

@@ -28,6 +28,7 @@ impl SqliteStore {
         let mut found = Examination::of(format!("store {}", path.display()));
         if let Err(error) = look(path, writers, &mut found) {
             found.error(&error);
+            return found;
         }
         let is_store = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
         if found.level() < Some(Level::Problem) && is_store {
@@ -66,7 +67,8 @@ fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Er
     }
     let descriptor = Descriptor::open(path, false).map_err(|error| name::refusal(name, error))?;
     name::check(name, path, &descriptor)?;
-    super::schema::check_header(name, &descriptor)?;
+    super::schema::check_finished(name, path)?;
+    super::schema::check_header(name, path, &descriptor)?;
     check(name, path)?;
     let store = SqliteStore::open_read_only(path)?;
     {

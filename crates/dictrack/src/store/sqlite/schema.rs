@@ -7,6 +7,7 @@ use dictrack_core::ContentHash;
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::descriptor::Descriptor;
+use super::name::beside;
 use super::{failed, migrate};
 use crate::Error;
 use crate::store::record::Record;
@@ -55,15 +56,34 @@ CREATE VIEW trackers AS
 ";
 
 /// Refuses a file that is neither empty nor SQLite's, before SQLite may take a short one for a new database.
-pub(super) fn check_header(path: &Path, file: &Descriptor) -> Result<(), Error> {
+pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Result<(), Error> {
     const HEADER: &[u8; 16] = b"SQLite format 3\0";
     let mut begins = [0; HEADER.len()];
     match file.read_first(&mut begins) {
         Ok(0) => Ok(()),
-        Ok(_) if begins == *HEADER => Ok(()),
-        Ok(_) => Err(Error::corrupt(path.display(), "the file", "it is not an SQLite file")),
-        Err(error) => Err(Error::corrupt(path.display(), "the file", error.to_string())),
+        Ok(_) if begins == *HEADER || has_rollback(path) => Ok(()),
+        Ok(_) => Err(Error::corrupt(name.display(), "the file", "it is not an SQLite file")),
+        Err(error) => Err(Error::corrupt(name.display(), "the file", error.to_string())),
     }
+}
+
+/// Whether a kill or a power failure cut short a change that the next writer takes back, by what SQLite wrote beside the
+/// file. A store has that only while it is made: its first page may be there in part, its log comes later.
+fn has_rollback(path: &Path) -> bool {
+    const BEGINS: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let mut begins = [0; BEGINS.len()];
+    let read = std::fs::File::open(beside(path, "-journal"))
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut begins));
+    read.is_ok() && begins == BEGINS
+}
+
+/// Refuses a file that only a writer can put right.
+pub(super) fn check_finished(name: &Path, path: &Path) -> Result<(), Error> {
+    if has_rollback(path) { Err(unfinished(name)) } else { Ok(()) }
+}
+
+fn unfinished(name: &Path) -> Error {
+    Error::Unfinished { store: name.display().to_string().into() }
 }
 
 /// Whether the file has storage format 1, whose owner is not in the file.
@@ -74,10 +94,7 @@ pub(super) fn is_former(connection: &Connection) -> bool {
 /// Makes the tables of a new file, and checks those of an old one.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     let fail = || failed("prepare the file");
-    let empty: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| not_a_store(path, &error))?;
-    if empty == 0 {
+    if count_tables(connection).map_err(|error| not_a_store(path, &error))? == 0 {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
         let make = format!(
             "BEGIN IMMEDIATE; {TABLES} {owner} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
@@ -110,6 +127,10 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let pragma =
         |name: &str| -> Result<i64, rusqlite::Error> { connection.pragma_query_value(None, name, |row| row.get(0)) };
     let application = pragma("application_id").map_err(|error| not_a_store(path, &error))?;
+    let tables = count_tables(connection).map_err(|error| not_a_store(path, &error))?;
+    if application == 0 && tables == 0 {
+        return Err(unfinished(path));
+    }
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
         return Err(Error::corrupt(path.display(), "the file", "it is an SQLite file that dictrack did not make"));
@@ -121,6 +142,10 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
         return Err(Error::corrupt(path.display(), "the file", format!("storage format {version} does not exist")));
     }
     Ok(version)
+}
+
+fn count_tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
