@@ -107,6 +107,18 @@ impl LimiterDefinition {
         }
     }
 
+    /// The state of this limiter where it replaces one in `state` that differs in its number only: what was used of it is
+    /// used of this one. `None` if they differ in more.
+    pub(crate) fn with_used(&self, state: &LimiterState) -> Option<LimiterState> {
+        match (self, state) {
+            (Self::Count(count), LimiterState::Count { limit, remaining }) => {
+                let used = limit.saturating_sub(*remaining);
+                Some(LimiterState::Count { limit: *count, remaining: count.saturating_sub(used) })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a document may count at `now`.
     ///
     /// # Errors

@@ -326,7 +326,7 @@ impl Manager {
         let definition = Arc::new(definition);
         self.change(group, now, |group, call| {
             let before = group.version();
-            let found = group.update(call, &definition);
+            let found = group.update(call, &definition)?;
             if let Some(progress) = progress.filter(|_| found) {
                 group.set_progress(definition.name(), progress, call.now);
             }
