@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
-use dictrack::json::Json;
+use dictrack::json::{Json, MAX_BYTES};
 use dictrack::{Call, CompletedTracker, Engine, Explanation, Group, Timestamp};
 
 use crate::print::{plain, say};
@@ -39,12 +39,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn explain(args: &Args) -> Outcome {
-    let mut text = args.document.clone();
-    if text == "-" {
+    let mut text = args.document.clone().into_bytes();
+    if text == b"-" {
         text.clear();
-        std::io::stdin().read_to_string(&mut text)?;
+        // What is longer is not a document, and `parse` says so.
+        std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
-    let document = Json::parse(text.as_bytes()).map_err(|error| Failure(format!("the document: {error}")))?;
+    let document = Json::parse(&text).map_err(|error| Failure(format!("the document: {error}")))?;
     let now = match &args.now {
         Some(now) => moment(now)?,
         None => dictrack::Clock::now(&dictrack::SystemClock),

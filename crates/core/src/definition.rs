@@ -16,10 +16,12 @@ use crate::time::Timestamp;
 
 mod builder;
 mod read;
+mod warning;
 
 pub use builder::TrackerBuilder;
 pub use read::{DefinitionError, read_trackers};
 pub(crate) use read::{Fields, Read, one_of};
+pub use warning::DefinitionWarning;
 
 /// The conditions that one definition may have at most, those within others included.
 pub const MAX_CONDITIONS: usize = 10_000;
