@@ -49,7 +49,7 @@ def main(manager: dt.TrackingManager) -> list[str]:
         printed.append(line)
         print(line)
 
-    manager.add_trackers(CAMPAIGN, [dt.BaseTracker.from_dict(definition) for definition in DEFINITIONS])
+    manager.ensure_trackers(CAMPAIGN, [dt.BaseTracker.from_dict(definition) for definition in DEFINITIONS])
     for event, outcome in zip(EVENTS, manager.track_many((CAMPAIGN, event) for event in EVENTS)):
         if isinstance(outcome, Exception):
             raise outcome

@@ -59,7 +59,7 @@ def main(manager: dt.TrackingManager) -> list[str]:
     high = HighValueOrder(100, ["gold", "platinum"], ["blocked", "suspended"])
     orders = dt.CountTracker("high_value_orders", [high], target=[10, 50, 100])
     points = PointsTracker("points", per=10, conditions=[high], target=1000)
-    manager.add_trackers("orders", [orders, points])
+    manager.ensure_trackers("orders", [orders, points])
     for order in ORDERS:
         outcome = manager.track("orders", order)
         say(f"{order['order_id']} {'counts' if outcome.dirtied else 'does not count'}")

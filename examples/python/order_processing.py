@@ -27,8 +27,8 @@ def main(manager: dt.TrackingManager) -> list[str]:
 
     completed = dt.KeyValueEQ("status", "completed")
     paid = dt.KeyValueInList("payment_method", ["credit_card", "debit_card", "paypal"])
-    # A service adds its trackers at every start: where they are, nothing changes.
-    manager.add_trackers(
+    # What a service does at every start: trackers that are there, or have completed, are left alone.
+    manager.ensure_trackers(
         "orders",
         [
             dt.CountTracker("order_count", [completed], target=[10, 50, 100, 500]),

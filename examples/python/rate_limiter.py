@@ -21,7 +21,7 @@ def main(manager: dt.TrackingManager) -> list[str]:
     requests = dt.CountTracker(
         "api_rate_limit", [dt.KeyValueEQ("endpoint", "/api/v1/data")], target=1000, limiters=[limit]
     )
-    manager.add_tracker(CLIENT, requests)
+    manager.ensure_tracker(CLIENT, requests)
     for request in range(105):
         outcome = manager.track(CLIENT, {"endpoint": "/api/v1/data", "request_id": request})
         if outcome.refused:

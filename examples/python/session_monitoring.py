@@ -20,7 +20,7 @@ def main(manager: dt.TrackingManager, clock: dt.TestClock) -> list[str]:
 
     window = dt.TimeLimiter(seconds=60)
     calls = dt.CountTracker("session_actions", [dt.KeyValueEQ("action", "api_call")], target=100, limiters=[window])
-    manager.add_tracker(SESSION, calls)
+    manager.ensure_tracker(SESSION, calls)
     for second in range(70):
         outcome = manager.track(SESSION, {"action": "api_call", "call_id": second})
         if outcome.refused:

@@ -29,7 +29,7 @@ def main(manager: dt.TrackingManager) -> list[str]:
         milestones = dt.CountTracker(
             "activity_milestone", [dt.KeyValueInList("event_type", COUNTED)], target=[10, 50, 100, 500, 1000]
         )
-        manager.add_tracker(user, milestones)
+        manager.ensure_tracker(user, milestones)
 
     for at, event_type in enumerate([*COUNTED, "logout", *COUNTED, "login", "share"]):
         outcome = manager.track("user_001", {"event_type": event_type, "timestamp": 1_699_000_000 + 100 * at})

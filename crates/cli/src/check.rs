@@ -10,6 +10,8 @@ use crate::report::counted;
 
 /// Check definition files.
 ///
+/// What is valid and often not meant is a warning: it is printed, and the file is good.
+///
 /// Example: dictrack check trackers.toml
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,13 +23,18 @@ pub(crate) struct Args {
 pub(crate) fn check(args: &Args) -> Outcome {
     let mut good = true;
     for path in &args.files {
-        match dictrack::files::read(path) {
-            Ok(trackers) => {
+        match dictrack::files::read_with_warnings(path) {
+            Ok((trackers, warnings)) => {
+                warnings.iter().for_each(warn);
                 let conditions: usize =
                     trackers.iter().flat_map(|tracker| tracker.conditions()).map(Condition::count).sum();
                 let conditions = counted(conditions as u64, "condition");
                 let trackers_said = counted(trackers.len() as u64, "tracker");
-                say(format_args!("{}: ok, {trackers_said} with {conditions}", path.display()));
+                let warned = match warnings.len() {
+                    0 => String::new(),
+                    warnings => format!(", {}", counted(warnings as u64, "warning")),
+                };
+                say(format_args!("{}: ok, {trackers_said} with {conditions}{warned}", path.display()));
                 let customs = customs(&trackers);
                 if !customs.is_empty() {
                     say(format_args!(

@@ -1,11 +1,12 @@
 //! `dictrack explain`: what a document would do, and why.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
-use dictrack::json::Json;
-use dictrack::{Call, CompletedTracker, Engine, Explanation, Group, Timestamp};
+use dictrack::json::{Json, MAX_BYTES};
+use dictrack::{Call, CompletedTracker, Differing, Engine, Explanation, Group, Timestamp, TrackerList};
 
 use crate::print::{plain, say};
 use crate::report::{fitted, object, table};
@@ -39,12 +40,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn explain(args: &Args) -> Outcome {
-    let mut text = args.document.clone();
-    if text == "-" {
+    let mut text = args.document.clone().into_bytes();
+    if text == b"-" {
         text.clear();
-        std::io::stdin().read_to_string(&mut text)?;
+        // What is longer is not a document, and `parse` says so.
+        std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
-    let document = Json::parse(text.as_bytes()).map_err(|error| Failure(format!("the document: {error}")))?;
+    let document = Json::parse(&text).map_err(|error| Failure(format!("the document: {error}")))?;
     let now = match &args.now {
         Some(now) => moment(now)?,
         None => dictrack::Clock::now(&dictrack::SystemClock),
@@ -58,10 +60,12 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     }
     if let Some(path) = &args.trackers {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
-        group.add(&Call { engine: &engine, group: &args.group, now }, &trackers, None)?;
+        // As a run would, which leaves completed names alone.
+        let list = TrackerList::new(trackers, &engine)?;
+        group.ensure(&Call { engine: &engine, group: &args.group, now }, &list, Differing::Refuse)?;
     }
     let explanations = group.explain(&engine, &document, now);
-    let completed = group.completed();
+    let completed = still_completed(&group, now);
     if args.output.is_json() {
         let completed = completed.iter().map(completed_json);
         say(Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
@@ -69,6 +73,16 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     }
     say(fitted(0, |_| verdicts(&explanations, &completed)));
     Ok(true)
+}
+
+/// The trackers that have completed and are not active again, each once.
+pub(crate) fn still_completed(group: &Group, now: Timestamp) -> Vec<CompletedTracker> {
+    let mut named: HashSet<String> = group.trackers(None, now).iter().map(|found| found.name().to_owned()).collect();
+    let mut completed = group.completed();
+    completed.reverse();
+    completed.retain(|completed| named.insert(completed.tracker.name().to_owned()));
+    completed.reverse();
+    completed
 }
 
 fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Table {

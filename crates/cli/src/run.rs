@@ -32,6 +32,7 @@ mod reader;
 mod shared;
 mod summary;
 mod trackers;
+mod update;
 
 pub(crate) use args::Args;
 use args::Output;
@@ -120,6 +121,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     run.summary.resumed = inputs.iter().any(|input| input.start.offset > 0);
     run.count(inputs)?;
+    if args.update && !run.summary.interrupted {
+        run.update_others()?;
+    }
     run.close()
 }
 

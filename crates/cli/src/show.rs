@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
-use dictrack::{CompletedTracker, Engine, Group, LimiterState, TrackerSnapshot};
+use dictrack::{CompletedTracker, Engine, Group, LimiterState, Timestamp, TrackerSnapshot};
 
 use crate::explain::wait;
 use crate::print::{plain, say};
@@ -111,6 +111,8 @@ fn trackers(group: &Group, cells: usize) -> Table {
 fn limiters(tracker: &TrackerSnapshot) -> String {
     let words = tracker.limiters.iter().map(|limiter| match limiter {
         LimiterState::Count { limit, remaining } => format!("{remaining} of {limit} left"),
+        LimiterState::Window { start: Timestamp::MIN, end } => format!("until {end}"),
+        LimiterState::Window { start, end: Timestamp::MAX } => format!("from {start}"),
         LimiterState::Window { start, end } => format!("{start} to {end}"),
         LimiterState::Custom(state) => {
             state.as_deref().map_or_else(|| "custom".to_owned(), |state| plain(&state.to_string()))

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 pub(crate) fn test(args: &Args) -> Outcome {
     let (mut passed, mut failed) = (0, 0);
     for path in &args.files {
-        let scenario = match std::fs::read(path) {
+        let scenario = match dictrack::files::read_bytes(path) {
             Ok(text) => Scenario::parse(&text).map_err(|error| format!("not a scenario: {error}")),
             Err(error) => Err(error.to_string()),
         };

@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
-use command::{COUNTER, dictrack, folder, number, progress, run};
+use command::{COUNTER, at, dictrack, dictrack_with, folder, number, progress, run};
 
 #[test]
 fn trackers_that_differ_from_the_store_are_named_and_update_takes_them_over() {
@@ -64,4 +64,129 @@ fn an_empty_list_and_custom_code_are_refused_before_there_is_a_store() {
     assert!(!folder.path().join("s.db").exists());
     let checked = dictrack(folder.path(), "check t.toml").good();
     assert!(checked.contains(names), "{checked}");
+}
+
+const COMPLETED: &str = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = 2\n";
+const LONGER: &str = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [2, 4]\n";
+
+fn tracker(folder: &std::path::Path, group: &str) -> [u64; 2] {
+    let group = dictrack(folder, &format!("show {group} --store s.db --output json")).json();
+    [number(&group, "trackers.0.progress"), number(&group, "trackers.0.target")]
+}
+
+#[test]
+fn an_update_with_nothing_new_reaches_every_group_and_completed_trackers_that_gain_targets() {
+    let folder = folder(&[
+        ("t.toml", COMPLETED),
+        ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n{\"user\":\"b\"}\n"),
+        ("more.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n"),
+    ]);
+    run(folder.path(), "in.ndjson").good();
+    std::fs::write(folder.path().join("t.toml"), LONGER).unwrap();
+    let updated = run(folder.path(), "--update in.ndjson");
+    assert!(updated.error.contains("2 groups without new documents got the trackers of t.toml"), "{}", updated.error);
+    updated.good();
+    assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([2, 4], [1, 2]));
+    let again = run(folder.path(), "--update in.ndjson");
+    assert!(!again.error.contains("groups"), "{}", again.error);
+    again.good();
+    let revived = dictrack(folder.path(), "explain a --store s.db --output json {}").json();
+    assert_eq!(
+        (revived.as_list().unwrap().len(), at(&revived, "0.verdict").as_str()),
+        (1, Some("counted")),
+        "{revived}"
+    );
+    // The store has the new trackers in every group, so the earlier file is refused.
+    std::fs::write(folder.path().join("t.toml"), COMPLETED).unwrap();
+    assert_eq!(run(folder.path(), "in.ndjson").code, Some(1));
+    std::fs::write(folder.path().join("t.toml"), LONGER).unwrap();
+    let told =
+        dictrack(folder.path(), "run --trackers t.toml --group-by user --store s.db --output ndjson more.ndjson");
+    let lines: Vec<&str> = told.out.lines().collect();
+    assert!(lines.len() == 1 && lines[0].contains("all_completed") && lines[0].contains("\"progress\":4"), "{lines:?}");
+    let summary = run(folder.path(), "--again in.ndjson").json();
+    let reached = [0, 1].map(|at| number(&summary, &format!("trackers.0.stages.{at}.groups")));
+    assert_eq!(reached, [2, 1], "a group that completed twice reached each target once: {summary}");
+    // The earlier file may come back the same way; completed trackers lose nothing by it.
+    std::fs::write(folder.path().join("t.toml"), COMPLETED).unwrap();
+    run(folder.path(), "--update in.ndjson").good();
+    run(folder.path(), "in.ndjson").good();
+}
+
+#[test]
+fn with_moments_of_documents_an_update_says_which_groups_wait_for_one() {
+    let folder = folder(&[
+        ("t.toml", COMPLETED),
+        ("in.ndjson", "{\"user\":\"a\",\"at\":100}\n{\"user\":\"b\",\"at\":100}\n"),
+        ("b.ndjson", "{\"user\":\"b\",\"at\":200}\n"),
+    ]);
+    run(folder.path(), "--time at in.ndjson").good();
+    let limited = format!("{LONGER}limiters = [{{ seconds = 60 }}]\nreset_policy = []\n");
+    std::fs::write(folder.path().join("t.toml"), limited).unwrap();
+    let updated = run(folder.path(), "--time at --update in.ndjson");
+    assert!(updated.error.contains("2 groups without new documents still have earlier trackers"), "{}", updated.error);
+    updated.good();
+    assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([1, 2], [1, 2]));
+    // The limiter begins at the moment of the document that the group waited for.
+    run(folder.path(), "--time at b.ndjson").good();
+    assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([1, 2], [2, 4]));
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning_with_its_place() {
+    let warned = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [80, 200, 200]\nlimiters = [\n  { end = 2026-12-31 },\n  \
+                  { count = 100 },\n]\n";
+    let folder = folder(&[("t.toml", warned), ("good.toml", LONGER), ("in.ndjson", "{\"user\":\"a\"}\n")]);
+    let checked = dictrack(folder.path(), "check t.toml good.toml");
+    for words in [
+        "t.toml:4:20: warning: tracker \"n\": target[2]: the target 200 is not above 200",
+        "t.toml:7:3: warning: tracker \"n\": limiters[1]: each stage renews this count, so 3 stages admit up to 300 documents",
+    ] {
+        assert!(checked.error.contains(words), "{words}: {}", checked.error);
+    }
+    let out = checked.good();
+    assert!(out.contains("t.toml: ok, 1 tracker with 0 conditions, 2 warnings\n"), "{out}");
+    assert!(out.contains("good.toml: ok, 1 tracker with 0 conditions\n"), "{out}");
+    let ran = run(folder.path(), "in.ndjson");
+    assert_eq!(ran.error.matches("warning: tracker").count(), 2, "{}", ran.error);
+    ran.good();
+}
+
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = folder(&[]);
+    for format in ["toml", "yaml", "json"] {
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(format!("t.{format}"))).unwrap();
+        let refused = dictrack(folder.path(), &format!("check t.{format}"));
+        assert!(refused.code == Some(1) && refused.error.contains("more than 64 MiB"), "{}", refused.error);
+    }
+    let tested = dictrack(folder.path(), "test /dev/zero");
+    assert!(tested.code == Some(1) && tested.out.contains("more than 64 MiB"), "{}{}", tested.out, tested.error);
+    let imported = dictrack(folder.path(), "import --store s.db /dev/zero");
+    assert!(imported.code == Some(1) && imported.error.contains("line 1"), "{}", imported.error);
+    let explained =
+        dictrack_with(folder.path(), &["explain", "g", "--trackers", "t.json", "-"], vec![b'['; 3 * 1024 * 1024]);
+    assert!(explained.code == Some(1) && explained.error.contains("the document"), "{}", explained.error);
+}
+
+#[test]
+fn definitions_are_read_from_a_pipe() {
+    let folder = folder(&[("good.toml", LONGER)]);
+    let pipe = folder.path().join("t.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, LONGER).unwrap()
+    });
+    let checked = dictrack(folder.path(), "check t.toml").good();
+    writer.join().unwrap();
+    assert!(checked.contains("ok, 1 tracker"), "{checked}");
+}
+
+#[test]
+fn the_examples_warn_of_nothing() {
+    let examples = command::repository("examples/cdnow/trackers.toml");
+    let checked = dictrack(examples.parent().unwrap(), "check trackers.toml");
+    assert_eq!(checked.error, "");
+    checked.good();
 }

@@ -16,10 +16,12 @@ use crate::time::Timestamp;
 
 mod builder;
 mod read;
+mod warning;
 
 pub use builder::TrackerBuilder;
 pub use read::{DefinitionError, read_trackers};
 pub(crate) use read::{Fields, Read, one_of};
+pub use warning::DefinitionWarning;
 
 /// The conditions that one definition may have at most, those within others included.
 pub const MAX_CONDITIONS: usize = 10_000;
@@ -261,12 +263,17 @@ fn exact(amount: Amount) -> Json {
 fn limiter_json(limiter: &LimiterDefinition) -> Json {
     match limiter {
         LimiterDefinition::Count(count) => object([("count", (*count).into())]),
-        LimiterDefinition::Window(start, end) => {
-            object([("start", start.to_number().into()), ("end", end.to_number().into())])
-        }
+        LimiterDefinition::Window(start, end) => window_json(*start, *end),
         LimiterDefinition::Interval(span) => object([("seconds", span.to_number().into())]),
         LimiterDefinition::Custom { name, params } => custom_json(name, params),
     }
+}
+
+/// The bounds of a window, without those that it has not.
+pub(crate) fn window_json(start: Timestamp, end: Timestamp) -> Json {
+    let start = (start != Timestamp::MIN).then(|| ("start", start.to_number().into()));
+    let end = (end != Timestamp::MAX).then(|| ("end", end.to_number().into()));
+    object(start.into_iter().chain(end))
 }
 
 impl PartialEq for TrackerDefinition {

@@ -58,7 +58,7 @@ pub enum Reason {
     Limited {
         /// The position of the limiter in the definition.
         limiter: usize,
-        /// The limiter in words.
+        /// The limiter in words, and where there is no `until`, what opens it or when it ended.
         by: String,
         /// The first moment that is admitted again; `None`: not before a renewal.
         until: Option<Timestamp>,
@@ -142,7 +142,7 @@ impl Reason {
         };
         for (limiter, (definition, state)) in definition.limiters().iter().zip(slot.limiters()).enumerate() {
             if let Verdict::Refused { until } = definition.admits(state, now, document, &engine.registry)? {
-                return Ok(Self::Limited { limiter, by: in_words(definition, state), until });
+                return Ok(Self::Limited { limiter, by: in_words(definition, state, now), until });
             }
         }
         let Some(progress) = slot.progress.checked_add(amount) else {
@@ -173,12 +173,18 @@ fn first_failing<'c>(
     Ok(None)
 }
 
-fn in_words(definition: &LimiterDefinition, state: &LimiterState) -> String {
+/// A limiter that refuses at `now`, and if no moment opens it, what does.
+fn in_words(definition: &LimiterDefinition, state: &LimiterState, now: Timestamp) -> String {
     match (definition, state) {
-        (LimiterDefinition::Custom { name, .. }, _) => format!("the custom limiter {name}"),
-        (_, LimiterState::Count { limit, .. }) => format!("the count of {limit}, which is spent"),
-        (_, LimiterState::Window { start, end }) => format!("the window from {start} to {end}"),
-        (_, LimiterState::Custom(_)) => "a custom limiter".to_owned(),
+        (LimiterDefinition::Custom { name, .. }, _) => format!("the custom limiter {name}, until it is renewed"),
+        (_, LimiterState::Count { limit, .. }) => format!("the count of {limit}, which is spent, until it is renewed"),
+        (_, LimiterState::Window { start, end }) => match (*start, *end) {
+            (start, Timestamp::MAX) => format!("the window from {start}"),
+            (start, end) if now < start => format!("the window from {start} to {end}"),
+            (Timestamp::MIN, end) => format!("the window that ended at {end}"),
+            (start, end) => format!("the window from {start}, which ended at {end}"),
+        },
+        (_, LimiterState::Custom(_)) => "a custom limiter, until it is renewed".to_owned(),
     }
 }
 
@@ -204,7 +210,7 @@ impl fmt::Display for Reason {
             }
             Self::Skipped { reason } => f.write_str(reason),
             Self::Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
-            Self::Limited { by, until: None, .. } => write!(f, "refused by {by}, until it is renewed"),
+            Self::Limited { by, until: None, .. } => write!(f, "refused by {by}"),
             Self::Expired { since } => write!(f, "expired at {since}"),
             Self::Failed { error } => error.fmt(f),
         }

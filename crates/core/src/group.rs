@@ -14,9 +14,9 @@ use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
-use crate::limiter::Renewal;
+use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
 use crate::set::DefinitionSet;
-use crate::state::{LimiterStates, Slot, TrackerSnapshot};
+use crate::state::{Extra, LimiterStates, Slot, TrackerSnapshot};
 use crate::time::{Span, Timestamp};
 
 mod change;
@@ -114,7 +114,8 @@ pub struct Added {
     pub existing: Vec<String>,
     /// Trackers that are completed and were left alone; only of [`Group::ensure`].
     pub completed: Vec<String>,
-    /// Trackers whose definition was replaced; only of [`Group::ensure`] with [`Differing::Update`].
+    /// Trackers whose definition was replaced, completed ones that gained targets among them; only of [`Group::ensure`]
+    /// with [`Differing::Update`].
     pub updated: Vec<String>,
     /// Trackers that the list lacks and that were removed; only of [`Group::ensure`] with [`Differing::Update`].
     pub removed: Vec<String>,
@@ -156,8 +157,24 @@ impl TrackerList {
 pub enum Differing {
     /// Refuses: [`GroupError::ConflictingName`].
     Refuse,
-    /// Takes over the list's definitions as `update` does, and removes the trackers that it lacks.
+    /// Adopts the list's definitions as `update` does, and removes the trackers that it lacks.
     Update,
+}
+
+/// What a group has of a tracker that a list names.
+enum Found {
+    /// An active tracker with that definition.
+    Equal,
+    /// An active tracker with another one.
+    Different,
+    /// It has completed, and the definition brings it no further targets.
+    Completed,
+    /// It has completed and gains targets.
+    Gains,
+    /// Nothing, and by the definition it is gone already: adding it again and again would only make events.
+    Expired,
+    /// Nothing.
+    Missing,
 }
 
 fn distinct_names(definitions: &[Arc<TrackerDefinition>]) -> Result<(), GroupError> {
@@ -166,6 +183,35 @@ fn distinct_names(definitions: &[Arc<TrackerDefinition>]) -> Result<(), GroupErr
         Some(repeated) => Err(GroupError::RepeatedName { name: repeated.name().to_owned() }),
         None => Ok(()),
     }
+}
+
+/// The states of the limiters of `new`, which replaces `old`. An equal limiter stays as it is; a count that differs in its
+/// number keeps what was used of it; the others start at `call.now`.
+fn kept_limiters(
+    call: &Call<'_>,
+    old: &TrackerDefinition,
+    states: &[LimiterState],
+    new: &TrackerDefinition,
+) -> LimiterStates {
+    let mut left: Vec<_> = old.limiters().iter().zip(states).collect();
+    let equal: Vec<_> = new
+        .limiters()
+        .iter()
+        .map(|limiter| {
+            let at = left.iter().position(|(before, _)| *before == limiter)?;
+            Some(left.remove(at).1.clone())
+        })
+        .collect();
+    let states = new.limiters().iter().zip(equal).map(|(limiter, equal)| {
+        let used = |left: &mut Vec<(&LimiterDefinition, &LimiterState)>| {
+            let (at, state) =
+                left.iter().enumerate().find_map(|(at, (_, state))| Some((at, limiter.with_used(state)?)))?;
+            left.remove(at);
+            Some(state)
+        };
+        equal.or_else(|| used(&mut left)).unwrap_or_else(|| limiter.start(call.now, &call.engine.registry))
+    });
+    states.collect()
 }
 
 /// What a call at one moment is about.
@@ -288,7 +334,7 @@ impl Group {
 
     /// Adds trackers: all or none.
     ///
-    /// `expire` makes the new ones expire that long after `now`. A completed name may be added again.
+    /// `expire` makes the new ones expire that long after `now`. A completed name is added again and starts from nothing.
     ///
     /// # Errors
     /// A [`GroupError`] if a name conflicts or stands twice.
@@ -322,7 +368,8 @@ impl Group {
             || (differing == Differing::Refuse && self.ensured == list.key(Differing::Update))
     }
 
-    /// Sees to it that the group has the trackers of `list`, but for those that have completed or expired.
+    /// Sees to it that the group has the trackers of `list`, but for those that have completed or expired. With
+    /// [`Differing::Update`] a completed tracker that gains targets is active again, as after [`update`](Self::update).
     ///
     /// # Errors
     /// A [`GroupError`] if an active tracker differs and `differing` refuses that.
@@ -330,21 +377,25 @@ impl Group {
         let mut result = Added::default();
         let mut new = Vec::new();
         let mut changed = Vec::new();
+        let mut revived = 0;
         for definition in list.definitions() {
             let name = definition.name();
-            match self.active_slot(name, call.now) {
-                Some(at) if self.set.trackers()[at] == *definition => result.existing.push(name.to_owned()),
-                Some(_) if differing == Differing::Refuse => {
+            match self.found(definition, call.now) {
+                Found::Equal => result.existing.push(name.to_owned()),
+                Found::Different if differing == Differing::Refuse => {
                     return Err(GroupError::ConflictingName { name: name.to_owned() });
                 }
-                Some(_) => changed.push(definition),
-                None if self.has_completed(name) => result.completed.push(name.to_owned()),
-                // It is gone already: adding it again and again would only make events.
-                None if definition.expire_at().is_some_and(|moment| call.now >= moment) => {}
-                None => new.push(Arc::clone(definition)),
+                Found::Different => changed.push(definition),
+                Found::Gains if differing == Differing::Update => {
+                    changed.push(definition);
+                    revived += 1;
+                }
+                Found::Completed | Found::Gains => result.completed.push(name.to_owned()),
+                Found::Expired => {}
+                Found::Missing => new.push(Arc::clone(definition)),
             }
         }
-        self.spare_generations(call.engine, new.len())?;
+        self.spare_generations(call.engine, new.len() + revived)?;
         if differing == Differing::Update {
             let listed = |name: &str| list.set.position(name).is_some();
             let others: Vec<String> =
@@ -353,7 +404,7 @@ impl Group {
             result.removed = self.remove(&others, call.now);
         }
         for definition in changed {
-            self.update(call, definition);
+            self.update(call, definition)?;
             result.updated.push(definition.name().to_owned());
         }
         if self.slots.is_empty() && new.len() == list.definitions().len() {
@@ -367,6 +418,29 @@ impl Group {
             && list.definitions().iter().all(|definition| definition.expire_at().is_none());
         self.ensured = if lasts { list.key(differing) } else { 0 };
         Ok(result)
+    }
+
+    /// What the group has of a tracker that a list names.
+    fn found(&self, definition: &TrackerDefinition, now: Timestamp) -> Found {
+        match self.active_slot(definition.name(), now) {
+            Some(at) if *self.set.trackers()[at] == *definition => Found::Equal,
+            Some(_) => Found::Different,
+            None if self.has_completed(definition.name()) => match self.revivable(definition, now) {
+                Some(_) => Found::Gains,
+                None => Found::Completed,
+            },
+            None if definition.expire_at().is_some_and(|moment| now >= moment) => Found::Expired,
+            None => Found::Missing,
+        }
+    }
+
+    /// Whether [`ensure`](Self::ensure) with [`Differing::Update`] would change something at `now`.
+    pub fn differs_from(&self, list: &TrackerList, now: Timestamp) -> bool {
+        let unchanged = |found| matches!(found, Found::Equal | Found::Completed | Found::Expired);
+        let listed = |name: &str| list.set.position(name).is_some();
+        let others = self.set.trackers().iter().zip(&self.slots);
+        list.definitions().iter().any(|definition| !unchanged(self.found(definition, now)))
+            || others.into_iter().any(|(definition, slot)| slot.active(now) && !listed(definition.name()))
     }
 
     /// Puts `new` behind the trackers that are there.
@@ -470,22 +544,21 @@ impl Group {
     /// Replaces the definition of the active tracker of that name; `false` if there is none.
     ///
     /// Progress, stage (cut to the last), cycle, generation, expiry and the state of limiters with an equal definition
-    /// are kept. Nothing fires.
-    pub fn update(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> bool {
-        let Some(at) = self.active_slot(definition.name(), call.now) else { return false };
+    /// are kept; a `count` limiter that differs in its number only keeps what was used of it. Nothing fires.
+    ///
+    /// A completed tracker that gains targets is active again: at its progress, on the first of the new targets, after
+    /// the trackers that are there. What it fires from then on has ids of its own: it has a new generation. A completed
+    /// tracker of which only the name is known stays completed.
+    ///
+    /// # Errors
+    /// [`GroupError::GenerationsExhausted`] if a completed tracker cannot be made active again.
+    pub fn update(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
+        let Some(at) = self.active_slot(definition.name(), call.now) else { return self.revive(call, definition) };
         let old = Arc::clone(&self.set.trackers()[at]);
         if old == *definition {
-            return true;
+            return Ok(true);
         }
-        let mut kept: Vec<_> = old.limiters().iter().zip(self.slots[at].limiters().iter().cloned()).collect();
-        let limiters: LimiterStates = definition
-            .limiters()
-            .iter()
-            .map(|limiter| match kept.iter().position(|(before, _)| *before == limiter) {
-                Some(at) => kept.remove(at).1,
-                None => limiter.start(call.now, &call.engine.registry),
-            })
-            .collect();
+        let limiters = kept_limiters(call, &old, self.slots[at].limiters(), definition);
         self.rebuild(|present, _| {
             Some(Arc::clone(if present.name() == definition.name() { definition } else { present }))
         });
@@ -495,10 +568,53 @@ impl Group {
             slot.extra().limiters = limiters;
         }
         self.version = self.version.saturating_add(1);
-        true
+        Ok(true)
     }
 
-    /// Sets the progress of an active tracker; `false` if there is none of that name. Nothing fires.
+    /// The tracker of that name as it completed, if it did, has not expired since, and more than its name is known.
+    fn last_completed(&self, name: &str, now: Timestamp) -> Option<TrackerSnapshot> {
+        let completed = match self.set.position(name) {
+            Some(at) if self.slots[at].completed() => TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at]),
+            // It was added again and has expired.
+            Some(_) => return None,
+            None => {
+                let all = &self.log.as_ref()?.completions.trackers;
+                all.iter().rev().find(|completed| completed.tracker.name() == name)?.tracker.clone()
+            }
+        };
+        completed.expire_at.is_none_or(|moment| now < moment).then_some(completed)
+    }
+
+    /// The completed tracker that `definition` gives more targets than it had.
+    fn revivable(&self, definition: &TrackerDefinition, now: Timestamp) -> Option<TrackerSnapshot> {
+        let completed = self.last_completed(definition.name(), now)?;
+        (definition.targets().len() > completed.definition.targets().len()).then_some(completed)
+    }
+
+    /// Makes the completed tracker of that name active again if it gains targets; `false` if there is none.
+    fn revive(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
+        let Some(completed) = self.revivable(definition, call.now) else { return Ok(false) };
+        self.spare_generations(call.engine, 1)?;
+        // Its earlier events had the numbers from 0 on, which nobody may know any more.
+        self.generation += 1;
+        let extra = Extra {
+            limiters: kept_limiters(call, &completed.definition, &completed.limiters, definition),
+            cycle: completed.cycle,
+            expire_at: completed.expire_at,
+            ..Extra::default()
+        };
+        let stage = completed.definition.targets().len() as u16;
+        let marks = (completed.limited, false);
+        self.rebuild(|present, _| (present.name() != definition.name()).then(|| Arc::clone(present)));
+        let all = self.set.trackers().iter().chain([definition]).cloned().collect();
+        self.set = Arc::new(DefinitionSet::new(all));
+        self.slots.push(Slot::from_parts(completed.progress, self.generation, stage, marks, extra));
+        self.version = self.version.saturating_add(1);
+        Ok(true)
+    }
+
+    /// Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
+    /// counts. `false` if there is no such tracker.
     pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
         let Some(at) = self.active_slot(name, now) else { return false };
         self.slots[at].progress = progress;
@@ -507,14 +623,20 @@ impl Group {
         true
     }
 
-    /// Puts targets behind those of an active tracker; `false` if there is none of that name.
+    /// Puts targets behind those of an active or completed tracker, as [`update`](Self::update) does; `false` if there is
+    /// none of that name.
     ///
     /// # Errors
-    /// [`GroupError::Definition`] if the result would not be a definition.
+    /// [`GroupError::Definition`] if the result would not be a definition; else as [`update`](Self::update).
     pub fn add_targets(&mut self, call: &Call<'_>, name: &str, targets: &[Amount]) -> Result<bool, GroupError> {
-        let Some(at) = self.active_slot(name, call.now) else { return Ok(false) };
-        let extended = self.set.trackers()[at].with_targets(targets.iter().copied())?;
-        Ok(self.update(call, &Arc::new(extended)))
+        let definition = match self.active_slot(name, call.now) {
+            Some(at) => Arc::clone(&self.set.trackers()[at]),
+            None => match self.last_completed(name, call.now) {
+                Some(completed) => completed.definition,
+                None => return Ok(false),
+            },
+        };
+        self.update(call, &Arc::new(definition.with_targets(targets.iter().copied())?))
     }
 
     /// Resets an active tracker and fires RESET; `None` if there is none of that name.

@@ -47,8 +47,8 @@ pub use condition::{
 };
 pub use custom::{BoxError, CustomCode, CustomCondition, CustomError, CustomLimiter, Measure, Registry, panic_message};
 pub use definition::{
-    DefinitionError, Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder, TrackerDefinition,
-    read_trackers,
+    DefinitionError, DefinitionWarning, Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder,
+    TrackerDefinition, read_trackers,
 };
 pub use document::{Document, Value};
 pub use engine::{Engine, Limits};

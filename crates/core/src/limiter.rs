@@ -15,7 +15,8 @@ pub const MAX_LIMITERS: usize = 64;
 pub enum LimiterDefinition {
     /// Admits this many counted documents.
     Count(u64),
-    /// Admits from the first to the second moment, both included.
+    /// Admits from the first to the second moment, both included. [`Timestamp::MIN`] is no start, [`Timestamp::MAX`] no
+    /// end.
     Window(Timestamp, Timestamp),
     /// Admits for this long after the add or the last renewal, the end included.
     Interval(Span),
@@ -40,9 +41,9 @@ pub enum LimiterState {
     },
     /// Of a window or an interval; both moments are included.
     Window {
-        /// The first moment that is admitted.
+        /// The first moment that is admitted; [`Timestamp::MIN`] if there is no start.
         start: Timestamp,
-        /// The last moment that is admitted.
+        /// The last moment that is admitted; [`Timestamp::MAX`] if there is no end.
         end: Timestamp,
     },
     /// Of a custom limiter; `None` until it is first asked.
@@ -103,6 +104,18 @@ impl LimiterDefinition {
                     registry.limiter(name, |limiter| limiter.renewed(params, None, Renewal::default(), now)).ok();
                 LimiterState::Custom(state.map(Box::new))
             }
+        }
+    }
+
+    /// The state of this limiter where it replaces one in `state` that differs in its number only: what was used of it is
+    /// used of this one. `None` if they differ in more.
+    pub(crate) fn with_used(&self, state: &LimiterState) -> Option<LimiterState> {
+        match (self, state) {
+            (Self::Count(count), LimiterState::Count { limit, remaining }) => {
+                let used = limit.saturating_sub(*remaining);
+                Some(LimiterState::Count { limit: *count, remaining: count.saturating_sub(used) })
+            }
+            _ => None,
         }
     }
 
@@ -200,7 +213,8 @@ impl LimiterDefinition {
         }
     }
 
-    /// The state after `reset_tracker` with the `limiter` policy.
+    /// The state after `reset_tracker` with the `limiter` policy: as new, and a window from `now` on for as long as it was.
+    /// A window without a start has no length; it stays until it is given one.
     ///
     /// # Errors
     /// As [`admits`](Self::admits).
@@ -216,10 +230,13 @@ impl LimiterDefinition {
                 let limit = renewal.count.unwrap_or(*limit);
                 Ok(LimiterState::Count { limit, remaining: limit })
             }
-            (_, LimiterState::Window { start, end }) => {
-                let length = renewal.length.unwrap_or_else(|| end.since(*start));
-                Ok(LimiterState::Window { start: now, end: now.saturating_add(length) })
-            }
+            (_, LimiterState::Window { start, end }) => Ok(match renewal.length {
+                Some(length) => LimiterState::Window { start: now, end: now.saturating_add(length) },
+                None if *end == Timestamp::MAX => LimiterState::Window { start: now, end: *end },
+                // It has no length that could begin again, and must not lose its end.
+                None if *start == Timestamp::MIN => state.clone(),
+                None => LimiterState::Window { start: now, end: now.saturating_add(end.since(*start)) },
+            }),
             (Self::Custom { name, params }, LimiterState::Custom(state)) => registry
                 .limiter(name, |limiter| limiter.renewed(params, state.as_deref(), renewal, now))
                 .map(|state| LimiterState::Custom(Some(Box::new(state)))),

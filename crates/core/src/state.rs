@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::amount::Amount;
 use crate::custom::Registry;
-use crate::definition::TrackerDefinition;
+use crate::definition::{TrackerDefinition, window_json};
 use crate::json::{Json, Map};
 use crate::limiter::LimiterState;
 use crate::number::Number;
@@ -231,14 +231,14 @@ impl TrackerSnapshot {
 }
 
 impl LimiterState {
-    /// The state as users see it: `{"remaining": n}`, `{"start": s, "end": s}` or the state of a custom limiter.
+    /// The state as users see it: `{"remaining": n}`, `{"start": s, "end": s}` without a bound that it has not, or the state
+    /// of a custom limiter.
     pub fn to_json(&self) -> Json {
-        let map = |entries: &[(&str, Number)]| {
-            entries.iter().map(|(key, value)| ((*key).into(), value.clone().into())).collect::<Map>().into()
-        };
         match self {
-            Self::Count { remaining, .. } => map(&[("remaining", (*remaining).into())]),
-            Self::Window { start, end } => map(&[("start", start.to_number()), ("end", end.to_number())]),
+            Self::Count { remaining, .. } => {
+                Json::Map([("remaining".into(), (*remaining).into())].into_iter().collect::<Map>())
+            }
+            Self::Window { start, end } => window_json(*start, *end),
             Self::Custom(state) => state.as_deref().cloned().unwrap_or_default(),
         }
     }

@@ -14,6 +14,11 @@ const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Before every other moment: the start of a window without one.
+    pub const MIN: Self = Self(i64::MIN);
+    /// After every other moment: the end of a window without one.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The moment `micros` microseconds after 1970-01-01T00:00:00Z.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -41,15 +46,25 @@ impl Timestamp {
 
     /// Reads a number of seconds, an RFC 3339 moment or a plain date (midnight UTC).
     pub fn read(value: &Json) -> Option<Self> {
+        Self::read_with(value, Self::parse)
+    }
+
+    /// Reads the last moment of a window, which is included: a number of seconds, or a text as [`parse_end`](Self::parse_end)
+    /// reads it.
+    pub fn read_end(value: &Json) -> Option<Self> {
+        Self::read_with(value, Self::parse_end)
+    }
+
+    fn read_with(value: &Json, parse: impl FnOnce(&str) -> Option<Self>) -> Option<Self> {
         match value {
             Json::Number(number) => Self::of_number(number),
-            Json::Text(text) => Self::parse(text),
+            Json::Text(text) => parse(text),
             Json::Null | Json::Bool(_) | Json::List(_) | Json::Map(_) => None,
         }
     }
 
     /// What [`read`](Self::read) takes, in words.
-    pub(crate) const EXPECTED: &str = "seconds since 1970, an RFC 3339 moment or a date";
+    pub(crate) const EXPECTED: &str = "seconds since 1970, an RFC 3339 moment (2026-12-31T23:59:59Z) or a date (2026-12-31)";
 
     /// The moment this number of seconds after 1970-01-01T00:00:00Z, in the years -9999 to 9999 as texts have them.
     pub(crate) fn of_number(seconds: &Number) -> Option<Self> {
@@ -69,6 +84,35 @@ impl Timestamp {
     /// Reads an RFC 3339 moment or a plain date (midnight UTC). What lies between microseconds is rounded half to even,
     /// a leap second is the first second of the next minute.
     pub fn parse(text: &str) -> Option<Self> {
+        let written = Written::parse(text)?;
+        Some(Self(written.micros + i64::from(written.rounds_up))).filter(|moment| moment.is_writable())
+    }
+
+    /// Reads the last moment of a window, which is included: a plain date is the whole of that day, a moment whose seconds
+    /// have no fraction the whole of that second. What lies between microseconds is rounded down.
+    pub fn parse_end(text: &str) -> Option<Self> {
+        let written = Written::parse(text)?;
+        Some(Self(written.micros + written.length - 1)).filter(|moment| moment.is_writable())
+    }
+
+    /// Seconds since 1970 as an exact number.
+    pub fn to_number(self) -> Number {
+        Number::parse(&micros_text(self.0)).unwrap_or(Number::NotANumber)
+    }
+}
+
+/// What an RFC 3339 moment or a plain date says.
+struct Written {
+    /// Where it begins, in microseconds since 1970, rounded down.
+    micros: i64,
+    /// The microseconds that it names: a day, a second, or one of them.
+    length: i64,
+    /// Whether the next microsecond is nearer.
+    rounds_up: bool,
+}
+
+impl Written {
+    fn parse(text: &str) -> Option<Self> {
         let mut rest = Digits(text.as_bytes());
         let year = rest.take(4)?;
         rest.skip(b"-")?;
@@ -77,7 +121,7 @@ impl Timestamp {
         let date = civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(rest.take(2)?).ok()?).ok()?;
         let days = date.at(0, 0, 0, 0).duration_since(EPOCH).as_secs();
         if rest.0.is_empty() {
-            return Some(Self(days * 1_000_000));
+            return Some(Self { micros: days * 1_000_000, length: 86_400_000_000, rounds_up: false });
         }
         rest.skip(b"Tt ")?;
         let hour = rest.within(23)?;
@@ -85,7 +129,8 @@ impl Timestamp {
         let minute = rest.within(59)?;
         rest.skip(b":")?;
         let second = rest.within(60)?;
-        let fraction = if rest.skip(b".").is_some() { rest.fraction()? } else { 0 };
+        let (length, (fraction, rounds_up)) =
+            if rest.skip(b".").is_some() { (1, rest.fraction()?) } else { (1_000_000, (0, false)) };
         let offset = match rest.skip(b"Zz+-")? {
             b'Z' | b'z' => 0,
             sign => {
@@ -96,12 +141,7 @@ impl Timestamp {
             }
         };
         let seconds = days + (hour * 60 + minute - offset) * 60 + second;
-        rest.0.is_empty().then(|| Self(seconds * 1_000_000 + fraction)).filter(|moment| moment.is_writable())
-    }
-
-    /// Seconds since 1970 as an exact number.
-    pub fn to_number(self) -> Number {
-        Number::parse(&micros_text(self.0)).unwrap_or(Number::NotANumber)
+        rest.0.is_empty().then(|| Self { micros: seconds * 1_000_000 + fraction, length, rounds_up })
     }
 }
 
@@ -131,8 +171,8 @@ impl Digits<'_> {
         Some(*first)
     }
 
-    /// The microseconds of a fraction of a second with one digit or more.
-    fn fraction(&mut self) -> Option<i64> {
+    /// The microseconds of a fraction of a second with one digit or more, rounded down, and whether the next is nearer.
+    fn fraction(&mut self) -> Option<(i64, bool)> {
         let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at(count);
         self.0 = rest;
@@ -145,7 +185,7 @@ impl Digits<'_> {
             std::cmp::Ordering::Equal => whole % 2 == 1,
             std::cmp::Ordering::Greater => true,
         };
-        (count > 0).then(|| whole + i64::from(up))
+        (count > 0).then_some((whole, up))
     }
 }
 
@@ -244,6 +284,36 @@ mod tests {
         assert_eq!(Timestamp::from_micros(-1_500_000).to_number().to_string(), "-1.5");
         assert_eq!(Timestamp::from_secs(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_micros(1_500_000).to_string(), "1970-01-01T00:00:01.5Z");
+    }
+
+    #[test]
+    fn an_end_is_the_whole_of_what_its_text_names() {
+        let end = |json: &str| Timestamp::read_end(&Json::parse(json.as_bytes()).unwrap()).map(Timestamp::micros);
+        assert_eq!(end(r#""1970-01-01""#), Some(86_399_999_999));
+        assert_eq!(end(r#""1970-01-01T00:00:59Z""#), Some(59_999_999));
+        assert_eq!(end(r#""1970-01-01 01:00:59+01:00""#), Some(59_999_999));
+        assert_eq!(end(r#""1970-01-01T00:00:59.0Z""#), Some(59_000_000));
+        assert_eq!(end(r#""1970-01-01T00:00:59.25Z""#), Some(59_250_000));
+        // Rounding to the nearest would admit the first microsecond of the next day.
+        assert_eq!(end(r#""1970-01-01T23:59:59.9999999Z""#), Some(86_399_999_999));
+        assert_eq!(end(r#""1969-12-31T23:59:59.9999999Z""#), Some(-1));
+        assert_eq!(end(r#""1969-12-31""#), Some(-1));
+        // A number is that moment.
+        assert_eq!(end("59"), Some(59_000_000));
+        assert_eq!(end("59.5"), Some(59_500_000));
+        assert_eq!(end(r#""2016-12-31T23:59:60Z""#), Some(1_483_228_800_999_999));
+        assert_eq!(end(r#""9999-12-31""#), Some(253_402_300_799_999_999));
+        assert_eq!(end(r#""9999-12-31T23:59:59Z""#), end(r#""9999-12-31""#));
+        assert_eq!(end(r#""9999-12-31T23:59:59.9999999Z""#), end(r#""9999-12-31""#));
+        assert_eq!(end(r#""0000-01-01""#), Some(-62_167_132_800_000_001));
+        for refused in ["null", "1e30", "[]", r#""9999-12-31T23:59:60Z""#, r#""2026-12""#, r#""2026-12-31Z""#] {
+            assert_eq!(end(refused), None, "{refused}");
+        }
+        // What is written down reads back as the same moment.
+        for text in ["1970-01-01", "9999-12-31", "0000-01-01"] {
+            let moment = Timestamp::parse_end(text).unwrap();
+            assert_eq!(Timestamp::read_end(&moment.to_number().into()), Some(moment), "{text}");
+        }
     }
 
     #[test]

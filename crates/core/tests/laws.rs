@@ -70,7 +70,7 @@ fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
     match &step.act {
         Act::Track { document, id } => told(&track(group, engine, document, now, id.as_deref())),
         Act::Add { definition, expire } => format!("{:?}", group.add(&call, &[Arc::clone(definition)], *expire)),
-        Act::Update(definition) => group.update(&call, definition).to_string(),
+        Act::Update(definition) => format!("{:?}", group.update(&call, definition)),
         Act::AddTargets { name, targets } => format!("{:?}", group.add_targets(&call, name, targets)),
         Act::SetProgress { name, progress } => group.set_progress(name, *progress, now).to_string(),
         Act::Reset { name, policy, renewal } => format!("{:?}", group.reset(&call, name, *policy, *renewal)),

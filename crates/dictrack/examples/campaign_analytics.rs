@@ -3,7 +3,7 @@
 //! Three trackers look at every document; all conditions of a tracker have to hold. Types are strict: a `converted` of
 //! `1` or `"true"` is not `true`.
 
-use dictrack::{Blocking, Manager, TrackerDefinition};
+use dictrack::{Blocking, Differing, Manager, TrackerDefinition};
 use serde_json::json;
 
 const CAMPAIGN: &str = "campaign_summer_2024";
@@ -27,7 +27,8 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         .eq("event", "purchase")
         .gt("amount", 0)
         .build()?;
-    manager.add_trackers(CAMPAIGN, [clicks, conversions, revenue])?;
+    let trackers = manager.tracker_list([clicks, conversions, revenue])?;
+    manager.ensure_trackers(CAMPAIGN, &trackers, Differing::Refuse)?;
 
     let events = [
         json!({"event": "click", "converted": false, "amount": 0}),

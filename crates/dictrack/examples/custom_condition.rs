@@ -71,7 +71,7 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
         .targets([10, 50, 100])
         .custom_condition("high_value_order", params)
         .build()?;
-    manager.add_tracker("orders", tracker)?;
+    manager.ensure_tracker("orders", tracker)?;
 
     let orders = [
         json!({"order_id": "ORD001", "amount": 50, "customer_tier": "gold", "region": "us"}),

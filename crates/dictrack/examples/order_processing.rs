@@ -3,7 +3,7 @@
 //! The manager keeps everything in one SQLite file. Each order is tracked with its id, so that a queue that delivers it
 //! twice, even to the next run of the program, counts it once. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
 
-use dictrack::{Blocking, EventCode, TrackOptions, TrackerDefinition};
+use dictrack::{Blocking, Differing, EventCode, TrackOptions, TrackerDefinition};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -24,7 +24,8 @@ fn prepare(manager: Blocking) -> Result<Blocking> {
         .targets([1000, 5000, 10000, 50000])
         .eq("status", "completed")
         .is_in("payment_method", ["credit_card", "debit_card", "paypal"]);
-    manager.add_trackers("orders", [count.build()?, amount.build()?])?;
+    let trackers = manager.tracker_list([count.build()?, amount.build()?])?;
+    manager.ensure_trackers("orders", &trackers, Differing::Refuse)?;
     Ok(manager)
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     let limit =
         TrackerDefinition::count("api_rate_limit").target(1000).eq("endpoint", "/api/v1/data").limit(100).build()?;
-    manager.add_tracker(CLIENT, limit)?;
+    manager.ensure_tracker(CLIENT, limit)?;
 
     println!("Starting rate limiter test...");
     let mut allowed = Vec::new();

@@ -25,7 +25,7 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     let window = Span::from_secs(60);
     let calls =
         TrackerDefinition::count("session_actions").target(100).eq("action", "api_call").within(window).build()?;
-    manager.add_tracker(SESSION, calls)?;
+    manager.ensure_tracker(SESSION, calls)?;
 
     // Both ends of the window are included.
     let call = json!({"action": "api_call"});

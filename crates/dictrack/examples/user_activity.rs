@@ -36,7 +36,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         .is_in("event_type", ["login", "purchase", "comment", "share"])
         .build()?;
     for user in ["user_001", "user_002", "user_003"] {
-        manager.add_tracker(user, milestone.clone())?;
+        manager.ensure_tracker(user, milestone.clone())?;
     }
 
     let track = |activity: &Value| -> Result<Vec<String>, Box<dyn std::error::Error>> {

@@ -1,11 +1,13 @@
 //! Definition files in JSON, TOML and YAML, with errors that show the place.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use dictrack_core::json::Position;
-use dictrack_core::source::{MAX_SOURCE_BYTES, Node};
-use dictrack_core::{DefinitionError, TrackerDefinition, read_trackers};
+use dictrack_core::source::{MAX_SOURCE_BYTES, Node, NodeValue};
+use dictrack_core::{DefinitionError, DefinitionWarning, TrackerDefinition, read_trackers};
 
 mod toml;
 mod yaml;
@@ -95,22 +97,65 @@ impl fmt::Display for FileError {
     }
 }
 
+/// A warning about a definition of a file. `{}` shows the place, the line with a caret, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileWarning {
+    /// The name of the tracker.
+    pub tracker: String,
+    /// What is meant.
+    pub warning: DefinitionWarning,
+    shown: FileError,
+}
+
+impl FileWarning {
+    /// Where in the file it is.
+    pub fn position(&self) -> Option<Position> {
+        self.shown.position()
+    }
+}
+
+impl fmt::Display for FileWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown.fmt(f)
+    }
+}
+
 /// Reads the trackers of the file at `path`, in the format that its ending names.
 ///
 /// # Errors
 /// A [`FileError`] if the file cannot be read or is refused.
 pub fn read(path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
+    read_with_warnings(path).map(|(trackers, _)| trackers)
+}
+
+/// Reads the trackers of the file at `path`, and the [warnings](TrackerDefinition::warnings) about them with their places.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_warnings(path: &Path) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
     let format = Format::of(path).ok_or_else(|| {
         FileError::new(path, "a file of an unknown format", "a name that ends in .json, .toml or .yaml")
     })?;
-    let size = std::fs::metadata(path).map_err(|error| FileError::new(path, error.to_string(), ""))?.len();
-    if size > MAX_SOURCE_BYTES as u64 {
-        return Err(FileError::new(path, format!("{size} bytes"), &format!("at most {MAX_SOURCE_BYTES} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| FileError::new(path, error.to_string(), ""))?;
+    let bytes = read_bytes(path).map_err(|error| FileError::new(path, error.to_string(), ""))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| FileError::new(path, format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()), ""))?;
-    parse(&text, format, path)
+    parse_with_warnings(&text, format, path)
+}
+
+/// Reads all of a file that a person wrote: at most [`MAX_SOURCE_BYTES`], from a pipe or a device also.
+///
+/// # Errors
+/// The failure to read it, or [`io::ErrorKind::FileTooLarge`].
+pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // The size that a file system tells is 0 for pipes and devices.
+    File::open(path)?.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_SOURCE_BYTES {
+        let problem = format!("more than {} MiB; expected a file of at most that", MAX_SOURCE_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
 }
 
 /// Reads the trackers of `text`; `path` is only named in errors.
@@ -118,6 +163,14 @@ pub fn read(path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
 /// # Errors
 /// A [`FileError`] if the text is refused.
 pub fn parse(text: &str, format: Format, path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
+    parse_with_warnings(text, format, path).map(|(trackers, _)| trackers)
+}
+
+fn parse_with_warnings(
+    text: &str,
+    format: Format,
+    path: &Path,
+) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let node = match format {
         Format::Json => Node::parse(text.as_bytes()).map_err(|error| Fault::new(error.problem.clone(), error.at)),
@@ -125,11 +178,23 @@ pub fn parse(text: &str, format: Format, path: &Path) -> Result<Vec<TrackerDefin
         Format::Yaml => yaml::parse(text),
     };
     let node = node.map_err(|fault| FileError::new(path, fault.problem, "").at(text, fault.at))?;
-    read_trackers(&node).map_err(|error| {
+    let trackers = read_trackers(&node).map_err(|error| {
         let DefinitionError { field, problem, expected, at } = error;
         let problem = if field.is_empty() { problem } else { format!("{field}: {problem}") };
         FileError::new(path, problem, &expected).at(text, at)
-    })
+    })?;
+    let list = if matches!(node.value, NodeValue::Map(_)) { "trackers" } else { "" };
+    let warned = trackers.iter().enumerate().flat_map(|(at, tracker)| {
+        let node = &node;
+        tracker.warnings().into_iter().map(move |warning| {
+            let place = node.place(&format!("{list}[{at}].{}", warning.field()));
+            let problem = format!("warning: tracker {:?}: {warning}", tracker.name());
+            let shown = FileError::new(path, problem, "").at(text, place);
+            FileWarning { tracker: tracker.name().to_owned(), warning, shown }
+        })
+    });
+    let warnings = warned.collect();
+    Ok((trackers, warnings))
 }
 
 /// A text that is not of its format.
@@ -146,6 +211,8 @@ impl Fault {
 
 #[cfg(test)]
 mod tests {
+    use dictrack_core::{LimiterDefinition, Timestamp};
+
     use super::*;
 
     fn parse_as(text: &str, format: Format) -> Result<Vec<TrackerDefinition>, String> {
@@ -208,6 +275,192 @@ mod tests {
                 .unwrap_err()
                 .starts_with("trackers:4:13: trackers[0].target: a string \"nine\"")
         );
+    }
+
+    /// `{"trackers": […]}` in each format, the limiters of the third tracker one a line from line 6 on.
+    fn in_every_format(limiters: [&str; 3]) -> [(String, Format); 3] {
+        let [a, b, c] = limiters;
+        let json = format!(
+            "{{\"trackers\": [\n{{\"name\": \"a\", \"kind\": \"count\", \"target\": 1}},\n{{\"name\": \"b\", \"kind\": \"count\", \
+             \"target\": 1}},\n{{\"name\": \"c\", \"kind\": \"count\", \"target\": [1, 2],\n\"limiters\": \
+             [\n{a},\n{b},\n{c}]}}]}}"
+        );
+        // JSON's maps are YAML's, too.
+        let yaml = format!(
+            "- {{name: a, kind: count, target: 1}}\n- {{name: b, kind: count, target: 1}}\n- name: c\n  kind: count\n  \
+             target: [1, 2]\n  limiters: [\n    {a},\n    {b},\n    {c}]\n"
+        );
+        let toml = |limiter: &str| limiter.replace("\": ", "\" = ");
+        let toml = format!(
+            "trackers = [{{ name = \"a\", kind = \"count\", target = 1 }},\n{{ name = \"b\", kind = \"count\", target = 1 \
+             }},\n{{ name = \"c\", kind = \"count\", target = [1, 2],\n\nlimiters = [\n{},\n{},\n{}] }}]",
+            toml(a),
+            toml(b),
+            toml(c)
+        );
+        [(json, Format::Json), (toml, Format::Toml), (yaml, Format::Yaml)]
+    }
+
+    #[test]
+    fn a_fault_in_a_limiter_is_shown_where_it_is() {
+        let good = r#"{"count": 3}"#;
+        for (bad, field, problem) in [
+            (r#"{"count": 0}"#, "count", "0, which never admits"),
+            (r#"{"count": 1.5}"#, "count", "a number 1.5"),
+            (r#"{"count": "3"}"#, "count", "a string"),
+            (r#"{"count": 1, "seconds": 2}"#, "seconds", "a field out of place"),
+            (r#"{"seconds": -1}"#, "seconds", "a number -1"),
+            (r#"{"start": "soon"}"#, "start", "a string"),
+            (r#"{"end": "2026-02-30"}"#, "end", "a string"),
+            (r#"{"end": "2026-01-01", "start": "2026-01-02"}"#, "end", "is before the start"),
+            (r#"{"custom": ""}"#, "custom", "a string"),
+            (
+                r#"{"custom": "c", "params": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
+                "params",
+                "nested",
+            ),
+        ] {
+            for at in 0..3 {
+                let mut limiters = [good; 3];
+                limiters[at] = bad;
+                for (text, format) in in_every_format(limiters) {
+                    let error = parse(&text, format, Path::new("trackers")).unwrap_err();
+                    let found = error.position().unwrap_or_else(|| panic!("no place in {error}"));
+                    let line = text.lines().nth(found.line - 1).unwrap();
+                    assert!(error.to_string().contains(problem), "{problem}: {error}");
+                    assert!(error.to_string().contains(&format!("[2].limiters[{at}].{field}")), "{format:?}: {error}");
+                    let base = text
+                        .lines()
+                        .position(|line| {
+                            line.trim_end().ends_with("limiters\": [")
+                                || line.contains("limiters = [")
+                                || line.contains("limiters: [")
+                        })
+                        .unwrap();
+                    assert_eq!(found.line, base + 2 + at, "{format:?} {text}\n{error}");
+                    let rest: String = line.chars().skip(found.column - 1).collect();
+                    let key = line.find(&format!("\"{field}\"")).unwrap();
+                    let after = line[key..].find([':', '=']).unwrap() + key + 2;
+                    assert!(rest == line[key..] || rest == line[after..], "{format:?}: {error}");
+                }
+            }
+        }
+        let tables = "[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\n\n[[trackers.limiters]]\ncount = 1\n\n\
+                      [[trackers.limiters]]\nstart = 2026-01-02\nend = 2026-01-01\n";
+        let error = parse_as(tables, Format::Toml).unwrap_err();
+        assert!(error.starts_with("trackers:11:7: trackers[0].limiters[1].end: "), "{error}");
+    }
+
+    #[test]
+    fn a_fault_deep_in_a_condition_is_shown_where_it_is() {
+        let deep = format!("{}1{}", "[".repeat(33), "]".repeat(33));
+        let yaml = format!(
+            "- name: a\n  kind: count\n  target: 1\n  conditions:\n    - {{key: k, eq: 1}}\n    - any:\n      - {{key: k, eq: 1}}\n      \
+             - not:\n          {{key: k, eq: {deep}}}\n"
+        );
+        let error = parse_as(&yaml, Format::Yaml).unwrap_err();
+        assert!(error.starts_with("trackers:9:24: [0].conditions[1].any[1].not.eq: lists and maps nested"), "{error}");
+    }
+
+    #[test]
+    fn warnings_show_the_place() {
+        for (text, format) in in_every_format([r#"{"end": "2026-01-01"}"#, r#"{"count": 100}"#, r#"{"seconds": 60}"#]) {
+            let (trackers, warnings) = parse_with_warnings(&text, format, Path::new("t")).unwrap();
+            assert_eq!(trackers.len(), 3);
+            let fields: Vec<_> = warnings.iter().map(|warning| warning.warning.field()).collect();
+            assert_eq!(fields, ["limiters[1]", "limiters[2]"]);
+            for (warning, word) in warnings.iter().zip(["count", "seconds"]) {
+                let line = text.lines().nth(warning.position().unwrap().line - 1).unwrap();
+                assert!(line.contains(word), "{format:?}: {warning}");
+                assert!(warning.to_string().contains("warning: tracker \"c\": limiters["), "{warning}");
+            }
+        }
+    }
+
+    #[test]
+    fn moments_are_read_alike_in_every_format() {
+        let ends = ["2026-12-31", "2026-12-31T23:59:59Z", "2026-12-31T23:59:59.0Z", "2026-12-31T23:59:59.000000000Z"];
+        for (end, micros) in ends.into_iter().zip([999_999, 999_999, 0, 0]) {
+            let json = format!(r#"[{{"name": "a", "kind": "count", "target": 1, "limiters": [{{"end": "{end}"}}]}}]"#);
+            let texts = [
+                (
+                    format!("[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\nlimiters = [{{end = {end}}}]"),
+                    Format::Toml,
+                ),
+                (format!("- {{name: a, kind: count, target: 1, limiters: [{{end: {end}}}]}}"), Format::Yaml),
+                (
+                    format!("- {{name: a, kind: count, target: 1, limiters: [{{end: !!timestamp {end}}}]}}"),
+                    Format::Yaml,
+                ),
+                (json, Format::Json),
+            ];
+            for (text, format) in texts {
+                let trackers = parse_as(&text, format).unwrap();
+                let wanted =
+                    LimiterDefinition::Window(Timestamp::MIN, Timestamp::from_micros(1_798_761_599_000_000 + micros));
+                assert_eq!(trackers[0].limiters(), [wanted], "{text}");
+                // What is written down means the same.
+                assert_eq!(TrackerDefinition::from_json(&trackers[0].to_json()).unwrap(), trackers[0]);
+            }
+        }
+        let local =
+            "[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\nlimiters = [{end = 2026-12-31T23:59:59}]";
+        assert!(parse_as(local, Format::Toml).unwrap_err().starts_with("trackers:5:20: trackers[0].limiters[0].end"));
+    }
+
+    #[test]
+    fn tags_of_yaml_are_honoured_or_refused() {
+        let target = |value: &str| {
+            parse_as(
+                &format!("- {{name: a, kind: count, conditions: [{{key: k, eq: {value}}}], target: 1}}"),
+                Format::Yaml,
+            )
+        };
+        for (written, plain) in [
+            ("!!str 5", "\"5\""),
+            ("! 5", "\"5\""),
+            ("!!int \"5\"", "5"),
+            ("!!float 5", "5"),
+            ("!!bool \"true\"", "true"),
+            ("!!null ''", "null"),
+            ("!!str", "\"\""),
+            ("!!seq [1]", "[1]"),
+            ("!!map {!!str a: 1}", "{a: 1}"),
+            ("!<tag:yaml.org,2002:str> 5", "\"5\""),
+        ] {
+            assert_eq!(target(written).unwrap(), target(plain).unwrap(), "{written}");
+        }
+        for refused in [
+            "!custom x",
+            "!!int x",
+            "!!int 1.5",
+            "!!bool yes",
+            "!!null x",
+            "!!binary aGk=",
+            "!!set {a}",
+            "!!str [1]",
+            "!!seq {a: 1}",
+            "!x [1]",
+            "!x {a: 1}",
+            "{!!int 1: 2}",
+            "!!int [1]",
+        ] {
+            let error = target(refused).unwrap_err();
+            assert!(error.contains("the tag !") && error.starts_with("trackers:1:"), "{refused}: {error}");
+        }
+        let of = |text: &str| parse_as(text, Format::Yaml);
+        let merged = "- &a {name: a, kind: count, target: 1}\n- {<<: *a, name: b}\n";
+        assert!(of(merged).unwrap_err().contains("merge keys"));
+        assert!(of("- {name: a, name: b, kind: count, target: 1}").unwrap_err().contains("twice"));
+        assert!(target("{a: 1, \"a\": 2}").unwrap_err().contains("twice"));
+        let anchors = of("- {&n name: &v a, kind: count, target: 1, conditions: [{key: *n, eq: *v}]}").unwrap();
+        assert_eq!(anchors, of("- {name: a, kind: count, target: 1, conditions: [{key: name, eq: a}]}").unwrap());
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = read_bytes(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::FileTooLarge && error.to_string().contains("64 MiB"), "{error}");
     }
 
     #[test]

@@ -190,7 +190,9 @@ impl Manager {
         self.shared.clock.now()
     }
 
-    /// Adds a tracker; `false` if an equal one was there and nothing changed.
+    /// Adds a tracker; `false` if an equal one was there and nothing changed. A name that has completed is added again: it
+    /// starts from nothing, and what it awards is awarded again. At every start of a program, call
+    /// [`ensure_tracker`](Self::ensure_tracker).
     ///
     /// # Errors
     /// [`Error::Group`] if an active tracker of that name has another definition.
@@ -198,7 +200,8 @@ impl Manager {
         Ok(!self.add_trackers(group, [definition]).await?.added.is_empty())
     }
 
-    /// Adds trackers: all or none.
+    /// Adds trackers: all or none. Names that have completed are added again and start from nothing; at every start of a
+    /// program, call [`ensure_trackers`](Self::ensure_trackers).
     ///
     /// # Errors
     /// [`Error::Group`] if a name stands twice or an active tracker of that name has another definition.
@@ -239,7 +242,18 @@ impl Manager {
         TrackerList::new(definitions, &self.shared.engine).map_err(|error| Error::group("(any)", error))
     }
 
-    /// Sees to it that `group` has the trackers of `list`; completed names are left alone.
+    /// Sees to it that `group` has a tracker: adds it, unless it is there or has completed. `true` if it is new. This is the
+    /// call for every start of a program.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if an active tracker of that name has another definition.
+    pub async fn ensure_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
+        let list = self.tracker_list([definition])?;
+        Ok(!self.ensure_trackers(group, &list, Differing::Refuse).await?.added.is_empty())
+    }
+
+    /// Sees to it that `group` has the trackers of `list`; completed names are left alone, but for those that gain targets
+    /// where `differing` updates: they are active again, as after [`update_tracker`](Self::update_tracker).
     ///
     /// To do so before each document, [`TrackOptions::ensure`] is cheaper.
     ///
@@ -293,6 +307,10 @@ impl Manager {
 
     /// Replaces the definition of the active tracker of that name and keeps its state; `false` if there is none.
     ///
+    /// Progress, stage (cut to the last), cycle, expiry and the state of equal limiters are kept; a `count` limiter that
+    /// differs in its number only keeps what was used of it. A completed tracker that gains targets is active again at its
+    /// progress, on the first of the new targets; one of which only the name is still known stays completed. Nothing fires.
+    ///
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn update_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
@@ -326,7 +344,7 @@ impl Manager {
         let definition = Arc::new(definition);
         self.change(group, now, |group, call| {
             let before = group.version();
-            let found = group.update(call, &definition);
+            let found = group.update(call, &definition)?;
             if let Some(progress) = progress.filter(|_| found) {
                 group.set_progress(definition.name(), progress, call.now);
             }
@@ -335,7 +353,8 @@ impl Manager {
         .await
     }
 
-    /// Sets the progress of an active tracker; `false` if there is none of that name. Nothing fires.
+    /// Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
+    /// counts. `false` if there is no such tracker.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -348,7 +367,8 @@ impl Manager {
         .await
     }
 
-    /// Puts targets behind those of an active tracker; `false` if there is none of that name.
+    /// Puts targets behind those of an active or completed tracker, as [`update_tracker`](Self::update_tracker) does: a
+    /// completed one is active again. `false` if there is none of that name.
     ///
     /// # Errors
     /// [`Error::Group`] if the result would not be a definition.

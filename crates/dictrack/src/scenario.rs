@@ -7,7 +7,9 @@
 use std::fmt;
 
 use dictrack_core::json::{Bounds, Json, Map};
-use dictrack_core::{Amount, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError};
+use dictrack_core::{
+    Amount, Differing, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError,
+};
 
 mod compare;
 mod host;
@@ -38,7 +40,7 @@ struct ScenarioStep {
 enum Op {
     Track { document: Json, id: Option<String> },
     Add { trackers: Vec<Json>, expire: Option<Span> },
-    Ensure { trackers: Vec<TrackerDefinition> },
+    Ensure { trackers: Vec<TrackerDefinition>, differing: Differing },
     Update { tracker: Json },
     SetProgress { name: String, progress: Amount },
     AddTargets { name: String, targets: Vec<Amount> },
@@ -165,6 +167,10 @@ fn names(json: &Json) -> Option<Vec<String>> {
     json.as_list()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
+fn flag(json: &Json) -> Option<bool> {
+    if let Json::Bool(flag) = json { Some(*flag) } else { None }
+}
+
 fn amount(json: &Json) -> Option<Amount> {
     match json {
         Json::Number(Number::Exact(amount)) => Some(*amount),
@@ -200,13 +206,7 @@ impl Scenario {
         Ok(Self {
             group: members.text("group")?,
             start,
-            ordered: members
-                .optional(
-                    "ordered",
-                    |flag| if let Json::Bool(flag) = flag { Some(*flag) } else { None },
-                    "true or false",
-                )?
-                .unwrap_or(false),
+            ordered: members.optional("ordered", flag, "true or false")?.unwrap_or(false),
             definitions: members.definitions("definitions")?,
             steps: {
                 let mut read: Vec<ScenarioStep> = Vec::with_capacity(steps.len());
@@ -291,9 +291,15 @@ impl ScenarioStep {
             ),
             "ensure" => (
                 "ensure",
-                &["trackers"],
-                &["added", "existing", "completed", "events", "error"],
-                Op::Ensure { trackers: members.definitions("trackers")? },
+                &["trackers", "update"],
+                &["added", "existing", "completed", "updated", "removed", "events", "error"],
+                Op::Ensure {
+                    trackers: members.definitions("trackers")?,
+                    differing: match members.optional("update", flag, "true or false")? {
+                        Some(true) => Differing::Update,
+                        Some(false) | None => Differing::Refuse,
+                    },
+                },
             ),
             "update" => ("update", &["tracker"], &["found", "error"], Op::Update { tracker: tracker()? }),
             "set_progress" => (
@@ -381,7 +387,9 @@ impl ScenarioStep {
                 let added = read.map_err(|error| error.to_string());
                 added.and_then(|trackers| host.add(group, trackers, now, *expire)).map(host::added)
             }
-            Op::Ensure { trackers } => host.ensure(group, trackers.clone(), now).map(host::added),
+            Op::Ensure { trackers, differing } => {
+                host.ensure(group, trackers.clone(), *differing, now).map(host::added)
+            }
             Op::Update { tracker } => TrackerDefinition::from_json(tracker)
                 .map_err(|error| error.to_string())
                 .and_then(|tracker| host.update(group, tracker, now))

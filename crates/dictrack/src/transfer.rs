@@ -6,7 +6,7 @@
 //! `docs/storage.md` describes the parts of a group.
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json, Map};
@@ -186,6 +186,11 @@ pub async fn fill(
     read(store, cache, input, BATCH, progress).await
 }
 
+/// The bytes that the first line of an export may have: it only names the format.
+const MAX_FIRST_LINE: u64 = 4 * 1024;
+/// The bytes that any line may have. That of a group with the most ids that are kept has a tenth of this.
+const MAX_LINE: u64 = 1024 * 1024 * 1024;
+
 async fn read(
     store: &dyn DataStore,
     cache: Option<&dyn DataCache>,
@@ -210,10 +215,15 @@ async fn read(
     let mut ended = false;
     loop {
         text.clear();
-        if input.read_line(&mut text)? == 0 {
+        let longest = if number == 0 { MAX_FIRST_LINE } else { MAX_LINE };
+        if (&mut *input).take(longest + 1).read_line(&mut text)? == 0 {
             break;
         }
         number += 1;
+        if text.len() as u64 > longest {
+            let problem = format!("a line of more than {longest} bytes, which no export has");
+            return Err(TransferError::Line { line: number, problem });
+        }
         let bad = |problem: String| TransferError::Line { line: number, problem };
         if ended {
             return Err(bad("a line behind the end of the export".to_owned()));

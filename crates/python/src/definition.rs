@@ -62,6 +62,11 @@ impl Definition {
         self.0.targets().iter().map(|&target| value::amount_for(py, target)).collect()
     }
 
+    /// What in it often surprises its author, in words.
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings().iter().map(|warning| format!("tracker {:?}: {warning}", self.0.name())).collect()
+    }
+
     /// The definition as a dict, default fields left out.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::write(py, &self.0.to_json())
@@ -72,10 +77,12 @@ impl Definition {
     }
 }
 
-/// Reads the definitions of a TOML, YAML or JSON file.
+/// Reads the definitions of a TOML, YAML or JSON file, and the warnings about them with their places.
 #[pyfunction]
-pub(crate) fn read_file(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Definition>> {
-    py.detach(|| dictrack::files::read(&path))
-        .map(|definitions| definitions.into_iter().map(|definition| Definition(Arc::new(definition))).collect())
-        .map_err(|error| errors::of("DefinitionError", &error.to_string()))
+pub(crate) fn read_file(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Definition>, Vec<String>)> {
+    let (definitions, warnings) = py
+        .detach(|| dictrack::files::read_with_warnings(&path))
+        .map_err(|error| errors::of("DefinitionError", &error.to_string()))?;
+    let definitions = definitions.into_iter().map(|definition| Definition(Arc::new(definition))).collect();
+    Ok((definitions, warnings.iter().map(ToString::to_string).collect()))
 }

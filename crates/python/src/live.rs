@@ -17,6 +17,7 @@ use crate::errors;
 use crate::fork::Own;
 use crate::manager::Inner;
 use crate::state::{State, limiter_for};
+use crate::value;
 
 /// One tracker that is followed.
 struct Followed {
@@ -82,6 +83,12 @@ impl Live {
             Err(Error::Closed | Error::Reentrant) => Ok(self.0.last().0),
             Err(error) => Err(errors::exception(py, &error)),
         }
+    }
+
+    /// What the clock of the tracker's manager shows, in seconds since 1970 UTC; ``None`` where the manager is gone.
+    fn now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let manager = self.0.manager.get().ok().and_then(Weak::upgrade);
+        manager.map(|inner| value::seconds_for(py, inner.manager.now())).transpose()
     }
 
     /// The tracker as it was when it was last looked at.

@@ -253,10 +253,11 @@ impl Manager {
     ) -> PyResult<Outcome> {
         let inner = self.shared()?;
         let (document, now, group) = (Document::read(data)?, moment(now)?, group_id.to_str()?);
+        let shown = now.unwrap_or_else(|| inner.manager.now());
         let outcome = py.detach(|| pollster::block_on(inner.track(group, &document, now, event_id)));
         interrupted::check()?;
         match outcome {
-            Ok(outcome) => Ok(Outcome::new(outcome, group_id)),
+            Ok(outcome) => Ok(Outcome::new(outcome, group_id, shown)),
             Err(error) => Err(errors::exception(py, &error)),
         }
     }
@@ -273,8 +274,11 @@ impl Manager {
         let inner = self.shared()?;
         let (document, now, id) = (Document::read(data)?, moment(now)?, event_id);
         let (group, text) = (group_id.clone().unbind(), group_id.to_str()?.to_owned());
+        let shown = now.unwrap_or_else(|| inner.manager.now());
         let task = async move { inner.track(&text, &document, now, id.as_deref()).await };
-        Ok(Pending::new(task, move |py, outcome| Ok(Py::new(py, Outcome::new(outcome, group.bind(py)))?.into_any())))
+        Ok(Pending::new(task, move |py, outcome| {
+            Ok(Py::new(py, Outcome::new(outcome, group.bind(py), shown))?.into_any())
+        }))
     }
 
     /// Applies many documents in order and commits them together: a list of outcomes, and of exceptions where one failed.
@@ -290,8 +294,9 @@ impl Manager {
                     (group_id, data, now, event_id)"
                 ))
             })?;
-            documents.push((group.to_str()?.to_owned(), Document::read(&data)?, moment(now.as_ref())?, id));
-            groups.push(group.unbind());
+            let now = moment(now.as_ref())?;
+            groups.push((group.clone().unbind(), now.unwrap_or_else(|| inner.manager.now())));
+            documents.push((group.to_str()?.to_owned(), Document::read(&data)?, now, id));
         }
         let task = async move {
             let items: Vec<Item<'_>> = documents
@@ -310,9 +315,9 @@ impl Manager {
         };
         Ok(Pending::new(task, move |py, results| {
             let list = PyList::empty(py);
-            for (result, group) in results.into_iter().zip(groups) {
+            for (result, (group, shown)) in results.into_iter().zip(groups) {
                 match result {
-                    Ok(outcome) => list.append(Outcome::new(outcome, group.bind(py)))?,
+                    Ok(outcome) => list.append(Outcome::new(outcome, group.bind(py), shown))?,
                     Err(error) => list.append(errors::exception(py, &error).value(py))?,
                 }
             }
@@ -376,8 +381,9 @@ impl Manager {
     fn get_trackers(&self, group_id: String, names: Option<Vec<String>>, now: Moment<'_, '_>) -> PyResult<Pending> {
         let (inner, now) = (self.shared()?, moment(now)?);
         let task = async move {
-            let found = inner.manager.get_trackers_at(&group_id, self::names(&names).as_deref(), now).await?;
-            Ok(found.iter().map(State::of).collect::<Vec<_>>())
+            let now = now.unwrap_or_else(|| inner.manager.now());
+            let found = inner.manager.get_trackers_at(&group_id, self::names(&names).as_deref(), Some(now)).await?;
+            Ok(found.iter().map(|found| State::of(found).at_moment(now)).collect::<Vec<_>>())
         };
         Ok(Pending::new(task, |py, states| Ok(states.into_pyobject(py)?.into_any().unbind())))
     }

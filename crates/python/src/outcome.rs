@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack::Tracked;
+use dictrack::{Timestamp, Tracked};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,11 +17,13 @@ use crate::state::State;
 pub(crate) struct Outcome {
     outcome: Arc<dictrack::Outcome>,
     group: Py<PyString>,
+    /// The moment of the document.
+    now: Timestamp,
 }
 
 impl Outcome {
-    pub(crate) fn new(outcome: dictrack::Outcome, group: &Bound<'_, PyString>) -> Self {
-        Self { outcome: Arc::new(outcome), group: group.clone().unbind() }
+    pub(crate) fn new(outcome: dictrack::Outcome, group: &Bound<'_, PyString>, now: Timestamp) -> Self {
+        Self { outcome: Arc::new(outcome), group: group.clone().unbind(), now }
     }
 
     fn list(&self, py: Python<'_>, which: Which) -> Trackers {
@@ -29,6 +31,7 @@ impl Outcome {
             outcome: Arc::clone(&self.outcome),
             which,
             group: self.group.clone_ref(py),
+            now: self.now,
             items: PyOnceLock::new(),
         }
     }
@@ -157,6 +160,7 @@ pub(crate) struct Trackers {
     outcome: Arc<dictrack::Outcome>,
     which: Which,
     group: Py<PyString>,
+    now: Timestamp,
     items: PyOnceLock<Py<PyList>>,
 }
 
@@ -173,7 +177,8 @@ impl Trackers {
                         self.outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())
                     }
                 };
-                list.append(tracker_of.call1((State::after(&tracked, dirtied), self.group.bind(py)))?)?;
+                let state = State::after(&tracked, dirtied).at_moment(self.now);
+                list.append(tracker_of.call1((state, self.group.bind(py)))?)?;
             }
             Ok::<_, PyErr>(list.unbind())
         })?;

@@ -18,6 +18,8 @@ pub(crate) struct State {
     limiters: Vec<LimiterState>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
+    /// The moment that it shows; none where it follows its tracker.
+    as_of: Option<Timestamp>,
     /// The stage that is worked on, counted from one.
     #[pyo3(get)]
     stage: usize,
@@ -48,6 +50,7 @@ impl State {
             limiters: snapshot.limiters.clone(),
             expire_at: snapshot.expire_at,
             completed_at: None,
+            as_of: None,
             stage: snapshot.stage,
             cycle: snapshot.cycle,
             limited: snapshot.limited,
@@ -66,6 +69,7 @@ impl State {
             limiters: tracked.limiters().to_vec(),
             expire_at: None,
             completed_at: None,
+            as_of: None,
             stage: tracked.stage(),
             cycle: 0,
             limited: tracked.is_limited(),
@@ -83,14 +87,22 @@ impl State {
             stage: event.stage,
             completed: event.code == dictrack::EventCode::AllCompleted,
             dirtied: true,
+            as_of: Some(event.occurred_at),
             ..Self::of(&event.tracker)
         }
+    }
+
+    /// The same, as it is at this moment.
+    pub(crate) fn at_moment(mut self, moment: Timestamp) -> Self {
+        self.as_of = Some(moment);
+        self
     }
 
     /// The same, completed at this moment.
     pub(crate) fn done(mut self, moment: Timestamp) -> Self {
         self.completed = true;
         self.completed_at = Some(moment);
+        self.as_of = Some(moment);
         self
     }
 
@@ -137,6 +149,12 @@ impl State {
     #[getter]
     fn completed_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.completed_at.map(|moment| value::seconds_for(py, moment)).transpose()
+    }
+
+    /// The moment that the state shows, in seconds since 1970 UTC; ``None`` where it is that of a tracker that is followed.
+    #[getter]
+    fn as_of<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.as_of.map(|moment| value::seconds_for(py, moment)).transpose()
     }
 
     /// The states of the limiters in definition order: ``{"remaining": n, "count": n}``, ``{"start": s, "end": s}``, or

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CODES = {1001: "added", 1002: "stage_completed", 1003: "all_completed", 1004: "reset", 1005: "limited"}
 FLAGS = {"progress": dt.ResetPolicy.PROGRESS, "limiter": dt.ResetPolicy.LIMITER}
 # What of an outcome or an answer is a list of names, without an order.
-UNORDERED = {"completed", "limited", "refused", "failed", "added", "existing", "removed"}
+UNORDERED = {"completed", "limited", "refused", "failed", "added", "existing", "removed", "updated"}
 
 
 def files() -> list[pathlib.Path]:
@@ -136,8 +136,9 @@ class Host:
 
     def do_ensure(self, group: str, step: dict[str, Any]) -> dict[str, Any]:
         trackers = [dt.BaseTracker.from_dict(definition) for definition in step["trackers"]]
-        added = self.run(self.manager.ensure_trackers(group, trackers))
+        added = self.run(self.manager.ensure_trackers(group, trackers, update=step.get("update", False)))
         lists = {"added": added.added, "existing": added.existing, "completed": added.completed}
+        lists |= {"updated": added.updated, "removed": added.removed}
         return {**lists, "events": [event(one) for one in added.events]}
 
     def do_update(self, group: str, step: dict[str, Any]) -> dict[str, Any]:

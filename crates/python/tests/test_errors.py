@@ -114,7 +114,7 @@ MADE: Calls = [
     (lambda _: dt.AnyOf(5), TypeError, "expected conditions; found an int"),
     (lambda _: dt.CountLimiter(0), ValueError, "count is 0; expected at least 1"),
     (lambda _: dt.CountLimiter(1.5), TypeError, "count is a float; expected int"),
-    (lambda _: dt.TimeLimiter(), ValueError, "expected exactly one of end_ts, interval and seconds"),
+    (lambda _: dt.TimeLimiter(), ValueError, "expected start_ts, end_ts, interval or seconds"),
     (lambda _: dt.TimeLimiter(5, 4), ValueError, "expected an end"),
     (lambda _: dt.TimeLimiter(seconds=datetime.timedelta(0)), ValueError, "expected an end after the start"),
     (lambda _: dt.TestClock("x"), ValueError, f'now is "x"; {MOMENT}'),

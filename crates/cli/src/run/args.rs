@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// When a commit counts as kept: fsync, os or interval(100ms).
     #[arg(long, default_value = "fsync")]
     pub(super) durability: Durability,
-    /// Take over the trackers of FILE where the store holds others.
+    /// Adopt the trackers of FILE in every group, where the store holds others. Progress is kept; a completed
+    /// tracker that gains targets is active again; with --time, groups without new documents follow with their next one.
     #[arg(long, requires = "kept")]
     pub(super) update: bool,
     /// Count the inputs from their beginning, although the store says how far they were counted.

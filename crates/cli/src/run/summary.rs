@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::Json;
 use dictrack::{Amount, Blocking, Error, Number, Outcome, Stopwatch, TrackerDefinition};
 
-use crate::explain::wait;
+use crate::explain::{still_completed, wait};
 use crate::print::{plain, warn};
 use crate::report::{bar, counted, fitted, object, table, thousands};
 
@@ -150,7 +150,7 @@ impl Summary {
                     if tracker.cycle > 0 { usize::MAX } else { tracker.stage - 1 }
                 });
             }
-            for completed in group.completed() {
+            for completed in still_completed(group, now) {
                 reach(completed.tracker.name(), &|line| {
                     line.completed += 1;
                     usize::MAX

@@ -8,15 +8,17 @@ use dictrack::{Differing, TrackerDefinition};
 
 use super::Args;
 use crate::explain::wait;
+use crate::print::warn;
 use crate::report::object;
 use crate::{Failure, check};
 
 /// The mark that names the trackers of the last run.
 const MARK: &str = "run:trackers";
 
-/// The trackers of the file.
+/// The trackers of the file; what is hardly meant is said.
 pub(super) fn read(args: &Args) -> Result<Vec<TrackerDefinition>, Failure> {
-    let trackers = dictrack::files::read(&args.trackers)?;
+    let (trackers, warnings) = dictrack::files::read_with_warnings(&args.trackers)?;
+    warnings.iter().for_each(warn);
     let place = args.trackers.display();
     if trackers.is_empty() {
         return Err(Failure(format!("{place}: there are no trackers; expected at least one")));

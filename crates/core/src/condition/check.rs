@@ -47,10 +47,6 @@ impl Place {
 pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Read<()> {
     let of = DefinitionError::of;
     place.spend(left)?;
-    let filled = |parts: &[Condition]| match parts {
-        [] => Err(of("", "an empty list", "a non-empty list of conditions")),
-        _ => Ok(()),
-    };
     match condition {
         Condition::Test { key, test } => {
             check_key(key, place)?;
@@ -66,23 +62,29 @@ pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Re
                 _ => check_value(&test.operand()).map_err(|error| error.within(test.operator())),
             }
         }
-        Condition::All(parts) | Condition::Any(parts) => {
-            filled(parts)?;
-            parts.iter().try_for_each(|part| check(part, place.deeper(), left))
-        }
-        Condition::Not(part) => check(part, place.deeper(), left),
+        Condition::All(parts) => check_list("all", parts, place.deeper(), left),
+        Condition::Any(parts) => check_list("any", parts, place.deeper(), left),
+        Condition::Not(part) => check(part, place.deeper(), left).map_err(|error| error.within("not")),
         Condition::Fields(fields) => {
             check_key(&fields.key, place)?;
             check_key(&fields.other, place).map_err(|error| error.renamed(fields.comparison.operator()))
         }
         Condition::Items(Items { key, quantifier, conditions }) => {
             check_key(key, place)?;
-            let within = |error: DefinitionError| error.within(quantifier.operator());
-            filled(conditions).map_err(within)?;
-            conditions.iter().try_for_each(|part| check(part, place.of_items(), left)).map_err(within)
+            check_list(quantifier.operator(), conditions, place.of_items(), left)
         }
         Condition::Custom { name, params } => check_custom(name, params),
     }
+}
+
+/// Checks the conditions that `operator` has; errors name their position.
+fn check_list(operator: &str, conditions: &[Condition], place: Place, left: &mut usize) -> Read<()> {
+    if conditions.is_empty() {
+        return Err(DefinitionError::of(operator, "an empty list", "a non-empty list of conditions"));
+    }
+    conditions.iter().enumerate().try_for_each(|(at, condition)| {
+        check(condition, place, left).map_err(|error| error.within(&format!("{operator}[{at}]")))
+    })
 }
 
 /// A path without segments is the item itself, within a list.

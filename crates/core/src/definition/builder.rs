@@ -176,9 +176,20 @@ impl TrackerBuilder {
         self.limiter(LimiterDefinition::Count(count))
     }
 
-    /// Counts from `start` to `end`, both included.
+    /// Counts from `start` to `end`, both included. For an end that is a whole day or second, see
+    /// [`Timestamp::parse_end`].
     pub fn between(self, start: Timestamp, end: Timestamp) -> Self {
         self.limiter(LimiterDefinition::Window(start, end))
+    }
+
+    /// Counts from `start` on.
+    pub fn starting(self, start: Timestamp) -> Self {
+        self.limiter(LimiterDefinition::Window(start, Timestamp::MAX))
+    }
+
+    /// Counts until `end`, which is included.
+    pub fn until(self, end: Timestamp) -> Self {
+        self.limiter(LimiterDefinition::Window(Timestamp::MIN, end))
     }
 
     /// Counts for `span` after the add or the last renewal.

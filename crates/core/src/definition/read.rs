@@ -123,7 +123,29 @@ impl Node {
     }
 
     pub(crate) fn moment(&self) -> Read<Timestamp> {
-        Timestamp::read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
+        self.moment_by(Timestamp::read)
+    }
+
+    fn moment_by(&self, read: impl FnOnce(&Json) -> Option<Timestamp>) -> Read<Timestamp> {
+        read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
+    }
+
+    /// Where `field` is written, a path such as `limiters[0].end`: the value that it names, or the innermost around it.
+    pub fn place(&self, field: &str) -> Option<usize> {
+        let mut node = self;
+        // Definitions have no field whose name has a dot or a bracket; an operand may, and then its own place will do.
+        for segment in field.split(['.', '[']).filter(|segment| !segment.is_empty()) {
+            let inner = match (&node.value, segment.strip_suffix(']')) {
+                (NodeValue::List(items), Some(at)) => at.parse().ok().and_then(|at: usize| items.get(at)),
+                (NodeValue::Map(entries), None) => {
+                    entries.iter().find(|entry| entry.key == segment).map(|entry| &entry.value)
+                }
+                _ => None,
+            };
+            let Some(inner) = inner else { break };
+            node = inner;
+        }
+        node.at
     }
 
     /// Reads each item; an error names its position.
@@ -307,15 +329,7 @@ impl TrackerDefinition {
                 .flatten(),
         };
         fields.finish("`key` with kind sum, `measure` and `params` with kind custom")?;
-        Self::checked(parts).map_err(|error| {
-            let at = match &node.value {
-                NodeValue::Map(entries) => {
-                    entries.iter().find(|entry| error.field.starts_with(entry.key.as_str())).and_then(|e| e.value.at)
-                }
-                _ => None,
-            };
-            DefinitionError { at: at.or(node.at), ..error }
-        })
+        Self::checked(parts).map_err(|error| DefinitionError { at: node.place(&error.field), ..error })
     }
 
     /// Checks what no single field can say.
@@ -364,21 +378,8 @@ impl TrackerDefinition {
             if let LimiterDefinition::Custom { name, params } = limiter {
                 check_custom(name, params).map_err(|error| error.within(&format!("limiters[{at}]")))?;
             }
-            if let LimiterDefinition::Window(start, end) = limiter
-                && !(start.is_writable() && end.is_writable())
-            {
-                let field = format!("limiters[{at}]");
-                return Err(of(&field, "a moment out of range".into(), "years from -9999 to 9999".into()));
-            }
-            if let LimiterDefinition::Window(start, end) = limiter
-                && start > end
-            {
-                let field = format!("limiters[{at}].end");
-                return Err(of(
-                    &field,
-                    format!("{end} is before the start {start}"),
-                    "an end that is not before it".into(),
-                ));
+            if let LimiterDefinition::Window(start, end) = limiter {
+                check_window(*start, *end).map_err(|error| error.within(&format!("limiters[{at}]")))?;
             }
         }
         let mut left = MAX_CONDITIONS;
@@ -388,6 +389,25 @@ impl TrackerDefinition {
         }
         Ok(Self::new(parts))
     }
+}
+
+/// Checks the bounds of a window; the least and the greatest moment are none.
+fn check_window(start: Timestamp, end: Timestamp) -> Read<()> {
+    let of = DefinitionError::of;
+    let (starts, ends) = (start != Timestamp::MIN, end != Timestamp::MAX);
+    if !starts && !ends {
+        return Err(of("", "a window without a start and an end", "at least one of them"));
+    }
+    for (field, moment, given) in [("start", start, starts), ("end", end, ends)] {
+        if given && !moment.is_writable() {
+            return Err(of(field, "a moment out of range", "a year from -9999 to 9999"));
+        }
+    }
+    if start > end {
+        let problem = format!("{end} is before the start {start}");
+        return Err(DefinitionError::of("end", problem, "an end that is not before it"));
+    }
+    Ok(())
 }
 
 impl ResetPolicy {
@@ -409,7 +429,7 @@ impl ResetPolicy {
 }
 
 fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
-    let kinds = "{\"count\": n}, {\"start\": t, \"end\": t}, {\"seconds\": s} or {\"custom\": name}";
+    let kinds = "{\"count\": n}, {\"start\": t, \"end\": t} or one of the two, {\"seconds\": s} or {\"custom\": name}";
     let mut fields = Fields::known(node, kinds, &["count", "start", "end", "seconds", "custom", "params"])?;
     let has = |fields: &Fields<'_>, key: &str| fields.entries.iter().any(|entry| entry.key == key);
     let limiter = if has(&fields, "count") {
@@ -429,8 +449,9 @@ fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
             name: fields.required("custom", kinds, name_of_custom)?,
         }
     } else if has(&fields, "start") || has(&fields, "end") {
-        let start = fields.required("start", "the first moment that counts", Node::moment)?;
-        LimiterDefinition::Window(start, fields.required("end", "the last moment that counts", Node::moment)?)
+        let start = fields.take("start", Node::moment)?.unwrap_or(Timestamp::MIN);
+        let end = fields.take("end", |node| node.moment_by(Timestamp::read_end))?.unwrap_or(Timestamp::MAX);
+        LimiterDefinition::Window(start, end)
     } else {
         return Err(node.refuse("a limiter of no known kind", kinds));
     };

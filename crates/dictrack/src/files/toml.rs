@@ -10,14 +10,14 @@ use super::Fault;
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
     let table = DeTable::parse(text)
         .map_err(|error| Fault { problem: error.message().to_owned(), at: error.span().map(|span| span.start) })?;
-    map(table.get_ref(), 0)
+    map(text, table.get_ref(), 0)
 }
 
-fn map(table: &DeTable<'_>, at: usize) -> Result<Node, Fault> {
+fn map(text: &str, table: &DeTable<'_>, at: usize) -> Result<Node, Fault> {
     let mut entries = Vec::new();
     for (key, value) in table {
         let at = Some(key.span().start);
-        entries.push(Entry { at, key: key.get_ref().as_ref().into(), value: node(value)? });
+        entries.push(Entry { at, key: key.get_ref().as_ref().into(), value: node(text, value)? });
     }
     let value = match entries.as_slice() {
         [Entry { key, value: Node { value: NodeValue::Bool(true), .. }, .. }] if key == "null" => NodeValue::Null,
@@ -26,12 +26,15 @@ fn map(table: &DeTable<'_>, at: usize) -> Result<Node, Fault> {
     Ok(Node { at: Some(at), value })
 }
 
-fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
+fn node(source: &str, value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
     let at = value.span().start;
     let value = match value.get_ref() {
         DeValue::String(text) => NodeValue::Text(text.as_ref().into()),
         DeValue::Boolean(value) => NodeValue::Bool(*value),
-        DeValue::Datetime(moment) => NodeValue::Text(moment.to_string().into()),
+        // As it is written: a fraction of zero means that moment and not the whole second.
+        DeValue::Datetime(moment) => {
+            NodeValue::Text(source.get(value.span()).map_or_else(|| moment.to_string().into(), Into::into))
+        }
         DeValue::Integer(number) => {
             let digits = number.as_str().replace('_', "");
             let text = match number.radix() {
@@ -47,8 +50,10 @@ fn node(value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
             let number = Number::parse(text.trim_start_matches('+'));
             NodeValue::Number(number.ok_or_else(|| Fault::new("NaN or infinite; numbers must be finite", at))?)
         }
-        DeValue::Array(items) => NodeValue::List(items.iter().map(node).collect::<Result<_, _>>()?),
-        DeValue::Table(table) => return map(table, at),
+        DeValue::Array(items) => {
+            NodeValue::List(items.iter().map(|item| node(source, item)).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => return map(source, table, at),
     };
     Ok(Node { at: Some(at), value })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dictrack_core::Number;
 use dictrack_core::json::MAX_DEPTH;
 use dictrack_core::source::{Entry, Node, NodeValue};
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::Fault;
 
@@ -88,9 +88,9 @@ impl<'a> Reader<'a> {
             return Err(Fault::new(format!("nested deeper than {MAX_DEPTH} levels"), at));
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(text, style, anchor, tag) => {
                 self.spend(text.len() / VALUE_BYTES, at)?;
-                (scalar(&text, style, at)?, anchor)
+                (tagged(&text, style, tag.as_deref(), at)?, anchor)
             }
             Event::Alias(anchor) => {
                 let (node, size) =
@@ -98,7 +98,8 @@ impl<'a> Reader<'a> {
                 self.spend(size, at)?;
                 return Ok(node);
             }
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
+                check_tag(tag.as_deref(), "seq", at)?;
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
@@ -108,16 +109,29 @@ impl<'a> Reader<'a> {
                 }
                 (NodeValue::List(items), anchor)
             }
-            Event::MappingStart(anchor, _) => {
+            Event::MappingStart(anchor, tag) => {
+                check_tag(tag.as_deref(), "map", at)?;
                 let mut entries = Vec::new();
                 loop {
                     let (event, at) = self.next()?;
                     if event == Event::MappingEnd {
                         break;
                     }
-                    let Event::Scalar(key, ..) = event else {
+                    let Event::Scalar(key, style, key_anchor, tag) = event else {
                         return Err(Fault::new("a key that is not a text", at));
                     };
+                    check_tag(tag.as_deref(), "str", at)?;
+                    if key == "<<" && style == ScalarStyle::Plain && tag.is_none() {
+                        let problem =
+                            "merge keys (<<) are not YAML 1.2; write the fields out, or quote a key of this name";
+                        return Err(Fault::new(problem, at));
+                    }
+                    if key_anchor > 0 {
+                        self.anchors.insert(
+                            key_anchor,
+                            (Node { at: Some(at), value: NodeValue::Text(key.as_ref().into()) }, 1),
+                        );
+                    }
                     let (event, value_at) = self.next()?;
                     let value = self.node(event, value_at, depth + 1)?;
                     entries.push(Entry { at: Some(at), key: key.as_ref().into(), value });
@@ -133,6 +147,51 @@ impl<'a> Reader<'a> {
         }
         Ok(node)
     }
+}
+
+/// The name of a tag of the core schema: `str` of `!!str`, also where it is written out.
+fn core_name(tag: &Tag) -> Option<&str> {
+    const CORE: &str = "tag:yaml.org,2002:";
+    if tag.handle == CORE { Some(&tag.suffix) } else { tag.suffix.strip_prefix(CORE).filter(|_| tag.handle.is_empty()) }
+}
+
+/// Whether this is the tag `!`, which makes a scalar a text and says nothing of other values.
+fn is_bare(tag: &Tag) -> bool {
+    (tag.handle.is_empty() && tag.suffix == "!") || (tag.handle == "!" && tag.suffix.is_empty())
+}
+
+fn unfit(tag: &Tag, at: usize) -> Fault {
+    let name = core_name(tag).map_or_else(|| format!("{}{}", tag.handle, tag.suffix), |name| format!("!!{name}"));
+    Fault::new(format!("the tag {name} does not fit here; expected the value without it"), at)
+}
+
+/// Refuses a tag other than that of the kind of value that is there.
+fn check_tag(tag: Option<&Tag>, kind: &str, at: usize) -> Result<(), Fault> {
+    match tag {
+        Some(tag) if core_name(tag) != Some(kind) && !is_bare(tag) => Err(unfit(tag, at)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Resolves a scalar as its tag says.
+fn tagged(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: usize) -> Result<NodeValue, Fault> {
+    let Some(tag) = tag else { return scalar(text, style, at) };
+    let name = if is_bare(tag) { Some("str") } else { core_name(tag) };
+    if matches!(name, Some("str" | "timestamp")) {
+        return Ok(NodeValue::Text(text.into()));
+    }
+    // A quoted text with such a tag means what it would mean without quotes.
+    let value = scalar(text, ScalarStyle::Plain, at)?;
+    let fits = match (name, &value) {
+        (Some("null"), NodeValue::Null)
+        | (Some("bool"), NodeValue::Bool(_))
+        | (Some("float"), NodeValue::Number(_)) => true,
+        (Some("int"), NodeValue::Number(number)) => {
+            matches!(number, Number::Exact(amount) if amount.to_integer().is_some())
+        }
+        _ => false,
+    };
+    if fits { Ok(value) } else { Err(unfit(tag, at)) }
 }
 
 /// Resolves a scalar by the core schema: only plain ones are anything but text.

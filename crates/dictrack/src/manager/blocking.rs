@@ -60,6 +60,7 @@ impl Blocking {
             now: Option<Timestamp>,
             expire: Option<Span>
         ) -> Added;
+        ensure_tracker(group: &str, definition: TrackerDefinition) -> bool;
         ensure_trackers(group: &str, list: &TrackerList, differing: Differing) -> Added;
         ensure_trackers_at(group: &str, list: &TrackerList, differing: Differing, now: Option<Timestamp>) -> Added;
         get_trackers(group: &str, names: Option<&[&str]>) -> Vec<TrackerSnapshot>;

@@ -26,7 +26,13 @@ pub trait Host {
         now: Timestamp,
         expire: Option<Span>,
     ) -> Answer<Added>;
-    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added>;
+    fn ensure(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        differing: Differing,
+        now: Timestamp,
+    ) -> Answer<Added>;
     fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool>;
     fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool>;
     fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool>;
@@ -83,13 +89,19 @@ impl Host for Bare {
         self.call(group, now, |found, call| found.add(call, &shared(trackers), expire))
     }
 
-    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added> {
+    fn ensure(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        differing: Differing,
+        now: Timestamp,
+    ) -> Answer<Added> {
         let list = TrackerList::new(shared(trackers), &self.engine).map_err(|error| error.to_string())?;
-        self.call(group, now, |found, call| found.ensure(call, &list, Differing::Refuse))
+        self.call(group, now, |found, call| found.ensure(call, &list, differing))
     }
 
     fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool> {
-        self.call(group, now, |found, call| Ok::<_, String>(found.update(call, &Arc::new(tracker))))
+        self.call(group, now, |found, call| found.update(call, &Arc::new(tracker)))
     }
 
     fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool> {
@@ -187,10 +199,16 @@ impl Host for OnManager {
         text(self.at(now).add_trackers_at(group, trackers, None, expire))
     }
 
-    fn ensure(&mut self, group: &str, trackers: Vec<TrackerDefinition>, now: Timestamp) -> Answer<Added> {
+    fn ensure(
+        &mut self,
+        group: &str,
+        trackers: Vec<TrackerDefinition>,
+        differing: Differing,
+        now: Timestamp,
+    ) -> Answer<Added> {
         let manager = self.at(now);
         let list = text(manager.tracker_list(trackers))?;
-        text(manager.ensure_trackers(group, &list, Differing::Refuse))
+        text(manager.ensure_trackers(group, &list, differing))
     }
 
     fn update(&mut self, group: &str, tracker: TrackerDefinition, now: Timestamp) -> Answer<bool> {
@@ -257,6 +275,8 @@ pub(super) fn added(added: Added) -> Fields {
         ("added", list(added.added)),
         ("existing", list(added.existing)),
         ("completed", list(added.completed)),
+        ("updated", list(added.updated)),
+        ("removed", list(added.removed)),
         ("events", events.into()),
     ]
 }

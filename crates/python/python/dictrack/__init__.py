@@ -6,7 +6,7 @@ each of them did. Counting is exact, atomic with storage, and a document with an
 >>> import dictrack as dt
 >>> manager = dt.TrackingManager()
 >>> logins = dt.CountTracker("logins", [dt.KeyValueEQ("event", "login")], target=[3, 10])
->>> manager.add_tracker("user_001", logins)
+>>> manager.ensure_tracker("user_001", logins)
 True
 >>> outcome = manager.track("user_001", {"event": "login"})
 >>> [f"{tracker.name}: {tracker.progress}/{tracker.target}" for tracker in outcome.dirtied]
@@ -22,7 +22,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from dictrack import _dictrack
+from dictrack import _dictrack, _warnings
 from dictrack._custom import condition, limiter, measure
 from dictrack._dictrack import Outcome, TestClock, Trackers, __version__
 from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
@@ -107,8 +107,15 @@ def load_trackers(path: str | os.PathLike[str]) -> list[BaseTracker]:
     ------
     DefinitionError
         With file, line and what was expected there.
+
+    Warns
+    -----
+    DictrackWarning
+        With file and line, where a definition is valid and often not meant.
     """
-    return [_made(_Data(definition)) for definition in _dictrack.read_file(os.fspath(path))]
+    definitions, warnings = _dictrack.read_file(os.fspath(path))
+    _warnings.warn(warnings)
+    return [_made(_Data(definition)) for definition in definitions]
 
 
 def __getattr__(name: str) -> Any:

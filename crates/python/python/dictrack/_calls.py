@@ -191,11 +191,19 @@ def _trackers(trackers: Any) -> list[BaseTracker]:
 
 def _span(moment: Any, now: Any) -> Any:
     """The seconds from ``now`` to a moment."""
-    exact = _values.plain([moment, now])
+    moments = [_read(one) if isinstance(one, str) else one for one in (moment, now)]
+    exact = _values.plain(moments)
     if not all(isinstance(one, (int, float, _values.Exact)) and not isinstance(one, bool) for one in exact):
-        raise TypeError(f"expire_at is {moment!r}; expected seconds since 1970 UTC or a datetime")
-    seconds = [_seconds(one) for one in (moment, now)]
+        raise TypeError(
+            f"expire_at is {moment!r}; expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text"
+        )
+    seconds = [_seconds(one) for one in moments]
     return max(seconds[0] - seconds[1], 0)
+
+
+def _read(moment: str) -> Any:
+    """The seconds that a text names, read as in definition files."""
+    return _dictrack.Limiter({"start": moment}, 0).state()["start"]
 
 
 def _seconds(moment: Any) -> Any:
@@ -256,9 +264,12 @@ def update_tracker(native: Manager, group_id: Any, tracker: Any, now: Moment) ->
     if not isinstance(tracker, BaseTracker):
         raise TypeError(f"tracker is {a_type(tracker)}; expected a tracker")
     definition = tracker._definition()
+    was_completed = tracker._dt.state is not None and tracker._dt.state.completed
     found: bool = yield native.update_tracker(group_id, definition, tracker._dt.progress, now)
     if found:
         tracker._updated(definition)
+        if was_completed:
+            yield from _follow(native, group_id, [tracker])
     return found
 
 

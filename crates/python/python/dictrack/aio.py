@@ -5,7 +5,7 @@
 >>> import dictrack.aio
 >>> async def main():
 ...     async with await dictrack.aio.TrackingManager.open() as manager:
-...         await manager.add_tracker("user_001", dt.CountTracker("logins", target=3))
+...         await manager.ensure_tracker("user_001", dt.CountTracker("logins", target=3))
 ...         outcome = await manager.track("user_001", {"event": "login"})
 ...         return [tracker.progress for tracker in outcome.dirtied]
 >>> asyncio.run(main())
@@ -131,7 +131,8 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> bool:
-        """Adds a tracker; false if an equal one was there and nothing changed."""
+        """Adds a tracker; false if an equal one was there and nothing changed. A name that has completed is added again and
+        starts from nothing; at every start of a program, call ``ensure_tracker``."""
         now = _calls.moment_of("add_tracker", now, kwargs)
         return bool((await _run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now))).added)
 
@@ -145,14 +146,19 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> Added:
-        """Adds trackers: all or none."""
+        """Adds trackers: all or none. Names that have completed are added again and start from nothing."""
         now = _calls.moment_of("add_trackers", now, kwargs)
         return await _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
+
+    async def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+        """Sees to it that a group has a tracker: adds it, unless it is there or has completed. True if it is new."""
+        return bool((await _run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now))).added)
 
     async def ensure_trackers(
         self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
     ) -> Added:
-        """Sees to it that a group has these trackers."""
+        """Sees to it that a group has these trackers; those that have completed are left alone, but for those that gain
+        targets where ``update`` is true."""
         return await _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
     async def get_trackers(
@@ -170,12 +176,13 @@ class TrackingManager:
         return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
     async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
-        """Sets the progress of an active tracker; false if there is none of that name."""
+        """Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
+        counts. False if there is no such tracker."""
         group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
         return await _wait(self._native.set_progress(group_id, name, progress))
 
     async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
-        """Puts targets behind those of an active tracker; false if there is none of that name."""
+        """Puts targets behind those of a tracker; a completed one is active again. False if there is none of that name."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
         return await _wait(self._native.add_targets(group_id, name, more))

@@ -180,7 +180,10 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> bool:
-        """Adds a tracker. The object follows what this manager does to it from then on.
+        """Adds a tracker; a name that has completed is added again, starts from nothing, and what it awards is awarded again.
+        At every start of a program, call ``ensure_tracker``.
+
+        The object follows what this manager does to the tracker from then on.
 
         Parameters
         ----------
@@ -190,7 +193,7 @@ class TrackingManager:
             The tracker.
         expire : number or timedelta, optional
             After how many seconds it is gone.
-        expire_at : number or datetime, optional
+        expire_at : number, datetime, date or str, optional
             From when on it is gone.
         now : number, datetime or str, optional
             The moment of the call; the manager's clock if not given.
@@ -218,7 +221,8 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> Added:
-        """Adds trackers: all or none. The parameters are those of ``add_tracker``.
+        """Adds trackers: all or none. Names that have completed are added again and start from nothing; at every start of a
+        program, call ``ensure_trackers``. The parameters are those of ``add_tracker``.
 
         Raises
         ------
@@ -229,6 +233,33 @@ class TrackingManager:
         """
         now = _calls.moment_of("add_trackers", now, kwargs)
         return _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
+
+    def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+        """Sees to it that a group has a tracker: adds it, unless it is there or has completed. This is the call for every
+        start of a program.
+
+        The object follows what this manager does to the tracker from then on, if it is active.
+
+        Parameters
+        ----------
+        group_id : str
+            The group.
+        tracker : BaseTracker
+            The tracker.
+        now : number, datetime or str, optional
+            The moment of the call; the manager's clock if not given.
+
+        Returns
+        -------
+        bool
+            True if it is new.
+
+        Raises
+        ------
+        ConflictingNameError
+            If an active tracker of that name has another definition; nothing was changed.
+        """
+        return bool(_run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now)).added)
 
     def ensure_trackers(
         self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
@@ -242,7 +273,8 @@ class TrackingManager:
         trackers : iterable of BaseTracker
             The trackers.
         update : bool
-            Takes over definitions that differ, and removes active trackers that the list lacks, instead of refusing.
+            Adopts definitions that differ, and removes active trackers that the list lacks, instead of refusing. A completed
+            tracker that gains targets is active again, as after ``update_tracker``.
         """
         return _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
@@ -269,7 +301,9 @@ class TrackingManager:
 
     def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
         """Makes what was set on a tracker take effect: its definition replaces that of the active tracker of its name, which
-        keeps its state, but for a progress that was set.
+        keeps its state, but for a progress that was set. A limiter that differs in its ``count`` only keeps what was used.
+
+        A completed tracker that gains targets is active again at its progress, on the first of the new targets.
 
         Returns
         -------
@@ -279,11 +313,12 @@ class TrackingManager:
         return _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
     def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
-        """Sets the progress of an active tracker; false if there is none of that name. Nothing fires."""
+        """Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
+        counts. False if there is no such tracker."""
         return self._native.set_progress(_calls.checked_group(group_id), _calls.checked_name(name), progress).wait()
 
     def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
-        """Puts targets behind those of an active tracker; false if there is none of that name."""
+        """Puts targets behind those of a tracker; a completed one is active again. False if there is none of that name."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         return self._native.add_targets(_calls.checked_group(group_id), _calls.checked_name(name), more).wait()
 

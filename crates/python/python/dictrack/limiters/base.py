@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -99,13 +100,14 @@ class BaseLimiter:
 class _Builtin(BaseLimiter):
     """A limiter that the engine knows. On its own it has a state of its own; of a tracker it shows that one's."""
 
-    _source: Callable[[], dict[str, Any]] | None = None
+    _source: Any = None
     _own: Limiter
     _limited = False
 
     @property
     def limited(self) -> bool:
-        """Whether it lets no document count now."""
+        """Whether it lets no document count: now, by the clock of the manager that has its tracker; of a tracker in an outcome,
+        an event or a list, at the moment of that. On its own, what its ``pre_track`` or ``post_track`` found last."""
         return self._limited if self._source is None else self._is_limited()
 
     @limited.setter
@@ -115,8 +117,15 @@ class _Builtin(BaseLimiter):
     def _is_limited(self) -> bool:
         raise NotImplementedError
 
+    def _now(self) -> Any:
+        """The moment that is asked about."""
+        return time.time() if self._source is None else self._source.now()
+
     def _state(self) -> dict[str, Any]:
-        return self._own.state() if self._source is None else self._source()
+        if self._source is None:
+            return self._own.state()
+        state: dict[str, Any] = self._source()
+        return state
 
     def _follow(self, source: Callable[[], dict[str, Any]]) -> None:
         self._source = source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import numbers
 import time
 from typing import Any
@@ -16,8 +17,14 @@ __all__ = ["TimeLimiter"]
 
 
 def _moment(name: str, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (numbers.Real, datetime.date)):
-        raise TypeError(f"{name} is {a_type(value)}; expected seconds since 1970 UTC or a datetime")
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, datetime.date, str)):
+        raise TypeError(
+            f"{name} is {a_type(value)}; expected seconds since 1970 UTC, a datetime, a date, or a text such as "
+            "'2026-12-31T23:59:59Z' or '2026-12-31'"
+        )
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        # Read as the text of a file is: as an end it is the whole of that day.
+        return value.isoformat()
     return value
 
 
@@ -28,10 +35,12 @@ class TimeLimiter(_Builtin):
 
     Parameters
     ----------
-    start_ts : int, float or datetime, optional
-        When the window opens; now, if only ``end_ts`` is given.
-    end_ts : int, float or datetime, optional
-        When it closes.
+    start_ts : int, float, datetime, date or str, optional
+        When the window opens; without it the window has no start.
+    end_ts : int, float, datetime, date or str, optional
+        When it closes; without it, and without a length, the window has no end. A date, or its text ``"2026-12-31"``, means
+        the whole of that day, a text whose seconds have no fraction (``"2026-12-31T23:59:59Z"``) the whole of that second;
+        a number or a ``datetime`` is that moment.
     interval : timedelta, optional
         How long it is; without ``start_ts`` from the moment that the tracker is added or renewed.
     seconds : int, float or timedelta, optional
@@ -42,7 +51,7 @@ class TimeLimiter(_Builtin):
     TypeError
         If one of them is of another type.
     ValueError
-        If no end is given or more than one, or the window does not end after it starts.
+        If no bound and no length is given, or an end and a length, or the window does not end after it starts.
     """
 
     def __init__(
@@ -62,22 +71,22 @@ class TimeLimiter(_Builtin):
             if interval is not None:
                 raise ValueError("interval and seconds are both given; expected one of them")
         length = seconds if seconds is not None else interval
-        if start_ts is not None:
-            _moment("start_ts", start_ts)
-        if end_ts is not None:
-            _moment("end_ts", end_ts)
-        if (end_ts is None) == (length is None):
-            raise ValueError("expected exactly one of end_ts, interval and seconds")
-        if end_ts is not None:
-            start = int(time.time()) if start_ts is None else start_ts
-            definition = {"start": start, "end": end_ts}
-        elif start_ts is not None:
-            definition = {"start": start_ts, "end": _sum(start_ts, length)}
+        start = None if start_ts is None else _moment("start_ts", start_ts)
+        end = None if end_ts is None else _moment("end_ts", end_ts)
+        if end is not None and length is not None:
+            raise ValueError("end_ts and a length are both given; expected one of end_ts, interval and seconds")
+        if start is None and end is None and length is None:
+            raise ValueError("expected start_ts, end_ts, interval or seconds")
+        if length is None:
+            bounds = {"start": start, "end": end}
+            definition = {key: moment for key, moment in bounds.items() if moment is not None}
+        elif start is not None:
+            definition = {"start": start, "end": _sum(start, length)}
         else:
             definition = {"seconds": length}
         self._set(definition)
         self._definition = _spelled(definition)
-        if not self.start < self.end:
+        if self.start is not None and self.end is not None and not self.start < self.end:
             raise ValueError(
                 f"the window starts at {self.start} and ends at {self.end}; expected an end after the start"
             )
@@ -94,23 +103,32 @@ class TimeLimiter(_Builtin):
         return limiter
 
     def _is_limited(self) -> bool:
-        return not self.start <= time.time() <= self.end
+        return not self._is_open(self._now())
+
+    def _is_open(self, now: Any) -> bool:
+        state = self._state()
+        start, end = state.get("start"), state.get("end")
+        return (start is None or start <= now) and (end is None or now <= end)
 
     @property
     def start(self) -> Any:
-        """When the window opens, in seconds since 1970 UTC."""
-        return self._state()["start"]
+        """When the window opens, in seconds since 1970 UTC; ``None`` if it has no start."""
+        return self._state().get("start")
 
     @property
     def end(self) -> Any:
-        """When the window closes, in seconds since 1970 UTC."""
-        return self._state()["end"]
+        """When the window closes, in seconds since 1970 UTC; ``None`` if it has no end."""
+        return self._state().get("end")
 
     @property
-    def interval(self) -> datetime.timedelta:
-        """How long the window is."""
+    def interval(self) -> datetime.timedelta | None:
+        """How long the window is; ``None`` if it has no start or no end."""
         state = self._state()
-        return datetime.timedelta(seconds=state["end"] - state["start"])
+        if "start" not in state or "end" not in state:
+            return None
+        # Exact: a float of seconds cannot tell microseconds in the year 9999.
+        length = decimal.Decimal(str(state["end"])) - decimal.Decimal(str(state["start"]))
+        return datetime.timedelta(microseconds=int(length * 1_000_000))
 
     def to_dict(self) -> dict[str, Any]:
         """The limiter as definitions spell it."""
@@ -118,11 +136,11 @@ class TimeLimiter(_Builtin):
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document may count at ``now_ts``, now if not given."""
-        now = kwargs.get("now_ts", int(time.time()))
-        admitted = self.start <= now <= self.end if self._source is not None else self._own.admits(now)
-        if self._source is None:
-            self.limited = not admitted
-        return bool(admitted)
+        if self._source is not None:
+            return self._is_open(kwargs.get("now_ts", self._now()))
+        admitted = self._own.admits(kwargs.get("now_ts", int(time.time())))
+        self.limited = not admitted
+        return admitted
 
     def reset(self, *args: Any, **kwargs: Any) -> bool:
         """Opens the window at ``now_ts``, now if not given, for as long as it was, or for ``reset_seconds``."""
@@ -149,9 +167,8 @@ def _spelled(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sum(start: Any, length: Any) -> Any:
+    if isinstance(start, str):
+        start = Limiter({"start": start}, 0).state()["start"]
     if isinstance(start, datetime.datetime):
         return start + (length if isinstance(length, datetime.timedelta) else datetime.timedelta(seconds=length))
-    if isinstance(start, datetime.date):
-        begin = datetime.datetime(start.year, start.month, start.day, tzinfo=_values.EPOCH.tzinfo)
-        return _sum(begin, length)
     return start + (length.total_seconds() if isinstance(length, datetime.timedelta) else length)

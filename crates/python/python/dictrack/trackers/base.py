@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import decimal
 import threading
+import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from dictrack import _custom, _values
+from dictrack import _custom, _values, _warnings
 from dictrack._dictrack import Definition, Live, State
 from dictrack._values import a_type
 from dictrack.conditions.base import BaseCondition
@@ -123,7 +124,7 @@ class BaseTracker:
         Whether the first target follows the last.
     init_progress : number
         The progress to start with.
-    expire_at : number or datetime, optional
+    expire_at : number, datetime, date or str, optional
         From when on the tracker is gone.
 
     Raises
@@ -132,6 +133,11 @@ class BaseTracker:
         If an argument is of another type.
     DefinitionError
         If the definition is refused; it is a ``ValueError``.
+
+    Warns
+    -----
+    DictrackWarning
+        If each stage renews a limit of a count or a length of time, or targets do not ascend.
     """
 
     DEFAULT_GROUP_ID = "_THIS_IS_DEFAULT_GID"
@@ -194,7 +200,7 @@ class BaseTracker:
         definition = fields.to_dict(self._kind)
         if self._kind == "custom" and not fields.measured:
             definition |= {"measure": "not yet"}
-        Definition(definition)
+        _warnings.warn(Definition(definition).warnings())
 
     @classmethod
     def from_dict(cls, definition: dict[str, Any]) -> BaseTracker:
@@ -205,7 +211,9 @@ class BaseTracker:
         DefinitionError
             If the definition is refused.
         """
-        return _made(_Data(Definition(definition)))
+        made = Definition(definition)
+        _warnings.warn(made.warnings())
+        return _made(_Data(made))
 
     def to_dict(self) -> dict[str, Any]:
         """The definition in the shape of definition files, fields at their defaults left out."""
@@ -281,7 +289,7 @@ class BaseTracker:
                 mine[same] = (mine[same][0], None)
         for (limiter, old), state in zip(mine, states):
             if old is not None:
-                limiter._follow(_Dropped(old, state))
+                limiter._follow(_Dropped(old, state, _LimiterOf(data, 0).now))
         self._show_limiters(self._fields())
 
     def _limiters_changed(self) -> Any:
@@ -462,11 +470,14 @@ class BaseTracker:
     def add_targets(self, target: Any) -> None:
         """Puts one or more targets behind those it has; ``update_tracker`` makes it take effect.
 
+        A completed tracker that gains targets is active again from then on.
+
         Parameters
         ----------
         target : number, or list or tuple of them
         """
-        self._check_health()
+        if not self.completed:
+            self._check_health()
         more = _targets(target)
         self._dt.edited = True
         self._fields().targets.extend(more)
@@ -529,6 +540,12 @@ class _LimiterOf:
         found: dict[str, Any] = state.limiters[self.at]
         return found
 
+    def now(self) -> Any:
+        """The moment that the state is about: what the manager's clock shows, or that of what gave the tracker."""
+        data = self.data
+        now = data.live.now() if data.live is not None else None if data.state is None else data.state.as_of
+        return time.time() if now is None else now
+
     def definition(self) -> Any:
         """What the definition of the tracker says of the limiter."""
         return _limiters_of(self.data.definition)[self.at]
@@ -537,9 +554,10 @@ class _LimiterOf:
 class _Dropped:
     """The last state of a limiter that its tracker has no more."""
 
-    def __init__(self, definition: Any, state: dict[str, Any]) -> None:
+    def __init__(self, definition: Any, state: dict[str, Any], now: Callable[[], Any]) -> None:
         self._definition = definition
         self._state = state
+        self.now = now
         self.handed: Any = None
 
     def __call__(self) -> dict[str, Any]:

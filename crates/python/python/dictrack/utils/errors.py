@@ -12,6 +12,7 @@ __all__ = [
     "DataStoreOperationError",
     "DefinitionError",
     "DictrackError",
+    "DictrackWarning",
     "ForkError",
     "GroupIdAlreadySetError",
     "GroupIdDuplicateSetError",
@@ -51,6 +52,10 @@ class DictrackError(Exception):
 
     # Of a KeyError the text would be in quotes.
     __str__ = Exception.__str__
+
+
+class DictrackWarning(UserWarning):
+    """A definition is valid, and says something that often surprises its author."""
 
 
 class DefinitionError(DictrackError, ValueError):

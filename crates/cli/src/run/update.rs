@@ -1,0 +1,74 @@
+//! `--update` in groups that had no new document.
+
+use dictrack::Differing;
+
+use super::Run;
+use crate::Failure;
+use crate::explain::wait;
+use crate::print::warn;
+use crate::report::counted;
+
+/// A commit is made after this many groups.
+const COMMIT_AFTER: usize = 10_000;
+
+impl Run<'_> {
+    /// Gives the trackers of the file to the groups that this run did not meet: else the store would refuse the earlier
+    /// file while they still have its trackers.
+    ///
+    /// Where documents have moments of their own nobody knows what time it is in a group, so it has to wait for its next
+    /// document; the run says so.
+    pub(super) fn update_others(&mut self) -> Result<(), Failure> {
+        let now = self.manager.manager().now();
+        let list = self.list.clone();
+        let others = loop {
+            let mut others = Vec::new();
+            let visit = |id: &str, group: &dictrack::Group| {
+                if group.differs_from(&list, now) {
+                    others.push(id.to_owned());
+                }
+            };
+            match wait(self.manager.manager().for_each_group(visit)) {
+                Ok(()) => break others,
+                Err(error) if error.is_temporary() && self.wait_for(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.is_reached();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let (file, groups) = (self.args.trackers.display(), counted(others.len() as u64, "group"));
+        if self.args.time.is_some() {
+            warn(format_args!(
+                "dictrack: {groups} without new documents still have earlier trackers; each gets those of {file} with its \
+                 next document"
+            ));
+            return Ok(());
+        }
+        for some in others.chunks(COMMIT_AFTER) {
+            for group in some {
+                self.update_group(group)?;
+            }
+            self.commit()?;
+            self.drain(0)?;
+        }
+        warn(format_args!("dictrack: {groups} without new documents got the trackers of {file}"));
+        Ok(())
+    }
+
+    fn update_group(&mut self, group: &str) -> Result<(), Failure> {
+        loop {
+            match self.manager.ensure_trackers(group, &self.list, Differing::Update) {
+                Ok(added) => {
+                    if self.args.output == super::Output::Ndjson {
+                        self.events.extend(added.events);
+                    }
+                    self.is_reached();
+                    return Ok(());
+                }
+                Err(error) if error.is_temporary() && self.wait_for(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a definition may say and hardly means.
+
+use std::fmt;
+
+use super::TrackerDefinition;
+use crate::amount::Amount;
+use crate::limiter::LimiterDefinition;
+use crate::time::Span;
+
+/// Something in a valid definition that often surprises its author. `{}` says what, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DefinitionWarning {
+    /// Each stage renews a `count`: a count of 100 on two stages admits 200 documents.
+    CountRenewedByStages {
+        /// The position of the limiter.
+        limiter: usize,
+        /// Its number.
+        count: u64,
+        /// How many stages renew it; `None` if they never end.
+        stages: Option<usize>,
+    },
+    /// Each stage renews a length of time, which begins again.
+    IntervalRenewedByStages {
+        /// The position of the limiter.
+        limiter: usize,
+        /// Its length.
+        length: Span,
+        /// How many stages renew it; `None` if they never end.
+        stages: Option<usize>,
+    },
+    /// A target is not above the one before it: one document can reach both. The first such target.
+    TargetNotAscending {
+        /// Its position in the list.
+        position: usize,
+        /// The target.
+        target: Amount,
+        /// The one before it.
+        before: Amount,
+    },
+}
+
+impl DefinitionWarning {
+    /// The field that it is about, as a path in the definition: `limiters[0]`.
+    pub fn field(&self) -> String {
+        match self {
+            Self::CountRenewedByStages { limiter, .. } | Self::IntervalRenewedByStages { limiter, .. } => {
+                format!("limiters[{limiter}]")
+            }
+            Self::TargetNotAscending { position, .. } => format!("target[{position}]"),
+        }
+    }
+}
+
+impl fmt::Display for DefinitionWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const INSTEAD: &str = "to keep one limit for all stages, leave \"limiter\" out of reset_policy";
+        write!(f, "{}: ", self.field())?;
+        match self {
+            Self::CountRenewedByStages { count, stages: Some(stages), .. } => {
+                let all = u128::from(*count) * *stages as u128;
+                write!(f, "each stage renews this count, so {stages} stages admit up to {all} documents; {INSTEAD}")
+            }
+            Self::CountRenewedByStages { count, stages: None, .. } => {
+                write!(
+                    f,
+                    "each stage of the loop renews this count, so more than {count} documents may count; {INSTEAD}"
+                )
+            }
+            Self::IntervalRenewedByStages { length, stages: Some(stages), .. } => {
+                write!(f, "each of the {stages} stages starts these {length} again; {INSTEAD}")
+            }
+            Self::IntervalRenewedByStages { length, stages: None, .. } => {
+                write!(f, "each stage of the loop starts these {length} again; {INSTEAD}")
+            }
+            Self::TargetNotAscending { target, before, .. } => {
+                write!(
+                    f,
+                    "the target {target} is not above {before}, the one before it, so one document can reach both; list \
+                     targets in ascending order"
+                )
+            }
+        }
+    }
+}
+
+impl TrackerDefinition {
+    /// What in this definition often surprises its author, in the order of its fields; empty for most definitions.
+    ///
+    /// ```
+    /// use dictrack_core::TrackerDefinition;
+    /// let definition = TrackerDefinition::count("orders").targets([80, 100]).limit(100).build().unwrap();
+    /// assert_eq!(definition.warnings()[0].field(), "limiters[0]");
+    /// ```
+    pub fn warnings(&self) -> Vec<DefinitionWarning> {
+        let targets = self.targets();
+        let policy = self.reset_policy();
+        let mut warnings = Vec::new();
+        // With the policy `progress` each stage begins at 0 and is reached by itself.
+        let falls = (!policy.progress).then(|| targets.windows(2).position(|pair| pair[1] <= pair[0])).flatten();
+        if let Some(at) = falls {
+            let (before, target) = (targets[at], targets[at + 1]);
+            warnings.push(DefinitionWarning::TargetNotAscending { position: at + 1, target, before });
+        }
+        if policy.limiter && (targets.len() > 1 || self.loop_forever()) {
+            let stages = (!self.loop_forever()).then_some(targets.len());
+            warnings.extend(self.limiters().iter().enumerate().filter_map(|(limiter, definition)| match definition {
+                LimiterDefinition::Count(count) => {
+                    Some(DefinitionWarning::CountRenewedByStages { limiter, count: *count, stages })
+                }
+                LimiterDefinition::Interval(length) => {
+                    Some(DefinitionWarning::IntervalRenewedByStages { limiter, length: *length, stages })
+                }
+                LimiterDefinition::Window(..) | LimiterDefinition::Custom { .. } => None,
+            }));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::ResetPolicy;
+    use crate::definition::TrackerBuilder;
+    use crate::json::Json;
+    use crate::time::Timestamp;
+
+    fn warned(builder: TrackerBuilder) -> Vec<String> {
+        builder.build().unwrap().warnings().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_limit_that_stages_renew_warns() {
+        let count = |targets: &[u64]| TrackerDefinition::count("n").targets(targets.iter().copied()).limit(100);
+        assert_eq!(
+            warned(count(&[80, 200])),
+            [
+                "limiters[0]: each stage renews this count, so 2 stages admit up to 200 documents; to keep one limit for all \
+              stages, leave \"limiter\" out of reset_policy"
+            ]
+        );
+        assert_eq!(warned(count(&[80]).loop_forever()).len(), 1);
+        assert_eq!(warned(count(&[80, 200]).reset_policy(ResetPolicy::ALL)).len(), 1);
+        assert_eq!(warned(count(&[80, 200]).within(Span::from_secs(60)).limit(u64::MAX)).len(), 3);
+        assert!(warned(count(&[80])).is_empty());
+        for policy in [ResetPolicy::NONE, ResetPolicy::PROGRESS] {
+            assert!(warned(count(&[80, 200]).loop_forever().reset_policy(policy)).is_empty());
+        }
+        let fixed = TrackerDefinition::count("n").targets([1, 2]).until(Timestamp::from_secs(0));
+        let custom = LimiterDefinition::Custom { name: "c".into(), params: Json::Null };
+        assert!(warned(fixed.limiter(custom)).is_empty());
+    }
+
+    #[test]
+    fn targets_that_do_not_ascend_warn_once() {
+        let targets = |targets: &[i64]| TrackerDefinition::count("n").targets(targets.iter().copied());
+        assert!(warned(targets(&[-1, 0, 5])).is_empty());
+        assert_eq!(
+            warned(targets(&[10, 50, 50, 20])),
+            [
+                "target[2]: the target 50 is not above 50, the one before it, so one document can reach both; list targets in \
+              ascending order"
+            ]
+        );
+        // Each stage begins at 0: ten, then ten more.
+        assert!(warned(targets(&[10, 10, 5]).reset_policy(ResetPolicy::PROGRESS)).is_empty());
+        assert_eq!(warned(targets(&[10, 5]).within(Span::from_secs(1))).len(), 2);
+    }
+}
