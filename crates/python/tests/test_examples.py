@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 HERE = pathlib.Path(__file__).resolve().parent
 SEED = pathlib.Path(os.environ.get("DICTRACK_TEST_PROGRAMS", ROOT.parent / "shared/seed"))
 sys.path.insert(0, str(ROOT / "examples/python"))
+# No example surprises its reader.
+pytestmark = pytest.mark.filterwarnings("error::dictrack.utils.errors.DictrackWarning")
 
 
 def test_user_activity_reaches_its_milestone_with_the_tenth_document() -> None:
