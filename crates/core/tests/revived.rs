@@ -33,9 +33,8 @@ fn restored(group: &Group, engine: &Engine) -> Group {
         Json::parse_within(text.as_bytes(), Bounds::STORED).unwrap()
     };
     let state = part(&|out| whole.state(out));
-    let lists = [part(&|out| whole.ids(out)), part(&|out| whole.events(out)), part(&|out| whole.completed(out))];
-    let [ids, events, completed] = &lists;
-    let lists = (ids.as_list().unwrap(), events.as_list().unwrap(), completed.as_list().unwrap());
+    let (events, completed) = (part(&|out| whole.events(out)), part(&|out| whole.completed(out)));
+    let lists = (&*whole.ids, events.as_list().unwrap(), completed.as_list().unwrap());
     Group::restore(group.version(), &state, Arc::clone(group.definition_set()), lists, &engine.limits).unwrap()
 }
 

@@ -211,6 +211,15 @@ pub(crate) fn limiter() -> impl Strategy<Value = LimiterDefinition> {
     ]
 }
 
+/// A limiter of any shape: a window may have one bound.
+fn any_limiter() -> impl Strategy<Value = LimiterDefinition> {
+    prop_oneof![
+        6 => limiter(),
+        1 => moment().prop_map(|start| LimiterDefinition::Window(start, Timestamp::MAX)),
+        1 => moment().prop_map(|end| LimiterDefinition::Window(Timestamp::MIN, end)),
+    ]
+}
+
 fn amount() -> impl Strategy<Value = Amount> {
     // Halves around zero, and what takes the whole range.
     let halves = (-6_i128..16).prop_map(|half| Amount::from_units(half * 500_000_000_000_000_000).unwrap());
@@ -301,7 +310,7 @@ fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Val
         kind,
         targets,
         vec(conditions, 0..4),
-        vec(limiter(), 0..3),
+        vec(any_limiter(), 0..3),
         policy(),
         any::<bool>(),
         init,
