@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use dictrack::json::{Bounds, Json};
-use dictrack::{DefinitionSet, Engine, Group, MemoryStore, transfer};
+use dictrack::{DefinitionSet, Engine, Group, MemoryStore, ids_of, transfer};
 use dictrack_fuzz::{GROUP, bounded, track_as_explained, trackers};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
@@ -41,6 +41,7 @@ fn parts(data: &[u8]) {
         Some(_) => None,
     };
     let (Some(ids), Some(events), Some(completed)) = (list(), list(), list()) else { return };
+    let Ok(ids) = ids_of(&ids) else { return };
     let mut group = match Group::restore(7, &state, Arc::clone(set), (&ids, &events, &completed), &engine.limits) {
         Ok(group) => group,
         Err(error) => return drop(error.to_string()),
@@ -48,7 +49,8 @@ fn parts(data: &[u8]) {
     let texts = written(&group);
     let [state, ids, events, completed] = &texts.each_ref().map(|text| read(text.as_bytes()).expect("JSON"));
     let list = |json: &Json| json.as_list().expect("a list").to_vec();
-    let again = Group::restore(7, state, Arc::clone(set), (&list(ids), &list(events), &list(completed)), &engine.limits);
+    let ids = ids_of(&list(ids)).expect("ids");
+    let again = Group::restore(7, state, Arc::clone(set), (&ids, &list(events), &list(completed)), &engine.limits);
     let again = again.expect("what was written is read");
     assert_eq!(written(&again), texts);
     // A group that was accepted can be worked with.

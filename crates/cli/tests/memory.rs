@@ -1,4 +1,4 @@
-//! What `--memory` bounds: the process as a whole stays within the budget and 64 MiB.
+//! What `--memory` bounds: the process as a whole takes no more beside the budget than the help says.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,8 +19,8 @@ key = "amount"
 target = 1000000000000
 "#;
 
-/// Beyond the budget, in KiB.
-const BEYOND: u64 = 64 << 10;
+/// Beyond the budget, in KiB: of many groups, and of one with a million ids.
+const BEYOND: (u64, u64) = (96 << 10, 160 << 10);
 
 fn scale() -> u64 {
     std::env::var("DICTRACK_TEST_SCALE").map_or(1, |scale| scale.parse().expect("DICTRACK_TEST_SCALE is a number"))
@@ -76,23 +76,23 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn many_groups_stay_within_the_budget_and_64_mib() {
+fn many_groups_stay_within_the_budget_and_what_the_help_says() {
     for (budget, more) in [(1, &[][..]), (1, &["--output", "ndjson"]), (64, &[])] {
         let folder = folder();
-        let groups = 60_000 * scale();
+        let groups = 100_000 * scale();
         input(&folder.path().join("input.ndjson"), groups * 5 / 3, |number| number.wrapping_mul(7_919) % groups);
         let peak = run(folder.path(), budget, more);
-        assert!(peak < budget * 1024 + BEYOND, "{} MiB", peak >> 10);
+        assert!(peak < budget * 1024 + BEYOND.0, "{} MiB", peak >> 10);
     }
 }
 
 #[test]
-fn a_group_with_a_million_ids_stays_within_the_budget_and_64_mib() {
+fn a_group_with_a_million_ids_stays_within_the_budget_and_what_the_help_says() {
     let folder = folder();
     input(&folder.path().join("input.ndjson"), 1_200_000, |_| 1);
     let first = run(folder.path(), 64, &["--id", "id"]);
-    assert!(first < 64 * 1024 + BEYOND, "{} MiB", first >> 10);
+    assert!(first < 64 * 1024 + BEYOND.1, "{} MiB", first >> 10);
     // The next run loads it.
     let second = run(folder.path(), 64, &["--id", "id", "--again"]);
-    assert!(second < 64 * 1024 + BEYOND, "{} MiB", second >> 10);
+    assert!(second < 64 * 1024 + BEYOND.1, "{} MiB", second >> 10);
 }
