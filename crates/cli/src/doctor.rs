@@ -16,7 +16,7 @@ use crate::store::{Place, Where};
 
 /// Examine a cache and a store: versions, round trips, what could lose progress, and how to mend it.
 ///
-/// A cache is examined as one with a store behind it if both are named. Beside a cache a few keys are
+/// Of a file every row is checked against its checksum. A cache is examined as one with a store behind it if both are named. Beside a cache a few keys are
 /// written, beside a file a small file; all are removed. Ends with 1 if there is a problem.
 ///
 /// Examples:
@@ -37,14 +37,19 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
     // What is wrong with the command line is said before anything is connected.
     let (cache, place) = args.place.named()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let looking = spinner("{spinner} examining {elapsed}");
+    let looking = spinner("{spinner} examining {elapsed} {msg}");
     let mut examinations = Vec::new();
     if let Some(cache) = &cache {
         examinations.push(wait(cache.examine(place.is_some(), Arc::clone(&clock))));
     }
     if let Some(place) = &place {
         let writers = if cache.is_some() { Writers::Many } else { Writers::One };
-        examinations.push(examined(place, writers, clock));
+        let progress = |checked: u64| {
+            if checked.is_multiple_of(1000) {
+                looking.set_message(format!("{} checked", counted(checked, "group")));
+            }
+        };
+        examinations.push(examined(place, writers, clock, progress));
     }
     looking.finish_and_clear();
     if args.output.is_json() {
@@ -64,9 +69,9 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
     Ok(examinations.iter().all(|examination| examination.level() < Some(Level::Problem)))
 }
 
-fn examined(place: &Place, writers: Writers, clock: Arc<dyn Clock>) -> Examination {
+fn examined(place: &Place, writers: Writers, clock: Arc<dyn Clock>, progress: impl FnMut(u64) + Send) -> Examination {
     match place {
-        Place::File(path) => wait(SqliteStore::examine(path, writers)),
+        Place::File(path) => wait(SqliteStore::examine_with(path, writers, progress)),
         Place::Mongo(url) => match wait(MongoStore::open(url)) {
             Ok(store) => wait(store.examine(writers, clock)),
             Err(error) => Examination::failed(format!("store {place}"), &error),

@@ -1,13 +1,14 @@
 //! `dictrack export` and `dictrack import`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Cursor, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use dictrack::cache::DataCache;
 use dictrack::store::DataStore;
 use dictrack::transfer::{self, Moved, TransferError};
 use dictrack::{RedisCache, SqliteStore};
+use flate2::read::MultiGzDecoder;
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
@@ -18,8 +19,9 @@ use crate::{Failure, Outcome, legacy};
 /// Write everything that a store holds as lines of JSON.
 ///
 /// Nothing is lost: definitions, progress, limiters, document ids, undelivered events, completed trackers,
-/// and how far inputs were read. May be used beside programs that count. With --cache and --store
-/// together: the store as it will be once it has what the cache holds.
+/// and how far inputs were read. The store is checked first, and each line gets a checksum. May be used
+/// beside programs that count. With --cache and --store together: the store as it will be once it has what
+/// the cache holds.
 ///
 /// Examples:
 ///   dictrack export --store dictrack.db > backup.ndjson
@@ -36,7 +38,8 @@ pub(crate) struct ExportArgs {
 
 /// Read an export into a store that lacks its groups: all of it, or nothing.
 ///
-/// Into a store that exists everything goes in one commit, which holds it in memory.
+/// Each line is checked against its checksum; an export may be packed with gzip. Into a store that exists
+/// everything goes in one commit, which holds it in memory.
 ///
 /// With --from-dictrack it takes over what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
 ///
@@ -120,10 +123,10 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
             let name = path.display().to_string();
-            let file = File::open(path).map_err(|error| Failure(format!("{name}: {error}")))?;
-            (name, Box::new(BufReader::new(file)))
+            let input = File::open(path).and_then(unpacked).map_err(|error| Failure(format!("{name}: {error}")))?;
+            (name, input)
         }
-        None => ("standard input".to_owned(), Box::new(BufReader::new(std::io::stdin()))),
+        None => ("standard input".to_owned(), unpacked(io::stdin())?),
     };
     let bar = spinner("{spinner} {human_pos} groups {elapsed}");
     let show = |moved: Moved| bar.set_position(moved.groups);
@@ -137,8 +140,22 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
         moved.map_err(fail)
     })?;
     bar.finish_and_clear();
+    if !moved.checked {
+        warn(format_args!(
+            "{name}: an export of format 1, whose lines have no checksums: damage in it may go unnoticed"
+        ));
+    }
     warn(said("imported", moved));
     Ok(true)
+}
+
+/// An export that may be packed with gzip.
+fn unpacked(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut begin = Vec::new();
+    input.by_ref().take(2).read_to_end(&mut begin)?;
+    let packed = begin == [0x1f, 0x8b];
+    let whole = Cursor::new(begin).chain(input);
+    Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(BufReader::new(whole)) })
 }
 
 /// Has `write` fill the store at `place`: one that is there in one commit, else a new one, which has its place only when it

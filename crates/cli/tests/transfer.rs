@@ -33,7 +33,7 @@ fn an_export_read_into_a_new_store_exports_the_same_lines() {
         dictrack(folder.path(), "export --store copy.db").good(),
     );
     assert!(first == second, "{} and {} lines", first.lines().count(), second.lines().count());
-    assert!(first.starts_with("{\"dictrack\":1}\n") && first.lines().count() > 1500);
+    assert!(first.starts_with("{\"dictrack\":2,\"check\":[1,") && first.lines().count() > 1500);
     assert!(first.contains("\"ids\":[[") && first.contains("\"completed\":[{"));
     assert_eq!(first.contains("\"events\":[{"), cfg!(feature = "crash-points"));
     let show = |store: &str| dictrack(folder.path(), &format!("show --store {store} --output json --limit 0")).good();
@@ -61,10 +61,10 @@ fn a_failing_import_leaves_nothing_behind() {
     };
     let broken = [
         (without(cut - 1).collect::<String>(), format!("line {cut}: the export is cut short")),
-        (without(cut - 2).collect(), format!("line {}: the export ends with ", cut - 1)),
-        (format!("{export}{{}}\n"), format!("line {}: a line behind the end", cut + 1)),
+        (without(cut - 2).collect(), format!("line {}: this is line {cut} of the export", cut - 1)),
+        (format!("{export}{{}}\n"), format!("line {}: its checksum is missing", cut + 1)),
         (String::new(), "line 1: the export is cut short".to_owned()),
-        (export.replace("\"group\":\"b\"", "\"grup\":\"b\""), "line 4: neither".to_owned()),
+        (export.replace("\"group\":\"b\"", "\"grup\":\"b\""), "line 4: it does not match its checksum".to_owned()),
     ];
     for (text, words) in broken {
         std::fs::write(folder.path().join("ex.ndjson"), text).unwrap();
@@ -133,4 +133,42 @@ fn an_import_does_not_replace_what_a_store_says_of_its_own_runs() {
     assert!(answer.error.contains("the store's mark \"run:trackers\" says something else"), "{}", answer.error);
     assert_eq!(dictrack(folder.path(), "show --store c.db --output json").good().matches("\"group\"").count(), 1);
     dictrack(folder.path(), line).good();
+}
+
+#[test]
+fn an_export_may_be_packed_and_one_without_checksums_is_said_to_be() {
+    let (folder, export) = exported();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, export.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    std::fs::write(folder.path().join("ex.ndjson.gz"), &packed).unwrap();
+    let answer = dictrack(folder.path(), "import --store a.db ex.ndjson.gz");
+    assert_eq!((answer.code, &*answer.error), (Some(0), "imported 2 groups, 1 definition set and 2 marks\n"));
+    let answer = dictrack_with(folder.path(), &["import", "--store", "b.db"], packed.clone());
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    assert_eq!(dictrack(folder.path(), "export --store b.db").good(), export);
+
+    let mut damaged = packed;
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 4;
+    std::fs::write(folder.path().join("ex.ndjson.gz"), &damaged).unwrap();
+    let answer = dictrack(folder.path(), "import --store c.db ex.ndjson.gz");
+    assert!(answer.code == Some(1) && answer.error.starts_with("dictrack: ex.ndjson.gz: "), "{}", answer.error);
+    assert!(!files(folder.path()).iter().any(|name| name.starts_with("c.db")));
+
+    // What format 1 wrote: the same lines without checksums.
+    let old: String = export
+        .replace("{\"dictrack\":2,", "{\"dictrack\":1,")
+        .lines()
+        .map(|line| format!("{}}}\n", &line[..line.rfind(",\"check\":[").unwrap()]))
+        .collect();
+    std::fs::write(folder.path().join("old.ndjson"), old).unwrap();
+    let answer = dictrack(folder.path(), "import --store d.db old.ndjson");
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    assert!(
+        answer.error.starts_with("old.ndjson: an export of format 1, whose lines have no checksums"),
+        "{}",
+        answer.error
+    );
+    assert_eq!(dictrack(folder.path(), "export --store d.db").good(), export);
 }

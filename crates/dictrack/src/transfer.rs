@@ -1,15 +1,16 @@
 //! Moving everything a store holds, as lines of JSON that lose nothing.
 //!
-//! The first line is `{"dictrack": 1}`, the version of this format. Then come definition sets (`definitions`, `trackers`),
+//! The first line is `{"dictrack": 2}`, the version of this format. Then come definition sets (`definitions`, `trackers`),
 //! groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set stands before the
 //! groups that use it. The last line, `end`, holds how many there are of each: an export without it was cut short.
-//! `docs/storage.md` describes the parts of a group.
+//! Each line ends with `check`: its number, its own checksum and that of all lines up to it. An export of format 1 is the same
+//! without `check`. `docs/storage.md` describes the parts of a group.
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use dictrack_core::json::{Bounds, Json, Map};
+use dictrack_core::json::{Json, Map};
 use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits, ids_of};
 
 use crate::Error;
@@ -19,13 +20,16 @@ use crate::manager::GENERATIONS;
 use crate::store::record::{restore_definitions, set_text};
 use crate::store::{DataStore, Mark, Writers};
 
-/// The version of the format.
-const VERSION: u64 = 1;
+mod lines;
+
+use lines::{Reader, Writer};
+
 /// Groups that are written to the store together.
 const BATCH: usize = 1000;
 
 /// What was moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Moved {
     /// Groups.
     pub groups: u64,
@@ -33,6 +37,8 @@ pub struct Moved {
     pub sets: u64,
     /// Marks.
     pub marks: u64,
+    /// Whether every line had a checksum. Exports of format 1 have none: damage in them may have gone unnoticed.
+    pub checked: bool,
 }
 
 /// Why an export or import ended early.
@@ -82,21 +88,22 @@ pub enum TransferError {
     },
 }
 
-/// Writes everything that `store` holds to `out`.
+/// Writes everything that `store` holds to `out`, once all of it is known to be whole.
 ///
 /// # Errors
-/// A [`TransferError`] if the store or `out` fails.
+/// A [`TransferError`] if the store is damaged, or if it or `out` fails.
 pub async fn export(
     store: &dyn DataStore,
     out: &mut (dyn Write + Send),
     mut progress: impl FnMut(Moved) + Send,
 ) -> Result<Moved, TransferError> {
     let engine = engine();
-    let mut moved = Moved::default();
+    store.verify().await?;
+    let mut moved = Moved { checked: true, ..Moved::default() };
+    let mut lines = Writer::begin(out)?;
     let mut written = HashSet::new();
     // Sets stay alive until the end, so that each is read once.
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
-    writeln!(out, r#"{{"dictrack":{VERSION}}}"#)?;
     let mut last: Option<String> = None;
     loop {
         let page = store.groups(last.as_deref(), BATCH).await?;
@@ -104,11 +111,15 @@ pub async fn export(
             let Some(group) = store.load(id, &engine).await? else { continue };
             let whole = group.whole(id);
             if written.insert(whole.set.hash()) {
-                writeln!(out, r#"{{"definitions":"{}","trackers":{}}}"#, whole.set.hash(), set_text(&whole.set))?;
+                lines.write(format!(
+                    r#"{{"definitions":"{}","trackers":{}}}"#,
+                    whole.set.hash(),
+                    set_text(&whole.set)
+                ))?;
                 sets.push(Arc::clone(&whole.set));
                 moved.sets += 1;
             }
-            writeln!(out, "{}", line(&whole))?;
+            lines.write(line(&whole))?;
             moved.groups += 1;
         }
         progress(moved);
@@ -121,11 +132,11 @@ pub async fn export(
         let entry = |key: &str, value: &str| (key.into(), value.into());
         let map: Map =
             [entry("mark", &mark.name), entry("text", mark.text.as_deref().unwrap_or_default())].into_iter().collect();
-        writeln!(out, "{}", Json::Map(map))?;
+        lines.write(Json::Map(map).to_string())?;
         moved.marks += 1;
     }
-    writeln!(out, "{}", trailer(moved))?;
-    out.flush()?;
+    lines.write(trailer(moved).to_string())?;
+    lines.finish()?;
     progress(moved);
     Ok(moved)
 }
@@ -186,11 +197,6 @@ pub async fn fill(
     read(store, cache, input, BATCH, progress).await
 }
 
-/// The bytes that the first line of an export may have: it only names the format.
-const MAX_FIRST_LINE: u64 = 4 * 1024;
-/// The bytes that any line may have. That of a group with the most ids that are kept has a tenth of this.
-const MAX_LINE: u64 = 1024 * 1024 * 1024;
-
 async fn read(
     store: &dyn DataStore,
     cache: Option<&dyn DataCache>,
@@ -206,35 +212,20 @@ async fn read(
     store.begin(Durability::Fsync, &engine.limits, Writers::One).await?;
     let present = store.marks().await?;
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
-    let mut moved = Moved::default();
+    let mut lines = Reader::begin(input)?;
+    let mut moved = Moved { checked: lines.has_checksums(), ..Moved::default() };
     let mut batch = Vec::new();
     let mut in_batch = HashSet::new();
     let mut marks = Vec::new();
-    let mut text = String::new();
-    let mut number = 0;
     let mut ended = false;
-    loop {
-        text.clear();
-        let longest = if number == 0 { MAX_FIRST_LINE } else { MAX_LINE };
-        if (&mut *input).take(longest + 1).read_line(&mut text)? == 0 {
-            break;
-        }
-        number += 1;
-        if text.len() as u64 > longest {
-            let problem = format!("a line of more than {longest} bytes, which no export has");
-            return Err(TransferError::Line { line: number, problem });
-        }
+    while let Some(json) = lines.next()? {
+        let number = lines.number();
         let bad = |problem: String| TransferError::Line { line: number, problem };
         if ended {
-            return Err(bad("a line behind the end of the export".to_owned()));
+            return Err(bad("a line after the end of the export".to_owned()));
         }
-        let json = Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| bad(error.to_string()))?;
         let member = |key: &str| json.as_map().and_then(|map| map.get(key));
-        if number == 1 {
-            if member("dictrack") != Some(&VERSION.into()) {
-                return Err(bad(format!("not an export of format {VERSION}; expected {{\"dictrack\":{VERSION}}}")));
-            }
-        } else if let Some(trackers) = member("trackers") {
+        if let Some(trackers) = member("trackers") {
             let definitions = restore_definitions(&trackers.to_string()).map_err(bad)?;
             sets.push(engine.sets.intern(definitions));
             moved.sets += 1;
@@ -263,7 +254,7 @@ async fn read(
             moved.marks += 1;
         } else if member("end").is_some() {
             let found = trailer(moved);
-            if json != found {
+            if member("end") != found.as_map().and_then(|map| map.get("end")) {
                 return Err(bad(format!("the export ends with {json}, but holds {found}; lines of it are missing")));
             }
             ended = true;
@@ -281,7 +272,7 @@ async fn read(
     }
     if !ended {
         let problem = "the export is cut short: its last line, with the counts, is missing".to_owned();
-        return Err(TransferError::Line { line: number + 1, problem });
+        return Err(TransferError::Line { line: lines.number() + 1, problem });
     }
     store.save(&batch, &marks).await?;
     store.maintain(true).await?;

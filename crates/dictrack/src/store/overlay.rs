@@ -142,6 +142,13 @@ impl DataStore for Overlay {
         }
     }
 
+    async fn verify(&self) -> Result<(), Error> {
+        match &self.store {
+            Some(store) => store.verify().await,
+            None => Ok(()),
+        }
+    }
+
     async fn clear(&self) -> Result<(), Error> {
         refused("empty them")
     }

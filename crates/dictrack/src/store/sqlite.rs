@@ -4,6 +4,7 @@
 //! sync for many callers. The tables that people read are brought up to date every few seconds and at the end; reading
 //! adds the tail of the journal that they lack. `docs/storage.md` describes each table.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limi
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use super::record::{Record, restore_definitions, restore_set, set_text};
+use super::record::{Record, restore_set, set_text};
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::Error;
 use crate::cache::BackendError;
@@ -23,22 +24,28 @@ use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;
 
+mod checksum;
 mod descriptor;
 mod examine;
 mod filesystem;
+mod fold;
 mod former;
 mod migrate;
 mod name;
 mod owner;
 mod reading;
 mod schema;
+mod tables;
 mod tail;
+mod verify;
+mod wal;
 mod watch;
 
 use descriptor::Descriptor;
 use owner::Owner;
 use reading::{Reading, Unguarded};
-use tail::Tail;
+use tables::{KnownMarks, Tables, unreadable};
+use tail::{Row, Tail};
 
 /// The journal is folded into the tables at this size, in bytes, at most and at least: it bounds the memory that the tail takes.
 const FOLD_AT_BYTES: (usize, usize) = (48 << 20, 4 << 20);
@@ -49,11 +56,12 @@ const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// What a commit adds to SQLite's log beside its payload, in bytes.
 const PAGES_OF_A_COMMIT: usize = 2 * 4096;
 
+/// Statements that stay prepared: more than there are.
+const STATEMENTS: usize = 64;
+
 /// The embedded store: one SQLite file in WAL mode, with one writer.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// As it was given.
-    name: PathBuf,
     path: PathBuf,
     inner: Mutex<Inner>,
 }
@@ -70,6 +78,11 @@ struct Inner {
     limits: Limits,
     claims: Claims,
     access: Access,
+    /// How errors name the store.
+    name: String,
+    marks: KnownMarks,
+    /// Whether the table `groups` has every group, once that was looked at.
+    complete: OnceCell<Result<(), Error>>,
 }
 
 /// What may be done with the file. It ends after the connection.
@@ -105,23 +118,18 @@ impl SqliteStore {
         name::check(name, &path, &descriptor)?;
         schema::check_header(name, &path, &descriptor)?;
         owner::lock(&mut descriptor, name, &path)?;
+        wal::check(name, &path)?;
+        let store = name.display().to_string();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed("open the file"))?;
+        let mut connection =
+            Connection::open_with_flags(&path, flags).map_err(unreadable(&store, "the file", "open the file"))?;
         let former = if schema::is_former(&connection) { former::hold(name, &path)? } else { Vec::new() };
         schema::prepare(&connection, name)?;
         drop(former);
         let owner = Owner::claim(&mut connection, descriptor, name, &path)?;
-        let inner = Inner {
-            tail: Tail::read(&connection, name)?,
-            fold_at: FOLD_AT_BYTES.0,
-            sets: schema::sets(&connection)?,
-            connection,
-            folded: Stopwatch::start(),
-            limits: Limits::default(),
-            claims: Claims::default(),
-            access: Access::Write(owner),
-        };
-        Ok(Self { name: name.to_owned(), path, inner: Mutex::new(inner) })
+        let sets = schema::sets(&connection, &store)?;
+        let inner = Inner::new(connection, store, sets, Access::Write(owner))?;
+        Ok(Self { path, inner: Mutex::new(inner) })
     }
 
     /// Opens the file for reading only, also beside a running writer and where this process may not write. It shows the
@@ -135,20 +143,17 @@ impl SqliteStore {
         let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
         schema::check_finished(name, &path)?;
         schema::check_header(name, &path, &descriptor)?;
-        let Reading { connection, unguarded } = Reading::open(&path).map_err(failed("open the file for reading"))?;
+        if !descriptor.is_locked().unwrap_or(true) {
+            wal::check(name, &path)?;
+        }
+        let store = name.display().to_string();
+        let fail = unreadable(&store, "the file", "open the file for reading");
+        let Reading { connection, unguarded } = Reading::open(&path).map_err(fail)?;
         schema::check(&connection, name)?;
-        let inner = Inner {
-            tail: Tail::read(&connection, name)?,
-            fold_at: FOLD_AT_BYTES.0,
-            sets: HashSet::new(),
-            connection,
-            folded: Stopwatch::start(),
-            limits: Limits::default(),
-            claims: Claims::default(),
-            access: Access::Read { unguarded, _descriptor: descriptor },
-        };
+        let access = Access::Read { unguarded, _descriptor: descriptor };
+        let inner = Inner::new(connection, store, HashSet::new(), access)?;
         inner.check_unchanged()?;
-        Ok(Self { name: name.to_owned(), path, inner: Mutex::new(inner) })
+        Ok(Self { path, inner: Mutex::new(inner) })
     }
 
     /// The file that a name stands for, with links followed. There may be no such file yet.
@@ -168,14 +173,13 @@ impl SqliteStore {
         let mut inner = self.inner.lock();
         inner.fold_at = (bytes / 4).clamp(FOLD_AT_BYTES.1, FOLD_AT_BYTES.0);
         let pages = (bytes / 4 / 1024).clamp(PAGES_KIB.1, PAGES_KIB.0);
-        inner.connection.pragma_update(None, "cache_size", -(pages as i64)).map_err(failed("set the memory"))?;
+        inner.connection.pragma_update(None, "cache_size", -(pages as i64)).map_err(unreadable(
+            &inner.name,
+            "the file",
+            "set the memory",
+        ))?;
         drop(inner);
         Ok(self)
-    }
-
-    /// How errors name the store.
-    fn name(&self) -> String {
-        self.name.display().to_string()
     }
 
     /// Copies into the file what SQLite still has in its log beside it, so that the file alone is the store.
@@ -188,7 +192,7 @@ impl SqliteStore {
         let held_up: bool = inner
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-            .map_err(failed(ACTION))?;
+            .map_err(unreadable(&inner.name, "the file", ACTION))?;
         if held_up {
             let (action, source) = (ACTION.to_owned(), "another program reads it".into());
             return Err(BackendError { backend: "SQLite", action, source }.into());
@@ -211,12 +215,31 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    fn new(connection: Connection, name: String, sets: HashSet<ContentHash>, access: Access) -> Result<Self, Error> {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let mut inner = Self {
+            tail: Tail::default(),
+            fold_at: FOLD_AT_BYTES.0,
+            sets,
+            connection,
+            folded: Stopwatch::start(),
+            limits: Limits::default(),
+            claims: Claims::default(),
+            access,
+            name,
+            marks: KnownMarks::default(),
+            complete: OnceCell::new(),
+        };
+        inner.tail = Tail::read(inner.tables())?;
+        Ok(inner)
+    }
+
+    fn tables(&self) -> Tables<'_> {
+        Tables { connection: &self.connection, store: &self.name }
+    }
+
     /// Writes in a transaction of the owner.
-    fn write<T>(
-        &mut self,
-        action: &str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, Error> {
+    fn write<T>(&mut self, action: &str, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
         match &mut self.access {
             Access::Write(owner) => owner.write(&mut self.connection, action, work),
             Access::Read { .. } => Err(BackendError {
@@ -249,6 +272,9 @@ impl Inner {
     }
 
     fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+        if changes.is_empty() && marks.is_empty() {
+            return Ok(());
+        }
         let records: Vec<_> = changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
         let payload = tail::encode(&records);
         let mut new_sets: Vec<(ContentHash, &Arc<DefinitionSet>)> = Vec::new();
@@ -258,36 +284,48 @@ impl Inner {
                 new_sets.push((hash, &change.set));
             }
         }
+        let mut marks_sum = self.tail.marks();
+        let mut new_marks = HashMap::new();
+        if !marks.is_empty() {
+            let tables = Tables { connection: &self.connection, store: &self.name };
+            let known = self.marks.read(tables, marks_sum)?;
+            new_marks.extend(marks.iter().map(|mark| (mark.name.as_str(), known.get(&mark.name).copied())));
+        }
+        let number = self.tail.last() + 1;
+        let store = self.name.clone();
         crash_point("before_commit");
         self.write("commit", |transaction| {
-            for (hash, set) in &new_sets {
-                transaction
-                    .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
-                    .execute(params![hash.to_string(), set_text(set)])?;
-            }
-            if !changes.is_empty() {
-                transaction
-                    .prepare_cached("INSERT INTO journal (checksum, payload) VALUES (?1, ?2)")?
-                    .execute(params![crc32fast::hash(payload.as_bytes()), payload])?;
-            }
-            for mark in marks {
-                match &mark.text {
-                    Some(text) => transaction
-                        .prepare_cached("INSERT OR REPLACE INTO marks (name, text) VALUES (?1, ?2)")?
-                        .execute(params![mark.name, text])?,
-                    None => transaction.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([&mark.name])?,
-                };
-            }
+            let mut write = || -> Result<(), rusqlite::Error> {
+                for (hash, set) in &new_sets {
+                    transaction
+                        .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
+                        .execute(params![hash.to_string(), set_text(set)])?;
+                }
+                for mark in marks {
+                    let written = match &mark.text {
+                        Some(text) => Some(tables::write_mark(transaction, &mark.name, text)?),
+                        None => {
+                            transaction.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([&mark.name])?;
+                            None
+                        }
+                    };
+                    let before = new_marks.insert(&mark.name, written).flatten();
+                    marks_sum = marks_sum.wrapping_sub(before.unwrap_or(0)).wrapping_add(written.unwrap_or(0));
+                }
+                tail::insert(transaction, number, marks_sum, &payload)
+            };
+            write().map_err(unreadable(&store, "the file", "commit"))?;
             crash_point("within_commit");
             Ok(())
         })?;
         crash_point("after_commit");
         self.sets.extend(new_sets.into_iter().map(|(hash, _)| hash));
-        self.tail.absorb(records, payload.len());
+        self.marks.adopt(new_marks);
+        self.tail.absorb(records, Row { number, marks: marks_sum, bytes: payload.len() });
         self.copy_log(payload.len() + PAGES_OF_A_COMMIT)
     }
 
-    fn load(&self, name: &str, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+    fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         let Some(record) = self.record(group)? else { return Ok(None) };
         let find = |hash: ContentHash| -> Result<Option<Arc<DefinitionSet>>, Error> {
             if let Some(set) = engine.sets.find(hash) {
@@ -297,10 +335,10 @@ impl Inner {
                 .connection
                 .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
                 .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
-                .map_err(failed("read a definition set"))?;
-            text.map(|text| restore_set(name, hash, &text, engine)).transpose()
+                .map_err(unreadable(&self.name, format!("definition set {hash}"), "read a definition set"))?;
+            text.map(|text| restore_set(&self.name, hash, &text, engine)).transpose()
         };
-        record.restore(name, group, &engine.limits, find).map(Some)
+        record.restore(&self.name, group, &engine.limits, find).map(Some)
     }
 
     fn held(&self, group: &str) -> Result<Held, Error> {
@@ -309,7 +347,7 @@ impl Inner {
     }
 
     /// The changes that build on what the file holds, each as what is new of it, and those that do not.
-    fn follow(&mut self, name: &str, changes: &[GroupChange]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
+    fn follow(&mut self, changes: &[GroupChange]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
         let engine = Engine::default();
         let (mut kept, mut refused) = (Vec::new(), Vec::new());
         for (at, change) in changes.iter().enumerate() {
@@ -320,7 +358,7 @@ impl Inner {
             }
             self.claims.last.insert(change.group.clone(), change.claim);
             let before = match change.base {
-                None => self.load(name, &change.group, &engine)?,
+                None => self.load(&change.group, &engine)?,
                 Some(_) => None,
             };
             kept.push(match before {
@@ -333,18 +371,21 @@ impl Inner {
 
     /// Brings the tables up to date and empties the journal, in one transaction.
     fn fold(&mut self) -> Result<(), Error> {
-        if !self.tail.is_empty() {
+        if self.tail.has_news() {
             crash_point("before_fold");
             let tail = std::mem::take(&mut self.tail);
-            let limits = self.limits;
+            let (limits, store) = (self.limits, self.name.clone());
             let folded = self.write("bring the tables up to date", |transaction| {
-                tail.write(transaction, &limits)?;
+                let rest = fold::fold(&tail, transaction, &store, &limits)?;
                 crash_point("within_fold");
-                Ok(())
+                Ok(rest)
             });
-            if let Err(error) = folded {
-                self.tail = tail;
-                return Err(error);
+            match folded {
+                Ok(rest) => self.tail = rest,
+                Err(error) => {
+                    self.tail = tail;
+                    return Err(error);
+                }
             }
             crash_point("after_fold");
             self.copy_log(tail.bytes())?;
@@ -353,9 +394,28 @@ impl Inner {
         Ok(())
     }
 
+    /// Makes sure that what is not in the table `groups` is not a group: nobody is counted from the beginning again
+    /// because a row was lost.
+    fn verify_groups(&self) -> Result<(), Error> {
+        let complete = self.complete.get_or_init(|| self.tables().verify_groups());
+        complete.clone().map_err(|error| match error {
+            Error::Corrupt { store, place, problem } => {
+                let problem = format!("{problem}; which groups there are is not known until that is mended").into();
+                Error::Corrupt { store, place, problem }
+            }
+            error => error,
+        })
+    }
+
     fn record(&self, group: &str) -> Result<Option<Record>, Error> {
-        let base = schema::record(&self.connection, group).map_err(failed("read a group"))?;
+        let base = self.tables().record(group).and_then(|base| {
+            if base.is_none() {
+                self.verify_groups()?;
+            }
+            Ok(base)
+        });
         self.check_unchanged()?;
+        let base = base?;
         Ok(match (base, self.tail.get(group)) {
             (None, None) => None,
             (Some(base), None) => Some(base),
@@ -376,15 +436,26 @@ impl DataStore for SqliteStore {
         let mut inner = self.inner.lock();
         inner.limits = *limits;
         inner.claims.given = writers == Writers::Many;
-        inner.connection.pragma_update(None, "synchronous", level).map_err(failed("set the durability"))?;
+        inner.connection.pragma_update(None, "synchronous", level).map_err(unreadable(
+            &inner.name,
+            "the file",
+            "set the durability",
+        ))?;
         // What an earlier run left in the journal.
         inner.fold()?;
-        let first = schema::groups(&inner.connection, None, 1).map_err(failed("list the groups"))?;
-        Ok(first.is_empty() && writers == Writers::One)
+        let first = schema::groups(&inner.connection, None, 1).map_err(unreadable(
+            &inner.name,
+            "table groups",
+            "list the groups",
+        ))?;
+        if first.is_empty() {
+            inner.verify_groups()?;
+        }
+        Ok(first.is_empty() && inner.tail.is_empty() && writers == Writers::One)
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
-        self.inner.lock().load(&self.name(), group, engine)
+        self.inner.lock().load(group, engine)
     }
 
     async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
@@ -395,7 +466,7 @@ impl DataStore for SqliteStore {
             *last += 1;
             claim = *last;
         }
-        Ok(Claimed { group: inner.load(&self.name(), group, engine)?, claim })
+        Ok(Claimed { group: inner.load(group, engine)?, claim })
     }
 
     async fn held(&self, group: &str) -> Result<Held, Error> {
@@ -406,7 +477,7 @@ impl DataStore for SqliteStore {
         let mut inner = self.inner.lock();
         let mut refused = Vec::new();
         if inner.claims.given {
-            let (kept, others) = inner.follow(&self.name(), changes)?;
+            let (kept, others) = inner.follow(changes)?;
             refused = others;
             inner.save(&kept, marks)
         } else {
@@ -428,16 +499,26 @@ impl DataStore for SqliteStore {
             inner.fold()?;
         }
         if all {
-            inner.write("drop unused definitions", |transaction| schema::drop_unused_sets(transaction))?;
-            inner.sets = schema::sets(&inner.connection)?;
+            let store = inner.name.clone();
+            inner.write("drop unused definitions", |transaction| {
+                let fail = unreadable(&store, "table definition_sets", "drop unused definitions");
+                schema::drop_unused_sets(transaction).map_err(fail)
+            })?;
+            inner.sets = schema::sets(&inner.connection, &store)?;
         }
         Ok(())
     }
 
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
         let inner = self.inner.lock();
-        let stored = schema::groups(&inner.connection, after, limit).map_err(failed("list the groups"))?;
+        let complete = inner.verify_groups();
+        let stored = schema::groups(&inner.connection, after, limit).map_err(unreadable(
+            &inner.name,
+            "table groups",
+            "list the groups",
+        ))?;
         inner.check_unchanged()?;
+        complete?;
         let mut all: std::collections::BTreeSet<String> = stored.into_iter().collect();
         let behind = |group: &&CompactString| after.is_none_or(|after| group.as_str() > after);
         all.extend(inner.tail.groups().filter(behind).map(ToString::to_string));
@@ -446,25 +527,21 @@ impl DataStore for SqliteStore {
 
     async fn undelivered(&self) -> Result<Vec<String>, Error> {
         let inner = self.inner.lock();
-        let mut all: std::collections::BTreeSet<String> =
-            schema::texts(&inner.connection, "SELECT DISTINCT group_id FROM events", [])
-                .map_err(failed("list undelivered events"))?
-                .into_iter()
-                .collect();
+        let found = inner.tables().groups_with_events();
         inner.check_unchanged()?;
+        let mut all = found?;
         all.extend(inner.tail.with_events().map(ToString::to_string));
         Ok(all.into_iter().collect())
     }
 
     async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
         let inner = self.inner.lock();
-        let texts = schema::texts(&inner.connection, "SELECT trackers FROM definition_sets", [])
-            .map_err(failed("read the definitions"))?;
+        let (tables, engine) = (inner.tables(), Engine::default());
+        let found = tables.sets();
         inner.check_unchanged()?;
         let mut all: Vec<Arc<TrackerDefinition>> = Vec::new();
-        for text in texts {
-            let damaged = |problem: String| Error::corrupt(self.name(), "a definition set", problem);
-            all.extend(restore_definitions(&text).map_err(damaged)?);
+        for (hash, text) in found? {
+            all.extend(tables.set(&hash, &text, &engine)?.trackers().iter().cloned());
             all.sort_by_key(|definition| definition.hash());
             all.dedup();
         }
@@ -473,19 +550,25 @@ impl DataStore for SqliteStore {
 
     async fn marks(&self) -> Result<Vec<Mark>, Error> {
         let inner = self.inner.lock();
-        let read = || -> Result<Vec<Mark>, rusqlite::Error> {
-            let mut query = inner.connection.prepare_cached("SELECT name, text FROM marks ORDER BY name")?;
-            query.query_map([], |row| Ok(Mark { name: row.get(0)?, text: Some(row.get(1)?) }))?.collect()
-        };
-        let marks = read().map_err(failed("read the marks"))?;
+        let marks = inner.tables().marks(inner.tail.marks());
         inner.check_unchanged()?;
-        Ok(marks)
+        marks
+    }
+
+    async fn verify(&self) -> Result<(), Error> {
+        let inner = self.inner.lock();
+        let damage = inner.tables().verify(inner.tail.marks(), 1, &mut |_| ());
+        inner.check_unchanged()?;
+        damage?.errors.into_iter().next().map_or(Ok(()), Err)
     }
 
     async fn clear(&self) -> Result<(), Error> {
         let mut inner = self.inner.lock();
-        inner.write("empty the store", |transaction| schema::clear(transaction))?;
+        let store = inner.name.clone();
+        inner.write("empty the store", |transaction| schema::clear(transaction, &store))?;
         inner.tail = Tail::default();
+        inner.marks = KnownMarks::default();
+        inner.complete = OnceCell::new();
         inner.sets.clear();
         Ok(())
     }

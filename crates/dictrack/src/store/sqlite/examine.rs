@@ -17,6 +17,8 @@ use crate::store::Writers;
 
 /// How often a sync is timed.
 const SYNCS: usize = 5;
+/// This many damaged places are named.
+const DAMAGES: usize = 100;
 
 impl SqliteStore {
     /// Examines a file and its folder: whether it is whole, who writes it, how long the disk takes. It writes a small file
@@ -24,9 +26,18 @@ impl SqliteStore {
     ///
     /// `writers` says how programs are to use it. What keeps it from looking is a finding, too.
     pub async fn examine(path: impl AsRef<Path> + Send, writers: Writers) -> Examination {
+        Self::examine_with(path, writers, |_| ()).await
+    }
+
+    /// As [`examine`](Self::examine); `progress` hears how many groups were checked so far.
+    pub async fn examine_with(
+        path: impl AsRef<Path> + Send,
+        writers: Writers,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Examination {
         let path = path.as_ref();
         let mut found = Examination::of(format!("store {}", path.display()));
-        if let Err(error) = look(path, writers, &mut found) {
+        if let Err(error) = look(path, writers, &mut found, &mut progress) {
             found.error(&error);
             return found;
         }
@@ -44,7 +55,7 @@ impl SqliteStore {
     }
 }
 
-fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Error> {
+fn look(path: &Path, writers: Writers, found: &mut Examination, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
     if writers == Writers::Many {
         found.find(
             Level::Warning,
@@ -77,6 +88,17 @@ fn look(path: &Path, writers: Writers, found: &mut Examination) -> Result<(), Er
             inner.connection.query_row("SELECT sqlite_version()", [], |row| row.get(0)).map_err(failed("look"))?;
         let size = fs::metadata(path).map_or(0, |file| file.len());
         found.fact("file", format!("{}, SQLite {version}, format {}", bytes(size), super::schema::VERSION));
+        let damage = inner.tables().verify(inner.tail.marks(), DAMAGES, progress);
+        inner.check_unchanged()?;
+        let damage = damage?;
+        let more = (damage.more > 0).then(|| format!("{} more places are damaged", damage.more));
+        let whole = damage.errors.is_empty();
+        for text in damage.errors.iter().map(ToString::to_string).chain(more) {
+            let meaning = "calls that meet it fail, all others count; nothing is overwritten";
+            let remedy = "bring the file back from a backup, or import the last export into a new one";
+            found.find(Level::Problem, "damaged", text, meaning, remedy);
+        }
+        found.fact("checksums", if whole { "every row matches" } else { "some rows do not match" });
     }
     let locked = descriptor.is_locked().map_err(|error| failure(path, "look at the lock", error))?;
     let owner = locked.then(|| owner::Row::of(path).map(owner::Row::process));

@@ -2,8 +2,13 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// A step turns a file of one version into one of the next.
-type Step = fn(&Transaction<'_>) -> Result<(), rusqlite::Error>;
+use super::tables::unreadable;
+use crate::Error;
+
+mod checksums;
+
+/// A step turns a file of one version into one of the next. It gets the name of the store, for errors.
+type Step = fn(&Transaction<'_>, &str) -> Result<(), Error>;
 
 /// The first step is the one from version 1.
 const STEPS: [Step; super::schema::VERSION as usize - 1] = [to_2];
@@ -14,14 +19,16 @@ CREATE TABLE owner (token TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NUL
 ";
 
 /// Takes all steps that a file of version `from` lacks.
-pub(super) fn migrate(connection: &Connection, from: i64) -> Result<(), rusqlite::Error> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+pub(super) fn migrate(connection: &Connection, from: i64, store: &str) -> Result<(), Error> {
+    let fail = || unreadable(store, "the file", "bring the file to the current format");
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail())?;
     let taken = usize::try_from(from - 1).unwrap_or(0);
-    STEPS.iter().skip(taken).try_for_each(|step| step(&transaction))?;
-    transaction.pragma_update(None, "user_version", super::schema::VERSION)?;
-    transaction.commit()
+    STEPS.iter().skip(taken).try_for_each(|step| step(&transaction, store))?;
+    transaction.pragma_update(None, "user_version", super::schema::VERSION).map_err(fail())?;
+    transaction.commit().map_err(fail())
 }
 
-fn to_2(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-    transaction.execute_batch(OWNER)
+fn to_2(transaction: &Transaction<'_>, store: &str) -> Result<(), Error> {
+    transaction.execute_batch(OWNER).map_err(unreadable(store, "the file", "bring the file to the current format"))?;
+    checksums::add(transaction, store)
 }

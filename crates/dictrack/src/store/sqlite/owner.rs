@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::descriptor::{Descriptor, Lock};
 use super::failed;
 use super::reading::Reading;
+use super::tables::unreadable;
 use super::watch::{Change, Watch};
 use crate::Error;
 use crate::cache::BackendError;
@@ -147,7 +148,8 @@ impl Owner {
             transaction.commit()?;
             Ok(version)
         };
-        let data_version = write().map_err(failed("become the owner of the file"))?;
+        let fail = unreadable(&name.display().to_string(), "the file", "become the owner of the file");
+        let data_version = write().map_err(fail)?;
         let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
         let mut owner = Self {
             name: name.display().to_string(),
@@ -171,7 +173,7 @@ impl Owner {
         &mut self,
         connection: &mut Connection,
         action: &str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.look(connection)?;
         let done = self.try_write(connection, action, work).inspect_err(|error| self.ended = Some(error.clone()))?;
@@ -184,15 +186,15 @@ impl Owner {
         &self,
         connection: &mut Connection,
         action: &str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(action))?;
-        if let Some(error) = self.foreign(&transaction).map_err(failed(action))? {
+        let fail = || unreadable(&self.name, "the file", action);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail())?;
+        if let Some(error) = self.foreign(&transaction).map_err(fail())? {
             return Err(error);
         }
-        let done = work(&transaction).map_err(failed(action))?;
-        transaction.commit().map_err(failed(action))?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(fail())?;
         Ok(done)
     }
 
@@ -277,7 +279,9 @@ impl Owner {
     /// Takes this process's name out of the file, before it is closed in good order.
     pub(super) fn resign(&mut self, connection: &mut Connection) {
         let action = "give up the file";
-        let done = self.write(connection, action, |transaction| transaction.execute("DELETE FROM owner", []));
+        let done = self.write(connection, action, |transaction| {
+            transaction.execute("DELETE FROM owner", []).map_err(failed(action))
+        });
         if let Err(error) = done {
             tracing::debug!(%error, "the file says still that this process owns it");
         }

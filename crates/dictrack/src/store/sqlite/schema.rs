@@ -1,40 +1,53 @@
 //! The tables, and reading them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use dictrack_core::ContentHash;
-use rusqlite::{Connection, OptionalExtension as _, Params, params};
+use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
 
 use super::descriptor::Descriptor;
 use super::name::beside;
+use super::tables::{Tables, Totals, unreadable};
 use super::{failed, migrate};
 use crate::Error;
-use crate::store::record::Record;
 
 /// The storage format that this version writes: `PRAGMA user_version`.
 pub(super) const VERSION: i64 = 2;
 /// `PRAGMA application_id`: "dctr".
 const APPLICATION: i64 = 0x6463_7472;
 
-const TABLES: &str = "
+/// The definitions, which have not changed since the first format.
+const SETS: &str = "
 CREATE TABLE definition_sets (hash TEXT PRIMARY KEY, trackers TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// Every row has a checksum, and stands before the text that may be long.
+pub(super) const TABLES: &str = "
 CREATE TABLE groups (
-    id TEXT PRIMARY KEY, version INTEGER NOT NULL, set_hash TEXT NOT NULL, state TEXT NOT NULL
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, set_hash TEXT NOT NULL, ids INTEGER NOT NULL,
+    events INTEGER NOT NULL, completed INTEGER NOT NULL, checksum INTEGER NOT NULL, state TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE event_ids (
-    group_id TEXT NOT NULL, chunk INTEGER NOT NULL, newest INTEGER NOT NULL, count INTEGER NOT NULL, ids TEXT NOT NULL,
-    PRIMARY KEY (group_id, chunk)
+    group_id TEXT NOT NULL, chunk INTEGER NOT NULL, newest INTEGER NOT NULL, count INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, ids TEXT NOT NULL, PRIMARY KEY (group_id, chunk)
 ) WITHOUT ROWID;
 CREATE TABLE events (
-    group_id TEXT NOT NULL, sequence INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (group_id, sequence)
+    group_id TEXT NOT NULL, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (group_id, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE completed (
-    number INTEGER PRIMARY KEY, group_id TEXT NOT NULL, name TEXT NOT NULL, record TEXT
+    group_id TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, checksum INTEGER NOT NULL, record TEXT,
+    PRIMARY KEY (group_id, number)
+) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, checksum INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE journal (
+    number INTEGER PRIMARY KEY, marks INTEGER NOT NULL, checksum INTEGER NOT NULL, payload TEXT NOT NULL
 );
-CREATE INDEX completed_of_group ON completed (group_id, number);
-CREATE TABLE marks (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE journal (number INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, payload TEXT NOT NULL);
+CREATE TABLE totals (
+    journal INTEGER NOT NULL, groups INTEGER NOT NULL, events INTEGER NOT NULL, marks INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+);
 CREATE VIEW trackers AS
     SELECT groups.id AS group_id,
            definition.value ->> 'name' AS name,
@@ -93,23 +106,61 @@ pub(super) fn is_former(connection: &Connection) -> bool {
 
 /// Makes the tables of a new file, and checks those of an old one.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let fail = || failed("prepare the file");
+    let store = path.display().to_string();
+    let fail = || unreadable(&store, "the file", "prepare the file");
     if count_tables(connection).map_err(|error| not_a_store(path, &error))? == 0 {
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
-        let make = format!(
-            "BEGIN IMMEDIATE; {TABLES} {owner} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
-            owner = migrate::OWNER
-        );
-        connection.execute_batch(&make).map_err(fail())?;
+        make(connection, path)?;
     }
     let version = version(connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
     if version < VERSION {
-        migrate::migrate(connection, version).map_err(failed("bring the file to the current format"))?;
+        migrate::migrate(connection, version, &store)?;
     }
+    check_tables(connection, path)?;
     // The owner has the log copied into the file, so that it knows who else writes the file.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(fail())?;
     connection.pragma_update(None, "cache_size", -65_536).map_err(fail())?;
+    Ok(())
+}
+
+/// Makes the tables in a file that has none.
+fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
+    // A store whose tables a damaged page hides must not get others.
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (application, pages) = number("application_id")
+        .and_then(|application| Ok((application, number("page_count")?)))
+        .map_err(|error| not_a_store(path, &error))?;
+    if application != 0 || pages > 1 {
+        return Err(Error::corrupt(path.display(), "the file", "it has pages, but no tables"));
+    }
+    let store = path.display().to_string();
+    let fail = || unreadable(&store, "the file", "prepare the file");
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail())?;
+    let make = format!(
+        "{SETS} {TABLES} {} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};",
+        migrate::OWNER
+    );
+    transaction.execute_batch(&make).map_err(fail())?;
+    let tables = Tables { connection: &transaction, store: &store };
+    tables.set_totals(&Totals::default())?;
+    transaction.commit().map_err(fail())
+}
+
+/// Refuses a file whose tables are not those that dictrack makes. It may have more: an index of somebody's own.
+fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let made = Connection::open_in_memory().map_err(failed("prepare the file"))?;
+    made.execute_batch(&format!("{SETS} {TABLES} {}", migrate::OWNER)).map_err(failed("prepare the file"))?;
+    let list = |connection: &Connection| -> Result<HashMap<String, String>, rusqlite::Error> {
+        let mut query = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let found = list(connection).map_err(|error| not_a_store(path, &error))?;
+    for (name, sql) in list(&made).map_err(failed("prepare the file"))? {
+        if found.get(&name) != Some(&sql) {
+            return Err(Error::corrupt(path.display(), format!("the definition of {name}"), "it is not dictrack's"));
+        }
+    }
     Ok(())
 }
 
@@ -119,7 +170,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     if version < VERSION {
         return Err(Error::OlderVersion { store: path.display().to_string().into(), found: version, known: VERSION });
     }
-    Ok(())
+    check_tables(connection, path)
 }
 
 /// The version of a store's file, if it is one that is known.
@@ -161,8 +212,12 @@ pub(super) fn texts(
     connection.prepare_cached(query)?.query_map(parameters, |row| row.get(0))?.collect()
 }
 
-pub(super) fn sets(connection: &Connection) -> Result<HashSet<ContentHash>, Error> {
-    let hashes = texts(connection, "SELECT hash FROM definition_sets", []).map_err(failed("list the definitions"))?;
+pub(super) fn sets(connection: &Connection, store: &str) -> Result<HashSet<ContentHash>, Error> {
+    let hashes = texts(connection, "SELECT hash FROM definition_sets", []).map_err(unreadable(
+        store,
+        "table definition_sets",
+        "list the definitions",
+    ))?;
     Ok(hashes.iter().filter_map(|hash| ContentHash::parse(hash)).collect())
 }
 
@@ -180,38 +235,24 @@ pub(super) fn groups(
     }
 }
 
-/// What the tables hold of a group.
-pub(super) fn record(connection: &Connection, group: &str) -> Result<Option<Record>, rusqlite::Error> {
-    let found = connection
-        .prepare_cached("SELECT version, state FROM groups WHERE id = ?1")?
-        .query_row([group], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((version, state)) = found else { return Ok(None) };
-    let list = |query: &str| texts(connection, query, [group]);
-    Ok(Some(Record {
-        version: version.unsigned_abs(),
-        state,
-        delivered: 0,
-        ids: list("SELECT ids FROM event_ids WHERE group_id = ?1 ORDER BY chunk")?,
-        events: list(
-            "SELECT json_group_array(json(event)) FROM (SELECT event FROM events WHERE group_id = ?1 ORDER BY sequence)",
-        )?,
-        completed: list(
-            "SELECT json_array(json(coalesce(record, json_object('name', name)))) FROM completed WHERE group_id = ?1 ORDER BY number",
-        )?,
-    }))
-}
-
-/// Drops the definition sets that no group uses any more.
+/// Drops the definition sets that no group uses any more. None goes while a group has one that is not there: one of the
+/// two is damaged.
 pub(super) fn drop_unused_sets(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection
-        .execute("DELETE FROM definition_sets WHERE hash NOT IN (SELECT DISTINCT set_hash FROM groups)", [])
+        .execute(
+            "DELETE FROM definition_sets WHERE hash NOT IN (SELECT set_hash FROM groups)
+             AND NOT EXISTS (SELECT 1 FROM groups WHERE set_hash NOT IN (SELECT hash FROM definition_sets))",
+            [],
+        )
         .map(drop)
 }
 
-pub(super) fn clear(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.execute_batch(
-        "DELETE FROM groups; DELETE FROM event_ids; DELETE FROM events; DELETE FROM completed; DELETE FROM marks;
-         DELETE FROM journal; DELETE FROM definition_sets;",
-    )
+pub(super) fn clear(transaction: &Transaction<'_>, store: &str) -> Result<(), Error> {
+    transaction
+        .execute_batch(
+            "DELETE FROM groups; DELETE FROM event_ids; DELETE FROM events; DELETE FROM completed; DELETE FROM marks;
+             DELETE FROM journal; DELETE FROM definition_sets;",
+        )
+        .map_err(unreadable(store, "the file", "empty the store"))?;
+    Tables { connection: transaction, store }.set_totals(&Totals::default())
 }

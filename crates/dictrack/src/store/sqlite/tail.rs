@@ -1,37 +1,78 @@
 //! The tail of the journal: what was committed and is not in the tables yet.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::path::Path;
 
 use compact_str::CompactString;
 use dictrack_core::json::Json;
-use dictrack_core::{Limits, read_ids};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
-use super::failed;
+use super::checksum::{self, Column};
+use super::tables::{Tables, Totals, unreadable};
 use crate::Error;
 use crate::store::record::{Record, parse_stored};
 
 /// The newest record of each group that the journal names.
 ///
-/// A journal row holds one line a change: group, version, delivered, state, ids, events, completed, parted by tabs. A
+/// A journal row holds one line a change: group, version, delivered, state, ids, events, completed, separated by tabs. A
 /// tab cannot occur within JSON text.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     records: HashMap<CompactString, Record>,
     bytes: usize,
+    rows: usize,
+    /// The rows that stay in the journal until damage is mended.
+    stuck_rows: usize,
+    stuck_bytes: usize,
+    stuck: HashSet<CompactString>,
+    /// The number of the last journal row, in the tables or not.
+    last: i64,
+    /// The sum of the checksums of all marks.
+    marks: i64,
 }
 
 impl Tail {
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes == 0
+    /// What follows on what the tables hold.
+    pub(super) fn new(totals: &Totals) -> Self {
+        Self { last: totals.journal, marks: totals.marks, ..Self::default() }
     }
 
-    /// The bytes of the journal.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether there is something to fold.
+    pub(super) fn has_news(&self) -> bool {
+        self.rows > self.stuck_rows
+    }
+
+    /// Notes that what it holds could not be folded.
+    pub(super) fn stay(&mut self) {
+        (self.stuck_rows, self.stuck_bytes) = (self.rows, self.bytes);
+        self.stuck = self.records.keys().cloned().collect();
+    }
+
+    /// Whether a group's rows were found damaged earlier.
+    pub(super) fn is_stuck(&self, group: &str) -> bool {
+        self.stuck.contains(group)
+    }
+
+    /// The bytes of the journal that wait to be folded.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes - self.stuck_bytes
+    }
+
+    pub(super) fn last(&self) -> i64 {
+        self.last
+    }
+
+    pub(super) fn marks(&self) -> i64 {
+        self.marks
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (&CompactString, &Record)> {
+        self.records.iter()
     }
 
     pub(super) fn get(&self, group: &str) -> Option<&Record> {
@@ -47,9 +88,11 @@ impl Tail {
         self.records.iter().filter(|(_, record)| !record.events.is_empty()).map(|(group, _)| group)
     }
 
-    /// Takes over what was committed in `bytes` bytes.
-    pub(super) fn absorb(&mut self, records: Vec<(CompactString, Record)>, bytes: usize) {
-        self.bytes += bytes;
+    /// Adopts what was committed as this row.
+    pub(super) fn absorb(&mut self, records: Vec<(CompactString, Record)>, row: Row) {
+        self.rows += 1;
+        self.bytes += row.bytes;
+        (self.last, self.marks) = (row.number, row.marks);
         for (group, record) in records {
             match self.records.entry(group) {
                 Entry::Occupied(mut entry) => entry.get_mut().append(record),
@@ -60,48 +103,73 @@ impl Tail {
         }
     }
 
-    /// Reads the journal.
-    pub(super) fn read(connection: &Connection, path: &Path) -> Result<Self, Error> {
-        let mut tail = Self::default();
-        let action = "read the journal";
-        let mut query = connection
-            .prepare("SELECT number, checksum, payload FROM journal ORDER BY number")
-            .map_err(failed(action))?;
-        let mut rows = query.query([]).map_err(failed(action))?;
-        while let Some(row) = rows.next().map_err(failed(action))? {
-            let (number, checksum): (i64, u32) =
-                row.get(0).and_then(|number| Ok((number, row.get(1)?))).map_err(failed(action))?;
-            let damaged = |problem: &str| Error::corrupt(path.display(), format!("journal row {number}"), problem);
-            let payload: String = row.get(2).map_err(|error| damaged(&error.to_string()))?;
-            if crc32fast::hash(payload.as_bytes()) != checksum {
-                return Err(damaged("its checksum differs"));
+    /// Reads the journal, whose rows follow on one another from what the tables hold.
+    pub(super) fn read(tables: Tables<'_>) -> Result<Self, Error> {
+        let mut tail = Self::new(&tables.totals()?);
+        let fail = |error| unreadable(tables.store, "the journal", "read the journal")(error);
+        let mut query = tables
+            .connection
+            .prepare("SELECT number, marks, checksum, payload FROM journal ORDER BY number")
+            .map_err(fail)?;
+        let mut rows = query.query([]).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let (number, marks, checksum): (i64, i64, i64) =
+                row.get(0).and_then(|number| Ok((number, row.get(1)?, row.get(2)?))).map_err(fail)?;
+            let damaged = |problem: &str| tables.damaged(format!("journal row {number}"), problem);
+            let payload: String = row.get(3).map_err(|error| damaged(&error.to_string()))?;
+            if checksum != row_checksum(number, marks, &payload) {
+                return Err(damaged("it does not match its checksum"));
             }
+            if number != tail.last + 1 {
+                return Err(tables.damaged(format!("journal row {}", tail.last + 1), "it is missing"));
+            }
+            tail.rows += 1;
             tail.bytes += payload.len();
+            (tail.last, tail.marks) = (number, marks);
             for line in payload.lines() {
                 let (group, record) = decode(line).ok_or_else(|| damaged("a line is not a change"))?;
                 tail.records.entry(group).or_default().append(record);
             }
         }
-        Ok(tail)
+        // A last row that its damaged page no longer counts shows only as space that nothing uses.
+        let answer: String =
+            tables.connection.query_row("PRAGMA quick_check('journal')", [], |row| row.get(0)).map_err(fail)?;
+        if answer == "ok" { Ok(tail) } else { Err(tables.damaged("the journal", answer)) }
     }
 
-    /// Writes the records into the tables and empties the journal.
-    pub(super) fn write(&self, transaction: &Transaction<'_>, limits: &Limits) -> Result<(), rusqlite::Error> {
-        let mut groups: Vec<_> = self.records.iter().collect();
-        groups.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let mut set_state = transaction.prepare_cached(
-            "INSERT INTO groups (id, version, set_hash, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE
-             SET version = excluded.version, set_hash = excluded.set_hash, state = excluded.state",
-        )?;
-        for (group, record) in groups {
-            let set = set_of(&record.state);
-            set_state.execute(params![group.as_str(), record.version as i64, set, record.state])?;
-            write_ids(transaction, group, record, limits)?;
-            write_events(transaction, group, record)?;
-            write_completed(transaction, group, record, limits)?;
-        }
-        transaction.execute("DELETE FROM journal", []).map(drop)
+    /// Writes a row of the journal, and adopts what it says.
+    pub(super) fn append(
+        &mut self,
+        connection: &Connection,
+        records: Vec<(CompactString, Record)>,
+        marks: i64,
+    ) -> Result<(), rusqlite::Error> {
+        let payload = encode(&records);
+        let row = Row { number: self.last + 1, marks, bytes: payload.len() };
+        insert(connection, row.number, marks, &payload)?;
+        self.absorb(records, row);
+        Ok(())
     }
+}
+
+/// A row that was written.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) number: i64,
+    pub(super) marks: i64,
+    pub(super) bytes: usize,
+}
+
+fn row_checksum(number: i64, marks: i64, payload: &str) -> i64 {
+    checksum::of("journal", &[Column::Number(number), Column::Number(marks)], payload)
+}
+
+/// Inserts a row of the journal.
+pub(super) fn insert(connection: &Connection, number: i64, marks: i64, payload: &str) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("INSERT INTO journal (number, marks, checksum, payload) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![number, marks, row_checksum(number, marks, payload), payload])
+        .map(drop)
 }
 
 /// The payload of a journal row.
@@ -113,16 +181,19 @@ pub(super) fn encode(records: &[(CompactString, Record)]) -> String {
             write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
         for list in [&record.ids, &record.events, &record.completed] {
             out.push('\t');
-            list.iter().for_each(|text| out.push_str(text));
+            match &list[..] {
+                [] => {}
+                [text] => out.push_str(text),
+                // What was gathered over several changes becomes one list again.
+                texts => {
+                    let items = texts.iter().filter_map(|text| text.strip_prefix('[')?.strip_suffix(']'));
+                    let _ = write!(out, "[{}]", items.filter(|items| !items.is_empty()).collect::<Vec<_>>().join(","));
+                }
+            }
         }
         out.push('\n');
     }
     out
-}
-
-/// The hash that begins a state: `{"set":"…`.
-fn set_of(state: &str) -> &str {
-    state.get(8..40).unwrap_or_default()
 }
 
 fn decode(line: &str) -> Option<(CompactString, Record)> {
@@ -135,99 +206,4 @@ fn decode(line: &str) -> Option<(CompactString, Record)> {
     let mut list = || next().map(|text| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] });
     let (ids, events, completed) = (list()?, list()?, list()?);
     Some((group, Record { version, state, delivered, ids, events, completed }))
-}
-
-/// Items of JSON lists that dictrack wrote a moment ago, or whose checksum was right.
-fn items(texts: &[String]) -> Vec<Json> {
-    texts
-        .iter()
-        .flat_map(|text| match parse_stored(text) {
-            Ok(Json::List(items)) => items,
-            _ => Vec::new(),
-        })
-        .collect()
-}
-
-fn write_ids(
-    transaction: &Transaction<'_>,
-    group: &str,
-    record: &Record,
-    limits: &Limits,
-) -> Result<(), rusqlite::Error> {
-    if record.ids.is_empty() {
-        return Ok(());
-    }
-    let mut ids = Vec::new();
-    for text in &record.ids {
-        read_ids(text, &mut ids).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    }
-    let newest = ids.last().map_or(0, |(_, seen)| seen.micros());
-    let chunk: i64 = transaction
-        .prepare_cached("SELECT coalesce(max(chunk), 0) + 1 FROM event_ids WHERE group_id = ?1")?
-        .query_row([group], |row| row.get(0))?;
-    let count = ids.len();
-    let mut text = String::new();
-    dictrack_core::write_ids(&ids, &mut text);
-    drop(ids);
-    transaction
-        .prepare_cached("INSERT INTO event_ids (group_id, chunk, newest, count, ids) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![group, chunk, newest, count as i64, text])?;
-    // A chunk goes when the newer ones alone reach a bound: ids are kept rather too long than too short.
-    let window = newest.saturating_sub(limits.id_window.micros());
-    transaction
-        .prepare_cached(
-            "DELETE FROM event_ids WHERE group_id = ?1 AND chunk IN (
-                 SELECT chunk FROM (
-                     SELECT chunk, newest, coalesce(sum(count) OVER (
-                         ORDER BY chunk DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS newer
-                     FROM event_ids WHERE group_id = ?1)
-                 WHERE (newer >= ?2 AND newest < ?3) OR newer >= ?4)",
-        )?
-        .execute(params![group, limits.ids_at_least as i64, window, limits.ids_at_most as i64])?;
-    Ok(())
-}
-
-fn write_events(transaction: &Transaction<'_>, group: &str, record: &Record) -> Result<(), rusqlite::Error> {
-    let mut insert =
-        transaction.prepare_cached("INSERT OR REPLACE INTO events (group_id, sequence, event) VALUES (?1, ?2, ?3)")?;
-    for event in items(&record.events) {
-        let sequence = event.as_map().and_then(|map| map.get("sequence")).map(ToString::to_string);
-        let sequence: i64 = sequence.and_then(|number| number.parse().ok()).unwrap_or(0);
-        if sequence > record.delivered as i64 {
-            insert.execute(params![group, sequence, event.to_string()])?;
-        }
-    }
-    if record.delivered > 0 {
-        transaction
-            .prepare_cached("DELETE FROM events WHERE group_id = ?1 AND sequence <= ?2")?
-            .execute(params![group, record.delivered as i64])?;
-    }
-    Ok(())
-}
-
-fn write_completed(
-    transaction: &Transaction<'_>,
-    group: &str,
-    record: &Record,
-    limits: &Limits,
-) -> Result<(), rusqlite::Error> {
-    if record.completed.is_empty() {
-        return Ok(());
-    }
-    let mut insert =
-        transaction.prepare_cached("INSERT INTO completed (group_id, name, record) VALUES (?1, ?2, ?3)")?;
-    for completed in items(&record.completed) {
-        let member = |json: &Json, key: &str| json.as_map().and_then(|map| map.get(key)).cloned();
-        let known_by_name = member(&completed, "name");
-        let text = known_by_name.is_none().then(|| completed.to_string());
-        let name = known_by_name.or_else(|| member(&member(&completed, "definition")?, "name"));
-        insert.execute(params![group, name.as_ref().and_then(Json::as_str), text])?;
-    }
-    transaction
-        .prepare_cached(
-            "UPDATE completed SET record = NULL WHERE group_id = ?1 AND record IS NOT NULL AND number NOT IN (
-                 SELECT number FROM completed WHERE group_id = ?1 AND record IS NOT NULL ORDER BY number DESC LIMIT ?2)",
-        )?
-        .execute(params![group, limits.completed as i64])?;
-    Ok(())
 }
