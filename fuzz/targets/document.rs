@@ -24,7 +24,10 @@ fuzz_target!(|data: &[u8]| {
         let printed = document.to_string();
         let again =
             Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("what was printed is read");
-        assert_eq!(again, document);
+        // A text with a lone surrogate equals nothing, and prints as null.
+        if document == document.clone() {
+            assert_eq!(again, document);
+        }
         assert_eq!(again.to_string(), printed);
         // The second document finds limiters spent.
         let mut group = group.clone();

@@ -12,8 +12,8 @@ use std::time::Duration;
 use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Outcome as Tracked, Stopwatch,
-    SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
+    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome as Tracked, Path,
+    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
 };
 use indicatif::ProgressBar;
 
@@ -26,21 +26,25 @@ use crate::{Failure, Outcome};
 mod args;
 mod away;
 mod csv;
+mod gzip;
 mod input;
 mod malformed;
 mod reader;
 mod shared;
 mod summary;
+mod text;
 mod trackers;
+mod trail;
 mod update;
 
 pub(crate) use args::Args;
 use args::Output;
 use away::Away;
 use input::{Input, Paths, Position};
-use malformed::{Problem, Reports, Tally};
+use malformed::{Problem, Reports, Tally, date_in_digits};
 use reader::{Batch, Reader};
 use summary::{GoOn, Summary};
+use text::Taken;
 
 /// A commit is made at least this often, or as often as the durability says.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -61,7 +65,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let cache = shared::cache(args)?;
     let trackers = trackers::read(args)?;
     // Before the store, which is made if there is none.
-    let mut inputs = open_inputs(args)?;
+    let taken = Taken::default();
+    let mut inputs = open_inputs(args, &taken)?;
     let paths = Paths::of(args);
     let store = place.as_ref().map(|place| place.open_within(args.memory)).transpose()?;
     let mut differing = if args.update { Differing::Update } else { Differing::Refuse };
@@ -69,7 +74,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
         differing = trackers::compare(args, &trackers, &**store, &marks)?;
         let mut resumed = inputs.iter_mut().filter(|_| !args.again);
-        resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some()))?;
+        let typing = args.typing();
+        resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some(), &typing, &taken))?;
     }
     let mut builder = Manager::builder().clock(SystemClock);
     let shared = cache.is_some();
@@ -110,6 +116,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         bar: input_bar(inputs.iter().map(Input::size).sum()),
         summary: Summary::new(&trackers, go_on(args, &inputs)),
         reports: Reports::default(),
+        saw_date: false,
         tally: None,
         failed: false,
         manager,
@@ -119,15 +126,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
         run.events = run.manager.undelivered()?;
         run.tell_now()?;
     }
-    run.summary.resumed = inputs.iter().any(|input| input.start.offset > 0);
-    run.count(inputs)?;
+    run.summary.resumed = inputs.iter().any(Input::is_resumed);
+    run.count(inputs, taken)?;
     if args.update && !run.summary.interrupted {
         run.update_others()?;
     }
     run.close()
 }
 
-fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
+fn open_inputs(args: &Args, taken: &Taken) -> Result<Vec<Input>, Failure> {
     let open = |path: &PathBuf| Input::open(path, args.format, args.cache.is_some());
     let inputs = args.inputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
@@ -139,7 +146,8 @@ fn open_inputs(args: &Args) -> Result<Vec<Input>, Failure> {
         // No later run goes on: what is there is all there is, also behind the last newline.
         inputs.iter_mut().for_each(|input| input.key = None);
     }
-    inputs.iter().try_for_each(|input| reader::check_header(input, &args.typing()))?;
+    let typing = args.typing();
+    inputs.iter_mut().enumerate().try_for_each(|(at, input)| input.check(&typing, taken, at))?;
     if args.store.is_some() && args.id.is_none() {
         for pipe in inputs.iter().filter(|input| input.key.is_none()) {
             warn(format_args!("{}: without --id, a second run on the same documents counts them again", pipe.name));
@@ -163,37 +171,42 @@ fn go_on(args: &Args, inputs: &[Input]) -> GoOn {
 struct Read<'a> {
     group: Cow<'a, str>,
     now: Option<Timestamp>,
+    /// What a person may have meant by a number that is the moment.
+    date: Option<(Number, String)>,
     id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Read<'a> {
     fn of(args: &Args, document: &'a Json) -> Result<Self, Problem> {
-        let group = match document.value_at(&args.group_by) {
-            Some(Value::Text(text)) => text,
-            Some(Value::Number(number)) => number.to_string().into(),
-            found => return Err(Problem::unfit("group", &args.group_by, found, "a text or a number")),
-        };
-        let mut now = None;
+        let group = name(document, "group", &args.group_by)?;
+        let (mut now, mut date) = (None, None);
         if let Some(path) = &args.time {
             let found = document.value_at(path);
             now = found.as_ref().and_then(|value| Timestamp::read(&value.to_json()));
             if now.is_none() {
                 return Err(Problem::unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"));
             }
+            if let Some(Value::Number(number)) = found {
+                date = date_in_digits(&number).map(|date| (number, date));
+            }
         }
-        let id = match args.id.as_ref().map(|path| (path, document.value_at(path))) {
-            None => None,
-            Some((_, Some(Value::Text(text)))) => Some(text),
-            Some((_, Some(Value::Number(number)))) => Some(number.to_string().into()),
-            Some((path, found)) => return Err(Problem::unfit("id", path, found, "a text or a number")),
-        };
-        Ok(Self { group, now, id })
+        let id = args.id.as_ref().map(|path| name(document, "id", path)).transpose()?;
+        Ok(Self { group, now, date, id })
     }
 
     fn options<'b>(&'b self, list: &'b TrackerList, differing: Differing) -> TrackOptions<'b> {
         let mut options = TrackOptions::default().ensure(list, differing);
         (options.now, options.event_id) = (self.now, self.id.as_deref());
         options
+    }
+}
+
+/// The group or the id at `path`: a text, or a number in its one spelling.
+fn name<'a>(document: &'a Json, what: &'static str, path: &Path) -> Result<Cow<'a, str>, Problem> {
+    match document.value_at(path) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(Value::Number(number @ (Number::Exact(_) | Number::Wide(_)))) => Ok(number.to_plain().into()),
+        found => Err(Problem::unfit(what, path, found, "a text or a number")),
     }
 }
 
@@ -233,6 +246,8 @@ struct Run<'a> {
     bar: ProgressBar,
     summary: Summary,
     reports: Reports,
+    /// Whether it was said that moments look like dates.
+    saw_date: bool,
     /// How the documents of the input in hand fared.
     tally: Option<Tally>,
     /// Whether an input could not be read to its end, or nothing of it counted, or a strict run was stopped.
@@ -241,8 +256,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Counts every input.
-    fn count(&mut self, inputs: Vec<Input>) -> Result<(), Failure> {
-        let reader = Reader::start(inputs, self.args.typing());
+    fn count(&mut self, inputs: Vec<Input>, taken: Taken) -> Result<(), Failure> {
+        let reader = Reader::start(inputs, self.args.typing(), taken);
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
             Durability::Interval(interval) => interval.min(COMMIT_EVERY),
@@ -254,7 +269,7 @@ impl Run<'_> {
             }
             match reader.receive(every / 4) {
                 Ok(batch) => {
-                    self.bar.set_position(batch.raw_bytes);
+                    self.bar.set_position(batch.taken);
                     let goes_on =
                         if self.shared { self.count_shared(batch, &reader)? } else { self.count_batch(batch, None)? };
                     if !goes_on {
@@ -305,9 +320,8 @@ impl Run<'_> {
         if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
             self.end_input();
         }
-        let resumed = batch.from.as_ref().is_some_and(|(_, from)| from.offset > 0);
-        let mut tally = self.tally.take().unwrap_or_else(|| Tally::new(Arc::clone(&batch.name), resumed));
-        let mut before = batch.from.as_ref().map(|(_, from)| from.clone());
+        let mut tally = self.tally.take().unwrap_or_else(|| Tally::new(Arc::clone(&batch.name), batch.resumed));
+        let mut before = batch.from.as_ref().map(|(_, from, _)| from.clone());
         let mut goes_on = true;
         for item in batch.items {
             let counted = match (&mut counted, item.document) {
@@ -338,8 +352,8 @@ impl Run<'_> {
             before = before.map(|from| from.at(item.end, item.last_line));
         }
         self.failed |= batch.broken;
-        if let (Some((key, _)), Some(position), true) = (batch.from, before, tally.was_counted()) {
-            self.positions.insert(key, position);
+        if let (Some((key, from, trail)), Some(position), true) = (batch.from, before, tally.was_counted()) {
+            self.positions.insert(key, if position.offset == from.offset { from } else { position.on(&trail) });
         }
         // A strict run that stops has not seen enough to judge the input.
         self.tally = goes_on.then_some(tally);
@@ -352,6 +366,7 @@ impl Run<'_> {
             Ok(read) => read,
             Err(problem) => return Ok(Some(Err(problem))),
         };
+        self.note_date(&read);
         loop {
             match self.manager.track_with(&read.group, document, read.options(&self.list, self.differing)) {
                 Ok(outcome) => {
@@ -369,6 +384,17 @@ impl Run<'_> {
         }
         self.is_reached();
         Ok(Some(Ok(())))
+    }
+
+    /// Says once that a number which spells a date was read as seconds.
+    fn note_date(&mut self, read: &Read<'_>) {
+        if let (Some((number, date)), Some(now), false) = (&read.date, read.now, self.saw_date) {
+            self.saw_date = true;
+            warn(format_args!(
+                "dictrack: a moment is the number {number}, which is read as seconds since 1970: {now}; \
+                 if it is a date, write it as the text \"{date}\""
+            ));
+        }
     }
 
     fn note(&mut self, outcome: &Tracked) {

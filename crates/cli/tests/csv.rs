@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
-use command::{COUNTER, counted, dictrack, dictrack_with, folder, number, progress, run};
+use command::{COUNTER, counted, dictrack, dictrack_with, folder, gzip, number, progress, run};
 use dictrack::json::Json;
 
 #[test]
@@ -139,4 +139,93 @@ fn a_header_that_names_a_column_twice_or_lacks_one_of_text_is_refused() {
         assert_eq!(answer.code, Some(1), "{line}");
         assert!(answer.error.contains(words), "{line}: {}", answer.error);
     }
+}
+
+#[test]
+fn the_last_row_of_a_packed_file_counts_without_its_newline() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    std::fs::write(folder.path().join("in.csv.gz"), gzip(b"user,n\na,1\na,2")).unwrap();
+    for documents in [2, 0] {
+        let answer = run(folder.path(), "in.csv.gz");
+        assert_eq!(answer.error, "");
+        assert_eq!(number(&answer.json(), "documents"), documents);
+    }
+    std::fs::write(folder.path().join("in.csv.gz"), [gzip(b"user,n\na,1\na,2"), gzip(b"\na,3")].concat()).unwrap();
+    assert_eq!(number(&run(folder.path(), "in.csv.gz").json(), "documents"), 1);
+}
+
+#[test]
+fn columns_without_a_name_are_passed_over() {
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", ",user,n,,\n9,a,1,,\n9,a,2,x,\n9,a,3\n")]);
+    let answer = run(folder.path(), "in.csv");
+    assert_eq!(answer.error, "in.csv:4: 3 cells below a header of 5\n");
+    assert_eq!(number(&answer.json(), "documents"), 2);
+}
+
+#[test]
+fn a_header_that_comes_again_is_reported_and_not_counted() {
+    let one = "user,n\na,1\nuser,2\n";
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("{one}{one}\u{feff}{one}"))]);
+    let answer = run(folder.path(), "in.csv");
+    let words = "the header again; are these several files in one?";
+    assert_eq!(answer.error, format!("in.csv:4: {words}\nin.csv:7: {words}\n"));
+    assert_eq!(number(&answer.json(), "documents"), 6);
+}
+
+#[test]
+fn a_header_of_many_columns_is_read_in_time_that_follows_their_number() {
+    let names: Vec<String> = (0..100_000).map(|at| format!("c{at}")).collect();
+    let header = format!("user,{}", names.join(","));
+    let row = format!("a{}", ",".repeat(names.len()));
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("{header}\n{row}\n"))]);
+    // Comparing each name with each takes minutes.
+    let begun = dictrack::Stopwatch::start();
+    assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 1);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    let missing = run(folder.path(), "in.csv --text zip").error;
+    assert!(missing.contains("user, c0, c1, ") && missing.trim_end().ends_with(", c18, and 99981 more"), "{missing}");
+}
+
+#[test]
+fn number_columns_read_what_a_sum_reads_and_nothing_else() {
+    let trackers = "[[trackers]]\nname = \"sum\"\nkind = \"sum\"\nkey = \"n\"\ntarget = 999999\n\
+                    [[trackers]]\nname = \"compared\"\nkind = \"count\"\ntarget = 999999\n\
+                    conditions = [{ key = \"n\", lt = 2000 }]\n";
+    for (cell, counts) in [
+        ("5", 1),
+        ("+5", 1),
+        (" 5", 1),
+        ("5 ", 1),
+        (" +5 ", 1),
+        ("5.0", 1),
+        ("5e0", 1),
+        ("-0", 1),
+        ("0.5", 1),
+        (".5", 0),
+        ("5.", 0),
+        ("007", 0),
+        ("+-5", 0),
+        ("++5", 0),
+        ("+ 5", 0),
+        ("1_000", 0),
+        ("0x5", 0),
+        ("five", 0),
+    ] {
+        let folder = folder(&[("t.toml", trackers), ("in.csv", &format!("user,n\na,{cell}\n"))]);
+        let line = "run --trackers t.toml --group-by user --output json in.csv";
+        let typed = dictrack(folder.path(), &format!("{line} --number n")).json();
+        assert_eq!((counted(&typed, "sum"), counted(&typed, "compared")), (counts, counts), "{cell:?}");
+        assert_eq!(counted(&dictrack(folder.path(), line).json(), "sum"), counts, "{cell:?}");
+    }
+}
+
+#[test]
+fn quotes_over_chunks_are_read_whole_and_resumed_behind() {
+    let long = "x\n\"\"".repeat(60_000);
+    let rows: String = (0..8).map(|at| format!("a,\"{at}{long}\"\r\n")).collect();
+    let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\r\n{rows}"))]);
+    assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 8);
+    std::fs::write(folder.path().join("in.csv"), format!("user,n\r\n{rows}a,1\r\n")).unwrap();
+    assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 1);
+    assert_eq!(progress(folder.path(), "a"), 9);
 }

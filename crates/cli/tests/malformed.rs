@@ -3,7 +3,8 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
-use command::{COUNTER, dictrack, dictrack_with, folder, number, progress, run};
+use command::{COUNTER, counted, dictrack, dictrack_with, folder, gzip, number, progress, run};
+use dictrack::json::Json;
 
 #[test]
 fn malformed_lines_are_named_and_counted_and_the_rest_counts() {
@@ -72,10 +73,155 @@ fn milliseconds_are_guessed_and_long_values_are_cut() {
 }
 
 #[test]
+fn a_date_written_as_a_number_is_read_as_seconds_and_said_to_be() {
+    let line = "{\"user\":\"a\",\"at\":20261231}\n";
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &line.repeat(3)), ("in.csv", "user,at\na,20261231\n")]);
+    for input in ["in.ndjson", "in.csv"] {
+        let answer = run(folder.path(), &format!("--time at {input}"));
+        assert_eq!(
+            answer.error,
+            "dictrack: a moment is the number 20261231, which is read as seconds since 1970: 1970-08-23T12:07:11Z; \
+             if it is a date, write it as the text \"2026-12-31\"\n"
+        );
+        answer.good();
+    }
+}
+
+#[test]
+fn second_60_is_a_moment_only_where_a_leap_second_can_be() {
+    let lines = "{\"user\":\"a\",\"at\":\"2016-12-31T23:59:60Z\"}\n{\"user\":\"a\",\"at\":\"2016-12-31T12:00:60Z\"}\n";
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
+    let answer = run(folder.path(), "--time at in.ndjson");
+    assert!(answer.error.starts_with("in.ndjson:2: the moment at at is a string"), "{}", answer.error);
+    assert_eq!(number(&answer.json(), "documents"), 1);
+}
+
+#[test]
+fn what_the_grammar_of_json_allows_is_no_fault_of_the_document() {
+    let trackers = "[[trackers]]\nname = \"n\"\nkind = \"sum\"\nkey = \"n\"\ntarget = 99\n\
+                    [[trackers]]\nname = \"c\"\nkind = \"count\"\ntarget = 99\n";
+    let long = "9".repeat(5000);
+    let lines = format!(
+        "{{\"user\":\"a\",\"n\":1,\"x\":\"\\ud800\",\"\\udfff\":1}}\n{{\"user\":\"a\",\"n\":{long}}}\n\
+         {{\"user\":\"\\ud800\"}}\n{{\"user\":\"a\",\"n\":\"\\ud800\"}}\n"
+    );
+    let folder = folder(&[("t.toml", trackers), ("in.ndjson", &lines)]);
+    let answer = run(folder.path(), "in.ndjson");
+    assert_eq!(
+        answer.error,
+        "in.ndjson:3: the group at user is a text with a lone surrogate; expected a text or a number\n"
+    );
+    let summary = answer.json();
+    assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (3, 1));
+    assert_eq!((counted(&summary, "n"), counted(&summary, "c")), (1, 3));
+    assert_eq!(number(&summary, "trackers.0.skipped"), 2);
+}
+
+#[test]
+fn a_number_names_one_group_and_one_id_however_it_is_spelt() {
+    let (digits, far) = ("1000000000000000000000", "9".repeat(5000));
+    let lines = format!(
+        "{{\"user\":1e21,\"id\":1}}\n{{\"user\":{digits},\"id\":2}}\n{{\"user\":{digits}.0,\"id\":2e0}}\n\
+         {{\"user\":\"{digits}\",\"id\":1e21}}\n{{\"user\":\"{digits}\",\"id\":{digits}}}\n\
+         {{\"user\":\"{digits}\",\"id\":\"{digits}\"}}\n{{\"user\":{far},\"id\":1}}\n{{\"user\":{far}.0,\"id\":1}}\n"
+    );
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines), ("in.csv", &format!("user,id\n{digits},7\n"))]);
+    let summary = run(folder.path(), "in.ndjson --id id").json();
+    assert_eq!((number(&summary, "groups"), number(&summary, "repeated")), (2, 4));
+    assert_eq!(progress(folder.path(), digits), 3);
+    run(folder.path(), "in.csv --id id").good();
+    assert_eq!(progress(folder.path(), digits), 4);
+}
+
+#[test]
+fn bounds_of_a_document_are_said_and_not_called_syntax() {
+    let (long, deep) = ("x".repeat(1 << 20), "[".repeat(65));
+    // What is cut off the end of a long line is not blank.
+    let blank = " ".repeat(1 << 20);
+    let lines = format!(
+        "{{\"user\":\"{long}\"}}\n{{\"user\":\"a\",\"n\":{deep}{}}}\n{{\"user\":\"a\"}}{blank}garbage\n{{\"user\":\"a\"}}\n{{\"user\":\"{long}",
+        "]".repeat(65)
+    );
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
+    let answer = run(folder.path(), "in.ndjson");
+    let errors: Vec<&str> = answer.error.lines().collect();
+    assert_eq!(errors[0], "in.ndjson:1: a document of 1048587 bytes; expected at most 1048576 (1 MiB)");
+    assert_eq!(errors[1], "in.ndjson:2: lists and maps nested deeper than 64 levels");
+    assert_eq!(errors[2], "in.ndjson:3: a document of 1048595 bytes; expected at most 1048576 (1 MiB)");
+    assert!(errors[3].starts_with("in.ndjson:5: the last line is unfinished"), "{}", errors[3]);
+    assert_eq!(number(&answer.json(), "documents"), 1);
+}
+
+#[test]
+fn a_damaged_packed_file_is_reported_and_the_others_count() {
+    let good = gzip(b"{\"user\":\"a\"}\n");
+    let mut wrong = good.clone();
+    wrong[0] = 0x1f;
+    wrong[3] = 0xff;
+    let mut checksum = good.clone();
+    let at = checksum.len() - 8;
+    checksum[at] ^= 1;
+    let cut = gzip(&b"{\"user\":\"a\"}\n".repeat(1000));
+    let folder = folder(&[("t.toml", COUNTER)]);
+    for (name, bytes) in [
+        ("padded.gz", [&good[..], &[0; 300]].concat()),
+        ("header.gz", wrong),
+        ("checksum.gz", checksum),
+        ("magic.gz", vec![0x1f, 0x8b]),
+        ("cut.gz", cut[..cut.len() - 4].to_vec()),
+        ("garbage.gz", [&good[..], b"garbage"].concat()),
+        ("csv.csv.gz", vec![0x1f, 0x8b, 9, 9]),
+        ("empty.gz", Vec::new()),
+        ("last.gz", good),
+    ] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let names = "padded.gz header.gz magic.gz garbage.gz csv.csv.gz empty.gz last.gz";
+    for documents in [3, 0] {
+        let answer = run(folder.path(), names);
+        assert_eq!(answer.code, Some(1), "{}", answer.error);
+        for name in ["header.gz:1:", "magic.gz:1:", "garbage.gz:2:", "csv.csv.gz:1:"] {
+            let words = format!("{name} cannot be read on: the gzip data ");
+            assert!(answer.error.lines().any(|line| line.starts_with(&words)), "{name} {}", answer.error);
+        }
+        assert_eq!(answer.error.lines().count(), 4, "{}", answer.error);
+        let summary = Json::parse(answer.out.as_bytes()).unwrap();
+        assert_eq!(number(&summary, "documents"), documents);
+    }
+    assert_eq!(progress(folder.path(), "a"), 3);
+    for name in ["checksum.gz", "cut.gz"] {
+        let answer = run(folder.path(), name);
+        assert!(answer.code == Some(1) && answer.error.contains("the gzip data "), "{name}: {}", answer.error);
+    }
+}
+
+#[test]
+fn what_is_not_utf_8_text_is_said_to_be_what_it_is() {
+    let folder = folder(&[("t.toml", COUNTER), ("good.ndjson", "{\"user\":\"a\"}\r\n\u{feff}{\"user\":\"a\"}\r\n")]);
+    let utf_16: Vec<u8> = "\u{feff}{\"user\":\"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let files: [(&str, &[u8], &str); 6] = [
+        ("utf16.ndjson", &utf_16, "UTF-16; expected UTF-8"),
+        ("utf16.csv", &utf_16, "UTF-16; expected UTF-8"),
+        ("utf16.gz", &gzip(&utf_16), "UTF-16; expected UTF-8"),
+        ("a.zst", b"\x28\xb5\x2f\xfd....", "packed with zstd"),
+        ("a.xz", b"\xfd7zXZ\0....", "packed with xz"),
+        ("a.zip", b"PK\x03\x04....", "a zip archive"),
+    ];
+    for (name, bytes, words) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        let answer = run(folder.path(), &format!("{name} good.ndjson --again"));
+        assert!(answer.code == Some(1) && answer.error.contains(words), "{name}: {}", answer.error);
+        let summary = Json::parse(answer.out.as_bytes()).unwrap();
+        assert_eq!(number(&summary, "documents"), 2, "{name}: {}", answer.error);
+        let base = ["run", "--trackers", "t.toml", "--group-by", "user"];
+        let piped = dictrack_with(folder.path(), &base, bytes);
+        assert!(piped.code == Some(1) && piped.error.contains(words), "{name}: {}", piped.error);
+    }
+}
+
+#[test]
 fn gzip_is_known_by_its_first_bytes() {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut packed, b"{\"user\":\"a\"}\n{\"user\":\"a\"}\n").unwrap();
-    let packed = packed.finish().unwrap();
+    let packed = gzip(b"{\"user\":\"a\"}\n{\"user\":\"a\"}\n");
     let folder = folder(&[("t.toml", COUNTER), ("plain.gz", "{\"user\":\"b\"}\n")]);
     std::fs::write(folder.path().join("packed.log"), &packed).unwrap();
     let words = ["run", "--trackers", "t.toml", "--group-by", "user", "--output", "json"];

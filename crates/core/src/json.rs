@@ -35,7 +35,10 @@ pub enum Json {
 }
 
 impl Json {
-    /// Reads one JSON text of at most [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels.
+    /// Reads a document: one JSON text of at most [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels.
+    ///
+    /// A text with a lone surrogate, `"\ud800"`, is JSON but not Unicode: it exists and equals nothing, as NaN does, and an
+    /// entry with such a key is left out.
     ///
     /// # Errors
     /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.

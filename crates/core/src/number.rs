@@ -41,6 +41,9 @@ pub struct Decimal {
     digits: Box<[u8]>,
 }
 
+/// The longest number that is written in plain digits: more than the 327 characters that any binary float needs.
+const PLAIN_DIGITS: i64 = 1000;
+
 /// The largest exponent that is told apart from larger ones.
 const FAR: i64 = i64::MAX / 8;
 
@@ -55,6 +58,22 @@ impl Number {
     /// Reads a number in JSON's grammar (`-?int[.frac][e±exp]`), or `None` if `text` is not one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_integer(text.as_bytes()).or_else(|| Self::parse_general(text.as_bytes()))
+    }
+
+    /// Reads a number that was written as text: JSON's grammar, with one optional `+` and ASCII spaces around it.
+    pub fn parse_text(text: &str) -> Option<Self> {
+        let text = text.trim_matches(' ');
+        // One sign: `+-1` is not a number.
+        Self::parse(text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text))
+    }
+
+    /// The one spelling of this number as a name: plain digits without an exponent, up to 1,000 of them. Longer numbers
+    /// keep scientific notation.
+    pub fn to_plain(&self) -> String {
+        match self {
+            Self::Wide(decimal) => decimal.to_plain().unwrap_or_else(|| decimal.to_string()),
+            Self::Exact(_) | Self::Infinite(_) | Self::NotANumber => self.to_string(),
+        }
     }
 
     /// The common case, a whole number of at most 18 digits.
@@ -228,6 +247,25 @@ impl Decimal {
         Amount::from_units(if self.negative { -units } else { units })
     }
 
+    /// Plain digits, unless they are too many.
+    fn to_plain(&self) -> Option<String> {
+        let count = i64::try_from(self.digits.len()).ok()?;
+        let (before, behind) = (self.exponent.max(1), count.saturating_sub(self.exponent).max(0));
+        if before.saturating_add(behind) > PLAIN_DIGITS {
+            return None;
+        }
+        let first = (self.exponent - before).min(0);
+        let digit = |place: i64| usize::try_from(place).ok().and_then(|place| self.digits.get(place)).unwrap_or(&0);
+        let mut text = String::from(if self.negative { "-" } else { "" });
+        for place in first..count.max(self.exponent) {
+            if place == self.exponent {
+                text.push('.');
+            }
+            text.push(char::from(b'0' + digit(place)));
+        }
+        Some(text)
+    }
+
     fn compare(&self, other: &Self) -> Ordering {
         let sign = |decimal: &Self| match (decimal.digits.is_empty(), decimal.negative) {
             (true, _) => 0,
@@ -367,6 +405,39 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_spelt_in_plain_digits() {
+        for (text, plain) in [
+            ("1e21", "1000000000000000000000".to_owned()),
+            ("1000000000000000000000.0", "1000000000000000000000".to_owned()),
+            ("-123456789012345678901234", "-123456789012345678901234".to_owned()),
+            ("170000000000000000000.5", "170000000000000000000.5".to_owned()),
+            ("1e-19", "0.0000000000000000001".to_owned()),
+            ("-12.5e-20", "-0.000000000000000000125".to_owned()),
+            ("12.3456789012345678901", "12.3456789012345678901".to_owned()),
+            ("7", "7".to_owned()),
+            ("1e2", "100".to_owned()),
+            ("1.7976931348623157e308", format!("17976931348623157{}", "0".repeat(292))),
+            ("1e999", format!("1{}", "0".repeat(999))),
+            ("1e1000", "1e1000".to_owned()),
+            ("1e-999", format!("0.{}1", "0".repeat(998))),
+            ("1e-1000", "1e-1000".to_owned()),
+            ("1e99999999999999999999", format!("1e{}", FAR - 1)),
+        ] {
+            assert_eq!(number(text).to_plain(), plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_as_text_may_have_spaces_and_a_plus() {
+        for text in ["5", "+5", " 5", "5  ", " +5 ", "5.0", "+0.5e1"] {
+            assert_eq!(Number::parse_text(text), Some(number("5")), "{text:?}");
+        }
+        for text in ["", " ", "+", "+-5", "++5", "+ 5", ".5", "5.", "007", "\t5", "5\n", "\u{a0}5", "1_000", "5 5"] {
+            assert_eq!(Number::parse_text(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn only_the_grammar_of_json_is_a_number() {
         for text in ["", "-", "+1", "01", ".5", "1.", "1e", "1_000", "0x10", "inf", "NaN", " 1", "1 ", "--1"] {
             assert!(Number::parse(text).is_none(), "{text:?}");
@@ -415,6 +486,7 @@ mod tests {
         fn no_text_panics(text in "[-+0-9.eE]{0,40}") {
             if let Some(number) = Number::parse(&text) {
                 let _ = number.to_amount();
+                prop_assert_eq!(Number::parse(&number.to_plain()), Some(number.clone()));
                 prop_assert_eq!(Number::parse(&number.to_string()), Some(number));
             }
         }

@@ -46,7 +46,8 @@ impl Node {
     /// # Errors
     /// A [`SyntaxError`] if the text is not JSON, too long or too deep.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
-        parse_with(&mut Spanned { text }, text, Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH })
+        let bounds = Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH, lone_surrogates: false };
+        parse_with(&mut Spanned { text }, text, bounds)
     }
 
     /// The value without its places. Of a doubled key the last counts.

@@ -77,13 +77,18 @@ impl Timestamp {
         self.civil().is_some()
     }
 
+    /// Whether it is the first moment of a month in UTC.
+    fn begins_a_month(self) -> bool {
+        self.civil().is_some_and(|moment| moment.day() == 1 && moment.time() == civil::Time::midnight())
+    }
+
     /// The date and time in UTC.
     fn civil(self) -> Option<civil::DateTime> {
         EPOCH.checked_add(jiff::SignedDuration::from_micros(self.0)).ok()
     }
 
-    /// Reads an RFC 3339 moment or a plain date (midnight UTC). What lies between microseconds is rounded half to even,
-    /// a leap second is the first second of the next minute.
+    /// Reads an RFC 3339 moment or a plain date (midnight UTC). What lies between microseconds is rounded half to even. A
+    /// leap second, 23:59:60 UTC on the last day of a month, is the first second of the next day.
     pub fn parse(text: &str) -> Option<Self> {
         let written = Written::parse(text)?;
         Some(Self(written.micros + i64::from(written.rounds_up))).filter(|moment| moment.is_writable())
@@ -142,7 +147,9 @@ impl Written {
             }
         };
         let seconds = days + (hour * 60 + minute - offset) * 60 + second;
-        rest.0.is_empty().then(|| Self { micros: seconds * 1_000_000 + fraction, length, rounds_up })
+        let begin = seconds * 1_000_000;
+        let fits = rest.0.is_empty() && (second < 60 || Timestamp(begin).begins_a_month());
+        fits.then_some(Self { micros: begin + fraction, length, rounds_up })
     }
 }
 
@@ -324,7 +331,21 @@ mod tests {
         assert_eq!(micros("1970-01-01t00:00:00.0000015z"), Some(2));
         assert_eq!(micros("1970-01-01 00:00:00.00000050000000000000000001-00:00"), Some(1));
         assert_eq!(micros("1969-12-31T23:59:59.9999985Z"), Some(-2));
-        assert_eq!(micros("2016-12-31T23:59:60Z"), micros("2017-01-01T00:00:00Z"));
+        for leap in ["2016-12-31T23:59:60Z", "2017-01-01T01:59:60+02:00", "2016-12-31T16:29:60-07:30"] {
+            assert_eq!(micros(leap), micros("2017-01-01T00:00:00Z"), "{leap}");
+        }
+        assert_eq!(micros("2015-06-30T23:59:60.5Z"), micros("2015-07-01T00:00:00.5Z"));
+        for (time, offset) in [
+            ("30T23:59:60", "Z"),
+            ("31T23:58:60", "Z"),
+            ("31T12:00:60", "Z"),
+            ("31T23:59:60", "+01:00"),
+            ("31T23:59:61", "Z"),
+        ] {
+            assert_eq!(micros(&format!("2016-12-{time}{offset}")), None, "{time}{offset}");
+        }
+        // Midnight of the year after the last.
+        assert_eq!(micros("9999-12-31T23:59:60Z"), None);
         let moment = "2023-11-14T22:13:20";
         let (compact, minutes) = ("20231114T221320Z", "2023-11-14T22:13Z");
         for refused in

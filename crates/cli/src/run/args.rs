@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Where a document says its group, as a dotted path.
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) group_by: Path,
-    /// Where a document says its moment; the clock if this is not given.
+    /// Where a document says its moment: seconds since 1970, an RFC 3339 text or a date; the clock if this is not given.
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) time: Option<Path>,
     /// Where a document says its id: an id counts once in its group.
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// CSV columns that stay text, whatever they look like.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) text: Vec<String>,
-    /// CSV columns whose cells are numbers also where they are spelt 12.50 or 1e3.
+    /// CSV columns whose cells are numbers also where they are spelt 12.50, 1e3 or +5.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) number: Vec<String>,
     /// The most memory for groups, in MiB; idle ones are read from the store again. With --cache, Redis has them. With an

@@ -1,14 +1,16 @@
 //! CSV with the place of each record, and how it ended: one that ended otherwise than with a line may not be whole.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io;
 
 use csv_core::ReadRecordResult;
 use dictrack::Number;
 use dictrack::json::{Json, MAX_BYTES, Map};
 
-/// What is read at once.
-const CHUNK_BYTES: usize = 1 << 17;
+use super::text::Text;
+use crate::print::plain;
+
 /// What some programs put at the beginning of UTF-8.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -50,35 +52,28 @@ impl Record {
 }
 
 /// Reads records one after the other.
-pub(super) struct Records<R> {
-    reader: BufReader<R>,
+pub(super) struct Records<'t> {
+    pub(super) text: &'t mut Text,
     core: csv_core::Reader,
-    /// The byte behind the last record.
-    pub(super) offset: u64,
-    /// The lines up to there.
+    /// The lines up to the end of the last record.
     pub(super) line: u64,
 }
 
-impl<R: Read> Records<R> {
-    /// Reads on at a place between two records.
-    pub(super) fn new(reader: R, offset: u64, line: u64) -> Self {
-        Self { reader: BufReader::with_capacity(CHUNK_BYTES, reader), core: csv_core::Reader::new(), offset, line }
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.reader.consume(count);
-        self.offset += count as u64;
+impl<'t> Records<'t> {
+    /// Reads on at a place between two records, on `line`.
+    pub(super) fn new(text: &'t mut Text, line: u64) -> Self {
+        Self { text, core: csv_core::Reader::new(), line }
     }
 
     /// Goes to the first byte of a record; `false` at the end.
     fn begin(&mut self) -> io::Result<bool> {
         loop {
-            let Some(&byte) = self.reader.fill_buf()?.first() else { return Ok(false) };
-            if !matches!(byte, b'\r' | b'\n') && BOM.get(self.offset as usize) != Some(&byte) {
+            let Some(&byte) = self.text.fill_buf()?.first() else { return Ok(false) };
+            if !matches!(byte, b'\r' | b'\n') && BOM.get(self.text.offset() as usize) != Some(&byte) {
                 return Ok(true);
             }
             self.line += u64::from(byte == b'\n');
-            self.consume(1);
+            self.text.consume(1);
         }
     }
 
@@ -87,12 +82,12 @@ impl<R: Read> Records<R> {
         if !self.begin()? {
             return Ok(false);
         }
-        let begin = self.offset;
+        let begin = self.text.offset();
         record.line = self.line + 1;
         let (mut written, mut cells) = (0, 0);
         self.core.reset();
         loop {
-            let chunk = self.reader.fill_buf()?;
+            let chunk = self.text.fill_buf()?;
             let is_end = chunk.is_empty();
             // Behind the end a line end is added: it completes a record, unless that is within quotes.
             let input = if is_end { b"\n" } else { chunk };
@@ -102,7 +97,7 @@ impl<R: Read> Records<R> {
             cells += ends;
             if !is_end {
                 self.line += memchr::memchr_iter(b'\n', &input[..read]).count() as u64;
-                self.consume(read);
+                self.text.consume(read);
             }
             record.end = match result {
                 ReadRecordResult::OutputFull => {
@@ -119,7 +114,7 @@ impl<R: Read> Records<R> {
                 ReadRecordResult::Record => End::Line,
             };
             record.cells = cells;
-            record.bytes = self.offset - begin;
+            record.bytes = self.text.offset() - begin;
             return Ok(true);
         }
     }
@@ -138,6 +133,7 @@ fn make_room<T: Clone + Default>(buffer: &mut Vec<T>, used: usize) -> usize {
 pub(super) struct Header(Vec<Column>);
 
 struct Column {
+    /// Cells of a column without a name are passed over.
     name: String,
     reading: Reading,
 }
@@ -149,7 +145,7 @@ enum Reading {
     Plain,
     /// As text, whatever they look like.
     Text,
-    /// As numbers, also where they are not spelt as dictrack prints them; what is no number stays text.
+    /// As numbers wherever a `sum` reads the text as one; other text stays text.
     Number,
 }
 
@@ -163,8 +159,8 @@ pub(super) struct Typing {
 }
 
 impl Typing {
-    fn reading(&self, column: &String) -> Result<Reading, String> {
-        match (self.text.contains(column), self.number.contains(column)) {
+    fn reading(text: &HashSet<&str>, number: &HashSet<&str>, column: &str) -> Result<Reading, String> {
+        match (text.contains(column), number.contains(column)) {
             (true, true) => Err(format!("{column:?} is named by --text and by --number; expected one of them")),
             (true, false) => Ok(Reading::Text),
             (false, true) => Ok(Reading::Number),
@@ -175,26 +171,26 @@ impl Typing {
 
 impl Header {
     /// The columns that a first record names; an error if it names one twice, or not all of `typing`.
-    pub(super) fn of(record: &Record, typing: &Typing) -> Result<Self, String> {
+    pub(super) fn of<'t>(record: &Record, typing: &'t Typing) -> Result<Self, String> {
         if record.end == End::Quote {
             return Err("the header has a quote that is not closed".to_owned());
         }
         if record.is_too_long() {
             return Err(format!("a header of {} bytes where {MAX_BYTES} are the most", record.bytes));
         }
+        let set = |names: &'t [String]| -> HashSet<&'t str> { names.iter().map(String::as_str).collect() };
+        let (text, number) = (set(&typing.text), set(&typing.number));
         let names = record.cells().map(|name| String::from_utf8_lossy(name).into_owned());
-        let columns = names.map(|name| Ok(Column { reading: typing.reading(&name)?, name }));
+        let columns = names.map(|name| Ok(Column { reading: Typing::reading(&text, &number, &name)?, name }));
         let columns = columns.collect::<Result<Vec<Column>, String>>()?;
-        for (at, column) in columns.iter().enumerate() {
-            if columns[..at].iter().any(|before| before.name == column.name) {
-                return Err(format!("the header has the column {:?} twice; expected different names", column.name));
-            }
+        let mut names = HashSet::new();
+        let mut named = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
+        if let Some(twice) = named.find(|name| !names.insert(*name)) {
+            return Err(format!("the header has the column {twice:?} twice; expected different names"));
         }
-        let is_missing = |name: &&String| !columns.iter().any(|column| column.name == **name);
         for (option, named) in [("--text", &typing.text), ("--number", &typing.number)] {
-            if let Some(missing) = named.iter().find(is_missing) {
-                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                return Err(format!("{option} names {missing:?}; expected one of {}", names.join(", ")));
+            if let Some(missing) = named.iter().find(|name| !names.contains(name.as_str())) {
+                return Err(format!("{option} names {missing:?}; expected one of {}", listed(&columns)));
             }
         }
         Ok(Self(columns))
@@ -209,13 +205,19 @@ impl Header {
         if record.cells != columns.len() {
             return Err(format!("{} cells below a header of {}", record.cells, columns.len()));
         }
+        if self.is_repeated(record) {
+            return Err("the header again; are these several files in one?".to_owned());
+        }
         let mut map = Map::default();
         for (Column { name, reading }, cell) in columns.iter().zip(record.cells()) {
+            if name.is_empty() {
+                continue;
+            }
             let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
             let value = match (reading, cell) {
                 (_, "") => continue,
                 (Reading::Text, cell) => cell.into(),
-                (Reading::Number, cell) => Number::parse(cell).map_or_else(|| cell.into(), Json::Number),
+                (Reading::Number, cell) => Number::parse_text(cell).map_or_else(|| cell.into(), Json::Number),
                 (Reading::Plain, "true") => true.into(),
                 (Reading::Plain, "false") => false.into(),
                 (Reading::Plain, cell) => canonical(cell).map_or_else(|| cell.into(), Json::Number),
@@ -224,13 +226,41 @@ impl Header {
         }
         Ok(Json::Map(map))
     }
+
+    /// Whether a record says what the header says.
+    fn is_repeated(&self, record: &Record) -> bool {
+        let Self(columns) = self;
+        let mut cells = record.cells().zip(columns);
+        let first = cells.next().is_some_and(|(cell, Column { name, .. })| {
+            cell == name.as_bytes() || cell.strip_prefix(BOM) == Some(name.as_bytes())
+        });
+        first && cells.all(|(cell, Column { name, .. })| cell == name.as_bytes())
+    }
 }
 
-/// The number that prints as `text`. What only looks like a number, `00001` or `1e3`, keeps its letters as text.
+/// The column names of an error, the first of many.
+fn listed(columns: &[Column]) -> String {
+    const LISTED: usize = 20;
+    let names = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
+    let mut text = names.clone().take(LISTED).map(plain).collect::<Vec<_>>().join(", ");
+    match names.count().saturating_sub(LISTED) {
+        0 => {}
+        more => write!(text, ", and {more} more").unwrap_or_default(),
+    }
+    text
+}
+
+/// The number whose plain spelling is `text`. What only looks like a number, `00001` or `1e3`, keeps its letters as text.
 fn canonical(text: &str) -> Option<Number> {
     let number = Number::parse(text)?;
-    let mut rest = Rest(text);
-    (write!(rest, "{number}").is_ok() && rest.0.is_empty()).then_some(number)
+    let is_plain = match &number {
+        Number::Exact(amount) => {
+            let mut rest = Rest(text);
+            write!(rest, "{amount}").is_ok() && rest.0.is_empty()
+        }
+        number => number.to_plain() == text,
+    };
+    is_plain.then_some(number)
 }
 
 /// Takes what is written from the beginning of a text, and fails where they differ.
@@ -245,29 +275,34 @@ impl fmt::Write for Rest<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     /// A reader that gives a few bytes at a time.
-    struct Slow<'a>(&'a [u8], usize);
+    struct Slow(io::Cursor<Vec<u8>>, usize);
 
-    impl Read for Slow<'_> {
+    impl Read for Slow {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
+            let count = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..count])
         }
+    }
+
+    fn slow(text: &str, step: usize) -> Text {
+        Text::of(Slow(io::Cursor::new(text.as_bytes().to_vec()), step))
     }
 
     /// The line, the end and the cells of each record.
     fn records(text: &str, step: usize) -> Vec<(u64, End, Vec<String>)> {
-        let mut records = Records::new(Slow(text.as_bytes(), step), 0, 0);
+        let mut text_read = slow(text, step);
+        let mut records = Records::new(&mut text_read, 0);
         let (mut record, mut all) = (Record::default(), Vec::new());
         while records.read(&mut record).unwrap() {
             let cells = record.cells().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect();
             all.push((record.line, record.end, cells));
         }
-        assert_eq!(records.offset, text.len() as u64);
+        assert_eq!(text_read.offset(), text.len() as u64);
         all
     }
 
@@ -301,7 +336,8 @@ mod tests {
     #[test]
     fn a_record_that_is_too_long_is_told_and_passed() {
         let text = format!("a\n{}\n{}\nlast\n", "x".repeat(3 * MAX_BYTES), ",".repeat(3 * MAX_BYTES));
-        let mut records = Records::new(text.as_bytes(), 0, 0);
+        let mut text = slow(&text, 1 << 16);
+        let mut records = Records::new(&mut text, 0);
         let mut record = Record::default();
         assert!(records.read(&mut record).unwrap());
         let header = Header::of(&record, &Typing::default()).unwrap();
@@ -318,7 +354,8 @@ mod tests {
     fn columns_are_read_as_text_or_as_numbers_where_that_is_said() {
         let text = "a,b,c\n1.50,1.50,1.50\n1,1e3,none\n";
         let typing = Typing { text: vec!["a".to_owned()], number: vec!["b".to_owned(), "c".to_owned()] };
-        let mut records = Records::new(text.as_bytes(), 0, 0);
+        let mut text = slow(text, 1 << 16);
+        let mut records = Records::new(&mut text, 0);
         let mut record = Record::default();
         records.read(&mut record).unwrap();
         let header = Header::of(&record, &typing).unwrap();

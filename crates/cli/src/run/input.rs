@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use dictrack::ContentHash;
 use dictrack::json::{Json, Map};
 use dictrack::store::Mark;
-use flate2::read::MultiGzDecoder;
 
 use super::Args;
+use super::csv::{End, Header, Record, Records, Typing};
+use super::text::{Taken, Text};
+use super::trail::{Fingerprint, Trail};
 use crate::Failure;
 use crate::print::warn;
 
@@ -26,11 +26,11 @@ pub(super) enum Format {
     Csv,
 }
 
-/// The bytes at the beginning of a file by which it is known again.
-const HEAD_BYTES: u64 = 4096;
+/// Inputs that stay open between the check and the reading. More may be too many for the process; those are opened and
+/// checked again.
+const KEPT_OPEN: usize = 128;
 
 /// A file, or standard input, and where to go on in it.
-#[derive(Debug)]
 pub(super) struct Input {
     /// `None` is standard input.
     path: Option<PathBuf>,
@@ -38,10 +38,36 @@ pub(super) struct Input {
     pub(super) format: Format,
     /// The name of its mark; what cannot be read twice has none.
     pub(super) key: Option<String>,
-    pub(super) start: Position,
+    /// Where an earlier run came to.
+    resumed: Option<Position>,
     size: Option<u64>,
-    /// Whether it is a file packed with gzip.
-    gzip: bool,
+    /// The file that was checked: what its name says later may be another one.
+    checked: Option<Begun>,
+}
+
+/// An input of which the beginning, and what an earlier run counted of it, is read.
+pub(super) struct Begun {
+    pub(super) text: Text,
+    /// The columns, of CSV; none if the header is not whole yet.
+    pub(super) header: Option<Header>,
+    /// Where to go on.
+    pub(super) at: Position,
+}
+
+/// Why an input cannot be begun.
+pub(super) enum Unfit {
+    /// It is another text than the one that was counted.
+    Differs(String),
+    /// Its header, on this line, does not fit.
+    Header(u64, String),
+    /// It is not a text that can be read.
+    Unread(String),
+}
+
+impl From<io::Error> for Unfit {
+    fn from(error: io::Error) -> Self {
+        Self::Unread(format!("cannot be read on: {error}"))
+    }
 }
 
 /// The paths by which a run reads documents, each with the word for it; a mark keeps them.
@@ -82,8 +108,8 @@ pub(super) struct Position {
     pub(super) offset: u64,
     /// The line of the last document.
     pub(super) line: u64,
-    /// The first bytes of the file, by which it is known again.
-    head: Option<Arc<[u8]>>,
+    /// By what the text up to there is recognised.
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 impl Position {
@@ -91,34 +117,25 @@ impl Position {
         Self { offset, line, ..self.clone() }
     }
 
+    /// This position, recognised by `trail`.
+    pub(super) fn on(self, trail: &Trail) -> Self {
+        Self { fingerprint: Some(trail.fingerprint(self.offset, self.fingerprint.as_ref())), ..self }
+    }
+
     pub(super) fn mark(&self, name: String, Paths(paths): &Paths) -> Mark {
         let mut entries = vec![("offset", Json::from(self.offset)), ("line", self.line.into())];
-        if let Some(head) = &self.head {
-            // Only what was counted: what stands behind it may still be corrected.
-            let counted = &head[..head.len().min(self.offset as usize)];
-            let hash = ContentHash::of([counted]);
-            entries.extend([("head", hash.to_string().into()), ("head_bytes", (counted.len() as u64).into())]);
+        if let Some(fingerprint) = &self.fingerprint {
+            fingerprint.write(&mut entries);
         }
         entries.extend(paths.iter().map(|(word, path)| (*word, path.as_deref().map_or(Json::Null, Json::from))));
         let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
         Mark { name, text: Some(Json::Map(map).to_string()) }
     }
 
-    /// The position of a mark, or what tells the file that begins with `head` from the one that was counted.
-    fn resume(mark: &Map, head: &Arc<[u8]>) -> Result<Self, String> {
+    /// The position that a mark holds.
+    fn read(mark: &Map) -> Option<Self> {
         let number = |key| mark.get(key)?.to_string().parse::<u64>().ok();
-        let read = || {
-            let hash = ContentHash::parse(mark.get("head")?.as_str()?)?;
-            Some((number("offset")?, number("line")?, number("head_bytes")?, hash))
-        };
-        let (offset, line, bytes, hash) = read().ok_or("its mark cannot be read")?;
-        let Some(begin) = head.get(..bytes as usize) else {
-            return Err(format!("it has {} bytes, of which {offset} were counted", head.len()));
-        };
-        if ContentHash::of([begin]) != hash {
-            return Err(format!("its first {bytes} bytes are others"));
-        }
-        Ok(Self { offset, line, head: Some(Arc::clone(head)) })
+        Some(Self { offset: number("offset")?, line: number("line")?, fingerprint: Some(Fingerprint::read(mark)?) })
     }
 }
 
@@ -129,13 +146,13 @@ impl Input {
             name: "standard input".into(),
             format: format.unwrap_or(Format::Ndjson),
             key: None,
-            start: Position::default(),
+            resumed: None,
             size: None,
-            gzip: false,
+            checked: None,
         }
     }
 
-    /// Opens a file, or standard input, at its beginning. Where many machines count, its mark is for this one.
+    /// Finds a file, or standard input. Where many machines count, its mark is for this one.
     pub(super) fn open(path: &Path, format: Option<Format>, many_machines: bool) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
@@ -160,18 +177,36 @@ impl Input {
             Some(host) => format!("input:{host}:{}", full.display()),
             None => format!("input:{}", full.display()),
         });
+        File::open(path).map_err(fail)?;
         input.size = Some(metadata.len());
-        input.gzip = File::open(path).and_then(Sniffed::new).map_err(fail)?.is_gzip();
-        let mut head = Vec::new();
-        input.raw(&Arc::default()).and_then(|raw| raw.take(HEAD_BYTES).read_to_end(&mut head)).map_err(fail)?;
-        input.start.head = Some(head.into());
         Ok(input)
     }
 
-    /// Goes on where an earlier run came to. A file that is not the one it read begins anew, if documents have ids.
-    pub(super) fn resume(&mut self, marks: &HashMap<String, String>, paths: &Paths, ids: bool) -> Result<(), Failure> {
-        let mark = self.key.as_ref().and_then(|key| marks.get(key));
-        let (Some(mark), Some(head)) = (mark, &self.start.head) else { return Ok(()) };
+    /// Refuses a file whose header does not fit, before anything is counted. What cannot be read is reported when its turn
+    /// comes: the other inputs count.
+    pub(super) fn check(&mut self, typing: &Typing, taken: &Taken, at: usize) -> Result<(), Failure> {
+        if self.is_pipe() {
+            return Ok(());
+        }
+        match self.begin(typing, taken) {
+            Ok(begun) => self.checked = (at < KEPT_OPEN).then_some(begun),
+            Err(Unfit::Header(line, problem)) => return Err(Failure(format!("{}:{line}: {problem}", self.name))),
+            Err(Unfit::Differs(_) | Unfit::Unread(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Goes on where an earlier run came to. A file that is not the one it read is counted from its beginning, if
+    /// documents have ids.
+    pub(super) fn resume(
+        &mut self,
+        marks: &HashMap<String, String>,
+        paths: &Paths,
+        ids: bool,
+        typing: &Typing,
+        taken: &Taken,
+    ) -> Result<(), Failure> {
+        let Some(mark) = self.key.as_ref().and_then(|key| marks.get(key)) else { return Ok(()) };
         let mark = match Json::parse(mark.as_bytes()) {
             Ok(Json::Map(mark)) => mark,
             _ => Map::default(),
@@ -183,26 +218,44 @@ impl Input {
                 self.name
             )));
         }
-        let found = Position::resume(&mark, head).and_then(|position| match self.size {
-            Some(size) if !self.gzip && size < position.offset => {
-                Err(format!("it has {size} bytes, of which {} were counted", position.offset))
+        let is_kept = self.checked.is_some();
+        let result = match Position::read(&mark) {
+            Some(position) => {
+                self.resumed = Some(position.clone());
+                match self.checked.take() {
+                    Some(begun) => begun.resume(position),
+                    None => self.begin(typing, taken),
+                }
             }
-            _ => Ok(position),
-        });
-        match found {
-            Ok(position) => self.start = position,
-            Err(differs) if ids => warn(format_args!(
-                "{}: not the file that was counted before: {differs}; counting it from its beginning",
-                self.name
-            )),
-            Err(differs) => {
+            None => Err(Unfit::Differs("its mark cannot be read".to_owned())),
+        };
+        match result {
+            Ok(begun) => self.checked = is_kept.then_some(begun),
+            // Its turn comes.
+            Err(Unfit::Unread(_) | Unfit::Header(..)) => {}
+            Err(Unfit::Differs(differs)) if ids => {
+                self.resumed = None;
+                warn(format_args!(
+                    "{}: not the file that was counted before: {differs}; counting it from its beginning, documents \
+                     whose ids are known count once",
+                    self.name
+                ));
+            }
+            Err(Unfit::Differs(differs)) => {
                 return Err(Failure(format!(
-                    "{}: not the file that was counted before: {differs}; --again counts it from its beginning",
+                    "{}: not the file that was counted before: {differs}; nothing was counted; count it from its \
+                     beginning with --again, or under another name, or in another store; with --id, files may change and \
+                     no document counts twice",
                     self.name
                 )));
             }
         }
         Ok(())
+    }
+
+    /// Whether an earlier run counted documents of it.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
     }
 
     /// The bytes of the file as they lie on disk; `None` for a pipe.
@@ -214,52 +267,66 @@ impl Input {
         self.size.is_none()
     }
 
-    /// The text from its beginning; `read` counts the bytes taken from disk.
-    fn raw(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
-        let read = Arc::clone(read);
-        let Some(path) = &self.path else { return Sniffed::new(Counted { inner: io::stdin(), read })?.unpacked() };
-        Sniffed::new(Counted { inner: File::open(path)?, read })?.unpacked()
+    /// The input that was checked, or what is there now if it did not stay open.
+    pub(super) fn take(&mut self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
+        match self.checked.take() {
+            Some(begun) => Ok(begun),
+            None => self.begin(typing, taken),
+        }
     }
 
-    /// The text from byte `offset` on.
-    pub(super) fn from(&self, offset: u64, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
-        match &self.path {
-            Some(path) if offset > 0 && !self.gzip => {
-                let mut file = File::open(path)?;
-                file.seek(SeekFrom::Start(offset))?;
-                read.fetch_add(offset, Ordering::Relaxed);
-                Ok(Box::new(Counted { inner: file, read: Arc::clone(read) }))
-            }
-            _ => {
-                let mut raw = self.raw(read)?;
-                io::copy(&mut (&mut raw).take(offset), &mut io::sink())?;
-                Ok(raw)
-            }
+    fn begin(&self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
+        let text = match &self.path {
+            None => Text::of_stream(io::stdin(), taken)?,
+            Some(path) if self.is_pipe() => Text::of_stream(File::open(path)?, taken)?,
+            Some(path) => Text::of_file(File::open(path)?, taken, self.key.is_some())?,
+        };
+        if let Some(words) = text.foreign() {
+            return Err(Unfit::Unread(format!("it is {words}")));
+        }
+        let mut begun = Begun { text, header: None, at: Position::default() };
+        if self.format == Format::Csv {
+            begun = begun.below_header(typing)?;
+        }
+        match &self.resumed {
+            Some(position) => begun.resume(position.clone()),
+            None => Ok(begun),
         }
     }
 }
 
-/// What is read, and its first two bytes, which tell gzip from all else whatever the name.
-struct Sniffed<R> {
-    first: Vec<u8>,
-    rest: R,
-}
-
-impl<R: Read + 'static> Sniffed<R> {
-    fn new(mut rest: R) -> io::Result<Self> {
-        let mut first = Vec::new();
-        (&mut rest).take(2).read_to_end(&mut first)?;
-        Ok(Self { first, rest })
+impl Begun {
+    fn below_header(mut self, typing: &Typing) -> Result<Self, Unfit> {
+        let mut record = Record::default();
+        let mut records = Records::new(&mut self.text, 0);
+        let is_there = records.read(&mut record)? && !(record.end == End::Input && records.text.may_grow());
+        self.at.line = records.line;
+        self.at.offset = self.text.offset();
+        self.at = self.at.on(self.text.trail());
+        if is_there {
+            let header = Header::of(&record, typing).map_err(|problem| Unfit::Header(record.line, problem))?;
+            self.header = Some(header);
+        }
+        Ok(self)
     }
 
-    fn is_gzip(&self) -> bool {
-        self.first == [0x1f, 0x8b]
-    }
-
-    fn unpacked(self) -> io::Result<Box<dyn Read>> {
-        let gzip = self.is_gzip();
-        let whole = io::Cursor::new(self.first).chain(self.rest);
-        Ok(if gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
+    /// Goes on to where an earlier run came to, if this is the text that it read.
+    fn resume(mut self, position: Position) -> Result<Self, Unfit> {
+        let Some(fingerprint) = &position.fingerprint else { return Ok(self) };
+        let offset = position.offset;
+        for place in fingerprint.places().chain([offset]) {
+            if !self.text.skip_to(place)? {
+                let ends = self.text.end()?;
+                return Err(Unfit::Differs(format!("it has {ends} bytes, of which {offset} were counted")));
+            }
+            if let Some(differs) = fingerprint.differs(self.text.trail(), place) {
+                return Err(Unfit::Differs(differs));
+            }
+        }
+        if self.text.offset() > offset {
+            return Err(Unfit::Differs(format!("its header ends behind byte {offset}, up to which it was counted")));
+        }
+        Ok(Self { at: position, ..self })
     }
 }
 
@@ -278,19 +345,5 @@ fn format_of(path: &Path) -> Format {
     match plain.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv,
         _ => Format::Ndjson,
-    }
-}
-
-/// Counts the bytes that are read, for the progress bar.
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
     }
 }

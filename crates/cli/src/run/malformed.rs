@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dictrack::json::{Json, SyntaxError};
-use dictrack::{Number, Path, Value};
+use dictrack::json::{Json, MAX_BYTES, SyntaxError};
+use dictrack::{Number, Path, Timestamp, Value};
 
 use crate::print::plain;
 
@@ -40,12 +40,20 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    /// A line that is not JSON.
+    /// A line that is not JSON, or nests too deep.
     pub(super) fn syntax(line: &[u8], error: &SyntaxError) -> Self {
+        if error.exceeds {
+            return Self::Other(error.problem.clone());
+        }
         Self::Syntax(match line.first() {
             Some(b'{' | b'[') => format!("not JSON: {} at column {}", error.problem, error.position.column),
             _ => format!("not JSON: {}; expected a document like {{\"a\": 1}}", quoted(&String::from_utf8_lossy(line))),
         })
+    }
+
+    /// A document of `length` bytes, more than are read.
+    pub(super) fn too_long(length: u64) -> Self {
+        Self::Other(format!("a document of {length} bytes; expected at most {MAX_BYTES} (1 MiB)"))
     }
 
     /// There is nothing at `path` that could be a group, a moment or an id.
@@ -53,14 +61,41 @@ impl Problem {
         let Some(found) = found.map(|value| value.to_json()) else {
             return Self::Missing { what, path: path.to_string() };
         };
+        if let Json::Number(Number::NotANumber) = found {
+            // No JSON text says NaN.
+            return Self::Other(format!("the {what} at {path} is a text with a lone surrogate; expected {expected}"));
+        }
         let seen = match &found {
             Json::Null => String::new(),
             Json::Text(text) => format!(" {}", quoted(text)),
             other => format!(" {}", shortened(&other.to_string())),
         };
-        let hint = if what == "moment" && is_in_milliseconds(&found) { "; are these milliseconds?" } else { "" };
+        let hint = match &found {
+            _ if what != "moment" => String::new(),
+            Json::Number(number) if let Some(date) = date_in_digits(number) => format!("; is it the date {date}?"),
+            found if is_in_milliseconds(found) => "; are these milliseconds?".to_owned(),
+            _ => String::new(),
+        };
         Self::Other(format!("the {what} at {path} is {}{seen}; expected {expected}{hint}", found.kind()))
     }
+}
+
+/// The date in a number that spells one: 20261231, also with hours, minutes and seconds behind it.
+pub(super) fn date_in_digits(number: &Number) -> Option<String> {
+    let least = Number::from(19_000_101_u64);
+    // Of most moments no digits are made.
+    if number.compare(&least)?.is_lt() || number.compare(&Number::from(30_000_000_u64))?.is_gt() {
+        let least = Number::from(190_001_010_000_u64);
+        if number.compare(&least)?.is_lt() {
+            return None;
+        }
+    }
+    let digits = number.to_string();
+    let date = digits.get(..8).filter(|_| matches!(digits.len(), 8 | 12 | 14) && !digits.contains(['.', 'e']))?;
+    let date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
+    let is_likely = ("1900".."2200").contains(&&date[..4]) && Timestamp::parse(&date).is_some();
+    let fits = |at: usize, most: &str| digits.get(at..at + 2).is_none_or(|part| part <= most);
+    (is_likely && fits(8, "23") && fits(10, "59") && fits(12, "59")).then_some(date)
 }
 
 /// In seconds it would be a moment after the year 5100.
@@ -166,6 +201,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn dates_are_seen_in_numbers_that_spell_one() {
+        let date = |text: &str| date_in_digits(&Number::parse(text).unwrap());
+        for text in ["20261231", "202612312359", "20261231235959"] {
+            assert_eq!(date(text).as_deref(), Some("2026-12-31"), "{text}");
+        }
+        let others = ["0", "20261331", "20260230", "20261231.5", "18991231", "22000101", "1700000000", "202612312460"];
+        for text in others.into_iter().chain(["2026123123", "-20261231", "1e30", "1700000000000", "20261231000060"]) {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn values_are_quoted_escaped_and_short() {
         let path = Path::parse("at").unwrap();
         let unfit = |text: &str| {
@@ -177,6 +224,11 @@ mod tests {
         assert_eq!(
             unfit("1700000000000"),
             "the moment at at is a number 1700000000000; expected seconds; are these milliseconds?"
+        );
+        let digits = "20261231235959";
+        assert_eq!(
+            unfit(digits),
+            format!("the moment at at is a number {digits}; expected seconds; is it the date 2026-12-31?")
         );
         let long = unfit(&format!("[{}1]", "1,".repeat(100)));
         assert!(long.contains("1…; expected") && long.len() < 100, "{long}");

@@ -1,34 +1,37 @@
 //! The reading thread: parses ahead while the documents before are counted.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use dictrack::json::{Json, MAX_BYTES};
 
 use super::csv::{BOM, End, Header, Record, Records, Typing};
-use super::input::{Format, Input, Position};
+use super::input::{Begun, Format, Input, Position, Unfit};
 use super::malformed::Problem;
-use crate::Failure;
+use super::text::{Taken, Text};
+use super::trail::Trail;
 
-/// What is read at once, and so about the size of a batch.
-const CHUNK_BYTES: usize = 1 << 17;
 /// Batches that wait to be counted: enough to keep both threads busy, few enough to bound memory.
 const AHEAD: usize = 4;
 /// The documents of a CSV batch.
 const CSV_BATCH: usize = 512;
+/// A CSV batch ends behind this many bytes.
+const CSV_BATCH_BYTES: u64 = 1 << 17;
 
 /// Documents that were read together.
 pub(super) struct Batch {
     /// The input they came from.
     pub(super) name: Arc<str>,
     pub(super) items: Vec<Item>,
-    /// The input's mark and where the batch begins in it.
-    pub(super) from: Option<(String, Position)>,
+    /// The input's mark, where the batch begins in it, and by what the places in the batch are recognised.
+    pub(super) from: Option<(String, Position, Trail)>,
+    /// Whether an earlier run counted documents of it.
+    pub(super) resumed: bool,
     /// The bytes taken from disk so far, of all inputs.
-    pub(super) raw_bytes: u64,
+    pub(super) taken: u64,
     /// Whether the input could not be read to its end.
     pub(super) broken: bool,
 }
@@ -50,38 +53,30 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn start(inputs: Vec<Input>, typing: Typing) -> Self {
+    pub(super) fn start(inputs: Vec<Input>, typing: Typing, taken: Taken) -> Self {
         let (sender, batches) = sync_channel(AHEAD);
         std::thread::spawn(move || {
-            let raw = Arc::new(AtomicU64::new(0));
-            for input in inputs {
+            for mut input in inputs {
+                let begun = input.take(&typing, &taken);
                 let mut source = Source {
                     input: &input,
                     sender: &sender,
-                    raw: &raw,
+                    taken: &taken,
                     items: Vec::new(),
-                    at: input.start.clone(),
+                    at: begun.as_ref().map(|begun| begun.at.clone()).unwrap_or_default(),
                     broken: false,
                 };
-                let result = match input.format {
-                    Format::Ndjson => source.lines(),
-                    Format::Csv => source.records(&typing),
+                let result = match begun {
+                    Ok(begun) => source.all(begun),
+                    Err(unfit) => Err(Stop::Failed(unfit.into())),
                 };
-                match result {
-                    Ok(()) => {}
-                    Err(Stop::Closed) => return,
-                    Err(Stop::Failed(problem)) => {
-                        // What was read before the failure counts, and the mark stays behind it.
-                        if source.send().is_err() {
-                            return;
-                        }
-                        let (last_line, end) = (source.at.line, source.at.offset);
-                        source.items.push(Item { document: Err(problem), line: last_line + 1, last_line, end });
-                        source.broken = true;
-                        if source.send().is_err() {
-                            return;
-                        }
-                    }
+                let result = match result {
+                    // The mark stays where it is.
+                    Err(Stop::Failed(problem)) => source.fail(problem),
+                    other => other,
+                };
+                if result.is_err() {
+                    return;
                 }
             }
         });
@@ -98,19 +93,6 @@ impl Reader {
     }
 }
 
-/// Refuses a CSV file whose header does not fit, before anything is counted.
-pub(super) fn check_header(input: &Input, typing: &Typing) -> Result<(), Failure> {
-    if input.format != Format::Csv || input.is_pipe() {
-        return Ok(());
-    }
-    let mut record = Record::default();
-    let mut records = Records::new(input.from(0, &Arc::default())?, 0, 0);
-    if records.read(&mut record).map_err(|error| Failure(format!("{}: {error}", input.name)))? {
-        Header::of(&record, typing).map_err(|problem| Failure(format!("{}:{}: {problem}", input.name, record.line)))?;
-    }
-    Ok(())
-}
-
 /// Why reading an input ended early.
 enum Stop {
     /// Nobody counts any more.
@@ -124,10 +106,21 @@ impl From<io::Error> for Stop {
     }
 }
 
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        Self::Input(match unfit {
+            Unfit::Differs(differs) => {
+                format!("not the file that was counted before: {differs}; nothing of it was counted")
+            }
+            Unfit::Header(_, problem) | Unfit::Unread(problem) => problem,
+        })
+    }
+}
+
 struct Source<'a> {
     input: &'a Input,
     sender: &'a SyncSender<Batch>,
-    raw: &'a Arc<AtomicU64>,
+    taken: &'a Taken,
     items: Vec<Item>,
     /// Where the items in hand begin.
     at: Position,
@@ -135,30 +128,56 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn send(&mut self) -> Result<(), Stop> {
+    fn all(&mut self, begun: Begun) -> Result<(), Stop> {
+        let Begun { mut text, header, .. } = begun;
+        let result = match self.input.format {
+            Format::Ndjson => self.lines(&mut text),
+            Format::Csv => header.map_or(Ok(()), |header| self.records(&mut text, &header)),
+        };
+        // What was read before a failure counts.
+        self.send(&mut text).and(result)
+    }
+
+    fn send(&mut self, text: &mut Text) -> Result<(), Stop> {
         let Some(last) = self.items.last() else { return Ok(()) };
         let next = self.at.at(last.end, last.last_line);
+        let Some(key) = &self.input.key else {
+            return self.hand_over(None, next);
+        };
+        let trail = text.split_trail(next.offset);
+        let next = if next.offset == self.at.offset { next } else { next.on(&trail) };
+        self.hand_over(Some((key.clone(), self.at.clone(), trail)), next)
+    }
+
+    fn hand_over(&mut self, from: Option<(String, Position, Trail)>, next: Position) -> Result<(), Stop> {
         let batch = Batch {
             name: Arc::clone(&self.input.name),
             items: std::mem::take(&mut self.items),
-            from: self.input.key.clone().map(|key| (key, self.at.clone())),
-            raw_bytes: self.raw.load(Ordering::Relaxed),
+            from,
+            resumed: self.input.is_resumed(),
+            taken: self.taken.load(Ordering::Relaxed),
             broken: self.broken,
         };
         self.at = next;
         self.sender.send(batch).map_err(|_| Stop::Closed)
     }
 
+    /// Reports why the input cannot be read to its end.
+    fn fail(&mut self, problem: Problem) -> Result<(), Stop> {
+        let (last_line, end) = (self.at.line, self.at.offset);
+        self.items.push(Item { document: Err(problem), line: last_line + 1, last_line, end });
+        self.broken = true;
+        self.hand_over(None, self.at.clone())
+    }
+
     /// Reads JSON lines. A line that is too long is skipped without being held.
-    fn lines(&mut self) -> Result<(), Stop> {
-        let text = self.input.from(self.at.offset, self.raw)?;
-        let mut reader = BufReader::with_capacity(CHUNK_BYTES, text);
+    fn lines(&mut self, text: &mut Text) -> Result<(), Stop> {
         let (mut offset, mut line) = (self.at.offset, self.at.line);
         // The beginning of a line whose end is not read yet, at most one byte longer than a document may be.
         let mut carry: Vec<u8> = Vec::new();
         let mut carried = 0_u64;
         loop {
-            let chunk = reader.fill_buf()?;
+            let chunk = text.fill_buf()?;
             if chunk.is_empty() {
                 break;
             }
@@ -169,11 +188,11 @@ impl Source<'_> {
                 line += 1;
                 offset += carried + part.len() as u64 + 1;
                 if carried == 0 {
-                    self.line(part, line, line, offset);
+                    self.line(part, part.len() as u64, line, line, offset);
                 } else {
                     keep(&mut carry, part);
                     let whole = std::mem::take(&mut carry);
-                    self.line(&whole, line, line, offset);
+                    self.line(&whole, carried + part.len() as u64, line, line, offset);
                     carried = 0;
                 }
                 from = newline + 1;
@@ -181,72 +200,64 @@ impl Source<'_> {
             let rest = &chunk[from..];
             keep(&mut carry, rest);
             carried += rest.len() as u64;
-            reader.consume(length);
-            self.send()?;
+            text.consume(length);
+            self.send(text)?;
         }
-        if carried > 0 && self.input.key.is_some() && Json::parse(carry.trim_ascii()).is_err() {
+        if carried > 0 && text.is_marked() && document(&carry, carried).is_some_and(|read| read.is_err()) {
             // Of a file that still grows: the rest of the line is yet to come.
             let problem = "the last line is unfinished; it counts once it is whole".to_owned();
             let document = Err(Problem::Input(problem));
             self.items.push(Item { document, line: line + 1, last_line: line, end: offset });
         } else if carried > 0 {
             // Its newline may come later, and is counted then.
-            self.line(&carry, line + 1, line, offset + carried);
+            self.line(&carry, carried, line + 1, line, offset + carried);
         }
-        self.send()
+        Ok(())
     }
 
-    fn line(&mut self, text: &[u8], line: u64, last_line: u64, end: u64) {
-        let text = if line == 1 { text.strip_prefix(BOM).unwrap_or(text) } else { text };
-        let trimmed = text.trim_ascii();
-        if trimmed.is_empty() {
-            return;
+    fn line(&mut self, text: &[u8], length: u64, line: u64, last_line: u64, end: u64) {
+        if let Some(document) = document(text, length) {
+            self.items.push(Item { document, line, last_line, end });
         }
-        let document = Json::parse(trimmed).map_err(|error| Problem::syntax(trimmed, &error));
-        self.items.push(Item { document, line, last_line, end });
     }
 
     /// Reads CSV records below a header.
-    fn records(&mut self, typing: &Typing) -> Result<(), Stop> {
+    fn records(&mut self, text: &mut Text, header: &Header) -> Result<(), Stop> {
         let mut record = Record::default();
-        let unread = Arc::new(AtomicU64::new(0));
-        let resumes = self.at.offset > 0;
-        // The header is at the beginning, wherever the records go on; a pipe is opened only once.
-        let mut records = Records::new(self.input.from(0, if resumes { &unread } else { self.raw })?, 0, 0);
-        if !records.read(&mut record)? || self.may_go_on(&record) {
-            return Ok(());
-        }
-        let header = Header::of(&record, typing).map_err(|problem| Stop::Failed(Problem::Input(problem)))?;
-        if resumes {
-            records = Records::new(self.input.from(self.at.offset, self.raw)?, self.at.offset, self.at.line);
-        }
+        let mut records = Records::new(text, self.at.line);
         let most = if self.input.is_pipe() { 1 } else { CSV_BATCH };
-        let (mut end, mut last_line) = (records.offset, records.line);
+        let (mut end, mut last_line) = (records.text.offset(), records.line);
         while records.read(&mut record)? {
             let document = if record.end == End::Quote {
                 // All that follows is within the quote; nothing of it is passed, so that it counts once corrected.
                 self.broken = true;
                 Err(Problem::Other("a quote in this record is not closed; all that follows is within it".to_owned()))
-            } else if self.may_go_on(&record) {
+            } else if record.end == End::Input && records.text.may_grow() {
                 let problem =
                     "the last row has no newline at its end: it may be unfinished, and counts once it has one";
                 Err(Problem::Input(problem.to_owned()))
             } else {
-                (end, last_line) = (records.offset, records.line);
+                (end, last_line) = (records.text.offset(), records.line);
                 header.document(&record).map_err(Problem::Other)
             };
             self.items.push(Item { document, line: record.line, last_line, end });
-            if self.items.len() >= most {
-                self.send()?;
+            if self.items.len() >= most || records.text.offset() - self.at.offset >= CSV_BATCH_BYTES {
+                self.send(records.text)?;
             }
         }
-        self.send()
+        Ok(())
     }
+}
 
-    /// Whether the end of a record is perhaps yet to be written: that of a file which still grows.
-    fn may_go_on(&self, record: &Record) -> bool {
-        record.end == End::Input && self.input.key.is_some()
+/// Reads a line of `length` bytes, of which `text` has those that a document may have and one more; nothing if it is blank.
+fn document(text: &[u8], length: u64) -> Option<Result<Json, Problem>> {
+    let text = text.strip_prefix(BOM).unwrap_or(text);
+    let trimmed = text.trim_ascii();
+    if length > MAX_BYTES as u64 && (trimmed.len() > MAX_BYTES || length > MAX_BYTES as u64 + 1) {
+        return Some(Err(Problem::too_long(length)));
     }
+    let document = || Json::parse(trimmed).map_err(|error| Problem::syntax(trimmed, &error));
+    (!trimmed.is_empty()).then(document)
 }
 
 /// Appends to the beginning of a line, up to one byte more than a document may have.

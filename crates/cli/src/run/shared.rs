@@ -92,6 +92,7 @@ impl Run<'_> {
             };
             match read {
                 Ok(read) => {
+                    self.note_date(&read.1);
                     open.push(read);
                     counted.push(None);
                 }

@@ -38,6 +38,13 @@ pub(crate) fn dictrack_with(folder: &Path, words: &[&str], input: impl Into<Vec<
     answer
 }
 
+/// A text packed with gzip.
+pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, text).unwrap();
+    packed.finish().unwrap()
+}
+
 pub(crate) fn repository(path: &str) -> PathBuf {
     std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
 }

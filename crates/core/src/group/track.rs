@@ -61,10 +61,7 @@ pub(crate) fn summed(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoAmou
         None => Err(NoAmount::Missing),
         Some(Value::Number(number)) => read(number),
         Some(Value::Text(text)) => {
-            let text = text.trim_matches(' ');
-            // One sign: `+-1` is not a number.
-            let digits = text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text);
-            read(&Number::parse(digits).ok_or(NoAmount::NotANumber("a text that is not a number"))?)
+            read(&Number::parse_text(text).ok_or(NoAmount::NotANumber("a text that is not a number"))?)
         }
         Some(Value::Null) => Err(NoAmount::NotANumber("null")),
         Some(Value::Bool(_)) => Err(NoAmount::NotANumber("a boolean")),

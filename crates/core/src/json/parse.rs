@@ -5,6 +5,10 @@ use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
 use crate::number::Number;
 
+mod repair;
+
+use repair::Repaired;
+
 /// The longest JSON text that is read as a document, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
@@ -56,22 +60,27 @@ pub struct SyntaxError {
     pub position: Position,
     /// The byte where it is wrong.
     pub at: usize,
+    /// Whether the text exceeds a bound; it may be JSON otherwise.
+    pub exceeds: bool,
 }
 
-/// How much is read of one JSON text.
+/// What is read of one JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The most bytes.
     pub bytes: usize,
     /// The most levels of lists and maps.
     pub depth: usize,
+    /// Whether texts with a lone surrogate, `"\ud800"`, are read: JSON's grammar allows them, Unicode does not. Such a text
+    /// becomes the number NaN, which equals nothing, and an entry with such a key is left out.
+    pub lone_surrogates: bool,
 }
 
 impl Bounds {
     /// Those of a document: [`MAX_BYTES`] and [`MAX_DEPTH`].
-    pub const DOCUMENT: Self = Self { bytes: MAX_BYTES, depth: MAX_DEPTH };
+    pub const DOCUMENT: Self = Self { bytes: MAX_BYTES, depth: MAX_DEPTH, lone_surrogates: true };
     /// Those of what dictrack stored itself: any length, and room for the records around a user's values.
-    pub const STORED: Self = Self { bytes: usize::MAX, depth: MAX_DEPTH * 2 };
+    pub const STORED: Self = Self { bytes: usize::MAX, depth: MAX_DEPTH * 2, lone_surrogates: false };
 }
 
 /// Reads `text` into what `builder` makes of it.
@@ -79,19 +88,32 @@ impl Bounds {
 /// # Errors
 /// A [`SyntaxError`] if `text` exceeds `bounds` or is not JSON.
 pub fn parse_with<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> Result<B::Value, SyntaxError> {
-    let fail = |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at };
+    let fail =
+        |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at, exceeds: false };
     if text.len() > bounds.bytes {
-        return Err(fail(format!("more than {} bytes of JSON", bounds.bytes), 0));
+        return Err(SyntaxError { exceeds: true, ..fail(format!("more than {} bytes of JSON", bounds.bytes), 0) });
     }
-    let mut reader = Reader { jiter: Jiter::new(text), builder, depth: bounds.depth };
-    let value = reader.value(0).and_then(|value| {
-        reader.jiter.finish().map_err(Fault::from)?;
-        Ok(value)
-    });
+    let mut value = read(builder, text, bounds);
+    if let Err(Fault::Syntax(error)) = &value
+        && repair::may_help(error)
+        && let Some((mut repaired, text)) = Repaired::of(builder, text, bounds.lone_surrogates)
+    {
+        value = read(&mut repaired, &text, bounds);
+    }
     value.map_err(|fault| match fault {
         Fault::Syntax(error) => fail(describe(&error.error_type), error.index),
-        Fault::TooDeep(at) => fail(format!("lists and maps nested deeper than {} levels", bounds.depth), at),
+        Fault::TooDeep(at) => SyntaxError {
+            exceeds: true,
+            ..fail(format!("lists and maps nested deeper than {} levels", bounds.depth), at)
+        },
     })
+}
+
+fn read<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> Result<B::Value, Fault> {
+    let mut reader = Reader { jiter: Jiter::new(text), builder, depth: bounds.depth };
+    let value = reader.value(0)?;
+    reader.jiter.finish()?;
+    Ok(value)
 }
 
 enum Fault {
@@ -117,6 +139,11 @@ fn describe(error: &JiterErrorType) -> String {
         | JsonErrorType::EofWhileParsingString
         | JsonErrorType::EofWhileParsingValue => "the text ends within a value".to_owned(),
         JsonErrorType::ExpectedSomeIdent => "a word that is not true, false or null".to_owned(),
+        JsonErrorType::LoneLeadingSurrogateInHexEscape | JsonErrorType::UnexpectedEndOfHexEscape => {
+            "a \\u escape that is not a character; expected four hexadecimal digits, of a surrogate both halves"
+                .to_owned()
+        }
+        JsonErrorType::InvalidUnicodeCodePoint => "a text that is not UTF-8".to_owned(),
         other => other.to_string(),
     }
 }

@@ -1,0 +1,199 @@
+//! The text of an input: unpacked, from its beginning on, with the trail that it leaves.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::gzip::{self, Unpacked};
+use super::trail::Trail;
+
+/// What is read at once, and so about the size of a batch.
+const CHUNK_BYTES: usize = 1 << 17;
+
+/// Beginnings of what is not UTF-8 text, and what to say of them.
+const FOREIGN: [(&[u8], &str); 6] = [
+    (b"\xff\xfe", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
+    (b"\xfe\xff", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd; expected plain text or gzip"),
+    (b"\xfd7zXZ\0", "packed with xz; expected plain text or gzip"),
+    (b"PK\x03\x04", "a zip archive; expected plain text or gzip"),
+    (b"PAR1", "Parquet; expected NDJSON or CSV"),
+];
+
+/// The bytes taken from disk so far, of all inputs, for the progress bar.
+pub(super) type Taken = Arc<AtomicU64>;
+
+pub(super) struct Text {
+    /// The first bytes.
+    first: Vec<u8>,
+    reader: BufReader<Source>,
+    trail: Trail,
+    /// Whether a mark will say how far it was counted.
+    is_marked: bool,
+}
+
+enum Source {
+    /// A file in which one can go to any place.
+    File(Counted<File>),
+    /// What is read from its beginning to its end.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buffer),
+            Self::Stream(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Text {
+    /// The text of a file.
+    pub(super) fn of_file(mut file: File, taken: &Taken, is_marked: bool) -> io::Result<Self> {
+        let first = first(&mut file)?;
+        file.seek(SeekFrom::Start(0))?;
+        let file = Counted { inner: file, taken: Arc::clone(taken) };
+        if first.starts_with(&gzip::MAGIC) {
+            return Self::unpacked(file, is_marked);
+        }
+        Ok(Self::new(first, Source::File(file), is_marked))
+    }
+
+    /// The text of what can be read only once.
+    pub(super) fn of_stream(stream: impl Read + Send + 'static, taken: &Taken) -> io::Result<Self> {
+        let mut stream = Counted { inner: stream, taken: Arc::clone(taken) };
+        let first = first(&mut stream)?;
+        let whole = io::Cursor::new(first.clone()).chain(stream);
+        if first.starts_with(&gzip::MAGIC) {
+            return Self::unpacked(whole, false);
+        }
+        Ok(Self::new(first, Source::Stream(Box::new(whole)), false))
+    }
+
+    fn unpacked(packed: impl Read + Send + 'static, is_marked: bool) -> io::Result<Self> {
+        let mut text = Unpacked::new(BufReader::with_capacity(CHUNK_BYTES / 4, packed));
+        let first = first(&mut text)?;
+        let whole = io::Cursor::new(first.clone()).chain(text);
+        Ok(Self::new(first, Source::Stream(Box::new(whole)), is_marked))
+    }
+
+    fn new(first: Vec<u8>, source: Source, is_marked: bool) -> Self {
+        Self { first, reader: BufReader::with_capacity(CHUNK_BYTES, source), trail: Trail::default(), is_marked }
+    }
+
+    /// The text that `reader` gives.
+    #[cfg(test)]
+    pub(super) fn of(reader: impl Read + Send + 'static) -> Self {
+        Self::new(Vec::new(), Source::Stream(Box::new(reader)), true)
+    }
+
+    /// Why nothing of it can be read, if its beginning says so.
+    pub(super) fn foreign(&self) -> Option<&'static str> {
+        FOREIGN.iter().find(|(magic, _)| self.first.starts_with(magic)).map(|(_, words)| *words)
+    }
+
+    /// The byte behind what was read.
+    pub(super) fn offset(&self) -> u64 {
+        self.trail.end
+    }
+
+    /// Whether a mark will say how far it was counted: a later run goes on there.
+    pub(super) fn is_marked(&self) -> bool {
+        self.is_marked
+    }
+
+    /// Whether its end may be that of what was written so far; the end of a packed file says itself that it is one.
+    pub(super) fn may_grow(&self) -> bool {
+        self.is_marked && matches!(self.reader.get_ref(), Source::File(_))
+    }
+
+    /// The text at hand, empty only at the end.
+    pub(super) fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        if self.is_marked {
+            self.trail.push(&self.reader.buffer()[..count]);
+        } else {
+            self.trail.end += count as u64;
+        }
+        self.reader.consume(count);
+    }
+
+    /// The trail up to `offset`, behind which the text that was not counted yet begins.
+    pub(super) fn split_trail(&mut self, offset: u64) -> Trail {
+        self.trail.split(offset)
+    }
+
+    pub(super) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// The bytes that the text has: those of the file, or those that were read if nothing follows them.
+    pub(super) fn end(&self) -> io::Result<u64> {
+        match self.reader.get_ref() {
+            Source::File(file) => Ok(file.inner.metadata()?.len()),
+            Source::Stream(_) => Ok(self.offset()),
+        }
+    }
+
+    /// Goes on to byte `offset`; `false` if the text ends before. A place that was passed is left behind.
+    pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<bool> {
+        if offset <= self.offset() {
+            return Ok(true);
+        }
+        let before = self.offset();
+        if let Source::File(file) = self.reader.get_mut() {
+            file.taken.fetch_add(offset - before, Ordering::Relaxed);
+            match Trail::of_file(&mut file.inner, offset) {
+                Ok(trail) => self.trail = trail,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            self.reader.seek(SeekFrom::Start(offset))?;
+            return Ok(true);
+        }
+        while self.offset() < offset {
+            let rest = usize::try_from(offset - self.offset()).unwrap_or(usize::MAX);
+            let count = self.fill_buf()?.len().min(rest);
+            if count == 0 {
+                return Ok(false);
+            }
+            self.consume(count);
+        }
+        Ok(true)
+    }
+}
+
+impl io::Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.inner.seek(to),
+            Self::Stream(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
+    }
+}
+
+/// The first bytes, by which the kinds of text are told apart.
+fn first(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    reader.take(6).read_to_end(&mut first)?;
+    Ok(first)
+}
+
+/// Counts the bytes that are read.
+struct Counted<R> {
+    inner: R,
+    taken: Taken,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

@@ -1,0 +1,266 @@
+//! By what a file is recognised: parts of the text up to a place in it.
+//!
+//! The beginning alone does not tell one day's export from the next: a wide header is the same in both. So the bytes just
+//! before the place count as well, and samples in between. The first 128 KiB are in them whole, and of each further doubling
+//! of the text 64 KiB in 16 samples, so that a file of any size is compared by reading a few hundred places of it.
+//!
+//! The parts are taken from the text as it is counted, not from the file afterwards, which may have changed since.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use dictrack::ContentHash;
+use dictrack::json::{Json, Map};
+
+/// The bytes of each part.
+const PART: u64 = 4096;
+/// The samples of each doubling of the text.
+const SAMPLES: u64 = 16;
+/// The most text that is held at once. Only a record that is longer than any document makes so much.
+const HELD: usize = 4 << 20;
+
+/// The text that passed by, as far as it is needed to say by what its last places are recognised.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail {
+    /// The first bytes.
+    head: Arc<Vec<u8>>,
+    /// The byte behind each sample, and the hash of the samples up to it.
+    samples: Arc<Vec<(u64, ContentHash)>>,
+    /// The bytes before `end`.
+    recent: Vec<u8>,
+    /// The byte behind the text that passed.
+    pub(super) end: u64,
+}
+
+/// By what a place in a text is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    /// The hash of the first bytes, as many as there are before the place.
+    head: Part,
+    /// The hash of the samples and of the last bytes before a place that is not behind this one; marks of earlier versions
+    /// lack it.
+    trail: Option<Part>,
+}
+
+/// The hash of what is before byte `bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    bytes: u64,
+    hash: ContentHash,
+}
+
+impl Trail {
+    /// Takes the text that follows.
+    pub(super) fn push(&mut self, text: &[u8]) {
+        let room = (PART as usize).saturating_sub(self.head.len());
+        if room > 0 {
+            Arc::make_mut(&mut self.head).extend_from_slice(&text[..text.len().min(room)]);
+        }
+        self.recent.extend_from_slice(text);
+        self.end += text.len() as u64;
+        while let begin = self.next_sample()
+            && begin + PART <= self.end
+        {
+            let from = self.place(begin);
+            self.sample(begin, from);
+        }
+        if self.recent.len() > HELD {
+            self.recent.drain(..self.place(self.needed(self.end)));
+        }
+    }
+
+    fn sample(&mut self, begin: u64, from: usize) {
+        let hash = chained(&self.samples, &self.recent[from..from + PART as usize]);
+        Arc::make_mut(&mut self.samples).push((begin + PART, hash));
+    }
+
+    /// Where the next sample begins.
+    fn next_sample(&self) -> u64 {
+        self.samples.last().map_or(PART, |(end, _)| sample_after(end - PART))
+    }
+
+    /// The first byte that is needed once nothing before `offset` is.
+    fn needed(&self, offset: u64) -> u64 {
+        offset.saturating_sub(PART).min(self.next_sample())
+    }
+
+    /// The place of byte `offset` in the bytes held.
+    fn place(&self, offset: u64) -> usize {
+        let begin = self.end - self.recent.len() as u64;
+        offset.saturating_sub(begin) as usize
+    }
+
+    /// Parts at byte `offset`, where nothing before is needed any more: what is left knows places from there on.
+    pub(super) fn split(&mut self, offset: u64) -> Self {
+        let rest = &self.recent[self.place(self.needed(offset))..];
+        let mut recent = Vec::with_capacity(self.recent.len().max(rest.len()));
+        recent.extend_from_slice(rest);
+        Self { recent: std::mem::replace(&mut self.recent, recent), ..self.clone_without_text() }
+    }
+
+    fn clone_without_text(&self) -> Self {
+        Self { head: Arc::clone(&self.head), samples: Arc::clone(&self.samples), recent: Vec::new(), end: self.end }
+    }
+
+    /// By what byte `offset` is recognised, a place not behind the text. Where the text before it is not held any more,
+    /// the trail is that of `earlier`.
+    pub(super) fn fingerprint(&self, offset: u64, earlier: Option<&Fingerprint>) -> Fingerprint {
+        let head = &self.head[..self.head.len().min(offset as usize)];
+        let head = Part { bytes: head.len() as u64, hash: ContentHash::of([head]) };
+        let trail = self.trail(offset).map(|hash| Part { bytes: offset, hash });
+        Fingerprint { head, trail: trail.or_else(|| earlier?.trail) }
+    }
+
+    fn trail(&self, offset: u64) -> Option<ContentHash> {
+        let begin = self.end - self.recent.len() as u64;
+        let from = offset.saturating_sub(PART);
+        if from < begin || offset > self.end {
+            return None;
+        }
+        let passed = self.samples.partition_point(|(end, _)| *end <= offset);
+        Some(chained(&self.samples[..passed], &self.recent[self.place(from)..self.place(offset)]))
+    }
+
+    /// The trail up to byte `offset` of a file, of which no more is read than needed; fails if it has fewer bytes.
+    pub(super) fn of_file(mut file: impl Read + Seek, offset: u64) -> io::Result<Self> {
+        let mut trail = Self::default();
+        let mut read = |from: u64, to: u64| {
+            let mut part = vec![0; (to - from) as usize];
+            file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(&mut part)).map(|()| part)
+        };
+        trail.head = Arc::new(read(0, offset.min(PART))?);
+        while let begin = trail.next_sample()
+            && begin + PART <= offset
+        {
+            trail.recent = read(begin, begin + PART)?;
+            trail.sample(begin, 0);
+        }
+        trail.recent = read(trail.needed(offset), offset)?;
+        trail.end = offset;
+        Ok(trail)
+    }
+}
+
+/// Where the sample after the one at `begin` begins.
+fn sample_after(begin: u64) -> u64 {
+    let doubling = 1 << begin.max(PART).ilog2();
+    begin + PART.max(doubling / SAMPLES)
+}
+
+/// The hash of samples and one more part.
+fn chained(samples: &[(u64, ContentHash)], part: &[u8]) -> ContentHash {
+    let before: &[u8] = samples.last().map_or(&[], |(_, hash)| hash.bytes());
+    ContentHash::of([before, part])
+}
+
+impl Fingerprint {
+    pub(super) fn write(&self, entries: &mut Vec<(&'static str, Json)>) {
+        let Self { head, trail } = self;
+        entries.extend([("head", head.hash.to_string().into()), ("head_bytes", head.bytes.into())]);
+        if let Some(trail) = trail {
+            entries.extend([("trail", trail.hash.to_string().into()), ("trail_bytes", trail.bytes.into())]);
+        }
+    }
+
+    /// The fingerprint that a mark holds.
+    pub(super) fn read(mark: &Map) -> Option<Self> {
+        let part = |hash: &str, bytes: &str| {
+            let hash = ContentHash::parse(mark.get(hash)?.as_str()?)?;
+            Some(Part { bytes: mark.get(bytes)?.to_string().parse().ok()?, hash })
+        };
+        let trail = if mark.get("trail").is_some() { Some(part("trail", "trail_bytes")?) } else { None };
+        Some(Self { head: part("head", "head_bytes")?, trail })
+    }
+
+    /// The places whose text is compared, in order.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.head.bytes).chain(self.trail.map(|trail| trail.bytes))
+    }
+
+    /// What tells the text that passed from the one of this fingerprint, at one of its `places`.
+    pub(super) fn differs(&self, trail: &Trail, place: u64) -> Option<String> {
+        let Part { bytes, hash } = self.head;
+        if trail.head.get(..bytes as usize).is_none_or(|head| ContentHash::of([head]) != hash) {
+            return Some(format!("its first {bytes} bytes differ"));
+        }
+        let expected = self.trail.filter(|expected| expected.bytes == place)?;
+        (trail.trail(place) != Some(expected.hash)).then(|| format!("its text before byte {place} differs"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Text without repetition.
+    fn text(length: usize) -> Vec<u8> {
+        (0_u32..).flat_map(|at| ContentHash::of([at.to_le_bytes()]).bytes().to_vec()).take(length).collect()
+    }
+
+    fn of_file(text: &[u8], offset: u64) -> Fingerprint {
+        Trail::of_file(Cursor::new(text), offset).unwrap().fingerprint(offset, None)
+    }
+
+    #[test]
+    fn passing_text_and_a_file_give_the_same_fingerprint() {
+        let text = text(700_000);
+        for step in [5000, 131_072] {
+            let (mut trail, mut places) = (Trail::default(), vec![0]);
+            for chunk in text.chunks(step) {
+                trail.push(chunk);
+                let before = trail.split(trail.end);
+                let begin = trail.end - chunk.len() as u64;
+                for place in [begin, begin + chunk.len() as u64 / 2, trail.end] {
+                    let found = before.fingerprint(place, None);
+                    assert_eq!(found, of_file(&text, place), "{place} by {step}");
+                    assert!(found.trail.is_some_and(|trail| trail.bytes == place));
+                    places.push(place);
+                }
+            }
+            let mut resumed = Trail::of_file(Cursor::new(&text), 300_000).unwrap();
+            resumed.push(&text[300_000..]);
+            assert_eq!(resumed.fingerprint(700_000, None), of_file(&text, 700_000));
+        }
+    }
+
+    #[test]
+    fn any_change_before_the_place_shows_in_the_first_128_kib_and_before_the_end() {
+        let text = text(900_000);
+        let before = of_file(&text, 900_000);
+        for at in (0..131_072).step_by(997).chain([131_071, 895_904, 899_999]) {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert_ne!(of_file(&changed, 900_000), before, "{at}");
+        }
+        let mut shifted = text.clone();
+        shifted.insert(400_000, b'x');
+        assert_ne!(of_file(&shifted, 900_000), before);
+        assert!(Trail::of_file(Cursor::new(&text), 900_001).is_err());
+    }
+
+    #[test]
+    fn text_that_is_not_held_leaves_the_earlier_trail() {
+        let mut trail = Trail::default();
+        trail.push(&text(10_000));
+        let earlier = trail.fingerprint(10_000, None);
+        trail.push(&vec![b'x'; HELD]);
+        trail.push(b"y");
+        assert!(trail.recent.len() < HELD);
+        assert_eq!(trail.fingerprint(20_000, Some(&earlier)).trail, earlier.trail);
+        assert_eq!(trail.fingerprint(20_000, Some(&earlier)).head, earlier.head);
+        let end = trail.end;
+        assert!(trail.fingerprint(end, Some(&earlier)).trail.is_some_and(|trail| trail.bytes == end));
+    }
+
+    #[test]
+    fn a_mark_keeps_the_fingerprint() {
+        for fingerprint in [of_file(&text(9000), 9000), Fingerprint { trail: None, ..of_file(b"a", 1) }] {
+            let mut entries = Vec::new();
+            fingerprint.write(&mut entries);
+            let mark: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+            assert_eq!(Fingerprint::read(&mark), Some(fingerprint));
+        }
+    }
+}
