@@ -64,7 +64,8 @@ impl Timestamp {
     }
 
     /// What [`read`](Self::read) takes, in words.
-    pub(crate) const EXPECTED: &str = "seconds since 1970, an RFC 3339 moment (2026-12-31T23:59:59Z) or a date (2026-12-31)";
+    pub(crate) const EXPECTED: &str =
+        "seconds since 1970, an RFC 3339 moment (2026-12-31T23:59:59Z) or a date (2026-12-31)";
 
     /// The moment this number of seconds after 1970-01-01T00:00:00Z, in the years -9999 to 9999 as texts have them.
     pub(crate) fn of_number(seconds: &Number) -> Option<Self> {

@@ -17,11 +17,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, param
 
 use super::record::{Record, restore_definitions, restore_set, set_text};
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
-use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;
+use crate::{Error, url};
 
 mod descriptor;
 mod examine;
@@ -175,7 +175,7 @@ impl SqliteStore {
 
     /// How errors name the store.
     fn name(&self) -> String {
-        self.name.display().to_string()
+        url::shown_path(&self.name)
     }
 
     /// Copies into the file what SQLite still has in its log beside it, so that the file alone is the store.

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use super::descriptor::Descriptor;
 use super::name::beside;
 use super::{failed, migrate};
-use crate::Error;
 use crate::store::record::Record;
+use crate::{Error, url};
 
 /// The storage format that this version writes: `PRAGMA user_version`.
 pub(super) const VERSION: i64 = 2;
@@ -62,8 +62,8 @@ pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Resul
     match file.read_first(&mut begins) {
         Ok(0) => Ok(()),
         Ok(_) if begins == *HEADER || has_rollback(path) => Ok(()),
-        Ok(_) => Err(Error::corrupt(name.display(), "the file", "it is not an SQLite file")),
-        Err(error) => Err(Error::corrupt(name.display(), "the file", error.to_string())),
+        Ok(_) => Err(Error::corrupt(url::shown_path(name), "the file", "it is not an SQLite file")),
+        Err(error) => Err(Error::corrupt(url::shown_path(name), "the file", error.to_string())),
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn check_finished(name: &Path, path: &Path) -> Result<(), Error> {
 }
 
 fn unfinished(name: &Path) -> Error {
-    Error::Unfinished { store: name.display().to_string().into() }
+    Error::Unfinished { store: url::shown_path(name).into() }
 }
 
 /// Whether the file has storage format 1, whose owner is not in the file.
@@ -117,7 +117,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let version = version(connection, path)?;
     if version < VERSION {
-        return Err(Error::OlderVersion { store: path.display().to_string().into(), found: version, known: VERSION });
+        return Err(Error::OlderVersion { store: url::shown_path(&path).into(), found: version, known: VERSION });
     }
     Ok(())
 }
@@ -133,13 +133,21 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     }
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
-        return Err(Error::corrupt(path.display(), "the file", "it is an SQLite file that dictrack did not make"));
+        return Err(Error::corrupt(
+            url::shown_path(path),
+            "the file",
+            "it is an SQLite file that dictrack did not make",
+        ));
     }
     if version > VERSION {
-        return Err(Error::NewerVersion { store: path.display().to_string().into(), found: version, known: VERSION });
+        return Err(Error::NewerVersion { store: url::shown_path(path).into(), found: version, known: VERSION });
     }
     if version < 1 {
-        return Err(Error::corrupt(path.display(), "the file", format!("storage format {version} does not exist")));
+        return Err(Error::corrupt(
+            url::shown_path(path),
+            "the file",
+            format!("storage format {version} does not exist"),
+        ));
     }
     Ok(version)
 }
@@ -149,7 +157,7 @@ fn count_tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::corrupt(path.display(), "the file", error.to_string())
+    Error::corrupt(url::shown_path(path), "the file", error.to_string())
 }
 
 /// The first column of each row.

@@ -11,8 +11,8 @@ use dictrack_core::{Limits, read_ids};
 use rusqlite::{Connection, Transaction, params};
 
 use super::failed;
-use crate::Error;
 use crate::store::record::{Record, parse_stored};
+use crate::{Error, url};
 
 /// The newest record of each group that the journal names.
 ///
@@ -71,7 +71,8 @@ impl Tail {
         while let Some(row) = rows.next().map_err(failed(action))? {
             let (number, checksum): (i64, u32) =
                 row.get(0).and_then(|number| Ok((number, row.get(1)?))).map_err(failed(action))?;
-            let damaged = |problem: &str| Error::corrupt(path.display(), format!("journal row {number}"), problem);
+            let damaged =
+                |problem: &str| Error::corrupt(url::shown_path(path), format!("journal row {number}"), problem);
             let payload: String = row.get(2).map_err(|error| damaged(&error.to_string()))?;
             if crc32fast::hash(payload.as_bytes()) != checksum {
                 return Err(damaged("its checksum differs"));
