@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use csv_core::ReadRecordResult;
 use dictrack::Number;
 use dictrack::json::{Json, MAX_BYTES, Map};
+use dictrack::text::{quoted, sentence};
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 1 << 17;
@@ -165,7 +166,7 @@ pub(super) struct Typing {
 impl Typing {
     fn reading(&self, column: &String) -> Result<Reading, String> {
         match (self.text.contains(column), self.number.contains(column)) {
-            (true, true) => Err(format!("{column:?} is named by --text and by --number; expected one of them")),
+            (true, true) => Err(format!("{} is named by --text and by --number; expected one of them", quoted(column))),
             (true, false) => Ok(Reading::Text),
             (false, true) => Ok(Reading::Number),
             (false, false) => Ok(Reading::Plain),
@@ -187,14 +188,21 @@ impl Header {
         let columns = columns.collect::<Result<Vec<Column>, String>>()?;
         for (at, column) in columns.iter().enumerate() {
             if columns[..at].iter().any(|before| before.name == column.name) {
-                return Err(format!("the header has the column {:?} twice; expected different names", column.name));
+                return Err(format!(
+                    "the header has the column {} twice; expected different names",
+                    quoted(&column.name)
+                ));
             }
         }
         let is_missing = |name: &&String| !columns.iter().any(|column| column.name == **name);
         for (option, named) in [("--text", &typing.text), ("--number", &typing.number)] {
             if let Some(missing) = named.iter().find(is_missing) {
                 let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                return Err(format!("{option} names {missing:?}; expected one of {}", names.join(", ")));
+                return Err(format!(
+                    "{option} names {}; expected one of {}",
+                    quoted(missing),
+                    sentence(&names.join(", "))
+                ));
             }
         }
         Ok(Self(columns))
@@ -211,7 +219,7 @@ impl Header {
         }
         let mut map = Map::default();
         for (Column { name, reading }, cell) in columns.iter().zip(record.cells()) {
-            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
+            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {} is not UTF-8", quoted(name)))?;
             let value = match (reading, cell) {
                 (_, "") => continue,
                 (Reading::Text, cell) => cell.into(),

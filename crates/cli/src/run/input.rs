@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dictrack::ContentHash;
 use dictrack::json::{Json, Map};
 use dictrack::store::Mark;
+use dictrack::{ContentHash, url};
 use flate2::read::MultiGzDecoder;
 
 use super::Args;
@@ -140,14 +140,14 @@ impl Input {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
         }
-        let fail = |error: io::Error| Failure(format!("{}: {error}", path.display()));
+        let fail = |error: io::Error| Failure(format!("{}: {error}", url::shown_path(path)));
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if metadata.is_dir() {
-            return Err(Failure(format!("{}: a folder; expected a file", path.display())));
+            return Err(Failure(format!("{}: a folder; expected a file", url::shown_path(path))));
         }
         let mut input = Self {
             path: Some(path.to_owned()),
-            name: path.display().to_string().into(),
+            name: url::shown_path(path).into(),
             format: format.unwrap_or_else(|| format_of(path)),
             ..Self::stdin(format)
         };
