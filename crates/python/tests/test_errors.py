@@ -187,9 +187,7 @@ def test_a_closed_manager_says_so_at_every_call(name: str, store: str, tmp_path:
     manager.close()
 
 
-def test_files_that_are_no_stores_are_left_as_they_are(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text, other, newer = tmp_path / "text.db", tmp_path / "other.db", tmp_path / "newer.db"
     text.write_text("a text" * 1000)
     with sqlite3.connect(other) as connection:
