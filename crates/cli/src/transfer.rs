@@ -194,7 +194,7 @@ impl New {
         let path = beside(place, ".importing");
         if path.is_symlink() {
             // It is going to be emptied.
-            return Err(Failure(format!("{}: a link is in the way; remove it", url::shown_path(path))));
+            return Err(Failure(format!("{}: a link is in the way; remove it", url::shown_path(&path))));
         }
         let store = SqliteStore::open(&path)?;
         let files = Files(path);

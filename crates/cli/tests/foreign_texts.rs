@@ -1,5 +1,6 @@
 //! Texts of others reach a terminal on one line, short, and with what is hidden written out.
 
+#[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! URLs come from options, the environment and files, and their passwords are shown nowhere.
 
+#[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
 use std::fs;

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use dictrack::json::{Json, MAX_DEPTH, Map};
-use dictrack::{Amount, Number, Span, Timestamp};
+use dictrack::{Amount, Number, Span, Timestamp, text};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -183,8 +183,10 @@ pub(crate) fn moment(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Timestamp
     Timestamp::read(&json).ok_or_else(|| {
         let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text";
         match json {
-            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
-            Json::Text(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            Json::Number(number) => {
+                PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&number.to_string())))
+            }
+            Json::Text(_) => PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&json.to_string()))),
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })
@@ -196,7 +198,9 @@ pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
     Span::read(&json).ok_or_else(|| {
         let expected = "expected seconds, 0 or more, or a timedelta";
         match json {
-            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
+            Json::Number(number) => {
+                PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&number.to_string())))
+            }
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })

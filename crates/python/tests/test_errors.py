@@ -129,7 +129,7 @@ OPENED: Calls = [
      "data_cache is a SQLiteDataStore; expected a Base"),
     (lambda _: dt.TrackingManager(dt.data_caches.base.BaseDataCache()), TypeError, "expected MemoryDataCache or Redis"),
     (lambda _: dt.TrackingManager(durability="now"), ValueError,
-     '"now" is no durability; expected fsync, os or interval'),
+     '"now" is not a durability; expected fsync, os or interval'),
     (lambda _: dt.TrackingManager(durability=5), TypeError, "durability is an int; expected str"),
     (lambda _: dt.TrackingManager(clock=max), TypeError, "clock is a builtin_function_or_method; expected a TestClock"),
     (lambda _: dt.TrackingManager(completed=5), TypeError,
