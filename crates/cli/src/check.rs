@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition};
+use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition, url};
 
 use crate::Outcome;
 use crate::print::{say, warn};
@@ -34,7 +34,7 @@ pub(crate) fn check(args: &Args) -> Outcome {
                     0 => String::new(),
                     warnings => format!(", {}", counted(warnings as u64, "warning")),
                 };
-                say(format_args!("{}: ok, {trackers_said} with {conditions}{warned}", path.display()));
+                say(format_args!("{}: ok, {trackers_said} with {conditions}{warned}", url::shown_path(path)));
                 let customs = customs(&trackers);
                 if !customs.is_empty() {
                     say(format_args!(

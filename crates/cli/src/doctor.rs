@@ -6,11 +6,12 @@ use console::{Style, style};
 use dictrack::doctor::{Examination, Finding, Level};
 use dictrack::json::Json;
 use dictrack::store::Writers;
+use dictrack::text::sentence;
 use dictrack::{Clock, MongoStore, SqliteStore, SystemClock};
 
 use crate::Outcome;
 use crate::explain::wait;
-use crate::print::{plain, say};
+use crate::print::{say, say_json};
 use crate::report::{Output, counted, object, spinner};
 use crate::store::{Place, Where};
 
@@ -24,7 +25,7 @@ use crate::store::{Place, Where};
 ///   dictrack doctor --cache redis://localhost --store mongodb://localhost/shop
 ///   dictrack doctor --cache redis://localhost --output json | jq '.findings'
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 
 pub(crate) fn doctor(args: &Args) -> Outcome {
     // What is wrong with the command line is said before anything is connected.
-    let (cache, place) = args.place.named()?;
+    let (cache, place) = args.place.named()?.read()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let looking = spinner("{spinner} examining {elapsed} {msg}");
     let mut examinations = Vec::new();
@@ -53,7 +54,7 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
     }
     looking.finish_and_clear();
     if args.output.is_json() {
-        say(Json::Map(
+        say_json(&Json::Map(
             [
                 ("examined", Json::List(examinations.iter().map(seen_json).collect())),
                 ("findings", Json::List(examinations.iter().flat_map(findings_json).collect())),
@@ -101,10 +102,10 @@ fn findings_json(examination: &Examination) -> impl Iterator<Item = Json> {
 }
 
 fn show(examination: &Examination) {
-    say(style(plain(&examination.subject)).bold());
+    say(style(sentence(&examination.subject)).bold());
     let widest = examination.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in &examination.facts {
-        say(format_args!("  {name:widest$}  {}", plain(value)));
+        say(format_args!("  {name:widest$}  {}", sentence(value)));
     }
     // The gravest first; those alike stay as they were found.
     let mut findings: Vec<_> = examination.findings.iter().collect();
@@ -115,12 +116,12 @@ fn show(examination: &Examination) {
 
 fn show_finding(finding: &Finding) {
     let (sign, look) = signed(finding.level);
-    say(format_args!("  {} {} {}", look.apply_to(sign), look.apply_to(finding.code), plain(&finding.found)));
+    say(format_args!("  {} {} {}", look.apply_to(sign), look.apply_to(finding.code), sentence(&finding.found)));
     if !finding.meaning.is_empty() {
-        say(format_args!("      {}", plain(&finding.meaning)));
+        say(format_args!("      {}", sentence(&finding.meaning)));
     }
     if !finding.remedy.is_empty() {
-        say(format_args!("      → {}", plain(&finding.remedy)));
+        say(format_args!("      → {}", sentence(&finding.remedy)));
     }
 }
 

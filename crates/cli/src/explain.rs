@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
 use dictrack::json::{Json, MAX_BYTES};
+use dictrack::text::{plain, quoted, sentence};
 use dictrack::{Call, CompletedTracker, Differing, Engine, Explanation, Group, Timestamp, TrackerList};
 
-use crate::print::{plain, say};
+use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
 use crate::store::{Where, unread};
 use crate::{Failure, Outcome};
@@ -27,9 +28,9 @@ pub(crate) struct Args {
     /// The document as JSON, or - to read it from standard input.
     document: String,
     #[command(flatten)]
-    place: Option<Where>,
+    place: Where,
     /// Definitions for a group that is not stored.
-    #[arg(long, value_name = "FILE", conflicts_with = "place", required_unless_present = "place")]
+    #[arg(long, value_name = "FILE", conflicts_with = "place")]
     trackers: Option<PathBuf>,
     /// The moment of the document: seconds, an RFC 3339 moment or a date; the clock if this is not given.
     #[arg(long, value_name = "MOMENT")]
@@ -53,10 +54,10 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     };
     let engine = Engine::default();
     let mut group = Group::default();
-    if let Some(place) = &args.place {
-        let shown = place.open()?;
+    if args.trackers.is_none() {
+        let shown = args.place.named()?.open()?;
         let loaded = wait(shown.store.load(&args.group, &engine)).map_err(|error| unread(&error))?;
-        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {:?}", shown.name, args.group)))?;
+        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {}", shown.name, quoted(&args.group))))?;
     }
     if let Some(path) = &args.trackers {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
@@ -68,7 +69,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     let completed = still_completed(&group, now);
     if args.output.is_json() {
         let completed = completed.iter().map(completed_json);
-        say(Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
+        say_json(&Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
         return Ok(true);
     }
     say(fitted(0, |_| verdicts(&explanations, &completed)));
@@ -89,13 +90,13 @@ fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Tab
     let mut table = table(presets::NOTHING, &["tracker", "verdict", "why"], &["tracker", "why"]);
     for explanation in explanations {
         table.add_row([
-            plain(&explanation.name),
+            plain(&explanation.name).into_owned(),
             explanation.verdict.word().replace('_', " "),
-            plain(&explanation.verdict.to_string()),
+            sentence(&explanation.verdict.to_string()).into_owned(),
         ]);
     }
     for completed in completed {
-        table.add_row([plain(completed.tracker.name()), "completed".to_owned(), why_completed(completed)]);
+        table.add_row([plain(completed.tracker.name()).into_owned(), "completed".to_owned(), why_completed(completed)]);
     }
     table
 }

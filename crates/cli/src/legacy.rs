@@ -3,8 +3,9 @@
 use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoStore};
 use dictrack::legacy::redis::{DATA_KEY, RedisCache};
 use dictrack::legacy::{self, ImportError, Imported, Importing, Lookup, Note, Source, Sources};
+use dictrack::text::{quoted, sentence};
 
-use crate::print::{plain, warn};
+use crate::print::warn;
 use crate::report::{counted, spinner};
 use crate::store::Place;
 use crate::transfer::fill;
@@ -102,9 +103,9 @@ pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     let mut refused = Lines::new(if args.skip_unreadable { u64::MAX } else { MOST_LINES });
     let mut only_cold = Lines::new(MOST_LINES);
     let mut tell = |note: Note<'_>| match note {
-        Note::Refused(error) => refused.say(|| format!("not taken over: {}", plain(&error.to_string()))),
+        Note::Refused(error) => refused.say(|| format!("not taken over: {}", sentence(&error.to_string()))),
         Note::OnlyCold { group, tracker } => only_cold.say(|| {
-            let place = plain(&format!("group {group:?}, tracker {tracker:?}"));
+            let place = format!("group {}, tracker {}", quoted(group), quoted(tracker));
             format!("not taken over: {place}: only MongoDB has it, and Redis has the group without it")
         }),
         Note::Progress(imported) => bar.set_position(imported.groups),

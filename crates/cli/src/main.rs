@@ -1,9 +1,9 @@
 //! The command `dictrack`: count documents from files and pipes, look at what was counted.
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where the stream is closed or full")]
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use clap::error::{ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
@@ -19,6 +19,7 @@ mod store;
 mod test;
 mod transfer;
 
+use dictrack::{text, url};
 use print::{LogLine, say, warn};
 
 /// Count what matches, for each user: milestones, quests, quotas, limits.
@@ -60,12 +61,48 @@ impl<E: std::fmt::Display> From<E> for Failure {
 /// What a command ends with: whether all went well.
 type Outcome = Result<bool, Failure>;
 
+/// Ends with what is wrong with the command line, without what may be a secret in it.
+fn refuse(mut error: clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let shown = |text: &str| if url::is_meant(text) { url::shown(text) } else { text::plain(text).into_owned() };
+    let quoted: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, shown(text))),
+            _ => None,
+        })
+        .collect();
+    for (kind, text) in quoted {
+        error.insert(kind, ContextValue::String(text));
+    }
+    // What reads a value may quote it, too.
+    let mut text = error.render().to_string();
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value =
+            if argument.starts_with('-') { argument.split_once('=').map_or("", |(_, value)| value) } else { &argument };
+        if !value.is_empty() && shown(value) != value {
+            text = text.replace(value, &shown(value));
+        }
+    }
+    warn(text.trim_end());
+    std::process::exit(error.exit_code());
+}
+
+/// Ends with what is wrong with a command line that reads well.
+fn misused(problem: &str) -> ! {
+    refuse(Cli::command().error(ErrorKind::MissingRequiredArgument, problem));
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     tracing_subscriber::fmt()
         // A run says itself what cannot be reached.
         .with_writer(LogLine::default.with_filter(|meta| meta.target() != "dictrack::away"))
-        .with_ansi(std::io::stderr().is_terminal())
+        // What texts of others hold is written out, and so would be colours.
+        .with_ansi(false)
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .without_time()
         .with_target(false)
@@ -73,7 +110,7 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let outcome = match cli.command {
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Test(args) => test::test(&args),
         Command::Show(args) => show::show(&args),

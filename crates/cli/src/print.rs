@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
+use dictrack::json::Json;
+use dictrack::text;
+
 use crate::report::above_bar;
 
 /// Standard output. One who has seen enough, such as `head`, ends the command quietly.
@@ -40,10 +43,16 @@ pub(crate) fn say(line: impl Display) {
     }
 }
 
+/// Prints JSON on standard output, as a line that a terminal may show.
+pub(crate) fn say_json(json: &Json) {
+    say(text::json(&json.to_string()));
+}
+
 /// Prints lines for a person on standard error; nothing can be done where that is closed or full.
 pub(crate) fn warn(lines: impl Display) {
-    let text = escaped(&lines.to_string(), |letter| letter == '\n');
-    above_bar(|| drop(writeln!(io::stderr().lock(), "{text}")));
+    let lines = lines.to_string();
+    let lines: Vec<_> = lines.split('\n').map(text::sentence).collect();
+    above_bar(|| drop(writeln!(io::stderr().lock(), "{}", lines.join("\n"))));
 }
 
 /// A line of the log, printed on standard error when it is whole.
@@ -63,41 +72,7 @@ impl Write for LogLine {
 impl Drop for LogLine {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            above_bar(|| drop(io::stderr().lock().write_all(&self.0)));
+            warn(String::from_utf8_lossy(&self.0).trim_end_matches('\n').replace('\n', "\\n"));
         }
-    }
-}
-
-/// A text of a document, a group or a tracker as a terminal may show it.
-pub(crate) fn plain(text: &str) -> String {
-    escaped(text, |_| false)
-}
-
-/// `text` with its control characters written out, except those that may stay.
-fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_control(letter) && !stays(letter) {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
-/// What moves the cursor, ends a line, or turns the direction of writing.
-fn is_control(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_written_out() {
-        assert_eq!(plain("a\u{1b}[2J\n\u{9b}é\u{202e}"), "a\\u{1b}[2J\\n\\u{9b}é\\u{202e}");
-        assert_eq!(escaped("a\nb\r", |letter| letter == '\n'), "a\nb\\r");
     }
 }

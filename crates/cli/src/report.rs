@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle, presets};
+use comfy_table::{Cell, Column, ColumnConstraint, ContentArrangement, Row, Table, TableStyle, presets};
 use dictrack::json::{Json, Map};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -35,25 +35,75 @@ pub(crate) fn bar(part: f64, width: usize) -> String {
 /// The least that a bar shrinks to.
 const NARROWEST_BAR: usize = 4;
 
+/// A column that gives way keeps this many letters; a terminal without room for that gets no columns.
+const LEGIBLE: usize = 16;
+
 /// Makes a table fit the terminal, if there is one: its bars, of at most `widest` cells, shrink first; then the columns that
-/// may wrap do.
-pub(crate) fn fitted(widest: usize, build: impl Fn(usize) -> Table) -> Table {
-    let terminal = Table::new().width();
+/// may wrap do; where that would leave single letters, each row is a list.
+pub(crate) fn fitted(widest: usize, build: impl Fn(usize) -> Table) -> String {
+    // Some terminals do not know how wide they are, and say 0.
+    let terminal = Table::new().width().filter(|width| *width > 0);
     fitted_to(terminal, widest, build)
 }
 
-fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Table) -> Table {
+fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Table) -> String {
     let table = build(widest);
-    let Some(terminal) = terminal else { return table };
+    let Some(terminal) = terminal else { return table.to_string() };
     // The first line is of one-column letters and as wide as all.
     let width = table.lines().next().map_or(0, |line| line.chars().count());
     let excess = width.saturating_sub(usize::from(terminal));
     if excess == 0 {
-        return table;
+        return table.to_string();
     }
     let mut table = build(widest.saturating_sub(excess).max(NARROWEST_BAR));
+    if narrowest(&table) > usize::from(terminal) {
+        return listed(&table);
+    }
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal);
-    table
+    table.to_string()
+}
+
+/// The least width at which a table can be read.
+fn narrowest(table: &Table) -> usize {
+    let rows: Vec<_> = table.header().into_iter().chain(table.row_iter()).collect();
+    let column = |(at, column): (usize, &Column)| {
+        let cells = rows.iter().filter_map(|row| row.cell_iter().nth(at)).map(Cell::content);
+        let lines = cells.flat_map(|cell| cell.lines().map(|line| line.chars().count()).collect::<Vec<_>>());
+        let width = lines.max().unwrap_or(0);
+        // And a space.
+        1 + if column.constraint().is_some() { width } else { width.min(LEGIBLE) }
+    };
+    table.column_iter().enumerate().map(column).sum()
+}
+
+/// The rows of a table as lists: the first cell, and below it the others with their names. What has no name belongs to the
+/// cell before it.
+fn listed(table: &Table) -> String {
+    let names: Vec<_> = table.header().into_iter().flat_map(Row::cell_iter).map(Cell::content).collect();
+    let mut lines = Vec::new();
+    for row in table.row_iter() {
+        let mut cells: Vec<(&str, String)> = Vec::new();
+        for (name, cell) in names.iter().zip(row.cell_iter()) {
+            match cells.last_mut() {
+                Some((_, before)) if name.is_empty() => *before = format!("{} {}", before.trim_end(), cell.content()),
+                _ => cells.push((name, cell.content())),
+            }
+        }
+        for (at, (name, content)) in cells.iter().enumerate() {
+            let content = content.trim_end();
+            match at {
+                0 => lines.push(content.to_owned()),
+                _ if content.trim().is_empty() => {}
+                // Lines of a bar each.
+                _ if content.contains('\n') => {
+                    lines.push(format!("  {name}"));
+                    lines.extend(content.lines().map(|line| format!("   {line}")));
+                }
+                _ => lines.push(format!("  {name} {}", content.trim_start())),
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 /// A table with one space between its columns, of which those named in `wrap` give way where the terminal is narrow.
@@ -164,8 +214,30 @@ mod tests {
         assert_eq!(lines(None)[1..], [row(12)]);
         assert_eq!(lines(Some(80))[1..], [row(12)]);
         assert_eq!(lines(Some(30))[1..], [row(8)]);
-        let narrow = lines(Some(18));
-        assert!(narrow.len() > 2 && narrow.iter().all(|line| line.chars().count() <= 18), "{narrow:#?}");
+        let narrow = lines(Some(22));
+        assert!(narrow.len() > 2 && narrow.iter().all(|line| line.chars().count() <= 22), "{narrow:#?}");
         assert!(narrow[1].ends_with(" ████"), "{narrow:#?}");
+        // Names of a letter a line tell nothing.
+        assert_eq!(lines(Some(12)), ["a name of 20 letters", "  bar ████"]);
+    }
+
+    #[test]
+    fn names_stay_legible_at_every_width() {
+        let build = |cells: usize| {
+            let mut table = table(presets::NOTHING, &["tracker", "progress", "", "limiters"], &["tracker", "limiters"]);
+            let row = |part| {
+                ["loyal_customer_of_the_year".to_owned(), bar(part, cells), "6/10".to_owned(), "3 left".to_owned()]
+            };
+            table.add_row(row(0.5)).add_row(row(0.0));
+            table
+        };
+        for width in 1..120 {
+            let text = fitted_to(Some(width), 20, build);
+            assert_eq!(text.matches("loyal_customer_o").count(), 2, "{width}:\n{text}");
+            let is_table = text.starts_with("tracker ");
+            let fits = text.lines().all(|line| line.chars().count() <= usize::from(width));
+            assert!(!is_table || fits, "{width}:\n{text}");
+        }
+        assert!(fitted_to(Some(20), 20, build).ends_with("\n  progress 6/10\n  limiters 3 left"));
     }
 }

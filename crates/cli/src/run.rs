@@ -60,7 +60,8 @@ const COMMIT_EVENTS: usize = 50_000;
 /// Commits that are under way together: one that is written, and one that waits.
 const COMMITS: usize = 2;
 
-pub(crate) fn run(args: &Args) -> Outcome {
+pub(crate) fn run(args: Args) -> Outcome {
+    let args = &args.named()?;
     let place = args.store.as_deref().map(Place::of).transpose()?;
     let cache = shared::cache(args)?;
     let trackers = trackers::read(args)?;
@@ -442,7 +443,7 @@ impl Run<'_> {
         crash_point("before_delivery");
         let printed = |event: &Event| self.args.events.is_empty() || self.args.events.contains(&event.code);
         for event in events.iter().filter(|event| printed(event)) {
-            writeln!(self.out, "{}", event.to_json())?;
+            writeln!(self.out, "{}", dictrack::text::json(&event.to_json().to_string()))?;
         }
         self.out.flush()?;
         crash_point("after_delivery");
@@ -476,7 +477,7 @@ impl Run<'_> {
         match self.args.output {
             Output::Table if nothing_new => writeln!(self.out, "nothing new since the last run")?,
             Output::Table => writeln!(self.out, "{}", self.summary.table())?,
-            Output::Json => writeln!(self.out, "{}", self.summary.to_json())?,
+            Output::Json => writeln!(self.out, "{}", dictrack::text::json(&self.summary.to_json().to_string()))?,
             Output::Ndjson => self.summary.one_line(),
         }
         self.out.flush()?;

@@ -3,10 +3,11 @@
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
+use dictrack::text::{plain, quoted};
 use dictrack::{CompletedTracker, Engine, Group, LimiterState, Timestamp, TrackerSnapshot};
 
 use crate::explain::wait;
-use crate::print::{plain, say};
+use crate::print::{say, say_json};
 use crate::report::{Output, bar, counted, fitted, table};
 use crate::store::{Where, unread};
 use crate::{Failure, Outcome};
@@ -21,7 +22,7 @@ use crate::{Failure, Outcome};
 ///   dictrack show user_001 --store dictrack.db
 ///   dictrack show user_001 --cache redis://localhost --store mongodb://localhost/shop
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group; all groups if this is not given.
     group: Option<String>,
@@ -36,12 +37,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn show(args: &Args) -> Outcome {
-    let shown = args.place.open()?;
+    let shown = args.place.named()?.open()?;
     let (store, engine) = (&*shown.store, Engine::default());
     match &args.group {
         Some(id) => {
             let group = wait(store.load(id, &engine)).map_err(|error| unread(&error))?;
-            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {id:?}", shown.name)))?;
+            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {}", shown.name, quoted(id))))?;
             show_group(id, &group, args.output);
         }
         None => show_groups(store, &engine, args)?,
@@ -70,11 +71,20 @@ fn group_json(id: &str, group: &Group) -> Json {
 
 fn show_group(id: &str, group: &Group, output: Output) {
     if output.is_json() {
-        say(group_json(id, group));
+        say_json(&group_json(id, group));
+        return;
+    }
+    if is_empty(group) {
+        say(format_args!("group {}: its trackers were removed or have expired", plain(id)));
         return;
     }
     let table = fitted(20, |cells| trackers(group, cells));
     say(format_args!("group {}\n{table}", plain(id)));
+}
+
+/// Whether a group has no tracker any more. Its document ids are kept, so that what was counted counts once.
+fn is_empty(group: &Group) -> bool {
+    group.trackers(None, now()).is_empty() && group.completed().is_empty()
 }
 
 /// A line for each tracker, with bars of `cells` cells.
@@ -88,7 +98,7 @@ fn trackers(group: &Group, cells: usize) -> Table {
             stage.push_str(&format!(", cycle {}", tracker.cycle + 1));
         }
         table.add_row([
-            plain(tracker.name()),
+            plain(tracker.name()).into_owned(),
             bar(tracker.progress.to_f64() / tracker.target().to_f64(), cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             stage,
@@ -98,7 +108,7 @@ fn trackers(group: &Group, cells: usize) -> Table {
     for completed in group.completed() {
         let tracker = &completed.tracker;
         table.add_row([
-            plain(tracker.name()),
+            plain(tracker.name()).into_owned(),
             bar(1.0, cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             "completed".to_owned(),
@@ -115,7 +125,7 @@ fn limiters(tracker: &TrackerSnapshot) -> String {
         LimiterState::Window { start, end: Timestamp::MAX } => format!("from {start}"),
         LimiterState::Window { start, end } => format!("{start} to {end}"),
         LimiterState::Custom(state) => {
-            state.as_deref().map_or_else(|| "custom".to_owned(), |state| plain(&state.to_string()))
+            state.as_deref().map_or_else(|| "custom".to_owned(), |state| plain(&state.to_string()).into_owned())
         }
     });
     let mut text = words.collect::<Vec<_>>().join(", ");
@@ -129,9 +139,9 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<()
     const PAGE: usize = 1000;
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut rows = Vec::new();
-    let (mut shown, mut last): (usize, Option<String>) = (0, None);
+    let (mut shown, mut empty, mut last): (usize, u64, Option<String>) = (0, 0, None);
     let more = loop {
-        let page = wait(store.groups(last.as_deref(), PAGE.min((most - shown).saturating_add(1))));
+        let page = wait(store.groups(last.as_deref(), PAGE));
         let page = page.map_err(|error| unread(&error))?;
         let Some(end) = page.last().cloned() else { break false };
         let mut full = false;
@@ -142,9 +152,13 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<()
             }
             let group = wait(store.load(id, engine)).map_err(|error| unread(&error))?;
             let Some(group) = group else { continue };
+            if is_empty(&group) {
+                empty += 1;
+                continue;
+            }
             shown += 1;
             if args.output.is_json() {
-                say(group_json(id, &group));
+                say_json(&group_json(id, &group));
             } else {
                 rows.push(Overview::of(id, &group));
             }
@@ -156,8 +170,9 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<()
     };
     if !args.output.is_json() {
         say(fitted(12, |cells| overviews(&rows, cells)));
+        let empty = if empty > 0 { format!(", {} without trackers", counted(empty, "other")) } else { String::new() };
         let rest = if more { " shown, and there are more: --limit 0 lists all" } else { "" };
-        say(format_args!("{}{rest}", counted(shown as u64, "group")));
+        say(format_args!("{}{empty}{rest}", counted(shown as u64, "group")));
     }
     Ok(())
 }
@@ -180,7 +195,7 @@ impl Overview {
         let words =
             |tracker: &TrackerSnapshot| format!("{} {}/{}", plain(tracker.name()), tracker.progress, tracker.target());
         Self {
-            group: plain(id),
+            group: plain(id).into_owned(),
             active: trackers.len(),
             completed: group.completed().len(),
             limited: trackers.iter().filter(|tracker| tracker.limited).count(),

@@ -6,24 +6,63 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dictrack::store::DataStore;
-use dictrack::{Error, MongoStore, Overlay, RedisCache, SqliteStore};
+use dictrack::{Error, MongoStore, Overlay, RedisCache, SqliteStore, url};
 
-use crate::Failure;
 use crate::explain::wait;
+use crate::{Failure, misused};
 
-/// The schemes of `--store`; all else is a file.
+/// The schemes of `--store`.
 const STORE_SCHEMES: [&str; 2] = ["mongodb", "mongodb+srv"];
 /// The schemes of `--cache`.
 const CACHE_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
+/// What an option names, or where it is not given the environment: arguments are seen by everybody on a machine.
+pub(crate) struct Named {
+    option: &'static str,
+    variable: &'static str,
+    /// The variable that names a file.
+    file: &'static str,
+}
+
+pub(crate) const STORE: Named = Named { option: "--store", variable: "DICTRACK_STORE", file: "DICTRACK_STORE_FILE" };
+pub(crate) const CACHE: Named = Named { option: "--cache", variable: "DICTRACK_CACHE", file: "DICTRACK_CACHE_FILE" };
+
+impl Named {
+    /// What is given, else what the environment says; a variable that is empty counts as not set.
+    pub(crate) fn named<T: From<String>>(&self, given: Option<T>) -> Result<Option<T>, Failure> {
+        if given.is_some() {
+            return Ok(given);
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        match (set(self.variable), set(self.file)) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => {
+                let Self { variable, file, option } = self;
+                Err(Failure(format!("{variable} and {file} are both set; expected one of them, or {option}")))
+            }
+            // What it holds is not shown.
+            (Some(value), None) => {
+                let text = value.into_string();
+                text.map(|text| Some(text.into())).map_err(|_| Failure(format!("{} is not UTF-8 text", self.variable)))
+            }
+            (None, Some(file)) => {
+                let read = url::read_secret(Path::new(&file));
+                read.map(|text| Some(text.into())).map_err(|error| Failure(format!("{}: {error}", self.file)))
+            }
+        }
+    }
+}
+
 /// Where the commands that look find groups.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(id = "place", multiple = true)]
 pub(crate) struct Where {
     /// The store: a file, or mongodb://…
+    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "FILE|URL")]
     store: Option<PathBuf>,
     /// The Redis cache, redis://…: what it holds and the store does not yet have is shown, too.
+    /// [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "URL")]
     cache: Option<String>,
 }
@@ -38,16 +77,24 @@ pub(crate) enum Place {
 
 impl Place {
     pub(crate) fn of(named: &Path) -> Result<Self, Failure> {
-        let Some((text, scheme)) = named.to_str().and_then(|text| Some((text, scheme_of(text)?))) else {
-            return Ok(Self::File(named.to_owned()));
-        };
-        if STORE_SCHEMES.contains(&scheme) {
-            return Ok(Self::Mongo(text.to_owned()));
+        let text = named.to_string_lossy();
+        match url::scheme(&text) {
+            Some(scheme) if STORE_SCHEMES.contains(&scheme) => return Ok(Self::Mongo(text.into_owned())),
+            Some(_) => {}
+            None if !url::is_meant(&text) => return Ok(Self::File(named.to_owned())),
+            None => {
+                return Err(Failure(
+                    "--store: it looks like a URL, and has no scheme that is known; expected mongodb://… or \
+                     mongodb+srv://…, or a file, with ./ before a name like this"
+                        .to_owned(),
+                ));
+            }
         }
+        let scheme = url::scheme(&text).unwrap_or_default();
         let hint = if CACHE_SCHEMES.contains(&scheme) { "; Redis is a cache: give it to --cache" } else { "" };
         Err(Failure(format!(
             "--store {}: no store has the scheme {scheme:?}; expected a file, mongodb://… or mongodb+srv://…{hint}",
-            without_login(text)
+            url::shown(&text)
         )))
     }
 
@@ -71,10 +118,10 @@ impl Place {
                 let path = SqliteStore::resolve(name)?;
                 match std::fs::metadata(&path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
-                        Err(Failure(format!("{}: there is no such store", name.display())))
+                        Err(Failure(format!("{self}: there is no such store")))
                     }
                     Ok(file) if file.len() == 0 => {
-                        Err(Failure(format!("{}: an empty file; no run has written to it yet", name.display())))
+                        Err(Failure(format!("{self}: an empty file; no run has written to it yet")))
                     }
                     _ => Ok(Arc::new(SqliteStore::open_read_only(name)?)),
                 }
@@ -84,12 +131,12 @@ impl Place {
     }
 }
 
-/// As errors name it: without login.
+/// As errors name it.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Mongo(url) => f.write_str(&without_login(url)),
+            Self::File(path) => f.write_str(&url::shown_path(path)),
+            Self::Mongo(url) => f.write_str(&url::shown(url)),
         }
     }
 }
@@ -102,17 +149,28 @@ pub(crate) struct Shown {
 }
 
 impl Where {
+    /// With what the environment names; one of both has to be there.
+    pub(crate) fn named(&self) -> Result<Self, Failure> {
+        let named = Self { store: STORE.named(self.store.clone())?, cache: CACHE.named(self.cache.clone())? };
+        if named.store.is_none() && named.cache.is_none() {
+            misused(
+                "neither --store nor --cache is given, nor DICTRACK_STORE or DICTRACK_CACHE set; expected one of them",
+            );
+        }
+        Ok(named)
+    }
+
     /// What is named. Nothing is connected yet.
-    pub(crate) fn named(&self) -> Result<(Option<RedisCache>, Option<Place>), Failure> {
+    pub(crate) fn read(&self) -> Result<(Option<RedisCache>, Option<Place>), Failure> {
         let place = self.store.as_deref().map(Place::of).transpose()?;
         Ok((self.cache.as_deref().map(cache).transpose()?, place))
     }
 
     /// Opens what is named, for looking only.
     pub(crate) fn open(&self) -> Result<Shown, Failure> {
-        let (cache, place) = self.named()?;
+        let (cache, place) = self.read()?;
         let store = place.as_ref().map(Place::open_read_only).transpose()?;
-        let names = [self.cache.as_deref().map(without_login), place.map(|place| place.to_string())];
+        let names = [self.cache.as_deref().map(url::shown), place.map(|place| place.to_string())];
         let name = names.into_iter().flatten().collect::<Vec<_>>().join(" over ");
         match (cache, store) {
             (Some(cache), store) => Ok(Shown { store: Arc::new(Overlay::new(Arc::new(cache), store)), name }),
@@ -124,23 +182,18 @@ impl Where {
 
 /// The cache that `--cache` names. Nothing is connected yet.
 pub(crate) fn cache(url: &str) -> Result<RedisCache, Failure> {
-    match scheme_of(url) {
-        Some(scheme) if CACHE_SCHEMES.contains(&scheme) => Ok(RedisCache::new(url)?),
-        found => {
-            let problem = match found {
-                Some(scheme) => format!("no cache has the scheme {scheme:?}"),
-                None => "it has no scheme".to_owned(),
-            };
-            let hint = match found {
-                Some(scheme) if STORE_SCHEMES.contains(&scheme) => "; MongoDB is a store: give it to --store",
-                _ => "",
-            };
-            Err(Failure(format!(
-                "--cache {}: {problem}; expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…{hint}",
-                without_login(url)
-            )))
+    let (problem, hint) = match url::scheme(url) {
+        Some(scheme) if CACHE_SCHEMES.contains(&scheme) => return Ok(RedisCache::new(url)?),
+        Some(scheme) if STORE_SCHEMES.contains(&scheme) => {
+            (format!("no cache has the scheme {scheme:?}"), "; MongoDB is a store: give it to --store")
         }
-    }
+        Some(scheme) => (format!("no cache has the scheme {scheme:?}"), ""),
+        None => ("it has no scheme that is known".to_owned(), ""),
+    };
+    Err(Failure(format!(
+        "--cache {}: {problem}; expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…{hint}",
+        url::shown(url)
+    )))
 }
 
 /// What a failure says to one who only looks, and whom it does not concern what becomes of acknowledged changes.
@@ -151,52 +204,22 @@ pub(crate) fn unread(error: &Error) -> Failure {
     })
 }
 
-/// What stands before `://`, if it can be a scheme.
-fn scheme_of(text: &str) -> Option<&str> {
-    let (scheme, _) = text.split_once("://")?;
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
-    (!scheme.is_empty() && scheme.chars().all(fits)).then_some(scheme)
-}
-
-/// A URL without login and options. What stands before the last `@` may be a password, also where it is not written as it
-/// should be.
-pub(crate) fn without_login(url: &str) -> String {
-    let (_, rest) = url.split_once("://").unwrap_or(("", url));
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let place = place.split_once('?').map_or(place, |(place, _)| place);
-    let place = place.trim_end_matches('/');
-    // What is no scheme may be a login.
-    match scheme_of(url) {
-        Some(scheme) => format!("{scheme}://{place}"),
-        None => place.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_shown_without_what_is_secret() {
-        for (url, shown) in [
-            ("redis://me:s3cret@db:1/2?prefix=x", "redis://db:1/2"),
-            ("mongodb://me:s3@cr?et@a,b/?replicaSet=s3cret", "mongodb://a,b"),
-            ("me:s3cret@host", "host"),
-            ("me:s3cret://x@host", "host"),
-            ("redis://host", "redis://host"),
-        ] {
-            assert_eq!(without_login(url), shown, "{url}");
-        }
-    }
-
-    #[test]
-    fn only_what_has_a_scheme_is_no_file() {
+    fn what_is_meant_to_be_a_url_is_no_file() {
         let kind = |text: &str| Place::of(Path::new(text)).map_err(|Failure(problem)| problem);
-        for file in ["shop.db", "./a://b", "/a b://c", "C:\\x", "://x"] {
+        for file in ["shop.db", "./a://b", "/a b://c", "C:\\x", "./u:p@h"] {
             assert!(matches!(kind(file), Ok(Place::File(_))), "{file}");
         }
         assert!(matches!(kind("mongodb+srv://h/db"), Ok(Place::Mongo(_))));
         let Err(problem) = kind("postgres://me:s3cret@h/db") else { panic!("it was taken") };
         assert!(problem.contains("\"postgres\"") && problem.contains("expected a file") && !problem.contains("s3cret"));
+        for url in ["mongodb:/me:s3cret@h", "mongodb//me:s3cret@h", "me:s3cret@h/db", "s3cret://h", "redis:s3cret@h"] {
+            let Err(problem) = kind(url) else { panic!("{url} was taken") };
+            assert!(problem.contains("looks like a URL") && !problem.contains("s3cret"), "{problem}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use dictrack::scenario::{Bare, Scenario};
+use dictrack::text::sentence;
+use dictrack::url;
 
 use crate::Outcome;
 use crate::print::say;
@@ -35,9 +37,11 @@ pub(crate) fn test(args: &Args) -> Outcome {
             continue;
         }
         failed += 1;
-        say(path.display());
+        say(url::shown_path(path));
         for problem in problems {
-            say(format_args!("  {}", problem.replace('\n', "\n  ")));
+            for line in problem.split('\n') {
+                say(format_args!("  {}", sentence(line)));
+            }
         }
     }
     say(format_args!("{passed} passed, {failed} failed"));

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use dictrack::cache::DataCache;
 use dictrack::store::DataStore;
 use dictrack::transfer::{self, Moved, TransferError};
-use dictrack::{RedisCache, SqliteStore};
+use dictrack::{RedisCache, SqliteStore, url};
 use flate2::read::MultiGzDecoder;
 
 use crate::explain::wait;
 use crate::print::{Out, warn};
 use crate::report::{counted, spinner};
 use crate::store::{self, Place, Where};
-use crate::{Failure, Outcome, legacy};
+use crate::{Failure, Outcome, legacy, misused};
 
 /// Write everything that a store holds as lines of JSON.
 ///
@@ -27,7 +27,7 @@ use crate::{Failure, Outcome, legacy};
 ///   dictrack export --store dictrack.db > backup.ndjson
 ///   dictrack export --cache redis://localhost --store mongodb://localhost/shop backup.ndjson
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment, mut_group("place", |place| place.required(true)))]
+#[command(verbatim_doc_comment)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     place: Where,
@@ -50,10 +50,11 @@ pub(crate) struct ExportArgs {
 #[command(verbatim_doc_comment)]
 pub(crate) struct ImportArgs {
     /// The store: a file, which is made if there is none, or mongodb://…
+    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "FILE|URL")]
-    store: PathBuf,
+    store: Option<PathBuf>,
     /// The Redis cache of the programs that use the store, if there is one: it must not have the groups either, since it
-    /// would have the store take its own.
+    /// would have the store take its own. [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "URL")]
     cache: Option<String>,
     /// The export; standard input if this is not given.
@@ -81,7 +82,7 @@ fn failure(store: &str, file: &str, error: &TransferError) -> Failure {
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
-    let shown = args.place.open()?;
+    let shown = args.place.named()?.open()?;
     let Some(path) = &args.output else {
         // Standard output names itself in its errors.
         let moved = write_export(&*shown.store, &mut BufWriter::new(Out::new())).map_err(|error| match error {
@@ -94,14 +95,14 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
     let file = File::create_new(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure(format!(
             "{}: File exists; an export does not write over a file: remove it, or name another",
-            path.display()
+            url::shown_path(path)
         )),
-        _ => Failure(format!("{}: {error}", path.display())),
+        _ => Failure(format!("{}: {error}", url::shown_path(path))),
     })?;
     let moved = write_export(&*shown.store, &mut BufWriter::new(file)).map_err(|error| {
         // It is cut short; nothing is lost if it cannot be removed.
         let _ = std::fs::remove_file(path);
-        failure(&shown.name, &path.display().to_string(), &error)
+        failure(&shown.name, &url::shown_path(path), &error)
     })?;
     warn(said("exported", moved));
     Ok(true)
@@ -113,16 +114,19 @@ fn write_export(store: &dyn DataStore, out: &mut (dyn Write + Send)) -> Result<M
 }
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
-    let place = Place::of(&args.store)?;
+    let Some(named) = store::STORE.named(args.store.clone())? else {
+        misused("--store is needed: where the groups go")
+    };
+    let place = Place::of(&named)?;
     if args.legacy.is_given() {
         return legacy::import(&args.legacy, &place);
     }
-    let cache = args.cache.as_deref().map(store::cache).transpose()?;
+    let cache = store::CACHE.named(args.cache.clone())?.as_deref().map(store::cache).transpose()?;
     let cache = cache.as_ref().map(|cache: &RedisCache| cache as &dyn DataCache);
     // Before the store, which is made if there is none.
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
-            let name = path.display().to_string();
+            let name = url::shown_path(path);
             let input = File::open(path).and_then(unpacked).map_err(|error| Failure(format!("{name}: {error}")))?;
             (name, input)
         }
@@ -207,7 +211,7 @@ impl New {
         let path = beside(place, ".importing");
         if path.is_symlink() {
             // It is going to be emptied.
-            return Err(Failure(format!("{}: a link is in the way; remove it", path.display())));
+            return Err(Failure(format!("{}: a link is in the way; remove it", url::shown_path(&path))));
         }
         let store = SqliteStore::open(&path)?;
         let files = Files(path);
@@ -220,11 +224,11 @@ impl New {
         // Closing does the same, but does not say whether it could.
         self.store.checkpoint()?;
         drop(self.store);
-        let fail = |error: std::io::Error| Failure(format!("{}: {error}", place.display()));
+        let fail = |error: std::io::Error| Failure(format!("{}: {error}", url::shown_path(place)));
         if place.exists() {
             return Err(Failure(format!(
                 "{}: another process made it meanwhile; nothing was imported",
-                place.display()
+                url::shown_path(place)
             )));
         }
         std::fs::rename(&self.files.0, place).map_err(fail)?;

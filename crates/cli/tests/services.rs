@@ -310,7 +310,7 @@ fn what_is_wrong_with_a_server_is_said_without_its_password() {
         (format!("--cache redis://{encoded}{}", locked.address()), "the server refused the login"),
         (format!("--cache redis://{}", locked.address()), "the server refused the login"),
         (format!("--cache http://{login}h"), "no cache has the scheme \"http\"; expected redis://"),
-        (format!("--cache {login}h"), "it has no scheme; expected redis://"),
+        (format!("--cache {login}h"), "it has no scheme that is known; expected redis://"),
         (format!("--cache redis://{login}h/x"), "its database is not a number"),
         (format!("--cache redis://{login}h?pass=x"), "\"pass\" is not known"),
         (format!("--cache mongodb://{login}h"), "give it to --store"),

@@ -14,6 +14,7 @@ use crate::limiter::{LimiterDefinition, LimiterState, Verdict};
 use crate::number::Number;
 use crate::path::Path;
 use crate::state::Slot;
+use crate::text::plain;
 use crate::time::Timestamp;
 
 /// What a document would do to one tracker.
@@ -203,7 +204,12 @@ impl fmt::Display for Reason {
             }
             Self::NoMatch { condition, key: None, .. } => write!(f, "{condition} does not hold"),
             Self::NoMatch { condition, seen: Some(seen), .. } => {
-                write!(f, "{condition} does not hold: the value is {seen}")
+                write!(f, "{condition} does not hold: the value is ")?;
+                match seen {
+                    Json::Number(number @ Number::NotANumber) => write!(f, "{number}, which equals nothing"),
+                    Json::Number(number) => write!(f, "{number}"),
+                    seen => write!(f, "{}", plain(&seen.to_string())),
+                }
             }
             Self::NoMatch { condition, key: Some(_), seen: None, .. } => {
                 write!(f, "{condition} does not hold: there is no value")

@@ -17,6 +17,7 @@ use crate::hash::ContentHash;
 use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
 use crate::set::DefinitionSet;
 use crate::state::{Extra, LimiterStates, Slot, TrackerSnapshot};
+use crate::text::quoted;
 use crate::time::{Span, Timestamp};
 
 mod change;
@@ -83,13 +84,13 @@ struct Completions {
 #[non_exhaustive]
 pub enum GroupError {
     /// An active tracker of that name has another definition.
-    #[error("conflicting name: an active tracker named {name:?} has another definition")]
+    #[error("conflicting name: an active tracker named {} has another definition", quoted(name))]
     ConflictingName {
         /// The name.
         name: String,
     },
     /// One call names a tracker twice.
-    #[error("repeated name: {name:?} stands twice in one call")]
+    #[error("repeated name: {} stands twice in one call", quoted(name))]
     RepeatedName {
         /// The name.
         name: String,

@@ -38,6 +38,7 @@ mod path;
 mod set;
 pub mod source;
 mod state;
+pub mod text;
 mod time;
 
 pub use amount::{Amount, FRACTION_DIGITS};

@@ -1,7 +1,7 @@
 //! At most 100 requests until the limit is renewed. Run it: `cargo run --example rate_limiter`
 //!
 //! The limiter is part of the tracker, and the outcome of each document says how much of it is left. The document that
-//! spends the last of it still counts, and is the first that is listed as limited.
+//! spends the last of it still counts; it is listed as limited, and the next one as refused.
 
 use dictrack::{Blocking, LimiterState, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
 use serde_json::json;
@@ -30,29 +30,23 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     for request in 0..105 {
         let data = json!({"endpoint": "/api/v1/data", "request_id": request, "client": CLIENT});
         let outcome = manager.track(CLIENT, &data)?;
+        if outcome.refused().next().is_some() {
+            // It is not counted, and nothing of the tracker changes.
+            assert_eq!((request, outcome.dirtied().count()), (100, 0));
+            println!("❌ Request {request} blocked! Rate limit exceeded.");
+            for explanation in manager.explain(CLIENT, &data)? {
+                println!("   {}: {}", explanation.name, explanation.verdict);
+            }
+            break;
+        }
         let tracker = outcome.dirtied().next().ok_or("the request counts")?;
         let left = tracker.remaining().ok_or("the tracker has a count limiter")?;
-        if outcome.limited().next().is_none() {
-            println!("✅ Request {request} allowed. Remaining: {left}");
-            allowed.push(left);
-            continue;
-        }
-        println!("❌ Request {request} blocked! Rate limit exceeded.");
-        println!("   Limiter remaining: {left}");
-        // This one was the hundredth: it counted, and now the limit is spent.
-        assert_eq!((request, left, tracker.progress()), (99, 0, 100.into()));
-        assert_eq!(outcome.refused().count(), 0);
-        break;
+        println!("✅ Request {request} allowed. Remaining: {left}");
+        // The last one counts, and says that the limit is spent.
+        assert_eq!(outcome.limited().next().is_some(), left == 0);
+        allowed.push(left);
     }
-    assert_eq!(allowed, (1..=99).rev().collect::<Vec<u64>>());
-
-    // From here on a request is refused: it is not counted, and nothing of the tracker changes.
-    let data = json!({"endpoint": "/api/v1/data", "request_id": 100, "client": CLIENT});
-    let outcome = manager.track(CLIENT, &data)?;
-    assert_eq!((outcome.refused().count(), outcome.dirtied().count()), (1, 0));
-    for explanation in manager.explain(CLIENT, &data)? {
-        println!("   {}: {}", explanation.name, explanation.verdict);
-    }
+    assert_eq!(allowed, (0..=99).rev().collect::<Vec<u64>>());
 
     println!("\nResetting rate limiter...");
     manager.reset_tracker(CLIENT, "api_rate_limit", Some(ResetPolicy::LIMITER))?;

@@ -1,5 +1,6 @@
 //! When a change counts as kept.
 
+use dictrack_core::text::quoted;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl fmt::Display for Durability {
 
 /// Why a text is not a durability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no durability; expected fsync, os or interval(100ms)")]
+#[error("{} is not a durability; expected fsync, os or interval(100ms)", quoted(.0))]
 pub struct ParseDurabilityError(String);
 
 impl FromStr for Durability {

@@ -4,7 +4,8 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use dictrack_core::{DefinitionError, GroupError};
+use dictrack_core::text::quoted;
+use dictrack_core::{BoxError, DefinitionError, GroupError};
 
 use crate::cache::BackendError;
 
@@ -13,7 +14,7 @@ use crate::cache::BackendError;
 #[non_exhaustive]
 pub enum Error {
     /// The trackers of the group do not allow the call; nothing was changed.
-    #[error("group {group:?}: {source}")]
+    #[error("group {}: {source}", quoted(group))]
     Group {
         /// The group.
         group: Box<str>,
@@ -43,10 +44,13 @@ pub enum Error {
     Backend(Arc<BackendError>),
     /// A cache or a store cannot be reached. What was acknowledged is written when it is back. Whether this call took
     /// effect is not known: a document with an id can be sent again.
-    #[error("{0}; what was acknowledged is kept until it is back")]
+    #[error("{}{}", .0, kept(.0))]
     Unavailable(Arc<BackendError>),
     /// The cache lost the group before the store had this change, which is gone: call again.
-    #[error("group {group:?}: the cache lost this change before the store had it; it did not count: call again")]
+    #[error(
+        "group {}: the cache lost this change before the store had it; it did not count: call again",
+        quoted(group)
+    )]
     Lost {
         /// The group.
         group: Box<str>,
@@ -115,7 +119,29 @@ pub enum Error {
     },
 }
 
+/// Why a cache or a store could not be opened: nothing was acknowledged yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; nothing was opened: try again when it can be reached")]
+struct Unopened(BoxError);
+
+/// What becomes of acknowledged changes while a backend is away, if there can be some.
+fn kept(error: &BackendError) -> &'static str {
+    if error.source.is::<Unopened>() { "" } else { "; what was acknowledged is kept until it is back" }
+}
+
 impl Error {
+    /// As a call says it that opens a cache or a store.
+    pub(crate) fn at_opening(self) -> Self {
+        match self {
+            Self::Unavailable(error) if !error.source.is::<Unopened>() => {
+                let source = Box::new(Unopened(error.source.to_string().into()));
+                let BackendError { backend, action, .. } = &*error;
+                Self::Unavailable(Arc::new(BackendError { backend, action: action.clone(), source }))
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn group(group: &str, source: GroupError) -> Self {
         Self::Group { group: group.into(), source: Box::new(source) }
     }
@@ -150,5 +176,31 @@ impl From<BackendError> for Error {
 impl From<DefinitionError> for Error {
     fn from(error: DefinitionError) -> Self {
         Self::Definition(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_connect_that_fails_does_not_speak_of_acknowledged_changes() {
+        let away = || {
+            let source = "connection refused".into();
+            Error::Unavailable(Arc::new(BackendError { backend: "Redis", action: "connect".to_owned(), source }))
+        };
+        assert!(away().to_string().ends_with("connection refused; what was acknowledged is kept until it is back"));
+        let opening = away().at_opening().at_opening();
+        assert!(opening.is_temporary());
+        let expected =
+            "Redis could not connect: connection refused; nothing was opened: try again when it can be reached";
+        assert_eq!(opening.to_string(), expected);
+    }
+
+    #[test]
+    fn a_long_or_hostile_id_is_shown_short_and_escaped() {
+        let error = Error::Lost { group: format!("a\n\u{202e}{}", "x".repeat(1 << 20)).into() };
+        let text = error.to_string();
+        assert!(text.starts_with("group \"a\\n\\u{202e}xxx") && text.len() < 400, "{}", text.len());
     }
 }

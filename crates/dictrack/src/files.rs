@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use dictrack_core::json::Position;
 use dictrack_core::source::{MAX_SOURCE_BYTES, Node, NodeValue};
-use dictrack_core::{DefinitionError, DefinitionWarning, TrackerDefinition, read_trackers};
+use dictrack_core::{DefinitionError, DefinitionWarning, TrackerDefinition, read_trackers, text};
+
+use crate::url;
 
 mod toml;
 mod yaml;
@@ -72,7 +74,7 @@ impl FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
+        f.write_str(&url::shown_path(&self.path))?;
         if let Some((position, _)) = &self.place {
             write!(f, ":{}:{}", position.line, position.column)?;
         }
@@ -81,8 +83,13 @@ impl fmt::Display for FileError {
             // A long line is cut around the place.
             const SHOWN: usize = 100;
             let skipped = (position.column - 1).saturating_sub(SHOWN / 2);
-            let line: String =
-                line.chars().skip(skipped).take(SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
+            // One letter stays one letter, for the mark below.
+            let seen = |letter| match letter {
+                '\t' => ' ',
+                hidden if text::is_hidden(hidden) => '\u{fffd}',
+                letter => letter,
+            };
+            let line: String = line.chars().skip(skipped).take(SHOWN).map(seen).collect();
             let number = position.line.to_string();
             let margin = " ".repeat(number.len());
             let caret = " ".repeat(position.column - 1 - skipped);

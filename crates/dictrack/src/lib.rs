@@ -54,6 +54,7 @@ pub mod scenario;
 pub mod store;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod transfer;
+pub mod url;
 
 pub use cache::memory::MemoryCache;
 #[cfg(feature = "redis")]

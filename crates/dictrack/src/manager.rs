@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dictrack_core::text::quoted;
 use dictrack_core::{
     Added, Amount, BoxError, Call, CompletedTracker, ContentHash, Differing, Document, Engine, Event, EventCode,
     Explanation, Group, GroupError, Outcome, Renewal, ResetPolicy, Span, Timestamp, Track, TrackerDefinition,
@@ -512,7 +513,7 @@ impl Manager {
         }
         // A commit waits for the cache, too.
         let source = format!("no answer of {self:?} within {time:.1?}").into();
-        let action = format!("keep the group {group:?}");
+        let action = format!("keep the group {}", quoted(group));
         Error::Unavailable(Arc::new(BackendError { backend: "the commit", action, source }))
     }
 
@@ -529,7 +530,7 @@ impl Manager {
     /// What is said where neither cache nor store have said what a group is in time.
     fn unanswered(&self, group: &str, time: Duration) -> Error {
         let source = format!("no answer of {self:?} within {time:.1?}").into();
-        let action = format!("answer for the group {group:?}");
+        let action = format!("answer for the group {}", quoted(group));
         Error::Unavailable(Arc::new(BackendError { backend: "the cache", action, source }))
     }
 
@@ -543,7 +544,7 @@ impl Manager {
             committer.settle_now().await?;
         }
         let source = "other processes load it all the time".into();
-        let action = format!("keep the group {group:?}");
+        let action = format!("keep the group {}", quoted(group));
         Err(Error::Unavailable(Arc::new(BackendError { backend: "the store", action, source })))
     }
 

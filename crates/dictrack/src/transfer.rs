@@ -11,6 +11,7 @@ use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
+use dictrack_core::text::quoted;
 use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits, ids_of};
 
 use crate::Error;
@@ -60,7 +61,7 @@ pub enum TransferError {
         problem: String,
     },
     /// The store already has a mark of that name that says something else.
-    #[error("line {line}: the store's mark {mark:?} says something else; import into a store without it")]
+    #[error("line {line}: the store's mark {} says something else; import into a store without it", quoted(mark))]
     Mark {
         /// The line, counted from one.
         line: u64,
@@ -68,7 +69,7 @@ pub enum TransferError {
         mark: String,
     },
     /// The store already has a group of that id.
-    #[error("line {line}: the store already has the group {group:?}; import into a store without it")]
+    #[error("line {line}: the store already has the group {}; import into a store without it", quoted(group))]
     Exists {
         /// The line, counted from one.
         line: u64,
@@ -77,8 +78,9 @@ pub enum TransferError {
     },
     /// A cache has a group of that id, and would have the store take it over what is imported.
     #[error(
-        "line {line}: the cache already has the group {group:?}, which would be written over the import; import where \
-         neither store nor cache has it"
+        "line {line}: the cache already has the group {}, which would be written over the import; import where \
+         neither store nor cache has it",
+        quoted(group)
     )]
     Cached {
         /// The line, counted from one.

@@ -20,6 +20,7 @@ mod outcome;
 mod pending;
 mod python;
 mod state;
+mod url;
 mod value;
 
 use pyo3::prelude::*;
@@ -48,6 +49,8 @@ mod _dictrack {
     use super::pending::Pending;
     #[pymodule_export]
     use super::state::State;
+    #[pymodule_export]
+    use super::url::{is_meant_as_url, shown_url, url_scheme};
     #[pymodule_export]
     use super::value::Exact;
 

@@ -2,12 +2,15 @@
 
 use compact_str::CompactString;
 use dictrack::json::{Json, MAX_DEPTH, Map};
-use dictrack::{Amount, Number, Span, Timestamp};
+use dictrack::{Amount, Number, Span, Timestamp, text};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::python::{decimal, plain};
+
+/// More values than a JSON document of 1 MiB can have.
+const MAX_VALUES: usize = 1 << 20;
 
 /// A number by its decimal text, for those that Python's `int` of 64 bits and `float` do not hold.
 #[pyclass(frozen, module = "dictrack._dictrack")]
@@ -34,16 +37,20 @@ pub(crate) fn read_any(value: &Bound<'_, PyAny>) -> PyResult<Json> {
 
 /// What is not of JSON's types is made plain by `dictrack._values.plain` first.
 fn read_plain(value: &Bound<'_, PyAny>, strict: bool) -> PyResult<Json> {
-    if let Some(json) = read_builtin(value, 0)? {
+    if let Some(json) = read_builtin(value, 0, &mut { MAX_VALUES })? {
         return Ok(json);
     }
-    read_builtin(&plain(value, strict)?, 0)?
+    read_builtin(&plain(value, strict)?, 0, &mut { MAX_VALUES })?
         .ok_or_else(|| PyTypeError::new_err(format!("{} is no JSON value", a_type(value))))
 }
 
 /// Reads a value that is made of exactly Python's own dict, list, tuple, str, int, float, bool and None; `None` for any
 /// other. It runs no Python code, which might change what is being read: that is why subclasses are left to `plain`.
-fn read_builtin(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Json>> {
+fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Option<Json>> {
+    // A list of few lists that are all the same one may have 2⁶⁴ values.
+    *left = left.checked_sub(1).ok_or_else(|| {
+        PyValueError::new_err(format!("the value has more than {MAX_VALUES} values in it; expected at most that"))
+    })?;
     if let Ok(text) = value.cast_exact::<PyString>() {
         // A lone surrogate is no Unicode text.
         return Ok(text.to_str().ok().map(|text| Json::Text(text.into())));
@@ -72,15 +79,17 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Json>
         let mut map = Map::default();
         for (key, value) in dict {
             let Ok(key) = key.cast_exact::<PyString>() else { return Ok(None) };
-            let (Ok(key), Some(value)) = (key.to_str(), read_builtin(&value, depth + 1)?) else { return Ok(None) };
+            let (Ok(key), Some(value)) = (key.to_str(), read_builtin(&value, depth + 1, left)?) else {
+                return Ok(None);
+            };
             map.insert(CompactString::from(key), value);
         }
         return Ok(Some(Json::Map(map)));
     }
-    let items = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Option<Json>> {
+    let mut items = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Option<Json>> {
         let mut list = Vec::new();
         for item in items {
-            let Some(item) = read_builtin(&item, depth + 1)? else { return Ok(None) };
+            let Some(item) = read_builtin(&item, depth + 1, left)? else { return Ok(None) };
             list.push(item);
         }
         Ok(Some(Json::List(list)))
@@ -174,8 +183,10 @@ pub(crate) fn moment(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Timestamp
     Timestamp::read(&json).ok_or_else(|| {
         let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text";
         match json {
-            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
-            Json::Text(_) => PyValueError::new_err(format!("{what} is {json}; {expected}")),
+            Json::Number(number) => {
+                PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&number.to_string())))
+            }
+            Json::Text(_) => PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&json.to_string()))),
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })
@@ -187,7 +198,9 @@ pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
     Span::read(&json).ok_or_else(|| {
         let expected = "expected seconds, 0 or more, or a timedelta";
         match json {
-            Json::Number(number) => PyValueError::new_err(format!("{what} is {number}; {expected}")),
+            Json::Number(number) => {
+                PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&number.to_string())))
+            }
             other => PyTypeError::new_err(format!("{what} is {}; {expected}", other.kind())),
         }
     })

@@ -129,7 +129,7 @@ OPENED: Calls = [
      "data_cache is a SQLiteDataStore; expected a Base"),
     (lambda _: dt.TrackingManager(dt.data_caches.base.BaseDataCache()), TypeError, "expected MemoryDataCache or Redis"),
     (lambda _: dt.TrackingManager(durability="now"), ValueError,
-     '"now" is no durability; expected fsync, os or interval'),
+     '"now" is not a durability; expected fsync, os or interval'),
     (lambda _: dt.TrackingManager(durability=5), TypeError, "durability is an int; expected str"),
     (lambda _: dt.TrackingManager(clock=max), TypeError, "clock is a builtin_function_or_method; expected a TestClock"),
     (lambda _: dt.TrackingManager(completed=5), TypeError,
@@ -187,9 +187,7 @@ def test_a_closed_manager_says_so_at_every_call(name: str, store: str, tmp_path:
     manager.close()
 
 
-def test_files_that_are_no_stores_are_left_as_they_are(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text, other, newer = tmp_path / "text.db", tmp_path / "other.db", tmp_path / "newer.db"
     text.write_text("a text" * 1000)
     with sqlite3.connect(other) as connection:

@@ -24,7 +24,7 @@ fn go(count: usize, direction: char) -> io::Result<()> {
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        Table::new().use_stderr().width().unwrap_or(80).saturating_sub(ROOM).max(1)
+        Table::new().use_stderr().width().filter(|width| *width > 0).unwrap_or(80).saturating_sub(ROOM).max(1)
     }
     fn move_cursor_up(&self, count: usize) -> io::Result<()> {
         go(count, 'A')

@@ -6,6 +6,7 @@ use dictrack::{Durability, EventCode, Path};
 
 use super::csv::Typing;
 use super::input::Format;
+use crate::{Failure, misused, store};
 
 /// Count the documents of files or of standard input.
 ///
@@ -21,7 +22,7 @@ use super::input::Format;
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request \
 ///       --cache redis://cache.internal --store mongodb://db.internal/quotas
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment, group(clap::ArgGroup::new("kept").args(["store", "cache"]).multiple(true)))]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The trackers of every group, in JSON, TOML or YAML.
     #[arg(long, value_name = "FILE")]
@@ -36,11 +37,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) id: Option<Path>,
     /// What keeps everything: an SQLite file, or mongodb://user:password@host:port/database. Without it and --cache,
-    /// nothing is kept.
+    /// nothing is kept. [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "FILE|URL")]
     pub(super) store: Option<PathBuf>,
     /// The Redis that holds the groups of many processes: redis://user:password@host:port, rediss:// with TLS,
     /// redis-cluster://host:port,host:port. Needs --id. Without --store, Redis alone keeps the groups.
+    /// [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that holds it]
     #[arg(long, value_name = "URL")]
     pub(super) cache: Option<String>,
     /// When a commit counts as kept: fsync, os or interval(100ms).
@@ -48,10 +50,10 @@ pub(crate) struct Args {
     pub(super) durability: Durability,
     /// Adopt the trackers of FILE in every group, where the store holds others. Progress is kept; a completed
     /// tracker that gains targets is active again; with --time, groups without new documents follow with their next one.
-    #[arg(long, requires = "kept")]
+    #[arg(long)]
     pub(super) update: bool,
     /// Count the inputs from their beginning, although the store says how far they were counted.
-    #[arg(long, requires = "store")]
+    #[arg(long)]
     pub(super) again: bool,
     /// Stop at the first malformed document.
     #[arg(long)]
@@ -89,6 +91,19 @@ pub(super) enum Output {
 }
 
 impl Args {
+    /// With what the environment names.
+    pub(super) fn named(mut self) -> Result<Self, Failure> {
+        self.store = store::STORE.named(self.store)?;
+        self.cache = store::CACHE.named(self.cache)?;
+        if self.update && self.store.is_none() && self.cache.is_none() {
+            misused("--update needs --store or --cache");
+        }
+        if self.again && self.store.is_none() {
+            misused("--again needs --store");
+        }
+        Ok(self)
+    }
+
     /// How CSV columns are read.
     pub(super) fn typing(&self) -> Typing {
         Typing { text: self.text.clone(), number: self.number.clone() }

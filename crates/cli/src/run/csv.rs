@@ -7,9 +7,9 @@ use std::io;
 use csv_core::ReadRecordResult;
 use dictrack::Number;
 use dictrack::json::{Json, MAX_BYTES, Map};
+use dictrack::text::{plain, quoted};
 
 use super::text::Text;
-use crate::print::plain;
 
 /// What some programs put at the beginning of UTF-8.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -161,7 +161,7 @@ pub(super) struct Typing {
 impl Typing {
     fn reading(text: &HashSet<&str>, number: &HashSet<&str>, column: &str) -> Result<Reading, String> {
         match (text.contains(column), number.contains(column)) {
-            (true, true) => Err(format!("{column:?} is named by --text and by --number; expected one of them")),
+            (true, true) => Err(format!("{} is named by --text and by --number; expected one of them", quoted(column))),
             (true, false) => Ok(Reading::Text),
             (false, true) => Ok(Reading::Number),
             (false, false) => Ok(Reading::Plain),
@@ -186,11 +186,11 @@ impl Header {
         let mut names = HashSet::new();
         let mut named = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
         if let Some(twice) = named.find(|name| !names.insert(*name)) {
-            return Err(format!("the header has the column {twice:?} twice; expected different names"));
+            return Err(format!("the header has the column {} twice; expected different names", quoted(twice)));
         }
         for (option, named) in [("--text", &typing.text), ("--number", &typing.number)] {
             if let Some(missing) = named.iter().find(|name| !names.contains(name.as_str())) {
-                return Err(format!("{option} names {missing:?}; expected one of {}", listed(&columns)));
+                return Err(format!("{option} names {}; expected one of {}", quoted(missing), listed(&columns)));
             }
         }
         Ok(Self(columns))
@@ -213,7 +213,7 @@ impl Header {
             if name.is_empty() {
                 continue;
             }
-            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {name} is not UTF-8"))?;
+            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {} is not UTF-8", quoted(name)))?;
             let value = match (reading, cell) {
                 (_, "") => continue,
                 (Reading::Text, cell) => cell.into(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use dictrack::json::{Json, Map};
 use dictrack::store::Mark;
+use dictrack::url;
 
 use super::Args;
 use super::csv::{End, Header, Record, Records, Typing};
@@ -157,14 +158,14 @@ impl Input {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
         }
-        let fail = |error: io::Error| Failure(format!("{}: {error}", path.display()));
+        let fail = |error: io::Error| Failure(format!("{}: {error}", url::shown_path(path)));
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if metadata.is_dir() {
-            return Err(Failure(format!("{}: a folder; expected a file", path.display())));
+            return Err(Failure(format!("{}: a folder; expected a file", url::shown_path(path))));
         }
         let mut input = Self {
             path: Some(path.to_owned()),
-            name: path.display().to_string().into(),
+            name: url::shown_path(path).into(),
             format: format.unwrap_or_else(|| format_of(path)),
             ..Self::stdin(format)
         };

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use dictrack::json::{Json, MAX_BYTES, SyntaxError};
+use dictrack::text::plain;
 use dictrack::{Number, Path, Timestamp, Value};
-
-use crate::print::plain;
 
 /// Reports of malformed documents that are shown; the rest is counted.
 const SHOWN: u64 = 20;

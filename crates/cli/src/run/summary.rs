@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::Json;
+use dictrack::text::{plain, quoted, sentence};
 use dictrack::{Amount, Blocking, Error, Number, Outcome, Stopwatch, TrackerDefinition};
 
 use crate::explain::{still_completed, wait};
-use crate::print::{plain, warn};
+use crate::print::warn;
 use crate::report::{bar, counted, fitted, object, table, thousands};
 
 /// Stages that get a line of their own; of a longer list the first, and the last.
@@ -114,7 +115,7 @@ impl Summary {
         for (name, error) in outcome.failed() {
             if let Some(line) = self.line(name) {
                 if line.failed == 0 {
-                    warn(format_args!("tracker {name:?}: {error}"));
+                    warn(format_args!("tracker {}: {}", quoted(name), sentence(&error.to_string())));
                 }
                 line.failed += 1;
             }
@@ -219,7 +220,7 @@ impl Summary {
         table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         for line in &self.trackers {
             let numbers = [line.completed, line.limited, line.counted, line.refused, line.skipped + line.failed];
-            let cells = [plain(line.definition.name()), line.bars(self.groups, cells)];
+            let cells = [plain(line.definition.name()).into_owned(), line.bars(self.groups, cells)];
             table.add_row(cells.into_iter().chain(numbers.map(thousands)));
         }
         table

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use dictrack::json::{Bounds, Json};
 use dictrack::store::{DataStore, Mark};
-use dictrack::{Differing, TrackerDefinition};
+use dictrack::text::quoted;
+use dictrack::{Differing, TrackerDefinition, url};
 
 use super::Args;
 use crate::explain::wait;
@@ -19,7 +20,7 @@ const MARK: &str = "run:trackers";
 pub(super) fn read(args: &Args) -> Result<Vec<TrackerDefinition>, Failure> {
     let (trackers, warnings) = dictrack::files::read_with_warnings(&args.trackers)?;
     warnings.iter().for_each(warn);
-    let place = args.trackers.display();
+    let place = url::shown_path(&args.trackers);
     if trackers.is_empty() {
         return Err(Failure(format!("{place}: there are no trackers; expected at least one")));
     }
@@ -52,7 +53,7 @@ pub(super) fn compare(
     if !differing.is_empty() && !args.update {
         return Err(Failure(format!(
             "{} differs from the trackers in the store:\n{}\nrun again with --update to take the file over; progress is kept",
-            args.trackers.display(),
+            url::shown_path(&args.trackers),
             differing.join("\n")
         )));
     }
@@ -65,13 +66,13 @@ fn differences(held: &[TrackerDefinition], trackers: &[TrackerDefinition]) -> Ve
     for held in held {
         match trackers.iter().find(|tracker| tracker.name() == held.name()) {
             Some(tracker) if tracker == held => {}
-            Some(_) => differing.push(format!("  {:?} has another definition", held.name())),
-            None => differing.push(format!("  {:?} is missing from the file; --update removes it", held.name())),
+            Some(_) => differing.push(format!("  {} has another definition", quoted(held.name()))),
+            None => differing.push(format!("  {} is missing from the file; --update removes it", quoted(held.name()))),
         }
     }
     if !held.is_empty() {
         let new = trackers.iter().filter(|tracker| !held.iter().any(|held| held.name() == tracker.name()));
-        differing.extend(new.map(|tracker| format!("  {:?} is not in the store yet", tracker.name())));
+        differing.extend(new.map(|tracker| format!("  {} is not in the store yet", quoted(tracker.name()))));
     }
     differing.dedup();
     differing

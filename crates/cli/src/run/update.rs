@@ -37,7 +37,7 @@ impl Run<'_> {
         if others.is_empty() {
             return Ok(());
         }
-        let (file, groups) = (self.args.trackers.display(), counted(others.len() as u64, "group"));
+        let (file, groups) = (dictrack::url::shown_path(&self.args.trackers), counted(others.len() as u64, "group"));
         if self.args.time.is_some() {
             warn(format_args!(
                 "dictrack: {groups} without new documents still have earlier trackers; each gets those of {file} with its \

@@ -13,6 +13,7 @@ use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
 use crate::number::Number;
 use crate::path::Path;
 use crate::source::{Entry, Node, NodeValue};
+use crate::text::quoted;
 use crate::time::{Span, Timestamp};
 
 /// Why a definition is refused.
@@ -259,7 +260,7 @@ pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
                 }
                 _ => node.at,
             };
-            let problem = format!("the name {:?} is taken by an earlier tracker", definition.name());
+            let problem = format!("the name {} is taken by an earlier tracker", quoted(definition.name()));
             return Err(DefinitionError { at, ..DefinitionError::of("name", problem, "each name once") });
         }
         Ok(definition)

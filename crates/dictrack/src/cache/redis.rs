@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use compact_str::CompactString;
+use dictrack_core::text::quoted;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange};
 use parking_lot::Mutex;
 use redis::Value;
@@ -42,6 +43,8 @@ mod whole;
 
 use address::Address;
 use connection::Connection;
+#[cfg(feature = "legacy")]
+pub(crate) use connection::said;
 use entry::{Batch, Collected, Ending, Entry, Fate, State, Tried};
 use hash::{Fields, Replica};
 use keys::Keys;
@@ -145,7 +148,7 @@ impl Shared {
 
     fn corrupt(&self, id: &str, problem: impl Into<String>) -> Error {
         let key = Keys::new(&self.connection.address().prefix, id).group;
-        let place = format!("the group {id:?} (key {key:?})");
+        let place = format!("the group {} (key {})", quoted(id), quoted(&key));
         let problem = problem.into();
         Error::corrupt(
             self.connection.address(),
@@ -212,14 +215,14 @@ impl Shared {
                 Ending::Failed(error) => return Err(error),
                 Ending::Unsure if done == Step::Changed => {
                     let source = "Redis lost the group before it said whether it had kept the change".into();
-                    let action = format!("change the group {id:?}");
+                    let action = format!("change the group {}", quoted(id));
                     let error = super::BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));
                 }
                 Ending::Again | Ending::Unsure if runs < 3 || since.elapsed() < GIVE_UP_AFTER => {}
                 Ending::Again | Ending::Unsure => {
                     let source = "other processes change the group all the time".into();
-                    let action = format!("change the group {id:?}");
+                    let action = format!("change the group {}", quoted(id));
                     let error = super::BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));
                 }
@@ -433,7 +436,7 @@ impl Shared {
         match runtime::run(limit, async move { shared.loaded(&loading).await }).await? {
             Some(loaded) => loaded,
             None => {
-                let action = format!("load the group {:?}", entry.id);
+                let action = format!("load the group {}", quoted(&entry.id));
                 let source = format!("no answer of Redis and the store within {GIVE_UP_AFTER:?}").into();
                 Err(Error::Unavailable(Arc::new(super::BackendError { backend: "Redis", action, source })))
             }
@@ -491,7 +494,7 @@ impl Shared {
             }
             if since.elapsed() > GIVE_UP_AFTER {
                 let source = "another process holds the lease to load it".into();
-                let action = format!("load the group {:?}", entry.id);
+                let action = format!("load the group {}", quoted(&entry.id));
                 let error = super::BackendError { backend: "Redis", action, source };
                 return Err(Error::Unavailable(Arc::new(error)));
             }

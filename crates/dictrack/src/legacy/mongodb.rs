@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ::mongodb::bson::{Document, RawBsonRef, RawDocumentBuf, doc};
 use ::mongodb::error::{Error, ErrorKind};
-use ::mongodb::options::ClientOptions;
 use ::mongodb::{Client, Collection, Cursor};
 use dictrack_core::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::{LegacyError, Lookup, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
+use crate::store::mongodb::{Driven, driven};
 
 /// The database, if 2.1.5 was not told another one as `database`.
 pub const DATABASE: &str = "dictrack";
@@ -47,8 +47,8 @@ impl MongoStore {
     pub fn connect(url: &str, database: &str, collection: &str) -> Result<Self, SourceError> {
         let fail = |server: &str, problem: String| SourceError { source_name: server.to_owned(), problem };
         let runtime = runtime().map_err(|error| fail("MongoDB", error.to_string()))?;
-        let options = runtime.block_on(ClientOptions::parse(url).into_future());
-        let mut options = options.map_err(|error| fail("the URL of MongoDB", said(&error)))?;
+        let options = runtime.block_on(driven(url));
+        let Driven { mut options, secrets, .. } = options.map_err(|problem| fail("the URL of MongoDB", problem))?;
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         let server = format!("MongoDB at {}", hosts.join(","));
         options.server_selection_timeout.get_or_insert(Duration::from_secs(10));
@@ -58,7 +58,8 @@ impl MongoStore {
             database.run_command(doc! {"ping": 1}).await?;
             Ok(database.collection(collection))
         };
-        let collection = runtime.block_on(connect).map_err(|error: Error| fail(&server, said(&error)))?;
+        let collection =
+            runtime.block_on(connect).map_err(|error: Error| fail(&server, secrets.hide(&said(&error))))?;
         Ok(Self { runtime, collection, server, scan: Reading::Begin })
     }
 

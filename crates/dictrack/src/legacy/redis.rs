@@ -8,6 +8,8 @@ use ::redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
 use tokio::runtime::Runtime;
 
 use super::{LegacyError, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
+use crate::cache::redis::said;
+use crate::url;
 
 /// The key before the id of a group, if 2.1.5 was not told another one as `data_key`.
 pub const DATA_KEY: &str = "dictrack.data_cache";
@@ -46,22 +48,23 @@ impl RedisCache {
     pub fn connect(url: &str, data_key: &str) -> Result<Self, SourceError> {
         // The URL may hold a password, and so may an error about it.
         let fail = |server: &str, problem: String| SourceError { source_name: server.to_owned(), problem };
-        let client = Client::open(url).map_err(|error| {
-            fail("the URL of Redis", format!("{}; expected redis://HOST:PORT/NUMBER", error.category()))
-        })?;
+        let expected =
+            |problem: &str| fail("the URL of Redis", format!("{problem}; expected redis://HOST:PORT/NUMBER"));
+        let url = url::with_password(url).map_err(|problem| expected(&problem))?;
+        let client = Client::open(&*url).map_err(|error| expected(error.category()))?;
         let server = format!("Redis at {}", client.get_connection_info().addr());
         let runtime = runtime().map_err(|error| fail(&server, error.to_string()))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(10)))
             .set_response_timeout(Some(Duration::from_secs(60)));
         let connection = runtime.block_on(client.get_multiplexed_async_connection_with_config(&config));
-        let connection = connection.map_err(|error| fail(&server, error.to_string()))?;
+        let connection = connection.map_err(|error| fail(&server, said(&error)))?;
         let prefix = format!("{data_key}:").into_bytes();
         Ok(Self { runtime, connection, server, prefix, cursor: Some(0), found: Vec::new() })
     }
 
     fn failed(&self, error: &RedisError) -> SourceError {
-        SourceError { source_name: self.server.clone(), problem: error.to_string() }
+        SourceError { source_name: self.server.clone(), problem: said(error) }
     }
 
     /// The next keys; whether there may be more.

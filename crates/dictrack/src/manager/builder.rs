@@ -133,7 +133,11 @@ impl ManagerBuilder {
     ///
     /// # Errors
     /// A failure of the cache or the store.
-    pub async fn open(mut self) -> Result<Manager, Error> {
+    pub async fn open(self) -> Result<Manager, Error> {
+        self.begin().await.map_err(Error::at_opening)
+    }
+
+    async fn begin(mut self) -> Result<Manager, Error> {
         let cache = self.cache.take().unwrap_or_else(|| {
             let budget = if self.store.is_some() { self.memory_budget } else { usize::MAX };
             Arc::new(MemoryCache::with_budget(budget))

@@ -44,6 +44,8 @@ use owner::{Session, keep_beating};
 use schema::Names;
 use server::{Server, backend, concern};
 use url::Place;
+#[cfg(feature = "legacy")]
+pub(crate) use url::{Driven, driven};
 
 /// How long the server may take to answer, unless the builder says otherwise.
 const ANSWER_WITHIN: Duration = Duration::from_millis(700);
@@ -155,8 +157,8 @@ impl MongoStoreBuilder {
             };
             Server::patiently(|| inner.check()).await?;
             Ok(Arc::new(inner))
-        })
-        .await?;
+        });
+        let inner = inner.await.map_err(Error::at_opening)?;
         Ok(MongoStore { inner })
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
+use dictrack_core::text::quoted;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 use dictrack_core::{Group, GroupChange, Limits, RecordError, read_ids};
@@ -69,7 +70,7 @@ impl Record {
         limits: &Limits,
         find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
     ) -> Result<Group, Error> {
-        let place = || format!("group {group:?}");
+        let place = || format!("group {}", quoted(group));
         let fail = |error: RecordError| Error::corrupt(store, place(), error.to_string());
         let damaged = |problem: String| Error::corrupt(store, place(), problem);
         let read = |text: &str| parse_stored(text).map_err(damaged);

@@ -18,11 +18,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, param
 
 use super::record::{Record, restore_set, set_text};
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
-use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;
+use crate::{Error, url};
 
 mod checksum;
 mod descriptor;
@@ -119,7 +119,7 @@ impl SqliteStore {
         schema::check_header(name, &path, &descriptor)?;
         owner::lock(&mut descriptor, name, &path)?;
         wal::check(name, &path)?;
-        let store = name.display().to_string();
+        let store = url::shown_path(name);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
             Connection::open_with_flags(&path, flags).map_err(unreadable(&store, "the file", "open the file"))?;
@@ -146,7 +146,7 @@ impl SqliteStore {
         if !descriptor.is_locked().unwrap_or(true) {
             wal::check(name, &path)?;
         }
-        let store = name.display().to_string();
+        let store = url::shown_path(name);
         let fail = unreadable(&store, "the file", "open the file for reading");
         let Reading { connection, unguarded } = Reading::open(&path).map_err(fail)?;
         schema::check(&connection, name)?;

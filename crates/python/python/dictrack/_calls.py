@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
+import enum
 import numbers
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dictrack import _compat, _dictrack, _values
 from dictrack._dictrack import Manager, Outcome, Pending, TestClock
-from dictrack._values import a_type
+from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
@@ -108,7 +111,10 @@ def opened(
     for name, given, cls in (("data_cache", data_cache, BaseDataCache), ("data_store", data_store, BaseDataStore)):
         if given is not None:
             if not isinstance(given, cls):
-                raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}")
+                hint = (
+                    "; a path or URL goes to TrackingManager.open(...)" if isinstance(given, (str, os.PathLike)) else ""
+                )
+                raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}{hint}")
             options |= given._options()
     manager: Manager = yield _dictrack.open(**options, durability=durability, clock=clock, **limits)
     return manager
@@ -119,16 +125,25 @@ def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
     if not isinstance(place, (str, os.PathLike)):
         raise TypeError(f"place is {a_type(place)}; expected a path or URL")
     text = os.fspath(place)
-    scheme = text.split("://", 1)[0] if isinstance(text, str) and "://" in text else None
+    if not isinstance(text, str):
+        raise TypeError(f"place is {a_type(text)}; expected a path or URL")
+    scheme = _dictrack.url_scheme(text)
     if scheme in ("mongodb", "mongodb+srv"):
         return MongoDBDataStore(url=text)
     if scheme is not None:
         raise ValueError(f"no store has the scheme {scheme!r}; expected a file, mongodb:// or mongodb+srv://")
+    if _dictrack.is_meant_as_url(text):
+        raise ValueError(
+            "place looks like a URL, and has no scheme that is known; expected mongodb:// or mongodb+srv://, or a file, with "
+            "./ before a name like this"
+        )
     return SQLiteDataStore(text)
 
 
 def cache_at(url: str | None) -> BaseDataCache:
     """The cache at a URL; memory if there is none."""
+    if url is not None and not isinstance(url, str):
+        raise TypeError(f"cache is {a_type(url)}; expected a URL, redis://…")
     return MemoryDataCache() if url is None else RedisDataCache(url=url)
 
 
@@ -167,14 +182,14 @@ def names_of(name: Any) -> list[str] | None:
         return None
     names = [name] if isinstance(name, str) else name
     if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in names):
-        raise TypeError(f"name is {name!r}; expected a str, a list of them, or None for all")
+        raise TypeError(f"name is {shown(name)}; expected a str, a list of them, or None for all")
     return list(names)
 
 
 def checked_code(code: Any) -> int:
     """The code of an event."""
     if isinstance(code, bool) or code not in EVENT_ALL:
-        raise ValueError(f"code is {code!r}; expected one of {', '.join(map(str, EVENT_ALL))}")
+        raise ValueError(f"code is {shown(code)}; expected one of {', '.join(map(str, EVENT_ALL))}")
     return int(code)
 
 
@@ -195,7 +210,7 @@ def _span(moment: Any, now: Any) -> Any:
     exact = _values.plain(moments)
     if not all(isinstance(one, (int, float, _values.Exact)) and not isinstance(one, bool) for one in exact):
         raise TypeError(
-            f"expire_at is {moment!r}; expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text"
+            f"expire_at is {shown(moment)}; expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text"
         )
     seconds = [_seconds(one) for one in moments]
     return max(seconds[0] - seconds[1], 0)
@@ -287,7 +302,35 @@ def reset_tracker(
 
 def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list[Explanation]]:
     """What a document would do."""
-    return [Explanation(**found) for found in (yield native.explain(checked_group(group_id), data, now))]
+    found = yield native.explain(checked_group(group_id), data, now)
+    return [Explanation(**_typed(data, one)) for one in found]
+
+
+# What the engine says of a value that equals nothing: NaN, and what JSON cannot hold.
+_NAN = "the value is NaN"
+_NO_AMOUNT = re.compile(r"the value at (?P<key>.*) is not finite", re.DOTALL)
+
+
+def _typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """An explanation with the type of a value that JSON cannot hold."""
+    amount = _NO_AMOUNT.fullmatch(found["why"]) if found["verdict"] == "skipped" else None
+    is_nan = isinstance(found.get("seen"), float) and found["seen"] != found["seen"]
+    key = amount["key"] if amount else found.get("key") if is_nan else None
+    if key is None:
+        return found
+    try:
+        value = _values.at(data, key)
+    except Exception:
+        # The program's own mapping. The engine has read it before.
+        return found
+    if value is None or isinstance(value, (numbers.Real, decimal.Decimal)):
+        return found
+    kind = "a text with a lone surrogate" if isinstance(value, str) else a_type(value)
+    hint = "; use its value" if isinstance(value, enum.Enum) else ""
+    why = found["why"]
+    if amount:
+        return found | {"why": why.removesuffix("not finite") + f"{kind}, which is not a number{hint}"}
+    return found | {"seen": value, "why": why.replace(f"{_NAN}, which", f"the value is {kind}, which") + hint}
 
 
 def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
@@ -297,7 +340,7 @@ def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
     read = []
     for at, item in enumerate(items):
         if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:
-            raise TypeError(f"items[{at}] is {item!r:.80}; expected (group_id, data[, now[, event_id]])")
+            raise TypeError(f"items[{at}] is {shown(item)}; expected (group_id, data[, now[, event_id]])")
         group_id, data, now, event_id = [*item, None, None][:4]
         read.append((checked_group(group_id), data, now, event_id))
     outcomes: list[Outcome | Exception] = yield native.track_many(read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from dictrack._values import a_type
+from dictrack._values import a_type, shown
 
 # Keywords of redis-py that say how its own client works, which is not used: they have no effect.
 _REDIS_CLIENT = {
@@ -45,10 +45,11 @@ def _is_of(thing: Any, package: str) -> bool:
     return any(cls.__module__.split(".")[0] == package for cls in type(thing).__mro__)
 
 
-def shown(url: str) -> str:
-    """A URL without its login."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+def checked(url: Any) -> str:
+    """A URL that was given; what it says is read when a manager is made with it."""
+    if not isinstance(url, str):
+        raise TypeError(f"url is {a_type(url)}; expected str")
+    return str.__str__(url)
 
 
 def redis_url(where: str, given: dict[str, Any], options: dict[str, Any], nodes: str | None = None) -> str:
@@ -74,7 +75,7 @@ def redis_url(where: str, given: dict[str, Any], options: dict[str, Any], nodes:
         options = {**options, "ca": ca}
     for name, value in options.items():
         if "&" in str(value):
-            raise ValueError(f"{where}: {name} is {value!r}; expected a text without '&'")
+            raise ValueError(f"{where}: {name} is {shown(value)}; expected a text without '&'")
     query = "&".join(f"{name}={value}" for name, value in options.items())
     place = f"{nodes}" if nodes else f"{f'[{host}]' if ':' in str(host) else host}:{port}/{db}"
     return f"redis{'s' if tls else ''}{'-cluster' if nodes else ''}://{login}{place}{'?' if query else ''}{query}"

@@ -70,10 +70,12 @@ class TrackingManager:
     functions and run on the loop's thread.
     """
 
-    def __init__(self, native: Manager) -> None:
-        self._native = native
+    def __init__(self, *native: Any, **options: Any) -> None:
+        if options or len(native) != 1 or not isinstance(native[0], Manager):
+            raise TypeError("a manager for asyncio is opened: write await dictrack.aio.TrackingManager.open(...)")
+        self._native = native[0]
         self._listeners = _calls.Listeners()
-        _open.add(native)
+        _open.add(self._native)
 
     @classmethod
     async def open(

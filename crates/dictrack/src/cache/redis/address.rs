@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 
-use crate::Error;
 use crate::cache::BackendError;
+use crate::{Error, url};
 
 /// The schemes, whether they encrypt, and whether they name a cluster.
 const SCHEMES: [(&str, bool, bool); 4] =
@@ -21,8 +21,8 @@ pub(super) struct Address {
     scheme: &'static str,
     encrypted: bool,
     pub(super) cluster: bool,
-    /// `user:password@`, or nothing.
-    login: String,
+    user: Option<String>,
+    password: Option<String>,
     hosts: Vec<String>,
     /// `/` and the number of the database, or nothing.
     database: String,
@@ -35,70 +35,50 @@ pub(super) struct Address {
 }
 
 fn bad(url: &str, problem: &str) -> Error {
-    // What stands before the last @ may be a password.
-    let shown = match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &url[..scheme], &url[at..]),
-        (_, Some(at)) => format!("…{}", &url[at..]),
-        _ => url.to_owned(),
-    };
     let source = format!(
-        "{problem}; expected redis://[user:password@]host[:port][/database][?prefix=dictrack&idle=24h&ca=FILE], rediss:// \
-         for TLS, or redis-cluster://host:port,host:port"
+        "{problem}; expected redis://[user:password@]host[:port][/database][?prefix=dictrack&idle=24h&ca=FILE\
+         &password_file=FILE], rediss:// for TLS, or redis-cluster://host:port,host:port"
     );
-    BackendError { backend: "Redis", action: format!("read the URL {shown:?}"), source: source.into() }.into()
+    BackendError { backend: "Redis", action: format!("read the URL {}", url::shown(url)), source: source.into() }.into()
 }
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
         let bad = |problem: &str| bad(url, problem);
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no scheme"))?;
-        let known = SCHEMES.into_iter().find(|(name, ..)| *name == scheme);
-        let (scheme, encrypted, cluster) = known.ok_or_else(|| bad("its scheme is not known"))?;
-        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
-        if options.contains('@') {
-            // What stands there may be a part of a password.
-            return Err(bad("it has an @ behind its ?; in a password they are written %40 and %3F"));
-        }
-        let (login, rest) = match rest.rsplit_once('@') {
-            Some((login, rest)) => (format!("{login}@"), rest),
-            None => (String::new(), rest),
-        };
-        let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
-        if hosts.iter().any(String::is_empty) {
-            return Err(bad("it names no host"));
-        }
-        // Behind the last colon, unless that stands in an address of version 6.
-        let port = |host: &String| {
-            host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(_, port)| port.to_owned())
-        };
-        if hosts.iter().filter_map(port).any(|port| port.parse::<u16>().is_err()) {
-            return Err(bad("its port is not a number"));
-        }
-        if hosts.len() > 1 && !cluster {
+        let url = url::with_password(url).map_err(|problem| bad(&problem))?;
+        let parts = url::Parts::read(&url).map_err(bad)?;
+        let known = SCHEMES.into_iter().find(|(name, ..)| *name == parts.scheme());
+        let (scheme, encrypted, cluster) = known.ok_or_else(|| bad("its scheme is not one of Redis"))?;
+        if parts.hosts.len() > 1 && !cluster {
             return Err(bad("it names several hosts, which only a cluster has"));
         }
+        let database = parts.path;
         if !database.is_empty() && database.parse::<u32>().is_err() {
             return Err(bad("its database is not a number"));
         }
         if cluster && !matches!(database, "" | "0") {
             return Err(bad("a cluster has the database 0 only"));
         }
-        let database = if database.is_empty() { String::new() } else { format!("/{database}") };
+        let login =
+            [Some(parts.user), parts.password].map(|text| text.map(url::decoded).filter(|text| !text.is_empty()));
+        if login.iter().flatten().any(|text| text.contains('\u{fffd}')) {
+            return Err(bad("its user or password is not UTF-8 text"));
+        }
+        let [user, password] = login;
         let mut address = Self {
             scheme,
             encrypted,
             cluster,
-            login,
-            hosts,
-            database,
+            user,
+            password,
+            hosts: parts.hosts.iter().map(|host| (*host).to_owned()).collect(),
+            database: if database.is_empty() { String::new() } else { format!("/{database}") },
             prefix: "dictrack".to_owned(),
             idle: IDLE,
             ca: None,
         };
-        for option in options.split('&').filter(|option| !option.is_empty()) {
-            let (key, value) = option.split_once('=').unwrap_or((option, ""));
-            match key {
+        for (name, value) in parts.options {
+            match name {
                 // Braces say which keys are on one node.
                 "prefix" if value.is_empty() || value.contains(['{', '}']) => {
                     return Err(bad("the option prefix is empty or has braces"));
@@ -110,11 +90,11 @@ impl Address {
                 }
                 "ca" if encrypted => address.ca = Some(value.to_owned()),
                 "ca" => return Err(bad("the option ca needs rediss://")),
-                _ => return Err(bad(&format!("the option {key:?} is not known"))),
+                _ => return Err(bad(&format!("the option {name:?} is not known"))),
             }
         }
         // The client reads what is left of the URL: it is to fail here and not at the first call.
-        address.nodes(ProtocolVersion::RESP3).map_err(|error| bad(&error.to_string()))?;
+        address.nodes(ProtocolVersion::RESP3).map_err(|error| bad(error.category()))?;
         Ok(address)
     }
 
@@ -128,10 +108,15 @@ impl Address {
     /// The servers to connect to.
     pub(super) fn nodes(&self, protocol: ProtocolVersion) -> Result<Vec<ConnectionInfo>, RedisError> {
         let scheme = if self.encrypted { "rediss" } else { "redis" };
-        let url = |host: &String| format!("{scheme}://{}{host}{}", self.login, self.database);
-        let info = |host| {
-            let info = url(host).into_connection_info()?;
-            let settings = info.redis_settings().clone().set_protocol(protocol);
+        let info = |host: &String| {
+            let info = format!("{scheme}://{host}{}", self.database).into_connection_info()?;
+            let mut settings = info.redis_settings().clone().set_protocol(protocol);
+            if let Some(user) = &self.user {
+                settings = settings.set_username(user);
+            }
+            if let Some(password) = &self.password {
+                settings = settings.set_password(password);
+            }
             Ok(info.set_redis_settings(settings))
         };
         self.hosts.iter().map(info).collect()
@@ -182,7 +167,8 @@ mod tests {
         for (url, words) in [
             ("localhost", "no scheme"),
             ("me:s3cret@localhost", "no scheme"),
-            ("http://me:s3cret@localhost", "scheme is not known"),
+            ("http://me:s3cret@localhost", "scheme is not one of Redis"),
+            ("s3cret://localhost", "scheme is not known"),
             ("redis://", "no host"),
             ("redis://a,b", "several hosts"),
             ("redis://me:s3cret@a/x", "not a number"),
@@ -194,11 +180,17 @@ mod tests {
             ("redis://a?ca=x", "needs rediss"),
             ("redis://a?user=x", "not known"),
             ("redis://me:s3cret@a:port", "port is not a number"),
-            ("redis://me:s3c@a?ret@b", "an @ behind its ?"),
+            ("redis://me:s3c@a?ret@b", "an @ or a # after its hosts"),
+            ("redis://me:s3cret%ff@a", "not UTF-8"),
+            ("rediss://me:s3cret@a#insecure", "an @ or a # after its hosts"),
+            ("redis://a?password_file=/nothing/here", "/nothing/here: No such file"),
+            ("redis://me:s3cret@a?password_file=/nothing/here", "a password, and the option password_file"),
+            ("redis://a?s3cret", "not NAME=VALUE"),
+            ("redis://a?password=s3cret", "the option \"password\" is not known"),
         ] {
             let error = Address::parse(url).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("expected redis://"), "{url}: {error}");
-            assert!(!error.contains("s3cret") && !error.contains("ret@"), "{error}");
+            assert!(!error.contains("s3c") && !error.contains("ret@"), "{error}");
         }
     }
 }

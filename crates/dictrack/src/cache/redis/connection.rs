@@ -106,6 +106,16 @@ fn code(error: &RedisError) -> Option<&str> {
     OF_SCRIPTS.into_iter().find(word).or(code)
 }
 
+/// What Redis says. A command that a server does not know is repeated by it with its arguments: of `AUTH` and `HELLO` those
+/// are the login.
+pub(crate) fn said(error: &RedisError) -> String {
+    let words = error.to_string();
+    match words.split_once(", with args beginning with") {
+        Some((words, _)) => words.to_owned(),
+        None => words,
+    }
+}
+
 fn verdict(error: &RedisError) -> Verdict {
     if matches!(code(error), Some("NOREPLICAS" | "READONLY")) {
         return Verdict::Later;
@@ -157,11 +167,9 @@ impl Connection {
             }
             _ => None,
         };
-        let source = match words {
-            Some(words) => format!("{words} ({error})").into(),
-            None => Box::new(error) as dictrack_core::BoxError,
-        };
-        BackendError { backend: "Redis", action: format!("{action} at {}", self.address), source }
+        let said = said(&error);
+        let source = words.map_or_else(|| said.clone(), |words| format!("{words} ({said})"));
+        BackendError { backend: "Redis", action: format!("{action} at {}", self.address), source: source.into() }
     }
 
     /// Runs a script, again where the connection breaks or the server is not ready, until it answers or a deadline
@@ -284,7 +292,7 @@ impl Connection {
             }
             // A process that was held up itself finds its time gone after one attempt, although the server is there.
             if attempts > 1 && since.elapsed() + Duration::from_micros(pause) >= GIVE_UP_AFTER {
-                tracing::debug!(%error, action, "Redis cannot be reached");
+                tracing::debug!(error = said(&error), action, "Redis cannot be reached");
                 return Err(Failed::Away(error));
             }
             // Callers that were cut off together should not come back together.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dictrack_core::Engine;
 use redis::Value;
 
-use super::connection::{Node, escaped};
+use super::connection::{Node, escaped, said};
 use super::{RedisCache, Shared, keys, on_network, script, token};
 use crate::Error;
 use crate::clock::Clock;
@@ -131,7 +131,7 @@ impl Look {
                 self.found.find(
                     Level::Note,
                     "settings_hidden",
-                    format!("INFO is refused by {} ({error})", node.name),
+                    format!("INFO is refused by {} ({})", node.name, said(&error)),
                     "eviction and persistence cannot be examined",
                     "examine with a login that may use INFO and CONFIG GET",
                 );

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use dictrack_core::json::{Json, Map};
+use dictrack_core::text::quoted;
 use dictrack_core::{
     ContentHash, DefinitionSet, Engine, Group, GroupChange, Kind, RecordError, TrackerDefinition, TrackerSnapshot,
 };
@@ -267,7 +268,7 @@ const EDITED: &str = "somebody changed the document; undo that, or remove the do
 
 /// How errors name a group.
 pub(super) fn place(group: &str) -> String {
-    format!("group {group:?}")
+    format!("group {}", quoted(group))
 }
 
 /// The version and the claim of a group's document.

@@ -7,9 +7,11 @@ use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, ServerA
 use super::server::brief;
 use crate::Error;
 use crate::cache::BackendError;
+use crate::url::{Parts, decoded, shown, with_password};
 
 /// What a URL has to look like.
-const EXPECTED: &str = "expected mongodb://[user:password@]host[:port]/[database][?collection=groups]";
+const EXPECTED: &str =
+    "expected mongodb://[user:password@]host[:port]/[database][?collection=groups&password_file=FILE]";
 /// How long a server that takes writes is looked for, unless the URL says otherwise.
 const SELECT_WITHIN: Duration = Duration::from_millis(500);
 /// How long making a connection may take, unless the URL says otherwise.
@@ -30,30 +32,16 @@ pub(super) struct Place {
 
 /// What errors must not show.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<String>);
+pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The password of a URL, as it stands there and as it is meant, and what else may be secret in it.
-    fn of(url: &str) -> Self {
-        let mut all = Vec::new();
-        let mut keep = |text: &str| {
-            all.push(text.to_owned());
-            all.push(decoded(text));
-        };
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        // The last `@`, since a password may have one that should have been written as `%40`.
-        if let Some((user, _)) = rest.rsplit_once('@')
-            && let Some((_, password)) = user.split_once(':')
-        {
-            keep(password);
-        }
-        for option in rest.split_once('?').map_or("", |(_, options)| options).split('&') {
-            if let Some((key, value)) = option.split_once('=')
-                && ["password", "properties"].iter().any(|secret| key.to_ascii_lowercase().contains(secret))
-            {
-                keep(value);
-            }
-        }
+    /// The password of a URL, as it is written there and as it is meant, and what else may be secret in it.
+    fn of(parts: &Parts<'_>) -> Self {
+        let secret =
+            |name: &str| ["password", "properties"].iter().any(|secret| name.to_ascii_lowercase().contains(secret));
+        let options = parts.options.iter().filter(|(name, _)| secret(name)).map(|(_, value)| *value);
+        let mut all: Vec<_> =
+            parts.password.into_iter().chain(options).flat_map(|text| [text.to_owned(), decoded(text)]).collect();
         all.retain(|secret| !secret.is_empty());
         // What contains another goes first, so that nothing of it is left.
         all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -62,35 +50,68 @@ impl Secrets {
     }
 
     /// The text without them.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub(crate) fn hide(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
+}
+
+/// What the driver makes of a URL.
+pub(crate) struct Driven {
+    pub(crate) options: ClientOptions,
+    /// What our own option `collection` names.
+    collection: Option<String>,
+    pub(crate) secrets: Secrets,
+}
+
+/// Has the driver read a URL; an error says what is wrong, and repeats no part of it that may be a secret.
+pub(crate) async fn driven(url: &str) -> Result<Driven, String> {
+    let url = with_password(url)?;
+    let mut parts = Parts::read(&url)?;
+    if !matches!(parts.scheme(), "mongodb" | "mongodb+srv") {
+        return Err("its scheme is not one of MongoDB".to_owned());
+    }
+    let secrets = Secrets::of(&parts);
+    let own: Vec<_> = parts.options.extract_if(.., |(name, _)| *name == "collection").collect();
+    let text = parts.to_url();
+    let options = ClientOptions::parse(&text).await.map_err(|error| {
+        let words = brief(&error);
+        if repeats(&words, &parts) { "the driver refuses its login or an option".to_owned() } else { words }
+    })?;
+    Ok(Driven { options, collection: own.last().map(|(_, name)| decoded(name)), secrets })
+}
+
+/// Whether words repeat the login, or the value of an option: the driver quotes what it cannot read.
+fn repeats(words: &str, parts: &Parts<'_>) -> bool {
+    let words = words.to_lowercase();
+    let values = parts.options.iter().flat_map(|(_, value)| value.split([',', ':']));
+    let is_word = |text: &&str| text.parse::<f64>().is_err() && !text.is_empty();
+    let mut found = values.chain(parts.password).filter(is_word).flat_map(|text| [text.to_owned(), decoded(text)]);
+    found.any(|text| words.contains(&text.to_lowercase()))
 }
 
 impl Place {
     /// Reads a URL; `database` and `collection` win over what it says.
     pub(super) async fn read(url: &str, database: Option<&str>, collection: Option<&str>) -> Result<Self, Error> {
-        let secrets = Secrets::of(url);
         let refuse = |problem: String| -> Error {
-            let source = format!("{}; {EXPECTED}", secrets.hide(&problem)).into();
-            BackendError { backend: "MongoDB", action: format!("use the URL {}", shown(url)), source }.into()
+            let source = format!("{problem}; {EXPECTED}").into();
+            BackendError { backend: "MongoDB", action: format!("read the URL {}", shown(url)), source }.into()
         };
-        if url.split_once('?').is_some_and(|(_, options)| options.contains('@')) {
-            // What stands there may be a part of a password.
-            return Err(refuse("it has an @ behind its ?; in a password they are written %40 and %3F".to_owned()));
+        let Driven { mut options, collection: of_url, secrets } = driven(url).await.map_err(refuse)?;
+        for (what, given, in_url) in
+            [("database", database, &options.default_database), ("collection", collection, &of_url)]
+        {
+            let name = given.or(in_url.as_deref());
+            if name.is_some_and(|name| name.is_empty() || name.contains(['\0', '$']) || name.starts_with("system.")) {
+                // What a URL has there may be anything.
+                let said = given.map_or_else(|| format!("its {what}"), |given| format!("{given:?}"));
+                return Err(refuse(format!("{said} cannot be the name of a {what}")));
+            }
         }
-        let (url, of_url) = without_own_options(url);
-        let mut options = ClientOptions::parse(&url).await.map_err(|error| refuse(brief(&error)))?;
         let named = |given: Option<&str>, in_url: Option<String>, default: &str| {
             given.map(str::to_owned).or(in_url).unwrap_or_else(|| default.to_owned())
         };
         let database = named(database, options.default_database.clone(), "dictrack");
         let collection = named(collection, of_url, "groups");
-        for (what, name) in [("database", &database), ("collection", &collection)] {
-            if name.is_empty() || name.contains(['\0', '$']) || name.starts_with("system.") {
-                return Err(refuse(format!("{name:?} cannot be the name of a {what}")));
-            }
-        }
         options.app_name.get_or_insert_with(|| "dictrack".to_owned());
         options.server_selection_timeout.get_or_insert(SELECT_WITHIN);
         options.connect_timeout.get_or_insert(CONNECT_WITHIN);
@@ -101,56 +122,6 @@ impl Place {
         let name = format!("mongodb://{}/{database}.{collection}", hosts.join(","));
         Ok(Self { options, database, collection, name, secrets })
     }
-}
-
-/// The URL without the options that the driver does not know, and the collection that they name.
-fn without_own_options(url: &str) -> (String, Option<String>) {
-    let Some((place, options)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let mut collection = None;
-    let others: Vec<_> = options
-        .split('&')
-        .filter(|option| match option.split_once('=') {
-            Some(("collection", name)) => {
-                collection = Some(decoded(name));
-                false
-            }
-            _ => !option.is_empty(),
-        })
-        .collect();
-    let url = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
-    (url, collection)
-}
-
-/// The URL as errors show it: without user and options.
-fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let (user, place) = match rest.rsplit_once('@') {
-        Some((_, place)) => ("***@", place),
-        None => ("", rest),
-    };
-    let place = place.split_once('?').map_or(place, |(place, _)| place);
-    if scheme.is_empty() { format!("{user}{place:?}") } else { format!("{scheme}://{user}{place}") }
-}
-
-/// The text with `%XX` read; what is not that stays.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let digits = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -195,19 +166,28 @@ mod tests {
             "mongodb://u:geheim@h/?collection=",
             "mongodb://u:geheim@h/?socketTimeoutMS=1",
             "mongodb://u:geheim@h/?tlsCertificateKeyFilePassword=geheim&tls=what",
+            "mongodb://u:p@h/?readPreference=geheim",
+            "mongodb://u:p@h/?authMechanismProperties=Geheim",
+            "mongodb://u:p@h/?geheim",
+            "mongodb://u:geheim%@h/",
+            "mongodb://u:geheim",
+            "mongodb://:geheim",
+            "mongodb:/u:geheim@h",
+            "mongodb//u:geheim@h",
             "u:geheim@h/db",
             "",
         ] {
             let Err(error) = read(url) else { panic!("{url} was read") };
-            let text = format!("{error} {error:?}");
-            assert!(!text.contains("geheim") && !text.contains("geh@eim"), "{url}: {text}");
+            let text = format!("{error} {error:?}").to_lowercase();
+            assert!(!text.contains("geh") && !text.contains("eim"), "{url}: {text}");
             assert!(text.contains("expected mongodb://"), "{url}: {text}");
         }
     }
 
     #[test]
     fn secrets_are_hidden_in_every_form() {
-        let secrets = Secrets::of("mongodb://u:a%20b@h/?authMechanismProperties=AWS_SESSION_TOKEN:t0ken");
+        let parts = Parts::read("mongodb://u:a%20b@h/?authMechanismProperties=AWS_SESSION_TOKEN:t0ken").unwrap();
+        let secrets = Secrets::of(&parts);
         assert_eq!(secrets.hide("a%20b, a b and AWS_SESSION_TOKEN:t0ken"), "***, *** and ***");
     }
 }

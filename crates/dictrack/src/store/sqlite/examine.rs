@@ -9,11 +9,11 @@ use super::descriptor::Descriptor;
 use super::filesystem::FileSystem;
 use super::reading::Reading;
 use super::{SqliteStore, failed, name, owner};
-use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::Stopwatch;
 use crate::doctor::{Examination, Level, bytes, millis};
 use crate::store::Writers;
+use crate::{Error, url};
 
 /// How often a sync is timed.
 const SYNCS: usize = 5;
@@ -36,7 +36,7 @@ impl SqliteStore {
         mut progress: impl FnMut(u64) + Send,
     ) -> Examination {
         let path = path.as_ref();
-        let mut found = Examination::of(format!("store {}", path.display()));
+        let mut found = Examination::of(format!("store {}", url::shown_path(path)));
         if let Err(error) = look(path, writers, &mut found, &mut progress) {
             found.error(&error);
             return found;
@@ -125,7 +125,7 @@ fn check(name: &Path, path: &Path) -> Result<(), Error> {
         reading.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
     };
     let answer = ask().unwrap_or_else(|error| error.to_string());
-    if answer == "ok" { Ok(()) } else { Err(Error::corrupt(name.display(), "the file", answer)) }
+    if answer == "ok" { Ok(()) } else { Err(Error::corrupt(url::shown_path(name), "the file", answer)) }
 }
 
 fn look_at_folder(folder: &Path, found: &mut Examination) -> Result<(), Error> {
@@ -135,21 +135,21 @@ fn look_at_folder(folder: &Path, found: &mut Examination) -> Result<(), Error> {
         Some(FileSystem::Memory) => found.find(
             Level::Warning,
             "in_memory",
-            format!("{} is on a file system in memory", folder.display()),
+            format!("{} is on a file system in memory", url::shown_path(folder)),
             "a restart of the machine loses all of it, whatever the durability",
             "choose a folder on a disk",
         ),
         Some(FileSystem::Network(kind)) => found.find(
             Level::Problem,
             "network",
-            format!("{} is on a network file system ({kind})", folder.display()),
+            format!("{} is on a network file system ({kind})", url::shown_path(folder)),
             "programs that write refuse it: other machines do not see SQLite's locks",
             "choose a folder on a disk of this machine, or a MongoDB store",
         ),
         Some(FileSystem::Served(kind)) => found.find(
             Level::Warning,
             "served",
-            format!("{} is on a file system that another program serves ({kind})", folder.display()),
+            format!("{} is on a file system that another program serves ({kind})", url::shown_path(folder)),
             "whether locks hold, and what is acknowledged outlives a failure of power, is up to that program",
             "choose a folder on a disk of this machine unless you know that they do",
         ),
@@ -176,5 +176,6 @@ fn time_syncs(folder: &Path) -> std::io::Result<Duration> {
 }
 
 fn failure(path: &Path, action: &str, error: std::io::Error) -> Error {
-    BackendError { backend: "SQLite", action: format!("{action} {}", path.display()), source: error.into() }.into()
+    BackendError { backend: "SQLite", action: format!("{action} {}", url::shown_path(path)), source: error.into() }
+        .into()
 }

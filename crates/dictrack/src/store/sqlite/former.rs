@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::name::beside;
-use crate::Error;
+use crate::{Error, url};
 
 /// The most that a lock says: a process id and a host.
 const MAX_WORDS: u64 = 1024;
@@ -36,7 +36,7 @@ fn taken(mut lock: File, name: &Path) -> Result<File, Error> {
         let _ = (&mut lock).take(MAX_WORDS).read_to_string(&mut text);
         let mut words = text.split_whitespace();
         let mut word = || words.next().unwrap_or("(unknown)").into();
-        return Err(Error::Owned { store: name.display().to_string().into(), pid: word(), host: word() });
+        return Err(Error::Owned { store: url::shown_path(&name).into(), pid: word(), host: word() });
     }
     Ok(lock)
 }

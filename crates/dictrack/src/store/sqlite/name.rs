@@ -11,8 +11,8 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 
 use super::descriptor::Descriptor;
 use super::filesystem::FileSystem;
-use crate::Error;
 use crate::cache::BackendError;
+use crate::{Error, url};
 
 /// Symbolic links that are followed before a chain counts as endless, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -70,7 +70,7 @@ fn missing(name: &Path) -> Result<PathBuf, Error> {
     let folder = folder_of(&path);
     let folder = fs::canonicalize(folder).map_err(|error| {
         let problem = match error.kind() {
-            ErrorKind::NotFound => format!("there is no folder {}", folder.display()),
+            ErrorKind::NotFound => format!("there is no folder {}", url::shown_path(folder)),
             _ => error.to_string(),
         };
         refusal(name, problem)
@@ -110,7 +110,7 @@ pub(super) fn check(name: &Path, path: &Path, file: &Descriptor) -> Result<(), E
         // SQLite would remove it.
         format!(
             "it is empty, and {} has what was committed last to the store that was here: bring that back, or remove this log",
-            log.display()
+            url::shown_path(&log)
         )
     } else {
         return Ok(());
@@ -156,7 +156,8 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// The error for a name that is not that of a store.
 pub(super) fn refusal(name: &Path, problem: impl Into<dictrack_core::BoxError>) -> Error {
-    BackendError { backend: "SQLite", action: format!("open {name:?}"), source: problem.into() }.into()
+    BackendError { backend: "SQLite", action: format!("open \"{}\"", url::shown_path(name)), source: problem.into() }
+        .into()
 }
 
 #[cfg(test)]

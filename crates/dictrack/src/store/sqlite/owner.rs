@@ -18,11 +18,11 @@ use super::failed;
 use super::reading::Reading;
 use super::tables::unreadable;
 use super::watch::{Change, Watch};
-use crate::Error;
 use crate::cache::BackendError;
 use crate::clock::{Clock as _, SystemClock};
 use crate::random::token;
 use crate::store::process::{Origin, Process};
+use crate::{Error, url};
 
 /// How long a lock may be held by a process that has not yet written who it is.
 const UNNAMED_FOR: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ fn failure(action: &str, source: impl Into<dictrack_core::BoxError>) -> Error {
 /// # Errors
 /// [`Error::Owned`] if another process writes the file.
 pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Result<(), Error> {
-    let action = format!("lock {}", name.display());
+    let action = format!("lock {}", url::shown_path(name));
     let mut asked = Duration::ZERO;
     loop {
         let lock = descriptor.lock().map_err(|error| failure(&action, error))?;
@@ -117,7 +117,7 @@ pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Res
                 Some(_) if !runs => return Ok(()),
                 row => {
                     let (pid, host) = row.map_or_else(unknown, Row::process);
-                    return Err(Error::Owned { store: name.display().to_string().into(), pid, host });
+                    return Err(Error::Owned { store: url::shown_path(&name).into(), pid, host });
                 }
             }
         }
@@ -148,11 +148,11 @@ impl Owner {
             transaction.commit()?;
             Ok(version)
         };
-        let fail = unreadable(&name.display().to_string(), "the file", "become the owner of the file");
+        let fail = unreadable(&url::shown_path(name), "the file", "become the owner of the file");
         let data_version = write().map_err(fail)?;
         let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
         let mut owner = Self {
-            name: name.display().to_string(),
+            name: url::shown_path(&name),
             token,
             watch,
             data_version,
@@ -237,7 +237,7 @@ impl Owner {
                     }
                 } else if change != Change::Gone {
                     let aside = self.watch.log_aside(&self.token);
-                    let _ = write!(text, "; its log is kept as {}", aside.display());
+                    let _ = write!(text, "; its log is kept as {}", url::shown_path(&aside));
                     self.aside = Some(aside);
                 }
             }
@@ -295,7 +295,7 @@ impl Drop for Owner {
             && let Ok(_successor) = self.successor()
             && let Err(error) = self.watch.put_log_aside(aside)
         {
-            tracing::warn!(%error, "the log of {} could not be renamed to {}", self.name, aside.display());
+            tracing::warn!(%error, "the log of {} could not be renamed to {}", self.name, url::shown_path(aside));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::descriptor::Descriptor;
 use super::name::beside;
 use super::tables::{Tables, Totals, unreadable};
 use super::{failed, migrate};
-use crate::Error;
+use crate::{Error, url};
 
 /// The storage format that this version writes: `PRAGMA user_version`.
 pub(super) const VERSION: i64 = 2;
@@ -75,8 +75,8 @@ pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Resul
     match file.read_first(&mut begins) {
         Ok(0) => Ok(()),
         Ok(_) if begins == *HEADER || has_rollback(path) => Ok(()),
-        Ok(_) => Err(Error::corrupt(name.display(), "the file", "it is not an SQLite file")),
-        Err(error) => Err(Error::corrupt(name.display(), "the file", error.to_string())),
+        Ok(_) => Err(Error::corrupt(url::shown_path(name), "the file", "it is not an SQLite file")),
+        Err(error) => Err(Error::corrupt(url::shown_path(name), "the file", error.to_string())),
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn check_finished(name: &Path, path: &Path) -> Result<(), Error> {
 }
 
 fn unfinished(name: &Path) -> Error {
-    Error::Unfinished { store: name.display().to_string().into() }
+    Error::Unfinished { store: url::shown_path(name).into() }
 }
 
 /// Whether the file has storage format 1, whose owner is not in the file.
@@ -106,7 +106,7 @@ pub(super) fn is_former(connection: &Connection) -> bool {
 
 /// Makes the tables of a new file, and checks those of an old one.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let store = path.display().to_string();
+    let store = url::shown_path(path);
     let fail = || unreadable(&store, "the file", "prepare the file");
     if count_tables(connection).map_err(|error| not_a_store(path, &error))? == 0 {
         make(connection, path)?;
@@ -131,9 +131,9 @@ fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
         .and_then(|application| Ok((application, number("page_count")?)))
         .map_err(|error| not_a_store(path, &error))?;
     if application != 0 || pages > 1 {
-        return Err(Error::corrupt(path.display(), "the file", "it has pages, but no tables"));
+        return Err(Error::corrupt(url::shown_path(path), "the file", "it has pages, but no tables"));
     }
-    let store = path.display().to_string();
+    let store = url::shown_path(path);
     let fail = || unreadable(&store, "the file", "prepare the file");
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail())?;
@@ -158,7 +158,11 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
     let found = list(connection).map_err(|error| not_a_store(path, &error))?;
     for (name, sql) in list(&made).map_err(failed("prepare the file"))? {
         if found.get(&name) != Some(&sql) {
-            return Err(Error::corrupt(path.display(), format!("the definition of {name}"), "it is not dictrack's"));
+            return Err(Error::corrupt(
+                url::shown_path(path),
+                format!("the definition of {name}"),
+                "it is not dictrack's",
+            ));
         }
     }
     Ok(())
@@ -168,7 +172,7 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let version = version(connection, path)?;
     if version < VERSION {
-        return Err(Error::OlderVersion { store: path.display().to_string().into(), found: version, known: VERSION });
+        return Err(Error::OlderVersion { store: url::shown_path(&path).into(), found: version, known: VERSION });
     }
     check_tables(connection, path)
 }
@@ -184,13 +188,21 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     }
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
-        return Err(Error::corrupt(path.display(), "the file", "it is an SQLite file that dictrack did not make"));
+        return Err(Error::corrupt(
+            url::shown_path(path),
+            "the file",
+            "it is an SQLite file that dictrack did not make",
+        ));
     }
     if version > VERSION {
-        return Err(Error::NewerVersion { store: path.display().to_string().into(), found: version, known: VERSION });
+        return Err(Error::NewerVersion { store: url::shown_path(path).into(), found: version, known: VERSION });
     }
     if version < 1 {
-        return Err(Error::corrupt(path.display(), "the file", format!("storage format {version} does not exist")));
+        return Err(Error::corrupt(
+            url::shown_path(path),
+            "the file",
+            format!("storage format {version} does not exist"),
+        ));
     }
     Ok(version)
 }
@@ -200,7 +212,7 @@ fn count_tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
 }
 
 fn not_a_store(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::corrupt(path.display(), "the file", error.to_string())
+    Error::corrupt(url::shown_path(path), "the file", error.to_string())
 }
 
 /// The first column of each row.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::name::beside;
-use crate::Error;
+use crate::{Error, url};
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
@@ -28,7 +28,7 @@ struct Damage {
 /// Refuses a store of whose log a part would not be read. The log must be at rest: no process writes the store.
 pub(super) fn check(name: &Path, path: &Path) -> Result<(), Error> {
     let log = beside(path, "-wal");
-    let fail = |error: io::Error| Error::corrupt(name.display(), "the write-ahead log", error.to_string());
+    let fail = |error: io::Error| Error::corrupt(url::shown_path(name), "the write-ahead log", error.to_string());
     let file = match File::open(&log) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -43,10 +43,10 @@ pub(super) fn check(name: &Path, path: &Path) -> Result<(), Error> {
     let problem = format!("{place}, and {} commits from there on would be lost", damage.commits);
     if booted().is_some_and(|booted| written < booted) {
         // What the disk had of the log when power failed need not be in order: SQLite goes back to what is whole.
-        tracing::warn!("{}: {problem}; the machine was restarted since", log.display());
+        tracing::warn!("{}: {problem}; the machine was restarted since", url::shown_path(&log));
         return Ok(());
     }
-    Err(Error::corrupt(name.display(), format!("the write-ahead log {}", log.display()), problem))
+    Err(Error::corrupt(url::shown_path(name), format!("the write-ahead log {}", url::shown_path(&log)), problem))
 }
 
 /// When this machine was started, where it says so.

@@ -50,7 +50,7 @@ class BaseCondition(metaclass=ABCMeta):
         return _custom.reference(self)
 
     def _native(self) -> Condition:
-        return Condition(_values.plain(self.to_dict(), strict=True))
+        return Condition(_values.plain(self.to_dict(), strict=True, where=type(self).__name__))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BaseCondition):
@@ -82,7 +82,7 @@ class _Builtin(BaseCondition):
 
     def _native(self) -> Condition:
         if self._checked is None:
-            self._checked = Condition(_values.plain(self._whole(), strict=True))
+            self._checked = Condition(_values.plain(self._whole(), strict=True, where=type(self).__name__))
         return self._checked
 
     def _whole(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from dictrack._values import a_type
+from dictrack._values import a_type, shown
 from dictrack.conditions.base import BaseCondition, _Builtin
 
 __all__ = [
@@ -66,7 +66,7 @@ class KeyExists(_Builtin):
 
     _word = "exists"
 
-    def __init__(self, key: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str) -> None:
         if not isinstance(key, str):
             raise TypeError(f"key is {a_type(key)}; expected str")
         self._key = key
@@ -108,7 +108,7 @@ class KeyNotExists(KeyExists):
 class _KeyValue(KeyExists):
     """A condition with an operand."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         self._value = value
         super().__init__(key)
 
@@ -154,11 +154,9 @@ class KeyValueComparison(_KeyValue):
         If ``op`` is none of those.
     """
 
-    def __init__(
-        self, key: str, value: Any, op: Callable[[Any, Any], Any] = operator.eq, *args: Any, **kwargs: Any
-    ) -> None:
+    def __init__(self, key: str, value: Any, op: Callable[[Any, Any], Any] = operator.eq) -> None:
         if not any(op is known for known in _WORDS):
-            raise ValueError(f"op is {op!r}; expected one of operator.eq, ne, lt, le, gt, ge")
+            raise ValueError(f"op is {shown(op)}; expected one of operator.eq, ne, lt, le, gt, ge")
         self._op = op
         super().__init__(key, value)
 
@@ -177,42 +175,42 @@ class KeyValueComparison(_KeyValue):
 class KeyValueEQ(KeyValueComparison):
     """The value at the key equals a value, deeply."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.eq)
 
 
 class KeyValueNE(KeyValueComparison):
     """The key exists and its value differs."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.ne)
 
 
 class KeyValueLT(KeyValueComparison):
     """The value at the key is less."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.lt)
 
 
 class KeyValueLE(KeyValueComparison):
     """The value at the key is less or equal."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.le)
 
 
 class KeyValueGT(KeyValueComparison):
     """The value at the key is greater."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.gt)
 
 
 class KeyValueGE(KeyValueComparison):
     """The value at the key is greater or equal."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         super().__init__(key, value, operator.ge)
 
 
@@ -231,7 +229,7 @@ class KeyValueContained(_KeyValue):
 
     _word = "contains"
 
-    def __init__(self, key: str, value: Any, case_sensitive: bool = True, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any, case_sensitive: bool = True) -> None:
         if not isinstance(case_sensitive, bool):
             raise TypeError(f"case_sensitive is {a_type(case_sensitive)}; expected bool")
         self._case_sensitive = case_sensitive
@@ -261,7 +259,7 @@ class KeyValueNotContained(KeyValueContained):
 class _KeyValues(_KeyValue):
     """A condition whose operand is a list."""
 
-    def __init__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, key: str, value: Any) -> None:
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"value is {a_type(value)}; expected a list or tuple")
         super().__init__(key, value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dictrack import _compat, _urls
+from dictrack._dictrack import shown_url
+from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
 
 __all__ = ["RedisDataCache"]
@@ -75,15 +77,17 @@ class RedisDataCache(BaseDataCache):
         )
         options: dict[str, Any] = {}
         if prefix is not None:
+            if not isinstance(prefix, str):
+                raise TypeError(f"prefix is {a_type(prefix)}; expected str")
             options["prefix"] = prefix
         if data_expire is not None:
             if isinstance(data_expire, bool) or not isinstance(data_expire, int) or data_expire <= 0:
-                raise ValueError(f"data_expire is {data_expire!r}; expected a number of seconds, at least 1")
+                raise ValueError(f"data_expire is {shown(data_expire)}; expected a number of seconds, at least 1")
             options["idle"] = f"{data_expire}s"
         if url is not None:
             _compat.unexpected(where, connect_kwargs)
             more = "&".join(f"{name}={value}" for name, value in options.items())
-            self._url = url + ("&" if "?" in url else "?") * bool(more) + more
+            self._url = _urls.checked(url) + ("&" if "?" in url else "?") * bool(more) + more
         elif client is not None or pool is not None:
             _compat.unexpected(where, connect_kwargs)
             self._url = _urls.redis_of(where, client, pool, options)
@@ -95,4 +99,4 @@ class RedisDataCache(BaseDataCache):
         return {"redis": self._url, "cache_bytes": self._max_bytes}
 
     def __repr__(self) -> str:
-        return f"<RedisDataCache {_urls.shown(self._url)}>"
+        return f"<RedisDataCache {shown_url(self._url)}>"

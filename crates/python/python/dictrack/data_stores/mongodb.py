@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dictrack import _compat, _urls
+from dictrack._dictrack import shown_url
 from dictrack._values import a_type
 from dictrack.data_stores.base import BaseDataStore
 
@@ -30,7 +31,7 @@ class MongoDBDataStore(BaseDataStore):
     client : pymongo.MongoClient, optional
         A client of pymongo.
     url : str, optional
-        ``mongodb://[user:password@]host[:port]/[database]``.
+        ``mongodb://[user:password@]host[:port]/[database]``; ``?password_file=FILE`` reads the password from a file.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class MongoDBDataStore(BaseDataStore):
                 raise TypeError(f"{name} is {a_type(value)}; expected str")
         if url is not None:
             _compat.unexpected(where, connect_kwargs)
-            self._url = url
+            self._url = _urls.checked(url)
         elif client is not None:
             _compat.unexpected(where, connect_kwargs)
             self._url = _urls.mongo_of(where, client)
@@ -72,5 +73,4 @@ class MongoDBDataStore(BaseDataStore):
         return {"mongodb": (self._url, self._database, self._collection)}
 
     def __repr__(self) -> str:
-        # Options may hold passwords, too.
-        return f"<MongoDBDataStore {_urls.shown(self._url).split('?', 1)[0]}>"
+        return f"<MongoDBDataStore {shown_url(self._url)}>"

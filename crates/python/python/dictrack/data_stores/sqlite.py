@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from dictrack._values import shown
 from dictrack.data_stores.base import BaseDataStore
 
 __all__ = ["SQLiteDataStore"]
@@ -22,7 +23,7 @@ class SQLiteDataStore(BaseDataStore):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
         if not isinstance(self._path, str):
-            raise TypeError(f"path is {path!r}; expected str or a path of it")
+            raise TypeError(f"path is {shown(self._path)}; expected str or a path of it")
 
     def _options(self) -> dict[str, Any]:
         return {"sqlite": self._path}

@@ -11,7 +11,7 @@ from typing import Any
 
 from dictrack import _custom, _values, _warnings
 from dictrack._dictrack import Definition, Live, State
-from dictrack._values import a_type
+from dictrack._values import a_type, shown
 from dictrack.conditions.base import BaseCondition
 from dictrack.conditions.read import condition_of
 from dictrack.limiters.base import BaseLimiter, limiter_of
@@ -43,7 +43,9 @@ class ResetPolicy:
 def checked_policy(value: Any) -> int:
     """The flags of a reset policy."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= ResetPolicy.ALL:
-        raise ValueError(f"reset_policy is {value!r}; expected a combination of ResetPolicy: 0 to {ResetPolicy.ALL}")
+        raise ValueError(
+            f"reset_policy is {shown(value)}; expected a combination of ResetPolicy: 0 to {ResetPolicy.ALL}"
+        )
     return int(value)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "TrackerLookupError",
     "UnavailableError",
     "UnconfirmedError",
+    "UnsupportedValueError",
 ]
 
 
@@ -60,6 +61,10 @@ class DictrackWarning(UserWarning):
 
 class DefinitionError(DictrackError, ValueError):
     """A definition is refused; the text names the field and what was expected there."""
+
+
+class UnsupportedValueError(DictrackError, TypeError):
+    """A definition or a call has a value that JSON cannot hold; ``place`` says where, the text also what it is."""
 
 
 class ConflictingNameError(DictrackError, KeyError):

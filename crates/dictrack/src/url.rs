@@ -1,0 +1,467 @@
+//! URLs of servers: reading them, and showing them. No other file decides what of a URL people get to see.
+//!
+//! A URL may hold a password, and one that is written wrongly may hold it anywhere. So nothing is cut out of it: a URL that
+//! reads well is shown as scheme, hosts and database, and of any other the scheme alone.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use dictrack_core::text;
+
+/// The schemes that dictrack connects to.
+const SCHEMES: [&str; 6] = ["redis", "rediss", "redis-cluster", "rediss-cluster", "mongodb", "mongodb+srv"];
+/// Schemes that people try, and that may be shown too. Of any other, the text before `://` may be a secret.
+const OTHERS: [&str; 18] = [
+    "amqp",
+    "file",
+    "ftp",
+    "http",
+    "https",
+    "kafka",
+    "mariadb",
+    "memcached",
+    "mongo",
+    "mysql",
+    "nats",
+    "postgres",
+    "postgresql",
+    "redis+unix",
+    "sqlite",
+    "unix",
+    "valkey",
+    "valkeys",
+];
+/// The option that names a file with the password.
+const PASSWORD_FILE: &str = "password_file";
+/// A file with a URL or a password holds no more.
+const LONGEST: u64 = 64 * 1024;
+
+/// What a URL says.
+pub(crate) struct Parts<'a> {
+    scheme: &'a str,
+    /// As it is written, before the first colon of the login.
+    pub(crate) user: &'a str,
+    /// As it is written.
+    pub(crate) password: Option<&'a str>,
+    /// Each with its port, if one is given.
+    pub(crate) hosts: Vec<&'a str>,
+    /// What follows the slash after the hosts.
+    pub(crate) path: &'a str,
+    pub(crate) options: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Parts<'a> {
+    /// Reads a URL; an error says what is wrong with it, and repeats nothing of it.
+    pub(crate) fn read(url: &'a str) -> Result<Self, &'static str> {
+        let (scheme, rest) = url.split_once("://").ok_or("it has no scheme, such as redis:// or mongodb://")?;
+        if !is_scheme(scheme) {
+            return Err("its scheme is not known");
+        }
+        if url.chars().any(char::is_control) {
+            return Err("it has a line break or another control character");
+        }
+        let (place, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if tail.contains(['@', '#']) {
+            return Err("it has an @ or a # after its hosts; in a password, @ is written %40, / %2F, ? %3F and # %23");
+        }
+        let (login, hosts) = place.rsplit_once('@').map_or((None, place), |(login, hosts)| (Some(login), hosts));
+        let (user, password) = login
+            .unwrap_or_default()
+            .split_once(':')
+            .map_or_else(|| (login.unwrap_or_default(), None), |(user, password)| (user, Some(password)));
+        let hosts: Vec<_> = hosts.split(',').collect();
+        for host in &hosts {
+            check_host(host, scheme)?;
+        }
+        let (path, options) = tail.split_once('?').unwrap_or((tail, ""));
+        let options = options.split('&').filter(|option| !option.is_empty()).map(option).collect::<Option<_>>();
+        let options = options.ok_or("an option in it is not NAME=VALUE")?;
+        Ok(Self { scheme, user, password, hosts, path: path.strip_prefix('/').unwrap_or(path), options })
+    }
+
+    pub(crate) fn scheme(&self) -> &'a str {
+        self.scheme
+    }
+
+    /// The whole URL, with its login.
+    pub(crate) fn to_url(&self) -> String {
+        let password = self.password.map(|password| format!(":{password}")).unwrap_or_default();
+        let at = if self.user.is_empty() && password.is_empty() { "" } else { "@" };
+        let options: Vec<_> = self.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mark = if options.is_empty() { "" } else { "?" };
+        let (Self { scheme, user, path, .. }, hosts, options) = (self, self.hosts.join(","), options.join("&"));
+        format!("{scheme}://{user}{password}{at}{hosts}/{path}{mark}{options}")
+    }
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    SCHEMES.contains(&scheme) || OTHERS.contains(&scheme)
+}
+
+fn check_host(host: &str, scheme: &str) -> Result<(), &'static str> {
+    // The path of a socket, with %2F for its slashes.
+    if scheme.starts_with("mongodb") && host.ends_with(".sock") {
+        return Ok(());
+    }
+    let (name, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((name, port))
+            if name.contains(':') && name.chars().all(|of| of.is_ascii_hexdigit() || ":.".contains(of)) =>
+        {
+            (name, port.strip_prefix(':').or(port.is_empty().then_some("0")).unwrap_or("it is not one"))
+        }
+        Some(_) => return Err("its host is not an address"),
+        None => host.split_once(':').unwrap_or((host, "0")),
+    };
+    if name.is_empty() {
+        return Err("it names no host; a login ends with @");
+    }
+    if port.parse::<u16>().is_err() {
+        return Err("its port is not a number; a login ends with @");
+    }
+    let fits = |letter: char| letter.is_alphanumeric() || "-._:".contains(letter);
+    if name.chars().all(fits) { Ok(()) } else { Err("its host is not a name or an address") }
+}
+
+fn option(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    (!name.is_empty() && name.chars().all(|of| of.is_ascii_alphabetic() || of == '_')).then_some((name, value))
+}
+
+/// Scheme, hosts and database.
+impl fmt::Display for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.hosts.join(","))?;
+        let fits = |letter: char| match self.scheme {
+            "mongodb" | "mongodb+srv" => letter.is_ascii_alphanumeric() || "-_.".contains(letter),
+            _ => letter.is_ascii_digit(),
+        };
+        if !self.path.is_empty() && self.path.chars().all(fits) { write!(f, "/{}", self.path) } else { Ok(()) }
+    }
+}
+
+/// A URL as errors, logs and people may see it: scheme, hosts and database, or only the scheme where the rest does not
+/// read well. No user, no password, no options.
+///
+/// ```
+/// assert_eq!(dictrack::url::shown("redis://me:s3cret@cache.internal:6380/2?prefix=shop"), "redis://cache.internal:6380/2");
+/// assert_eq!(dictrack::url::shown("redis://me:s3cret"), "redis://…");
+/// assert_eq!(dictrack::url::shown("me:s3cret@cache.internal"), "…");
+/// ```
+pub fn shown(url: &str) -> String {
+    match Parts::read(url) {
+        Ok(parts) => parts.to_string(),
+        Err(_) => match scheme(url) {
+            Some(scheme) => format!("{scheme}://…"),
+            None => "…".to_owned(),
+        },
+    }
+}
+
+/// The scheme of a text, if it has one that is known.
+pub fn scheme(text: &str) -> Option<&str> {
+    text.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme))
+}
+
+/// Whether a text that may be a file was meant to be a URL, however it is written: `mongodb:/u:p@h`, `redis:u:p@h`,
+/// `u:p@h/shop`. What begins like a path (`/`, `./`, `../`) is a file.
+pub fn is_meant(text: &str) -> bool {
+    let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || "\"'<".contains(letter));
+    let is_path = text.starts_with('/') && !text.starts_with("//") || text.starts_with("./") || text.starts_with("../");
+    if is_path {
+        return false;
+    }
+    let lower = text.to_ascii_lowercase();
+    let begins =
+        |scheme: &&str| lower.strip_prefix(*scheme).is_some_and(|rest| rest.starts_with(':') || rest.starts_with("//"));
+    text.contains("://")
+        || SCHEMES.iter().any(|scheme| begins(scheme))
+        || text.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
+        || lower.split_once('?').is_some_and(|(_, options)| options.contains("pass"))
+}
+
+/// A file as messages name it. Some are URLs in the wrong place.
+pub fn shown_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if is_meant(&text) { shown(&text) } else { text::path(path) }
+}
+
+/// The URL with the password of the file that its option `password_file` names, percent-encoded. The option is gone.
+///
+/// # Errors
+/// What is wrong with the option or its file.
+pub fn with_password(url: &str) -> Result<Cow<'_, str>, String> {
+    let Ok(parts) = Parts::read(url) else { return Ok(url.into()) };
+    let (of_file, others): (Vec<_>, _) = parts.options.iter().copied().partition(|(name, _)| *name == PASSWORD_FILE);
+    let file = match of_file[..] {
+        [] => return Ok(url.into()),
+        [(_, file)] if parts.password.is_none() => decoded(file),
+        [_] => return Err("it has a password, and the option password_file; expected one of them".to_owned()),
+        _ => return Err("it has the option password_file twice".to_owned()),
+    };
+    let password = read_secret(Path::new(&file)).map_err(|error| format!("its password_file: {error}"))?;
+    let password = encoded(&password);
+    Ok(Parts { password: Some(&password), options: others, ..parts }.to_url().into())
+}
+
+/// The secret in a file, such as a password or a URL with one: its text without the line break at its end. Read once, so that
+/// a pipe will do.
+///
+/// # Errors
+/// With the name of the file: what the system says, or that it is empty, no text, of more than one line, or larger than
+/// 64 KiB. Nothing of what it holds.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    let named = |problem: &dyn fmt::Display, kind| io::Error::new(kind, format!("{}: {problem}", shown_path(path)));
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|error| named(&error, error.kind()))?;
+    let invalid = |problem: &str| Err(named(&problem, ErrorKind::InvalidData));
+    if bytes.len() as u64 > LONGEST {
+        return invalid("it is larger than 64 KiB; expected one line");
+    }
+    // Not its error, which would hold the bytes.
+    let Ok(text) = std::str::from_utf8(&bytes) else { return invalid("it is not UTF-8 text") };
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return invalid("it is empty");
+    }
+    if text.contains(['\n', '\r', '\0']) {
+        return invalid("it has more than one line; expected one");
+    }
+    Ok(text.to_owned())
+}
+
+/// The text with `%XX` read; what is not that stays.
+pub(crate) fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The text with every byte that means something in a URL as `%XX`.
+fn encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let each = text.as_bytes().iter().map(|byte| match plain(byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reads_well_is_shown_without_login_and_options() {
+        for (url, expected) in [
+            ("redis://me:s3cret@db:1/2?prefix=x", "redis://db:1/2"),
+            ("redis-cluster://me:s3cret@a:1,b:2", "redis-cluster://a:1,b:2"),
+            ("rediss://:s3c@ret:1@[::1]:6379", "rediss://[::1]:6379"),
+            ("mongodb://me:s3cret@a,b/shop?replicaSet=s3cret", "mongodb://a,b/shop"),
+            ("mongodb://me:s3cret@a,b/", "mongodb://a,b"),
+            ("mongodb://me@%2Ftmp%2Fmongodb-27017.sock/shop", "mongodb://%2Ftmp%2Fmongodb-27017.sock/shop"),
+            ("mongodb+srv://me:s3cret@cluster0.example/a%20b", "mongodb+srv://cluster0.example"),
+            ("redis://host", "redis://host"),
+            ("redis://host?password=s3cret", "redis://host"),
+            ("redis://host/s3cret", "redis://host"),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn of_what_does_not_read_well_only_a_known_scheme_is_shown() {
+        for url in [
+            "redis://:s3cret",
+            "redis://me:s3cret",
+            "redis://me:s3/cret@h",
+            "redis://me:s3?cret@h",
+            "redis://me:s3#cret@h",
+            "redis://h?s3cret",
+            "redis://h?password=s3@cret",
+            "redis://me:s3cret@h:port",
+            "redis://me:s3cret@h h",
+            "redis://me:s3\ncret@h",
+            "redis://me:s3cret@",
+            "redis://s3cret@:1",
+            "redis://h#s3cret",
+            "redis://[s3cret]",
+        ] {
+            assert_eq!(shown(url), "redis://…", "{url:?}");
+        }
+        for url in
+            ["me:s3cret@h", "me:s3cret://x@h", "s3cret://h", "redis:me:s3cret@h", "redis:/me:s3cret@h", "s3cret", ""]
+        {
+            assert_eq!(shown(url), "…", "{url:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_to_be_a_url_is_told_from_a_file() {
+        for url in [
+            "redis://h",
+            "mongodb:/u:p@h",
+            "redis:u:p@h",
+            "mongodb//u:p@h",
+            "MongoDB:\\\\u:p@h",
+            "u:p@h/db",
+            "//u:p@h/db",
+            " mongodb://h",
+            "'mongodb//h'",
+            "x?password=1",
+            "postgres://h",
+            "://x",
+            "redis:6379",
+        ] {
+            assert!(is_meant(url), "{url}");
+        }
+        for file in [
+            "shop.db",
+            "./a://b",
+            "../u:p@h",
+            "/a b://c",
+            "C:\\x",
+            "mongodb/shop.db",
+            "redis.db",
+            "a@b.db",
+            "10:30.db",
+            "",
+            "é:x",
+        ] {
+            assert!(!is_meant(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pass word");
+        let written = path.display().to_string().replace(' ', "%20");
+        let read = |url: &str, text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            with_password(&url.replace("FILE", &written)).map(Cow::into_owned)
+        };
+        for (url, text, expected) in [
+            ("redis://h?password_file=FILE", "s3cr@t/?#: \n", "redis://:s3cr%40t%2F%3F%23%3A%20@h/"),
+            (
+                "redis://me@h:1/2?prefix=a&password_file=FILE&idle=1h",
+                "é\r\n",
+                "redis://me:%C3%A9@h:1/2?prefix=a&idle=1h",
+            ),
+            ("mongodb://me@a,b/shop?password_file=FILE", "x", "mongodb://me:x@a,b/shop"),
+            ("redis://me:x@h?prefix=a", "", "redis://me:x@h?prefix=a"),
+            ("not a url?password_file=FILE", "", "not a url?password_file=FILE"),
+        ] {
+            assert_eq!(read(url, text.as_bytes()).unwrap(), expected.replace("FILE", &written), "{url}");
+        }
+        let url = "redis://h?password_file=FILE";
+        let long = vec![b'x'; LONGEST as usize + 1];
+        for (text, problem) in [
+            (&b""[..], "it is empty"),
+            (b"\n", "it is empty"),
+            (b"s3cret\nmore\n", "more than one line"),
+            (b"s3cret\xff", "not UTF-8"),
+            (&long, "larger than 64 KiB"),
+        ] {
+            let error = read(url, text).unwrap_err();
+            assert!(error.contains(problem) && error.contains("pass word: ") && !error.contains("s3cret"), "{error}");
+        }
+        assert!(with_password("redis://u:p@h?password_file=x").unwrap_err().contains("expected one of them"));
+        assert!(with_password("redis://h?password_file=x&password_file=y").unwrap_err().contains("twice"));
+        assert!(with_password("redis://h?password_file=/dev/zero").unwrap_err().contains("larger than 64 KiB"));
+    }
+
+    #[cfg(all(feature = "redis", feature = "mongodb", feature = "legacy"))]
+    mod random {
+        use proptest::prelude::*;
+
+        use super::super::{is_meant, shown, with_password};
+        use crate::store::mongodb::driven;
+        use crate::{RedisCache, legacy};
+
+        const MARK: &str = "Geh3im";
+
+        /// Forms in which people write a URL with a password; the last ones have no host.
+        const FORMS: [&str; 18] = [
+            "SCHEME://u:PASS@h",
+            "SCHEME://:PASS@h:1/2",
+            "SCHEME://PASS@h/2?prefix=a",
+            "SCHEME://u:PASS@h:port",
+            "SCHEME://h?password=PASS",
+            "SCHEME://h/?PASS",
+            "SCHEME://u:p@h/?readPreference=PASS",
+            "SCHEME://u:p@h/?authMechanismProperties=PASS",
+            "SCHEME:/u:PASS@h",
+            "SCHEME:u:PASS@h",
+            "SCHEME//u:PASS@h/2",
+            "SCHEME;//u:PASS@h",
+            "u:PASS@h",
+            "u:PASS://h@h",
+            " 'SCHEME://u:PASS@h'",
+            "SCHEME://u:p@h#PASS",
+            "SCHEME://:PASS",
+            "SCHEME://u:PASS",
+        ];
+
+        proptest! {
+            #[test]
+            fn a_password_never_appears(
+                form in 0..FORMS.len(),
+                scheme in prop::sample::select(vec!["redis", "rediss", "redis-cluster", "mongodb", "http", "unix", "xyz"]),
+                before in "[a-z:/?#@%&=+ \\\\é漢\u{202e}\n\"']{0,6}",
+                after in "[a-zA-Z0-9:/?#@%&=+, \\\\é漢\"']{0,6}",
+                quoted: bool,
+            ) {
+                let form = FORMS[form];
+                // What follows an @ is the host, where no other one follows.
+                let before = if form.ends_with(":PASS") { before.replace('@', "") } else { before };
+                let password = format!("{before}{MARK}{after}");
+                let password = if quoted { super::super::encoded(&password) } else { password };
+                let url = form.replace("SCHEME", scheme).replace("PASS", &password);
+                let mut said = vec![shown(&url)];
+                match RedisCache::new(&url) {
+                    Ok(cache) => said.push(format!("{cache:?}")),
+                    Err(error) => said.push(format!("{error} {error:?}")),
+                }
+                match pollster::block_on(driven(&url)) {
+                    Ok(driven) => said.push(format!("{:?}", driven.options)),
+                    Err(problem) => said.push(problem),
+                }
+                if let Err(problem) = with_password(&url) {
+                    said.push(problem);
+                }
+                if RedisCache::new(&url).is_err() && pollster::block_on(driven(&url)).is_err() {
+                    // Never connected.
+                    let redis = legacy::redis::RedisCache::connect(&url, "x").map(drop);
+                    said.extend(redis.err().filter(|error| error.source_name.contains("URL")).map(|error| error.to_string()));
+                    let mongodb = legacy::mongodb::MongoStore::connect(&url, "x", "y").map(drop);
+                    said.extend(mongodb.err().map(|error| error.to_string()));
+                }
+                for text in &said {
+                    prop_assert!(!text.to_lowercase().contains("geh3im"), "{url:?}: {said:?}");
+                }
+                // Else it would be the name of a file, which errors repeat.
+                prop_assert!(is_meant(&url), "{url:?}");
+            }
+        }
+    }
+}
