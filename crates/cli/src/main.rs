@@ -58,7 +58,7 @@ impl<E: std::fmt::Display> From<E> for Failure {
     }
 }
 
-/// What a command ends with: whether all went well.
+/// What a command other than `run` ends with: whether all went well.
 type Outcome = Result<bool, Failure>;
 
 /// Ends with what is wrong with the command line, without what may be a secret in it.
@@ -96,6 +96,10 @@ fn misused(problem: &str) -> ! {
     refuse(Cli::command().error(ErrorKind::MissingRequiredArgument, problem));
 }
 
+fn exit_code(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     tracing_subscriber::fmt()
@@ -109,29 +113,25 @@ fn main() -> ExitCode {
         // It would say that nothing can be said, and panic.
         .log_internal_errors(false)
         .init();
-    let outcome = match cli.command {
+    let ended = match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Check(args) => check::check(&args),
-        Command::Test(args) => test::test(&args),
-        Command::Show(args) => show::show(&args),
-        Command::Explain(args) => explain::explain(&args),
-        Command::Doctor(args) => doctor::doctor(&args),
-        Command::Export(args) => transfer::export(&args),
-        Command::Import(args) => transfer::import(&args),
+        Command::Check(args) => check::check(&args).map(exit_code),
+        Command::Test(args) => test::test(&args).map(exit_code),
+        Command::Show(args) => show::show(&args).map(exit_code),
+        Command::Explain(args) => explain::explain(&args).map(exit_code),
+        Command::Doctor(args) => doctor::doctor(&args).map(exit_code),
+        Command::Export(args) => transfer::export(&args).map(exit_code),
+        Command::Import(args) => transfer::import(&args).map(exit_code),
         Command::Completions { shell } => {
             // Into memory first: it panics where it cannot write.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut script);
             say(String::from_utf8_lossy(&script).trim_end());
-            Ok(true)
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(problem)) => {
-            warn(format_args!("dictrack: {problem}"));
-            ExitCode::FAILURE
-        }
-    }
+    ended.unwrap_or_else(|Failure(problem)| {
+        warn(format_args!("dictrack: {problem}"));
+        ExitCode::FAILURE
+    })
 }

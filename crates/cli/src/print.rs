@@ -8,30 +8,46 @@ use dictrack::text;
 
 use crate::report::above_bar;
 
-/// Standard output. One who has seen enough, such as `head`, ends the command quietly.
-#[derive(Debug)]
-pub(crate) struct Out(io::Stdout);
+/// What a command ends with whose output nobody reads any more, such as before `head`: 128 and the number of SIGPIPE, as of
+/// other programs in a pipe.
+pub(crate) const OUT_CLOSED: u8 = 141;
 
-impl Out {
-    pub(crate) fn new() -> Self {
-        Self(io::stdout())
-    }
+/// Standard output.
+#[derive(Debug)]
+pub(crate) struct Out {
+    out: io::Stdout,
+    /// Whether the command ends here, quietly, when nobody reads any more.
+    ends: bool,
 }
 
-fn quiet_end<T>(result: io::Result<T>) -> io::Result<T> {
-    result.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => std::process::exit(0),
-        kind => io::Error::new(kind, format!("standard output: {error}")),
-    })
+impl Out {
+    /// That of a command which has nothing more to do when nobody reads.
+    pub(crate) fn new() -> Self {
+        Self { out: io::stdout(), ends: true }
+    }
+
+    /// That of a command which wants to know.
+    pub(crate) fn that_says_so() -> Self {
+        Self { out: io::stdout(), ends: false }
+    }
+
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe if self.ends => std::process::exit(OUT_CLOSED.into()),
+            kind => io::Error::new(kind, format!("standard output: {error}")),
+        })
+    }
 }
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        quiet_end(self.0.write(bytes))
+        let written = self.out.write(bytes);
+        self.named(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        quiet_end(self.0.flush())
+        let flushed = self.out.flush();
+        self.named(flushed)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -13,24 +13,26 @@ use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
     Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome as Tracked, Path,
-    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value, crash_point,
+    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value,
 };
 use indicatif::ProgressBar;
 
+use crate::Failure;
 use crate::explain::wait;
-use crate::print::{Out, warn};
+use crate::print::{OUT_CLOSED, Out, warn};
 use crate::report::input_bar;
 use crate::store::{self, Place};
-use crate::{Failure, Outcome};
 
 mod args;
 mod away;
 mod csv;
+mod events;
 mod gzip;
 mod input;
 mod malformed;
 mod reader;
 mod shared;
+mod stop;
 mod summary;
 mod text;
 mod trackers;
@@ -40,9 +42,11 @@ mod update;
 pub(crate) use args::Args;
 use args::Output;
 use away::Away;
+use events::Turns;
 use input::{Input, Paths, Position};
 use malformed::{Problem, Reports, Tally, date_in_digits};
 use reader::{Batch, Reader};
+use stop::Stop;
 use summary::{GoOn, Summary};
 use text::Taken;
 
@@ -60,7 +64,7 @@ const COMMIT_EVENTS: usize = 50_000;
 /// Commits that are under way together: one that is written, and one that waits.
 const COMMITS: usize = 2;
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let args = &args.named()?;
     let place = args.store.as_deref().map(Place::of).transpose()?;
     let cache = shared::cache(args)?;
@@ -95,9 +99,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let manager = wait(builder.open()).map_err(|error| store::unread(&error))?.blocking();
     shared::warn_without_store(args);
     let list = manager.tracker_list(trackers.iter().cloned())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    let stop = Stop::listen()?;
 
     let mut run = Run {
         args,
@@ -109,11 +111,14 @@ pub(crate) fn run(args: Args) -> Outcome {
         away: Away::default(),
         pending: VecDeque::new(),
         events: Vec::new(),
+        turns: Turns::default(),
         uncommitted: 0,
         most_waiting: (budget / 32).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
+        committed: Stopwatch::start(),
         positions: HashMap::new(),
         notes: vec![trackers::mark(&trackers, differing)],
-        out: BufWriter::with_capacity(1 << 16, Out::new()),
+        out: BufWriter::with_capacity(1 << 16, Out::that_says_so()),
+        out_closed: false,
         bar: input_bar(inputs.iter().map(Input::size).sum()),
         summary: Summary::new(&trackers, go_on(args, &inputs)),
         reports: Reports::default(),
@@ -123,16 +128,23 @@ pub(crate) fn run(args: Args) -> Outcome {
         manager,
     };
     if args.output == Output::Ndjson {
-        // Events of an earlier run that were not marked are printed again, with their ids.
-        run.events = run.manager.undelivered()?;
-        run.tell_now()?;
+        run.tell_earlier()?;
     }
     run.summary.resumed = inputs.iter().any(Input::is_resumed);
-    run.count(inputs, taken)?;
-    if args.update && !run.summary.interrupted {
-        run.update_others()?;
+    let stop = run.stop.clone();
+    let mut counted = run.count(inputs, taken);
+    if counted.is_ok() && args.update && !run.is_stopped() {
+        counted = run.update_others();
     }
-    run.close()
+    let ended = counted.and_then(|()| run.close());
+    match (stop.code(), ended) {
+        // Such as a store that is away, which nobody waits for any longer.
+        (Some(code), Err(Failure(problem))) => {
+            warn(format_args!("dictrack: {problem}"));
+            Ok(code.into())
+        }
+        (_, ended) => ended,
+    }
 }
 
 fn open_inputs(args: &Args, taken: &Taken) -> Result<Vec<Input>, Failure> {
@@ -229,21 +241,27 @@ struct Run<'a> {
     /// Whether other processes change the groups, too.
     shared: bool,
     /// Whether the run is to end.
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     away: Away,
     /// Commits under way, each with the events that may be printed once it is over.
     pending: VecDeque<(Commit, Vec<Arc<Event>>)>,
-    /// Events since the last commit.
+    /// Events since the last commit, where no other process causes events.
     events: Vec<Arc<Event>>,
+    /// Groups with events that are to be printed, where others do.
+    turns: Turns,
     /// Documents since the last commit.
     uncommitted: u64,
     /// A commit is made when changed groups take so many bytes.
     most_waiting: usize,
+    /// When the last commit began.
+    committed: Stopwatch,
     /// How far each input was counted.
     positions: HashMap<String, Position>,
     /// Marks for the next commit beside the positions.
     notes: Vec<Mark>,
     out: BufWriter<Out>,
+    /// Whether nobody reads standard output any more.
+    out_closed: bool,
     bar: ProgressBar,
     summary: Summary,
     reports: Reports,
@@ -280,6 +298,7 @@ impl Run<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.tell_turns()?;
             self.look_at_commits();
             let ids = if self.args.id.is_some() { self.uncommitted as usize * ID_BYTES } else { 0 };
             let waiting = ids + self.manager.manager().uncommitted_bytes();
@@ -301,7 +320,7 @@ impl Run<'_> {
             }
         }
         // A pipe may have ended because its writer was interrupted, too.
-        self.summary.interrupted = self.is_stopped();
+        self.summary.interrupted = self.stop.is_wanted();
         self.bar.finish_and_clear();
         self.end_input();
         self.reports.rest().iter().for_each(warn);
@@ -400,8 +419,18 @@ impl Run<'_> {
 
     fn note(&mut self, outcome: &Tracked) {
         self.summary.count(outcome);
-        if self.args.output == Output::Ndjson && !outcome.events().is_empty() {
-            self.events.extend(outcome.events().iter().cloned());
+        self.take_events(outcome.events());
+    }
+
+    /// Takes up events that are to be printed once they are kept.
+    fn take_events(&mut self, events: &[Arc<Event>]) {
+        if self.args.output != Output::Ndjson || events.is_empty() {
+            return;
+        }
+        if self.shared {
+            self.turns.add(events);
+        } else {
+            self.events.extend(events.iter().cloned());
         }
     }
 
@@ -412,51 +441,13 @@ impl Run<'_> {
         let commit = self.manager.commit(marks)?;
         self.pending.push_back((commit, std::mem::take(&mut self.events)));
         self.uncommitted = 0;
+        self.committed = Stopwatch::start();
         Ok(())
-    }
-
-    /// Prints the events of the commits that are over.
-    fn tell_finished(&mut self) -> Result<(), Failure> {
-        while self.pending.front().is_some_and(|(commit, _)| commit.is_over()) {
-            self.tell_next()?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the oldest commit and prints its events.
-    fn tell_next(&mut self) -> Result<(), Failure> {
-        let Some((commit, events)) = self.pending.pop_front() else { return Ok(()) };
-        commit.wait_blocking()?;
-        self.tell(&events)
-    }
-
-    /// Prints the events in hand, which were committed by an earlier run.
-    fn tell_now(&mut self) -> Result<(), Failure> {
-        let events = std::mem::take(&mut self.events);
-        self.tell(&events)
-    }
-
-    fn tell(&mut self, events: &[Arc<Event>]) -> Result<(), Failure> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        crash_point("before_delivery");
-        let printed = |event: &Event| self.args.events.is_empty() || self.args.events.contains(&event.code);
-        for event in events.iter().filter(|event| printed(event)) {
-            writeln!(self.out, "{}", dictrack::text::json(&event.to_json().to_string()))?;
-        }
-        self.out.flush()?;
-        crash_point("after_delivery");
-        let mut newest: HashMap<&str, u64> = HashMap::new();
-        for event in events {
-            let last = newest.entry(&event.group).or_default();
-            *last = event.sequence.max(*last);
-        }
-        self.mark_delivered(&newest.into_iter().collect::<Vec<_>>())
     }
 
     /// Commits the rest, prints what is left to print, and closes the store.
-    fn close(mut self) -> Outcome {
+    fn close(mut self) -> Result<ExitCode, Failure> {
+        self.tell_last_turns()?;
         self.drain(COMMITS - 1)?;
         self.commit()?;
         self.drain(0)?;
@@ -474,13 +465,24 @@ impl Run<'_> {
             self.is_reached();
         }
         self.manager.close()?;
-        match self.args.output {
-            Output::Table if nothing_new => writeln!(self.out, "nothing new since the last run")?,
-            Output::Table => writeln!(self.out, "{}", self.summary.table())?,
-            Output::Json => writeln!(self.out, "{}", dictrack::text::json(&self.summary.to_json().to_string()))?,
-            Output::Ndjson => self.summary.one_line(),
+        let text = match self.args.output {
+            Output::Table if nothing_new => Some("nothing new since the last run".to_owned()),
+            Output::Table => Some(self.summary.table()),
+            Output::Json => Some(dictrack::text::json(&self.summary.to_json().to_string()).into_owned()),
+            Output::Ndjson => None,
+        };
+        match text {
+            Some(text) => drop(self.print([text])?),
+            None => self.summary.one_line(),
         }
-        self.out.flush()?;
-        Ok(!self.failed)
+        if self.out_closed {
+            let kept = self.args.store.is_some() || self.args.cache.is_some();
+            self.summary.say_out_closed(kept, self.args.output == Output::Ndjson);
+            return Ok(OUT_CLOSED.into());
+        }
+        match self.stop.code().filter(|_| self.summary.interrupted) {
+            Some(code) => Ok(code.into()),
+            None => Ok(if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
+        }
     }
 }

@@ -125,8 +125,10 @@ fn interrupted(folder: &Path, more: &str) -> String {
     let mut event = String::new();
     BufReader::new(running.stdout.take().unwrap()).read_line(&mut event).unwrap();
     std::process::Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
-    let error = String::from_utf8(running.wait_with_output().unwrap().stderr).unwrap();
+    let ended = running.wait_with_output().unwrap();
     drop(input);
+    assert_eq!(ended.status.code(), Some(130));
+    let error = String::from_utf8(ended.stderr).unwrap();
     error.lines().last().unwrap_or_default().to_owned()
 }
 

@@ -316,7 +316,17 @@ impl Group {
 
     /// The events not yet delivered, in order.
     pub fn undelivered(&self) -> Vec<Arc<Event>> {
-        self.log.as_ref().map_or_else(Vec::new, |log| log.events.iter().cloned().collect())
+        self.waiting_events().cloned().collect()
+    }
+
+    /// As [`undelivered`](Self::undelivered), without a copy.
+    pub fn waiting_events(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.log.iter().flat_map(|log| &log.events)
+    }
+
+    /// The sequence of the last event, delivered or not; 0 if there was none.
+    pub fn last_sequence(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.sequence)
     }
 
     /// Marks the events up to `sequence` as delivered; whether that changed anything.
@@ -331,6 +341,20 @@ impl Group {
         }
         self.version = self.version.saturating_add(1);
         true
+    }
+
+    /// Marks the events of `told` as delivered, in order, up to the first event here that is not among them; whether that
+    /// changed anything.
+    ///
+    /// A cache that lost changes which the store did not have gives their sequences to other events, which nobody heard.
+    pub fn delivered_events(&mut self, told: &[Arc<Event>]) -> bool {
+        let mut left = told.iter().peekable();
+        let same = |event: &&Arc<Event>| {
+            while left.next_if(|told| told.sequence < event.sequence).is_some() {}
+            left.next_if(|told| told.sequence == event.sequence && told.id() == event.id()).is_some()
+        };
+        let last = self.waiting_events().take_while(same).last().map(|event| event.sequence);
+        last.is_some_and(|sequence| self.delivered(sequence))
     }
 
     /// Adds trackers: all or none.

@@ -66,7 +66,7 @@ pub use crash::crash_point;
 pub use dictrack_core::*;
 pub use durability::{Durability, ParseDurabilityError};
 pub use error::Error;
-pub use manager::{Blocking, Commit, Item, ListenerId, Manager, ManagerBuilder, TrackOptions};
+pub use manager::{Blocking, Commit, Due, Item, ListenerId, Manager, ManagerBuilder, TrackOptions, Turn};
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;
 #[cfg(feature = "mongodb")]

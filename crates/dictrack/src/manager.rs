@@ -23,6 +23,7 @@ mod blocking;
 mod builder;
 mod commit;
 mod delivery;
+mod due;
 
 pub use blocking::Blocking;
 pub(crate) use builder::GENERATIONS;
@@ -31,6 +32,7 @@ pub use commit::Commit;
 use commit::Committer;
 use delivery::Deliveries;
 pub use delivery::ListenerId;
+pub use due::{Due, Turn};
 
 /// Tracks documents for groups: finds the group, lets the engine decide, keeps the result, tells the listeners.
 ///
@@ -720,8 +722,12 @@ impl Manager {
     /// Calls `listener` for each event with this code, once its change has the chosen durability: in commit order, one
     /// at a time for each group, at least once. A failure is logged and stops nobody.
     ///
-    /// Events that an earlier run left go out 100 ms after the first listener was added, or with
-    /// [`close`](Self::close); add all listeners at once when the manager is made. A listener may call the manager on its
+    /// With [`Durability::Interval`](crate::Durability::Interval) that is when the cache has the change: a crash can take it
+    /// back although its event was heard.
+    ///
+    /// Events that an earlier run left go out 100 ms after the first listener was added (where processes share the cache,
+    /// after a second, in case that run is still there), or with [`close`](Self::close), once the store has them; add all
+    /// listeners at once when the manager is made. A listener may call the manager on its
     /// own thread; it must not wait for another thread that does, which would wait for the listener's group.
     pub fn add_listener(
         &self,
@@ -805,43 +811,14 @@ impl Manager {
         self.shared.cache.uncollected_bytes()
     }
 
-    /// The events that were not delivered, of an earlier run also.
-    ///
-    /// # Errors
-    /// A failure of the cache or the store.
-    pub async fn undelivered(&self) -> Result<Vec<Arc<Event>>, Error> {
-        self.check_reentrant()?;
-        let (cache, mut events) = (&self.shared.cache, Vec::new());
-        let Some(store) = &self.shared.source.store else {
-            for group in cache.group_ids().await? {
-                let found = cache.peek(&group, &self.shared.engine).await?;
-                events.extend(found.iter().flat_map(Group::undelivered));
-            }
-            return Ok(events);
-        };
-        let mut groups = store.undelivered().await?;
-        // What a process left in a shared cache that ended.
-        groups.extend(cache.unsaved().await?);
-        groups.sort();
-        groups.dedup();
-        for group in groups {
-            events.extend(self.view(&group, Group::undelivered).await?);
-        }
-        Ok(events)
-    }
-
     /// Marks the events of `group` up to `sequence` as delivered, with the next commit.
     ///
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
-        self.mark_delivered_within(Deadline::of_a_call(), group, sequence).await
-    }
-
-    async fn mark_delivered_within(&self, deadline: Deadline, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
-        let mut run = |found: &mut Group| step(found.delivered(sequence));
-        self.update(deadline, group, &mut run).await.map(drop)
+        let mut mark = |found: &mut Group| step(found.delivered(sequence));
+        self.update(Deadline::of_a_call(), group, &mut mark).await.map(drop)
     }
 
     /// Shows every group to `visit`, as it is in the cache or else in the store.

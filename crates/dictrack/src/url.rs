@@ -177,7 +177,7 @@ pub fn is_meant(text: &str) -> bool {
     let begins =
         |scheme: &&str| lower.strip_prefix(*scheme).is_some_and(|rest| rest.starts_with(':') || rest.starts_with("//"));
     text.contains("://")
-        || SCHEMES.iter().any(|scheme| begins(scheme))
+        || SCHEMES.iter().any(begins)
         || text.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
         || lower.split_once('?').is_some_and(|(_, options)| options.contains("pass"))
 }

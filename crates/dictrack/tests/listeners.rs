@@ -1,10 +1,12 @@
 //! Listeners and custom code: what they hear, and what they may call.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Document, Durability, Error, EventCode, Manager, TrackerDefinition};
+use dictrack::store::DataStore as _;
+use dictrack::{Blocking, Document, Durability, Engine, Error, EventCode, Manager, SqliteStore, TrackerDefinition};
 
 mod common;
 
@@ -99,6 +101,54 @@ fn a_listener_that_fails_or_panics_stops_nobody() {
         assert_eq!(outcome.events().len(), 1);
         assert_eq!(heard.take(), [line(&outcome.events()[0])], "document {number}");
     }
+}
+
+#[test]
+fn marks_of_events_of_an_earlier_run_are_kept_while_more_are_told() {
+    within_a_minute(|| {
+        const EVENTS: usize = 5_000;
+        let folder = folder();
+        let path = folder.path().join("a.db");
+        let soon = Durability::Interval(Duration::from_secs(1));
+        let manager = open_with(&path, Manager::builder().durability(soon).keep_events());
+        let each = TrackerDefinition::count("n").target(1).loop_forever().build().unwrap();
+        manager.add_tracker("a", each).unwrap();
+        for _ in 0..EVENTS {
+            manager.track("a", &document()).unwrap();
+        }
+        manager.close().unwrap();
+        drop(manager);
+
+        let (halfway, reaches) = mpsc::channel();
+        let (go_on, waits) = mpsc::channel::<()>();
+        let waits = Mutex::new(waits);
+        let told = AtomicUsize::new(0);
+        let manager = open(&path);
+        manager.add_listener(EventCode::StageCompleted, move |_| {
+            if told.fetch_add(1, Ordering::SeqCst) == EVENTS / 2 {
+                halfway.send(()).unwrap();
+                waits.lock().unwrap().recv().unwrap();
+            }
+            Ok(())
+        });
+        reaches.recv().unwrap();
+        // What a crash would have the next run tell again. The commit is under way.
+        let left = || {
+            let store = SqliteStore::open_read_only(&path).unwrap();
+            pollster::block_on(store.load("a", &Engine::default())).unwrap().unwrap().undelivered().len()
+        };
+        let most = EVENTS / 2 + 1_001;
+        for _ in 0..1_000 {
+            if left() <= most {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!((EVENTS / 2..=most).contains(&left()), "{}", left());
+        go_on.send(()).unwrap();
+        manager.close().unwrap();
+        assert_eq!(left(), 0);
+    });
 }
 
 #[test]

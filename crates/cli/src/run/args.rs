@@ -16,6 +16,15 @@ use crate::{Failure, misused, store};
 ///
 /// With --cache, runs and programs on many machines count for the same groups at the same time.
 ///
+/// A signal (Ctrl-C, SIGTERM, SIGHUP) has what was counted committed and its events printed, for at most
+/// 5 seconds; a second one ends the run at once.
+///
+/// Exit codes:
+///   0    everything was counted
+///   1    an error, or an input of which nothing could be counted
+///   129, 130, 143   ended by SIGHUP, SIGINT (Ctrl-C), SIGTERM before everything was counted
+///   141  standard output was closed, as by `| head`
+///
 /// Examples:
 ///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db

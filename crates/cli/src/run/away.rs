@@ -1,6 +1,5 @@
 //! Backends that cannot be reached for a while: a run says so once, and goes on when they are back.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dictrack::Error;
@@ -25,10 +24,17 @@ pub(super) struct Away {
     commit_waits: bool,
 }
 
+impl Away {
+    /// Whether the last call failed.
+    pub(super) fn is_call_failed(&self) -> bool {
+        self.call_failed
+    }
+}
+
 impl Run<'_> {
     /// Whether the run is to end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.out_closed || self.stop.is_wanted()
     }
 
     /// Waits a moment for what cannot be reached; `false` if the run is to end.

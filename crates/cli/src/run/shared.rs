@@ -4,13 +4,13 @@
 //! So documents need ids: what was counted and not noted is met again, and known. Each call is a way to Redis and back;
 //! many are made side by side, and those of one group in their order.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::vec::IntoIter;
 
 use dictrack::json::Json;
 use dictrack::{Durability, Error, Item, Outcome as Tracked, RedisCache};
 
-use super::args::Output;
 use super::malformed::Problem;
 use super::reader::{Batch, Reader};
 use super::{Args, Read, Run, refusal};
@@ -78,8 +78,6 @@ impl Run<'_> {
         for batch in batches {
             goes_on = goes_on && self.count_batch(batch, Some(&mut counted))?;
         }
-        // The store has them.
-        self.tell_now()?;
         Ok(goes_on)
     }
 
@@ -104,7 +102,7 @@ impl Run<'_> {
                 }
             }
         }
-        let mut repeated = false;
+        let mut repeated = HashSet::new();
         while !open.is_empty() {
             let (mut again, mut problem) = (Vec::new(), None);
             for (call, outcome) in self.apply(&open) {
@@ -123,14 +121,14 @@ impl Run<'_> {
             match problem {
                 None => self.is_reached(),
                 Some(Error::Lost { .. }) if self.is_stopped() => break,
-                Some(Error::Lost { .. }) if !repeated => {
+                Some(Error::Lost { .. }) if repeated.is_empty() => {
                     warn("dictrack: Redis lost changes that the store did not have yet; counting them again");
                 }
                 Some(Error::Lost { .. }) => {}
                 Some(error) if self.wait_for(&error) => {}
                 Some(_) => break,
             }
-            repeated |= !again.is_empty();
+            repeated.extend(again.iter().map(|call| open[*call].1.group.to_string()));
             let mut keep = again.into_iter().peekable();
             let mut at = 0;
             open.retain(|_| {
@@ -139,16 +137,16 @@ impl Run<'_> {
                 stays
             });
         }
-        if repeated {
-            self.find_events()?;
+        if !repeated.is_empty() {
+            self.find_events(repeated)?;
         }
         Ok(counted)
     }
 
     /// Applies documents, those of one group in their order. Each position stands in the answer, in order.
     fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Tracked, Error>)> {
-        let lane = |at: &usize| of_lane(&open[*at].1.group);
-        let mut outcomes = self.in_lanes(open.len(), lane, |positions| {
+        let group = |at: &usize| &*open[*at].1.group;
+        let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {
                 let (_, read, document) = &open[*at];
                 Item { group: &read.group, document: *document, options: read.options(&self.list, self.differing) }
@@ -160,15 +158,19 @@ impl Run<'_> {
         outcomes
     }
 
-    /// Does the work for `count` positions side by side: those of one lane together, in their order.
-    fn in_lanes<T: Send>(
+    /// Does the work for `count` positions, those of one group together and in their order: side by side where each is a
+    /// way to Redis and back.
+    pub(super) fn in_lanes<'a, T: Send>(
         &self,
         count: usize,
-        lane: impl Fn(&usize) -> usize,
+        group: impl Fn(&usize) -> &'a str,
         work: impl Fn(&[usize]) -> Vec<T> + Sync,
     ) -> Vec<T> {
+        if !self.shared {
+            return work(&(0..count).collect::<Vec<_>>());
+        }
         let mut lanes: Vec<Vec<usize>> = vec![Vec::new(); LANES];
-        (0..count).for_each(|at| lanes[lane(&at)].push(at));
+        (0..count).for_each(|at| lanes[of_lane(group(&at))].push(at));
         lanes.retain(|lane| !lane.is_empty());
         if let [one] = &lanes[..] {
             return work(one);
@@ -182,52 +184,6 @@ impl Run<'_> {
             });
             done.collect()
         })
-    }
-
-    /// Takes up the events of documents whose first attempt was not answered: the second says only that they are known.
-    fn find_events(&mut self) -> Result<(), Failure> {
-        if self.args.output != Output::Ndjson {
-            return Ok(());
-        }
-        for event in self.manager.undelivered()? {
-            if !self.events.iter().any(|known| (&known.group, known.sequence) == (&event.group, event.sequence)) {
-                self.events.push(event);
-            }
-        }
-        Ok(())
-    }
-
-    /// Marks events as delivered, of each group up to a sequence. What cannot be marked is printed again by the next run.
-    pub(super) fn mark_delivered(&mut self, newest: &[(&str, u64)]) -> Result<(), Failure> {
-        if !self.shared {
-            return Ok(newest
-                .iter()
-                .try_for_each(|(group, sequence)| self.manager.mark_delivered(group, *sequence))?);
-        }
-        loop {
-            let results = self.in_lanes(
-                newest.len(),
-                |at| of_lane(newest[*at].0),
-                |positions| {
-                    let marked = positions.iter().try_for_each(|at| {
-                        let (group, sequence) = newest[*at];
-                        self.manager.mark_delivered(group, sequence)
-                    });
-                    vec![marked]
-                },
-            );
-            match results.into_iter().find_map(Result::err) {
-                None => break,
-                Some(error) if error.is_temporary() => {
-                    if !self.wait_for(&error) {
-                        return Ok(());
-                    }
-                }
-                Some(error) => return Err(error.into()),
-            }
-        }
-        self.is_reached();
-        Ok(())
     }
 }
 

@@ -202,6 +202,23 @@ impl Summary {
         text
     }
 
+    /// Says that nobody reads standard output any more, and what is kept.
+    pub(super) fn say_out_closed(&self, kept: bool, printed_events: bool) {
+        let what = match (kept, printed_events) {
+            (true, true) => ", and events that were not printed are printed by the next run",
+            (true, false) => "; dictrack show prints it",
+            (false, _) => "",
+        };
+        let counted = counted(self.documents, "document");
+        let (is_kept, next) = match (kept, self.go_on) {
+            (false, _) => ("nothing is kept without --store", ""),
+            (true, GoOn::Not) => ("what was counted is kept", ""),
+            (true, GoOn::Again) => ("what was counted is kept", "; run again to go on"),
+            (true, GoOn::WithoutAgain) => ("what was counted is kept", "; run without --again to go on"),
+        };
+        warn(format_args!("dictrack: standard output was closed after {counted}: {is_kept}{what}{next}"));
+    }
+
     /// One line on standard error, where standard output has the events.
     pub(super) fn one_line(&self) {
         warn(self.totals());

@@ -60,9 +60,7 @@ impl Run<'_> {
         loop {
             match self.manager.ensure_trackers(group, &self.list, Differing::Update) {
                 Ok(added) => {
-                    if self.args.output == super::Output::Ndjson {
-                        self.events.extend(added.events);
-                    }
+                    self.take_events(&added.events);
                     self.is_reached();
                     return Ok(());
                 }

@@ -7,7 +7,7 @@ use dictrack_core::{
     ResetPolicy, Span, Timestamp, TrackerDefinition, TrackerList, TrackerSnapshot,
 };
 
-use super::{Commit, Item, ListenerId, Manager, TrackOptions};
+use super::{Commit, Due, Item, ListenerId, Manager, TrackOptions, Turn};
 use crate::Error;
 use crate::store::Mark;
 
@@ -95,6 +95,9 @@ impl Blocking {
         close() -> ();
         commit(marks: Vec<Mark>) -> Commit;
         undelivered() -> Vec<Arc<Event>>;
+        undelivered_groups() -> Vec<String>;
+        kept_events(groups: &[&str]) -> Vec<u64>;
+        due(group: &str, turn: Turn<'_>) -> Due;
         mark_delivered(group: &str, sequence: u64) -> ();
     }
 

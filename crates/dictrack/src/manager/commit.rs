@@ -275,6 +275,14 @@ impl Committer {
         self.publish(|state| state.ready = Some((changes, marks)))
     }
 
+    /// Has a round begin that nobody waits for; not by hand.
+    pub(super) fn begin_soon(&self) {
+        if !self.core.by_hand {
+            // Where nothing is written any more, those who wait for a commit hear why.
+            let _ = self.publish(|_| ());
+        }
+    }
+
     /// Puts something into the next round, and has that begin.
     fn publish(&self, put: impl FnOnce(&mut State)) -> Result<Commit, Error> {
         let round = {

@@ -1,7 +1,8 @@
-//! Telling listeners: after the commit, in order, one at a time for each group.
+//! Telling listeners: after the commit, in order, one at a time for each group. Which events are due is decided in
+//! `due.rs`, for listeners and for programs that deliver by hand.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use dictrack_core::{BoxError, Event, EventCode, Group, panic_message};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use super::Manager;
 use super::commit::Committer;
+use super::due::Turn;
+use super::{Manager, step};
 use crate::Error;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
@@ -32,14 +34,34 @@ pub(super) struct Deliveries {
     busy: Mutex<HashMap<String, Queue>>,
     free: Notify,
     /// Groups with events of an earlier run.
-    earlier: Mutex<Vec<String>>,
+    earlier: Mutex<Earlier>,
     /// Events that calls of this process caused and that no listener has heard, where other processes cause events, too:
-    /// group and sequence.
-    own: Mutex<HashSet<(String, u64)>>,
+    /// the sequences of each group.
+    own: Mutex<HashMap<String, BTreeSet<u64>>>,
     /// Whether other processes cause events.
     shared: bool,
     /// Whether somebody will soon deliver those.
     soon: AtomicBool,
+}
+
+/// Groups with events of an earlier run.
+struct Earlier {
+    /// A group stays until all of its events are delivered.
+    groups: VecDeque<String>,
+    /// Since when they wait for the processes that caused them, which may still be there.
+    since: Option<Stopwatch>,
+}
+
+/// Events of a group that are to be delivered.
+#[derive(Clone, Copy)]
+struct Delivery<'a> {
+    group: &'a str,
+    /// The sequence of the last one.
+    last: u64,
+    /// Since when those of other processes wait.
+    since: Stopwatch,
+    /// Whether an earlier run caused them: then nobody else is about to commit the marks.
+    earlier: bool,
 }
 
 /// Who delivers for a group, and who waits to.
@@ -61,10 +83,12 @@ impl fmt::Debug for Deliveries {
 /// Events of an earlier run go out this long after the first listener was added, so that others have been added, too.
 const LISTENERS_GATHER: Duration = Duration::from_millis(100);
 
-/// An event of another process goes out before later ones of the group. Its process gets this long to do it.
-const OTHERS_DELIVER: Duration = Duration::from_secs(1);
-/// How often it is looked whether it has.
+/// How often it is looked whether another process has delivered its events.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Events of one group that are told before they are marked: a crash repeats no more.
+const PIECE: usize = 1_000;
+/// Events of an earlier run are tried again after this long where cache or store cannot be reached.
+const RETRY_EARLIER: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The managers that run the step of a group on this thread, which custom code must not leave.
@@ -84,7 +108,7 @@ impl Deliveries {
             next: AtomicU64::new(1),
             busy: Mutex::default(),
             free: Notify::new(),
-            earlier: Mutex::new(earlier),
+            earlier: Mutex::new(Earlier { groups: earlier.into(), since: None }),
             own: Mutex::default(),
             shared,
             soon: AtomicBool::new(false),
@@ -105,9 +129,20 @@ impl Deliveries {
         (listeners.len() < before, listeners.len())
     }
 
-    /// Whether a call of this process caused the event.
-    fn is_own(&self, event: &Event) -> bool {
-        !self.shared || self.own.lock().contains(&(event.group.to_string(), event.sequence))
+    /// Whether a call of this process caused the event of that sequence.
+    fn is_own(&self, group: &str, sequence: u64) -> bool {
+        !self.shared || self.own.lock().get(group).is_some_and(|own| own.contains(&sequence))
+    }
+
+    /// Forgets that this process caused the events up to a sequence, which were told.
+    fn forget_own(&self, group: &str, told: u64) {
+        let mut own = self.own.lock();
+        if let Some(sequences) = own.get_mut(group) {
+            *sequences = sequences.split_off(&told.saturating_add(1));
+            if sequences.is_empty() {
+                own.remove(group);
+            }
+        }
     }
 
     fn has_listeners(&self) -> bool {
@@ -115,9 +150,9 @@ impl Deliveries {
     }
 
     /// Waits for its turn with a group.
-    async fn turn(&self, group: &str) -> Turn<'_> {
+    async fn turn(&self, group: &str) -> Place<'_> {
         let failures = self.busy.lock().entry(group.to_owned()).or_default().enter();
-        let mut turn = Turn { deliveries: self, group: group.to_owned(), held: false, failure: None };
+        let mut turn = Place { deliveries: self, group: group.to_owned(), held: false, failure: None };
         loop {
             let freed = self.free.notified();
             if let Some(queue) = self.busy.lock().get_mut(group).filter(|queue| !queue.held) {
@@ -158,7 +193,7 @@ impl Queue {
 }
 
 /// The right to deliver for a group, or the wait for it; given back when dropped, also by a call that was cancelled.
-struct Turn<'a> {
+struct Place<'a> {
     deliveries: &'a Deliveries,
     group: String,
     held: bool,
@@ -166,7 +201,7 @@ struct Turn<'a> {
     failure: Option<Error>,
 }
 
-impl Turn<'_> {
+impl Place<'_> {
     /// Lets those who wait know that cache or store could not be reached.
     fn fail(&self, error: &Error) {
         if let Some(queue) = self.deliveries.busy.lock().get_mut(&self.group) {
@@ -176,7 +211,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut busy = self.deliveries.busy.lock();
         if let Some(queue) = busy.get_mut(&self.group) {
@@ -221,16 +256,25 @@ impl Manager {
     /// Sees to it that events of an earlier run go out, although nothing new may happen.
     pub(super) fn deliver_earlier_soon(&self) {
         let deliveries = &self.shared.deliveries;
-        if deliveries.earlier.lock().is_empty() || deliveries.soon.swap(true, Ordering::Relaxed) {
+        let none = !deliveries.shared && deliveries.earlier.lock().groups.is_empty();
+        if none || deliveries.soon.swap(true, Ordering::Relaxed) {
             return;
         }
         let shared = Arc::downgrade(&self.shared);
         let deliver = move || {
-            std::thread::sleep(LISTENERS_GATHER);
-            let Some(shared) = shared.upgrade() else { return };
-            let manager = Self { shared };
-            if let Err(error) = pollster::block_on(manager.deliver_earlier()) {
-                tracing::error!(%error, "events of an earlier run were not delivered");
+            let mut pause = LISTENERS_GATHER;
+            loop {
+                std::thread::sleep(pause);
+                let Some(shared) = shared.upgrade() else { return };
+                let manager = Self { shared };
+                match pollster::block_on(manager.deliver_earlier()) {
+                    Ok(()) | Err(Error::Closed) => return,
+                    Err(error) if error.is_temporary() => pause = RETRY_EARLIER,
+                    Err(error) => {
+                        tracing::error!(%error, "events of an earlier run were not delivered");
+                        return;
+                    }
+                }
             }
         };
         if let Err(error) = std::thread::Builder::new().name("dictrack-deliver".to_owned()).spawn(deliver) {
@@ -238,17 +282,42 @@ impl Manager {
         }
     }
 
-    /// Delivers the events of an earlier run.
+    /// Delivers the events of an earlier run. Its marks are committed as it goes.
     pub(super) async fn deliver_earlier(&self) -> Result<(), Error> {
         let deliveries = &self.shared.deliveries;
         if self.by_hand() || !deliveries.has_listeners() {
             return Ok(());
         }
-        let earlier = std::mem::take(&mut *deliveries.earlier.lock());
-        for group in earlier {
-            self.deliver_or_leave((group, u64::MAX), &mut Deadline::of_a_call()).await?;
+        let known = deliveries.earlier.lock().since;
+        let since = match known {
+            Some(since) => since,
+            None => {
+                // What a process that ended left in a shared cache, the store may not even know.
+                let unsaved = if deliveries.shared && self.shared.committer.is_some() {
+                    self.shared.cache.unsaved().await?
+                } else {
+                    Vec::new()
+                };
+                let mut earlier = deliveries.earlier.lock();
+                earlier.groups.extend(unsaved);
+                *earlier.since.get_or_insert_with(Stopwatch::start)
+            }
+        };
+        loop {
+            let Some(group) = deliveries.earlier.lock().groups.front().cloned() else { return Ok(()) };
+            let kept = match self.kept_events(&[&group]).await {
+                // The cache lost what the store did not have, and the group is read again.
+                Err(Error::Lost { .. }) => continue,
+                kept => kept?,
+            };
+            let last = kept.first().copied().unwrap_or_default();
+            let delivery = Delivery { group: &group, last, since, earlier: true };
+            self.deliver_or_leave(delivery, &mut Deadline::of_a_call()).await?;
+            let mut earlier = deliveries.earlier.lock();
+            if earlier.groups.front() == Some(&group) {
+                earlier.groups.pop_front();
+            }
         }
-        Ok(())
     }
 
     /// Delivers `events` of `group`, which are committed, and what stands before them.
@@ -264,37 +333,43 @@ impl Manager {
         }
         let deliveries = &self.shared.deliveries;
         if deliveries.shared {
-            deliveries.own.lock().extend(events.iter().map(|event| (group.to_owned(), event.sequence)));
+            let mut own = deliveries.own.lock();
+            own.entry(group.to_owned()).or_default().extend(events.iter().map(|event| event.sequence));
         }
-        self.deliver_or_leave((group.to_owned(), last), deadline).await
+        let delivery = Delivery { group, last, since: Stopwatch::start(), earlier: false };
+        self.deliver_or_leave(delivery, deadline).await
     }
 
-    /// Delivers the events of a group up to a sequence. The call of a listener does not wait: it leaves them to the
-    /// delivery that runs the listener.
-    async fn deliver_or_leave(&self, due: (String, u64), deadline: &mut Deadline) -> Result<(), Error> {
-        let mut left = vec![due];
-        WITHIN_LISTENER.with_borrow_mut(|stack| {
-            if let Some((_, nested)) = stack.iter_mut().find(|(manager, _)| *manager == self.identity()) {
-                for (group, last) in left.drain(..) {
-                    let newest = nested.entry(group).or_default();
-                    *newest = last.max(*newest);
-                }
-            }
+    /// Delivers events of a group. The call of a listener does not wait: it leaves them to the delivery that runs the
+    /// listener.
+    async fn deliver_or_leave(&self, delivery: Delivery<'_>, deadline: &mut Deadline) -> Result<(), Error> {
+        let is_left = WITHIN_LISTENER.with_borrow_mut(|stack| {
+            let Some((_, nested)) = stack.iter_mut().find(|(manager, _)| *manager == self.identity()) else {
+                return false;
+            };
+            let newest = nested.entry(delivery.group.to_owned()).or_default();
+            *newest = delivery.last.max(*newest);
+            true
         });
+        if is_left {
+            return Ok(());
+        }
+        let mut left: Vec<_> = self.deliver_group(delivery, deadline).await?.into_iter().collect();
         while let Some((group, last)) = left.pop() {
-            left.extend(self.deliver_group(&group, last, deadline).await?);
+            let delivery = Delivery { group: &group, last, since: Stopwatch::start(), earlier: delivery.earlier };
+            left.extend(self.deliver_group(delivery, deadline).await?);
         }
         Ok(())
     }
 
-    /// Delivers the events of one group up to `last`; what listeners' calls left to deliver.
-    async fn deliver_group(&self, group: &str, last: u64, deadline: &mut Deadline) -> Result<Left, Error> {
-        let turn = self.shared.deliveries.turn(group).await;
+    /// Delivers events of one group; what listeners' calls left to deliver.
+    async fn deliver_group(&self, delivery: Delivery<'_>, deadline: &mut Deadline) -> Result<Left, Error> {
+        let turn = self.shared.deliveries.turn(delivery.group).await;
         if let Some(failure) = turn.failure.clone().filter(|_| deadline.is_over()) {
             // It would wait in vain for what the one before has waited for, and so would each behind it.
             return Err(failure);
         }
-        let delivered = self.deliver_in_turn(group, last, deadline).await;
+        let delivered = self.deliver_in_turn(delivery, deadline).await;
         if let Err(error) = &delivered
             && error.is_temporary()
         {
@@ -303,36 +378,40 @@ impl Manager {
         delivered
     }
 
-    async fn deliver_in_turn(&self, group: &str, last: u64, deadline: &mut Deadline) -> Result<Left, Error> {
+    async fn deliver_in_turn(&self, delivery: Delivery<'_>, deadline: &mut Deadline) -> Result<Left, Error> {
         let deliveries = &self.shared.deliveries;
+        let Delivery { group, last, since, earlier } = delivery;
         let mut left = Left::new();
-        let since = Stopwatch::start();
         loop {
-            let events = self.view_within(*deadline, group, Group::undelivered).await?;
-            let mut told = 0;
-            let due: Vec<_> = events.iter().filter(|event| event.sequence <= last).collect();
-            let waits_no_longer = last == u64::MAX || since.elapsed() >= OTHERS_DELIVER || deadline.is_over();
+            let waited = if deadline.is_over() { Duration::MAX } else { since.elapsed() };
+            let is_own = |sequence| deliveries.is_own(group, sequence);
+            let due = self.due_within(*deadline, group, Turn { last, most: PIECE, waited, is_own: &is_own }).await?;
             let telling = Stopwatch::start();
-            for event in due.iter().take_while(|event| waits_no_longer || deliveries.is_own(event)) {
+            for event in &due.events {
                 crash_point("before_delivery");
                 WITHIN_LISTENER.with_borrow_mut(|stack| stack.push((self.identity(), std::mem::take(&mut left))));
                 deliveries.tell(event);
                 left = WITHIN_LISTENER.with_borrow_mut(Vec::pop).map(|(_, left)| left).unwrap_or_default();
-                told = event.sequence;
                 crash_point("after_delivery");
             }
             deadline.put_off(telling.elapsed());
-            if told > 0 {
-                if deliveries.shared {
-                    deliveries.own.lock().retain(|(of, sequence)| of != group || *sequence > told);
+            if let Some(told) = due.events.last() {
+                deliveries.forget_own(group, told.sequence);
+                let mut mark = |found: &mut Group| step(found.delivered_events(&due.events));
+                self.update(*deadline, group, &mut mark).await?;
+                if (earlier || due.more)
+                    && let Some(committer) = &self.shared.committer
+                {
+                    committer.begin_soon();
                 }
-                self.mark_delivered_within(*deadline, group, told).await?;
             }
-            if due.last().is_none_or(|event| event.sequence <= told) {
+            if !due.more {
                 return Ok(left);
             }
-            // Another process is about to deliver what stands before.
-            pause(LOOK_AGAIN).await;
+            if due.events.is_empty() {
+                // Another process is about to deliver what stands before.
+                pause(LOOK_AGAIN).await;
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Error, EventCode, Stopwatch, TrackerDefinition};
+use dictrack::store::DataStore as _;
+use dictrack::{Blocking, Engine, Error, EventCode, Manager, MongoStore, RedisCache, Stopwatch, TrackerDefinition};
 use dictrack_testkit::{Mongo, Redis, eventually};
 
 use crate::fleet::{Plan, manager};
@@ -106,4 +107,57 @@ fn callers_that_wait_for_their_turn_do_not_wait_for_a_server_one_after_the_other
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
         assert!(*took < Duration::from_millis(2_500), "{took:?}");
     }
+}
+
+#[test]
+fn what_an_earlier_run_left_in_redis_is_told_only_once_the_store_has_it() {
+    const EVENTS: u64 = 5;
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    // As a process that was killed: the store does not follow before the end of the test.
+    let plan = place.plan(Plan { durability: "interval(600s)".to_owned(), ..Plan::default() });
+    let builder = Manager::builder().cache(RedisCache::new(&plan.cache).unwrap()).keep_events();
+    let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
+    let builder = builder.store(store).durability(plan.durability.parse().unwrap());
+    let killed = pollster::block_on(builder.open()).unwrap().blocking();
+    killed.add_trackers("g", definitions()).unwrap();
+    for _ in 0..EVENTS {
+        killed.track("g", &document("outer")).unwrap();
+    }
+
+    let stored = Arc::new(pollster::block_on(MongoStore::open_read_only(&plan.store)).unwrap());
+    let held = move || {
+        let found = pollster::block_on(stored.load("g", &Engine::default())).unwrap();
+        found.map_or(0, |group| group.last_sequence())
+    };
+    assert!(held() < EVENTS, "the store followed");
+    let manager = manager(&Plan { durability: "fsync".to_owned(), ..plan.clone() });
+    let (told, hears) = mpsc::channel();
+    manager.add_listener(EventCode::StageCompleted, move |event| Ok(told.send((event.sequence, held()))?));
+    for number in 1..=EVENTS {
+        let (sequence, held) = hears.recv_timeout(Duration::from_secs(30)).expect("an event that was left is told");
+        assert!(held >= sequence, "event {sequence} was told while the store had {held}");
+        // Two trackers were added before.
+        assert_eq!(sequence, number + 2);
+    }
+}
+
+#[test]
+fn undelivered_events_are_those_that_the_store_has() {
+    let (redis, mongo) = (Redis::start(), Mongo::start());
+    let place = Place { redis: &redis, mongo: &mongo };
+    let plan = place.plan(Plan { durability: "interval(600s)".to_owned(), ..Plan::default() });
+    let open = |durability: &str| {
+        let builder = Manager::builder().cache(RedisCache::new(&plan.cache).unwrap()).keep_events();
+        let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
+        pollster::block_on(builder.store(store).durability(durability.parse().unwrap()).open()).unwrap().blocking()
+    };
+    let killed = open(&plan.durability);
+    killed.add_trackers("g", definitions()).unwrap();
+    killed.track("g", &document("outer")).unwrap();
+    let events = open("fsync").undelivered().unwrap();
+    assert_eq!(events.len(), 3);
+    // What was handed out cannot be taken back.
+    redis.cli(&["FLUSHALL"]);
+    assert_eq!(open("fsync").undelivered().unwrap(), events);
 }

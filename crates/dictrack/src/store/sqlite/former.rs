@@ -36,7 +36,7 @@ fn taken(mut lock: File, name: &Path) -> Result<File, Error> {
         let _ = (&mut lock).take(MAX_WORDS).read_to_string(&mut text);
         let mut words = text.split_whitespace();
         let mut word = || words.next().unwrap_or("(unknown)").into();
-        return Err(Error::Owned { store: url::shown_path(&name).into(), pid: word(), host: word() });
+        return Err(Error::Owned { store: url::shown_path(name).into(), pid: word(), host: word() });
     }
     Ok(lock)
 }

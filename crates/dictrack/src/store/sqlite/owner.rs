@@ -117,7 +117,7 @@ pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Res
                 Some(_) if !runs => return Ok(()),
                 row => {
                     let (pid, host) = row.map_or_else(unknown, Row::process);
-                    return Err(Error::Owned { store: url::shown_path(&name).into(), pid, host });
+                    return Err(Error::Owned { store: url::shown_path(name).into(), pid, host });
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Owner {
         let data_version = write().map_err(fail)?;
         let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
         let mut owner = Self {
-            name: url::shown_path(&name),
+            name: url::shown_path(name),
             token,
             watch,
             data_version,

@@ -172,7 +172,7 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let version = version(connection, path)?;
     if version < VERSION {
-        return Err(Error::OlderVersion { store: url::shown_path(&path).into(), found: version, known: VERSION });
+        return Err(Error::OlderVersion { store: url::shown_path(path).into(), found: version, known: VERSION });
     }
     check_tables(connection, path)
 }

@@ -1,0 +1,153 @@
+//! Which events may be delivered, and when: the one place that decides it, for listeners and for programs that deliver by
+//! hand.
+//!
+//! An event is due once nothing can take it back. A call that was acknowledged with the durability `fsync` or `os` has its
+//! events in the store, and with them all earlier ones of the group. Whether the store has others, which a shared cache
+//! holds, [`Manager::kept_events`] finds out. Within a group events are delivered in order; those of another process are
+//! left to it for a second, in case it is still there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dictrack_core::{Event, Group};
+
+use super::Manager;
+use crate::Error;
+use crate::cache::Step;
+use crate::deadline::Deadline;
+
+/// An event of another process goes out before later ones of the group. Its process gets this long to do it.
+const OTHERS_DELIVER: Duration = Duration::from_secs(1);
+
+/// Whose turn it is to deliver the events of a group: see [`Manager::due`].
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// The sequence of the last event to deliver, which the store has, and with it all before.
+    pub last: u64,
+    /// The most events to get at once.
+    pub most: usize,
+    /// How long the events of other processes have been left to them.
+    pub waited: Duration,
+    /// Whether this process caused the event of that sequence.
+    pub is_own: &'a (dyn Fn(u64) -> bool + Sync),
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { last, most, waited, .. } = self;
+        f.debug_struct("Turn").field("last", last).field("most", most).field("waited", waited).finish_non_exhaustive()
+    }
+}
+
+/// The events of a group that are to be delivered now.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Due {
+    /// In order. Mark them with [`Manager::mark_delivered`] once they are delivered.
+    pub events: Vec<Arc<Event>>,
+    /// Whether there are more: beyond the most that were asked for, or after an event that another process is about to
+    /// deliver.
+    pub more: bool,
+}
+
+impl Due {
+    fn of<'a>(events: impl Iterator<Item = &'a Arc<Event>>, turn: Turn<'_>) -> Self {
+        let mut events = events.take_while(|event| event.sequence <= turn.last).peekable();
+        let alone = turn.waited >= OTHERS_DELIVER;
+        let mut due = Vec::new();
+        while due.len() < turn.most
+            && let Some(event) = events.next_if(|event| alone || (turn.is_own)(event.sequence))
+        {
+            due.push(Arc::clone(event));
+        }
+        Self { events: due, more: events.peek().is_some() }
+    }
+}
+
+impl Manager {
+    /// The events of a group that this process is to deliver now, for programs that deliver events themselves: after a
+    /// call whose outcome has events, or for events that an earlier run left. Listeners do without it.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn due(&self, group: &str, turn: Turn<'_>) -> Result<Due, Error> {
+        self.due_within(Deadline::of_a_call(), group, turn).await
+    }
+
+    pub(super) async fn due_within(&self, deadline: Deadline, group: &str, turn: Turn<'_>) -> Result<Due, Error> {
+        self.view_within(deadline, group, move |found: &Group| Due::of(found.waiting_events(), turn)).await
+    }
+
+    /// Has the store keep what the cache holds of `groups`, if events wait there, and gives the sequence of the last event of
+    /// each, delivered or not. Without a store the cache is all there is. With
+    /// [`commit_by_hand`](super::ManagerBuilder::commit_by_hand) nothing is kept here: commit first.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the cache lost a group before the store had it: ask again. Else a failure of the cache or the
+    /// store.
+    pub async fn kept_events(&self, groups: &[&str]) -> Result<Vec<u64>, Error> {
+        self.check_reentrant()?;
+        let (mut sequences, mut found) = (Vec::with_capacity(groups.len()), Vec::new());
+        for group in groups {
+            let mut newest = None;
+            let mut look = |held: &mut Group| {
+                let waits = held.waiting_events().next().is_some();
+                newest = Some((held.last_sequence(), held.version(), waits));
+                if waits { Step::Relied } else { Step::Unchanged }
+            };
+            let claim = self.update(Deadline::of_a_call(), group, &mut look).await?;
+            let (sequence, version, waits) = newest.unwrap_or_default();
+            sequences.push(sequence);
+            if waits {
+                found.push((*group, version, claim));
+            }
+        }
+        let committer = self.shared.committer.as_ref().filter(|committer| !committer.by_hand());
+        if let (Some(committer), Some((first, ..))) = (committer, found.first()) {
+            let deadline = Deadline::of_a_call();
+            deadline.bound(committer.settle_now(), |time| self.unsaved(committer, first, time)).await?;
+            for (group, version, claim) in &found {
+                let kept = self.confirm(committer, group, *version, *claim);
+                deadline.bound(kept, |time| self.unsaved(committer, group, time)).await?;
+            }
+        }
+        Ok(sequences)
+    }
+
+    /// The groups that may have events that were not delivered, in order.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn undelivered_groups(&self) -> Result<Vec<String>, Error> {
+        self.check_reentrant()?;
+        let Some(store) = &self.shared.source.store else { return self.shared.cache.group_ids().await };
+        let mut groups = store.undelivered().await?;
+        // What a process left in a shared cache that ended.
+        groups.extend(self.shared.cache.unsaved().await?);
+        groups.sort();
+        groups.dedup();
+        Ok(groups)
+    }
+
+    /// The events that were not delivered, of an earlier run also, as far as the store has them: a shared cache may hold
+    /// more, which it can still lose. With [`commit_by_hand`](super::ManagerBuilder::commit_by_hand) those that are not
+    /// committed yet are among them.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn undelivered(&self) -> Result<Vec<Arc<Event>>, Error> {
+        let mut events = Vec::new();
+        for group in self.undelivered_groups().await? {
+            let last = loop {
+                match self.kept_events(&[&group]).await {
+                    Err(Error::Lost { .. }) => {}
+                    kept => break kept?.first().copied().unwrap_or_default(),
+                }
+            };
+            let turn = Turn { last, most: usize::MAX, waited: Duration::MAX, is_own: &|_| true };
+            events.extend(self.due(&group, turn).await?.events);
+        }
+        Ok(events)
+    }
+}
