@@ -12,7 +12,7 @@ use crate::common::{counter, document, open};
 const WORK: &str = "DICTRACK_TEST_OWNER";
 
 /// Another process, which ends with this value.
-pub struct Other {
+pub(crate) struct Other {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -26,11 +26,11 @@ impl Drop for Other {
 
 impl Other {
     /// Has another process do `work` with the store at `path`.
-    pub fn start(work: &str, path: &Path) -> Self {
+    pub(crate) fn start(work: &str, path: &Path) -> Self {
         Self::start_with(work, path, |_| ())
     }
 
-    pub fn start_with(work: &str, path: &Path, change: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start_with(work: &str, path: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "process::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(WORK, format!("{work} {}", path.display()));
@@ -41,34 +41,29 @@ impl Other {
         Self { child, lines }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line that begins as `line` does; `None` at the end.
-    pub fn line(&mut self, begin: &str) -> Option<String> {
+    pub(crate) fn line(&mut self, begin: &str) -> Option<String> {
         // The harness prints lines of its own.
         self.lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(begin))
     }
 
-    /// Lets it go on.
-    pub fn go_on(&mut self) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "go on").unwrap();
-    }
-
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Lets it go on to its end.
-    pub fn end(&mut self) -> ExitStatus {
+    pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         self.child.wait().unwrap()
     }
 
     /// The rest of what it prints.
-    pub fn rest(&mut self) -> Vec<String> {
+    pub(crate) fn rest(&mut self) -> Vec<String> {
         self.lines.by_ref().map(Result::unwrap).collect()
     }
 }
@@ -84,7 +79,7 @@ fn wait() {
 }
 
 /// Counts one document in the group `a`.
-pub fn count(manager: &Blocking, id: &str) -> Result<(), dictrack::Error> {
+pub(crate) fn count(manager: &Blocking, id: &str) -> Result<(), dictrack::Error> {
     let list = manager.tracker_list([counter("n", &[1_000_000])])?;
     let options = TrackOptions::default().id(id).ensure(&list, Differing::Refuse);
     manager.track_with("a", &document(), options).map(drop)
