@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use common::{
     Line, Oracle, Place, Random, Running, bytes, counted, documents, documents_of, integrity, show, try_show,
@@ -314,7 +315,12 @@ impl<'a> Right<'a> {
 
 fn place_of(files: &Files) -> Place {
     let place = Place::in_memory();
-    files.iter().for_each(|(name, content)| std::fs::write(place.path(name), content).unwrap());
+    for (name, content) in files {
+        let mut file = std::fs::File::create(place.path(name)).unwrap();
+        file.write_all(content).unwrap();
+        // Power failed, so the machine was started since.
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
     place
 }
 

@@ -349,7 +349,9 @@ fn keys_that_something_else_wrote_are_named_and_left() {
     redis.cli(&["DEL", &a, &b]);
     redis.cli(&["HSET", &a, "foo", "bar"]);
     redis.cli(&["SET", &b, "text"]);
-    for (group, words) in [("a", "the field \"version\" is missing"), ("b", "another type than dictrack writes")] {
+    for (group, words) in
+        [("a", "the field \"foo\" is not one that dictrack writes"), ("b", "another type than dictrack writes")]
+    {
         let document = format!("{{\"user\":\"{group}\",\"id\":100}}\n");
         std::fs::write(folder.path().join("one.ndjson"), document).unwrap();
         for line in [

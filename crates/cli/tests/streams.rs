@@ -64,10 +64,11 @@ fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
         let line: Vec<&str> = line.split(' ').map(|word| if word == "user" { "user 1" } else { word }).collect();
-        command.current_dir(folder.path()).args(&line).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = command.spawn().unwrap();
-        drop(running.stdout.take());
-        let answer = running.wait_with_output().unwrap();
+        // The reader is gone before the command writes, however fast that is.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.current_dir(folder.path()).args(&line).stdout(writer).stderr(Stdio::piped());
+        let answer = command.spawn().unwrap().wait_with_output().unwrap();
         let error = String::from_utf8(answer.stderr).unwrap();
         // That of clap may be good, too: it has nothing to lose.
         let codes = if line == ["--help"] { [Some(0), Some(141)] } else { [Some(141); 2] };

@@ -127,6 +127,9 @@ pub trait DataCache: Send + Sync + Debug {
     /// several times as much. 0 where another process keeps them.
     fn uncollected_bytes(&self) -> usize;
 
+    /// Whether [`collect`](Self::collect) would hand out more: it may leave for later what takes long to read.
+    fn has_uncollected(&self) -> bool;
+
     /// Learns how the store took what was collected; groups that it has may be dropped when memory is short.
     ///
     /// # Errors

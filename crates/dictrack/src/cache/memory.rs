@@ -281,6 +281,10 @@ impl DataCache for MemoryCache {
         self.dirty_bytes.load(Ordering::Relaxed)
     }
 
+    fn has_uncollected(&self) -> bool {
+        !self.dirty.lock().is_empty()
+    }
+
     async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
         for Stored { group, version, .. } in stored {
             let (shard, hash) = self.locate(group);

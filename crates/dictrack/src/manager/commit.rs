@@ -21,6 +21,9 @@ use crate::store::{DataStore, Mark, Refused};
 /// How long the thread waits before it does work that was put off.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How long the thread waits when it closes and the cache could not hand out everything.
+const CLOSING_PAUSE: Duration = Duration::from_millis(10);
+
 /// Commits that are asked for while one runs share the next one.
 ///
 /// Rounds are numbered. A change that was made before round n began is in round n or an earlier one.
@@ -364,10 +367,22 @@ impl Core {
             }
             let mut state = self.state.lock();
             if closing && state.wanted <= state.begun {
+                if self.has_more() {
+                    drop(state);
+                    std::thread::sleep(CLOSING_PAUSE);
+                    continue;
+                }
                 state.closed = true;
                 return;
             }
         }
+    }
+
+    /// Whether the cache left something for later that can still be written before the manager is closed.
+    fn has_more(&self) -> bool {
+        !self.by_hand
+            && self.cache.has_uncollected()
+            && self.closing.get().is_some_and(|closing| closing.elapsed() < CLOSE_WITHIN)
     }
 
     async fn round(&self, ready: Option<(Vec<GroupChange>, Vec<Mark>)>, marks: &[Mark]) -> Result<(), Error> {

@@ -105,6 +105,11 @@ fn failed(action: &str) -> impl FnOnce(rusqlite::Error) -> Error {
     move |error| BackendError { backend: "SQLite", action, source: Box::new(error) }.into()
 }
 
+fn read_only(action: &str) -> Error {
+    let source = "the file was opened for reading only".into();
+    BackendError { backend: "SQLite", action: action.to_owned(), source }.into()
+}
+
 impl SqliteStore {
     /// Opens the file, or makes it, as its one writer. Links are followed.
     ///
@@ -187,17 +192,12 @@ impl SqliteStore {
     /// # Errors
     /// A failure of SQLite, also where another program reads the file.
     pub fn checkpoint(&self) -> Result<(), Error> {
-        const ACTION: &str = "copy the log into the file";
-        let inner = self.inner.lock();
-        let held_up: bool = inner
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-            .map_err(unreadable(&inner.name, "the file", ACTION))?;
-        if held_up {
-            let (action, source) = (ACTION.to_owned(), "another program reads it".into());
-            return Err(BackendError { backend: "SQLite", action, source }.into());
+        let mut inner = self.inner.lock();
+        let Inner { connection, access, .. } = &mut *inner;
+        match access {
+            Access::Write(owner) => owner.copy_whole_log(connection),
+            Access::Read { .. } => Err(read_only("copy the log into the file")),
         }
-        Ok(())
     }
 
     /// The file, with links followed.
@@ -242,12 +242,7 @@ impl Inner {
     fn write<T>(&mut self, action: &str, work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
         match &mut self.access {
             Access::Write(owner) => owner.write(&mut self.connection, action, work),
-            Access::Read { .. } => Err(BackendError {
-                backend: "SQLite",
-                action: action.to_owned(),
-                source: "the file was opened for reading only".into(),
-            }
-            .into()),
+            Access::Read { .. } => Err(read_only(action)),
         }
     }
 

@@ -182,7 +182,7 @@ fn a_writer_stops_when_the_file_says_that_another_owns_it() {
     for (number, change) in [
         "UPDATE owner SET token = 'another', pid = 77, host = 'elsewhere'",
         "DELETE FROM owner",
-        "INSERT INTO journal (checksum, payload) VALUES (0, '')",
+        "INSERT INTO journal (marks, checksum, payload) VALUES (0, 0, '')",
         "DELETE FROM groups",
     ]
     .into_iter()

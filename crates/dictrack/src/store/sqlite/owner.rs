@@ -270,6 +270,20 @@ impl Owner {
         Ok(())
     }
 
+    /// Copies the whole log into the file, and says whether that worked.
+    pub(super) fn copy_whole_log(&mut self, connection: &Connection) -> Result<(), Error> {
+        let action = "copy the log into the file";
+        self.look(connection)?;
+        let held_up: bool = connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(unreadable(&self.name, "the file", action))?;
+        if held_up {
+            return Err(failure(action, "another program reads it".to_owned()));
+        }
+        self.uncopied = 0;
+        self.watch.wrote().map_err(|error| failure("look at the files of the store", error))
+    }
+
     /// Asks again for a lock that a dead process had left to another.
     pub(super) fn relock(&mut self) {
         // Without the lock the token still holds.
