@@ -609,37 +609,30 @@ impl Shared {
         Ok(changes)
     }
 
-    /// Takes what changed of groups that have to be read first, some side by side. What takes long is left for later, and so
-    /// are those behind it.
-    async fn collect_absent(self: &Arc<Self>, absent: Vec<Arc<Entry>>, changes: &mut Vec<GroupChange>) {
-        let since = Stopwatch::start();
-        let mut absent = absent.into_iter();
-        while since.elapsed() < GIVE_UP_AFTER {
-            let mut reads = JoinSet::new();
-            for entry in absent.by_ref().take(READ_TOGETHER) {
-                let shared = Arc::clone(self);
-                let left = GIVE_UP_AFTER.saturating_sub(since.elapsed());
-                reads.spawn(async move {
-                    let read = tokio::time::timeout(left, shared.loaded(&entry)).await;
-                    (entry, read)
-                });
-            }
-            if reads.is_empty() {
-                return;
-            }
-            while let Some(read) = reads.join_next().await {
-                let Ok((entry, read)) = read else { continue };
-                match read {
-                    Ok(Ok(())) => changes.extend(runtime::at_length(|| Self::change(&entry))),
-                    Ok(Err(error)) => {
-                        tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
-                        self.mark_dirty(&entry, &mut entry.state.lock());
-                    }
-                    Err(_) => self.mark_dirty(&entry, &mut entry.state.lock()),
+    /// Takes what changed of groups that have to be read first. What takes long is left for later, and so is what is beyond the
+    /// first [`READ_TOGETHER`]: they take memory beside the replicas.
+    async fn collect_absent(self: &Arc<Self>, mut absent: Vec<Arc<Entry>>, changes: &mut Vec<GroupChange>) {
+        let late = absent.split_off(absent.len().min(READ_TOGETHER));
+        late.iter().for_each(|entry| self.mark_dirty(entry, &mut entry.state.lock()));
+        let mut reads = JoinSet::new();
+        for entry in absent {
+            let shared = Arc::clone(self);
+            reads.spawn(async move {
+                let read = tokio::time::timeout(GIVE_UP_AFTER, shared.loaded(&entry)).await;
+                (entry, read)
+            });
+        }
+        while let Some(read) = reads.join_next().await {
+            let Ok((entry, read)) = read else { continue };
+            match read {
+                Ok(Ok(())) => changes.extend(runtime::at_length(|| Self::change(&entry))),
+                Ok(Err(error)) => {
+                    tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
+                    self.mark_dirty(&entry, &mut entry.state.lock());
                 }
+                Err(_) => self.mark_dirty(&entry, &mut entry.state.lock()),
             }
         }
-        absent.for_each(|entry| self.mark_dirty(&entry, &mut entry.state.lock()));
     }
 
     /// The group as Redis has it, if the store lacks something of it.

@@ -22,7 +22,7 @@ use crate::store::{DataStore, Mark, Refused};
 const IDLE: Duration = Duration::from_millis(500);
 
 /// How long the thread waits when it closes and the cache could not hand out everything.
-const CLOSING_PAUSE: Duration = Duration::from_millis(10);
+const CLOSING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Commits that are asked for while one runs share the next one.
 ///

@@ -173,8 +173,11 @@ fn a_large_group_comes_over_a_slow_network() {
         let failed = AtomicU64::new(0);
         let work = || count_noting(slow, some() + at as u64, &failed);
         let (known, calls, slowest) = meanwhile(slow, work);
-        println!("{} calls gave up; {calls} documents of others, the slowest in {slowest:?}", failed.into_inner());
-        assert!(!known && slowest < Duration::from_millis(1_500), "{slowest:?}");
+        let failed = failed.into_inner();
+        println!("{failed} calls gave up; {calls} documents of others, the slowest in {slowest:?}");
+        // A call that gave up may have counted all the same.
+        assert!(!known || failed > 0);
+        assert!(slowest < Duration::from_millis(1_500), "{slowest:?}");
     }
     for proxy in [&before_redis, &before_mongo] {
         proxy.delay(Duration::ZERO);

@@ -226,7 +226,7 @@ mod tests {
             ("link to fifo", "a pipe"),
             ("socket", "a socket"),
             ("loop", "symbolic links"),
-            ("a.db/", "Not a directory"),
+            ("a.db/", "ends in \"/\""),
             ("a.db/b.db", "Not a directory"),
             ("new.db/", "ends in \"/\""),
             ("nowhere/a.db", "there is no folder"),
