@@ -82,6 +82,7 @@ impl<'a> Parts<'a> {
         Ok(Self { scheme, user, password, hosts, path: path.strip_prefix('/').unwrap_or(path), options })
     }
 
+    #[cfg(any(feature = "mongodb", feature = "redis"))]
     pub(crate) fn scheme(&self) -> &'a str {
         self.scheme
     }

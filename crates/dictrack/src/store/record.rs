@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
+#[cfg(any(feature = "memory", feature = "sqlite"))]
 use dictrack_core::text::quoted;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
 #[cfg(any(feature = "memory", feature = "sqlite"))]

@@ -25,8 +25,11 @@ __all__ = [
     "Trackers",
     "__version__",
     "after_fork_in_child",
+    "is_meant_as_url",
     "open",
     "read_file",
+    "shown_url",
+    "url_scheme",
 ]
 
 __version__: Final[str]

@@ -236,7 +236,7 @@ mod tests {
             ("a.db-wal", "\"-wal\""),
             ("a.db-shm", "\"-shm\""),
             ("a.db-journal", "\"-journal\""),
-            ("with\0zero", "nul byte"),
+            ("with\0zero", "NUL byte"),
         ] {
             let error = resolve(&at(name)).unwrap_err().to_string();
             assert!(error.contains(words), "{name}: {error}");
