@@ -76,6 +76,10 @@ class Explanation:
         The path that the condition looks at that does not hold.
     seen : Any
         The value there.
+    other_key : str, optional
+        The path of the value that it is compared with, if that is in the document, too.
+    other_seen : Any
+        The value there.
     limiter : int, optional
         The position of the limiter that refuses.
     until : int or float, optional
@@ -88,6 +92,8 @@ class Explanation:
     amount: Any = None
     key: str | None = None
     seen: Any = None
+    other_key: str | None = None
+    other_seen: Any = None
     limiter: int | None = None
     until: float | None = None
 

@@ -14,7 +14,6 @@ from dictrack._values import a_type, shown
 from dictrack.conditions.base import BaseCondition, _Builtin
 
 __all__ = [
-    "ITEM",
     "KeyExists",
     "KeyNotExists",
     "KeyValueComparison",
