@@ -52,8 +52,8 @@ use text::Taken;
 
 /// A commit is made at least this often, or as often as the durability says.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
-/// A commit is made after this many documents at the latest, so that ids and memory stay bounded.
-const COMMIT_AFTER: u64 = 100_000;
+/// A commit is made after this many documents at the latest, so that little has to be counted again.
+const COMMIT_AFTER: u64 = 400_000;
 /// A commit is made when changed groups take this part of the budget, within these bounds: writing them takes several times as
 /// much, twice where one commit waits for another.
 const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
