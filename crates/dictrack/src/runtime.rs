@@ -70,7 +70,12 @@ pub(crate) async fn run<T: Send + 'static>(
 
 /// Runs what takes long without waiting for anything, such as reading a million ids. On the network thread, which others
 /// wait for, another thread goes on in its place meanwhile.
-pub(crate) fn at_length<T>(work: impl FnOnce() -> T) -> T {
+///
+/// Only where it really is `long`: each such thread has memory of its own that it does not give back.
+pub(crate) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
+    if !long {
+        return work();
+    }
     let process = std::process::id();
     let mut slot = FIRST.get();
     while let Some(started) = slot {

@@ -54,7 +54,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_millis(1800);
 /// A lease is for reading one group from the store, and renewed while that goes on.
 const LEASE_MILLIS: u64 = 1000;
 /// Unsaved groups that a commit reads first, side by side.
-const READ_TOGETHER: usize = 64;
+const READ_TOGETHER: usize = 32;
 /// Replicas are dropped, the idle ones first, when they take more than this, unless the program says otherwise.
 const BUDGET: usize = 256 << 20;
 /// In a cluster nobody says that a node has lost its memory: a group that was idle for longer is compared with the store.
@@ -600,7 +600,7 @@ impl Shared {
                 state.replica.is_some()
             };
             if has_replica {
-                changes.extend(runtime::at_length(|| Self::change(&entry)));
+                changes.extend(Self::change_at_length(&entry));
             } else {
                 absent.push(entry);
             }
@@ -625,7 +625,7 @@ impl Shared {
         while let Some(read) = reads.join_next().await {
             let Ok((entry, read)) = read else { continue };
             match read {
-                Ok(Ok(())) => changes.extend(runtime::at_length(|| Self::change(&entry))),
+                Ok(Ok(())) => changes.extend(Self::change_at_length(&entry)),
                 Ok(Err(error)) => {
                     tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
                     self.mark_dirty(&entry, &mut entry.state.lock());
@@ -633,6 +633,11 @@ impl Shared {
                 Err(_) => self.mark_dirty(&entry, &mut entry.state.lock()),
             }
         }
+    }
+
+    fn change_at_length(entry: &Entry) -> Option<GroupChange> {
+        let is_large = entry.state.lock().replica.as_ref().is_some_and(Replica::is_large);
+        runtime::at_length(is_large, || Self::change(entry))
     }
 
     /// The group as Redis has it, if the store lacks something of it.
@@ -775,8 +780,8 @@ impl Shared {
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes.fetch_sub(before, Ordering::Relaxed);
         let budget = self.budget.load(Ordering::Relaxed);
-        // An eighth is for the holes between what is dropped.
-        if all - before > budget - budget / 8 {
+        // A fifth is for the holes between what is dropped, and for what is being read or written.
+        if all - before > budget - budget / 5 {
             self.sweep.wanted_above(all - before);
         }
     }

@@ -247,7 +247,7 @@ impl MongoStore {
                 restore_set(store, hash, &text.await?.ok_or_else(missing)?, engine)?
             }
         };
-        runtime::at_length(|| stored.restore(store, group, set, engine))
+        runtime::at_length(!stored.parts.is_empty(), || stored.restore(store, group, set, engine))
     }
 }
 

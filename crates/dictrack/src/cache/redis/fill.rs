@@ -53,7 +53,7 @@ impl Shared {
         let new_token = token();
         let (set, mut fields) = {
             let renewal = self.renew(entry, &replica.lease);
-            let made = runtime::at_length(|| {
+            let made = runtime::at_length(true, || {
                 let change = replica.group.whole(&entry.id);
                 let fields = replica.fields(&entry.id, &replica.group, &change, &new_token);
                 (Arc::clone(&change.set), fields)

@@ -379,6 +379,11 @@ impl Whole {
         Ok(whole)
     }
 
+    /// Whether reading it takes its time.
+    pub(super) fn is_large(&self) -> bool {
+        self.ids.ids.len() > LARGE
+    }
+
     /// Takes a field in.
     pub(super) fn take(&mut self, name: String, value: String) -> Result<(), Unreadable> {
         match name.split_once(':') {

@@ -122,7 +122,7 @@ impl Shared {
         connection: u64,
     ) -> Result<Replica, Error> {
         // A large one takes its time, in which other groups must not wait.
-        let replica = runtime::at_length(|| whole.replica(set, limits, connection));
+        let replica = runtime::at_length(whole.is_large(), || whole.replica(set, limits, connection));
         replica.map_err(|problem| self.corrupt(id, problem))
     }
 }
