@@ -46,8 +46,17 @@ impl Named {
                 text.map(|text| Some(text.into())).map_err(|_| Failure(format!("{} is not UTF-8 text", self.variable)))
             }
             (None, Some(file)) => {
-                let read = url::read_secret(Path::new(&file));
-                read.map(|text| Some(text.into())).map_err(|error| Failure(format!("{}: {error}", self.file)))
+                let text = url::read_secret(Path::new(&file));
+                let text = text.map_err(|error| Failure(format!("{}: {error}", self.file)))?;
+                if url::scheme(&text).is_none() && !Path::new(&text).exists() {
+                    // It may be a password alone, which must not become the name of a store.
+                    return Err(Failure(format!(
+                        "{}: what the file holds is neither a URL such as mongodb://host/database nor a store that exists; \
+                         a password alone belongs in the file of ?password_file=FILE at the end of a URL",
+                        self.file
+                    )));
+                }
+                Ok(Some(text.into()))
             }
         }
     }

@@ -289,3 +289,28 @@ fn more_inputs_than_stay_open_are_checked_before_any_is_counted() {
     assert_eq!(number(&run(folder.path(), &line).json(), "documents"), 0);
     assert_eq!(progress(folder.path(), "a"), 280);
 }
+
+#[test]
+fn files_whose_names_are_not_unicode_have_marks_of_their_own() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::process::Command;
+
+    let folder = folder(&[("t.toml", COUNTER)]);
+    let names = [b"log-\xe8.ndjson", b"log-\xe9.ndjson"].map(|name| OsStr::from_bytes(name));
+    for (name, documents) in names.iter().zip([3, 5]) {
+        std::fs::write(folder.path().join(name), "{\"user\":\"a\"}\n".repeat(documents)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.current_dir(folder.path()).args([
+            "run",
+            "--trackers",
+            "t.toml",
+            "--group-by",
+            "user",
+            "--store",
+            "s.db",
+        ]);
+        assert!(command.arg(name).output().unwrap().status.success());
+    }
+    assert_eq!(progress(folder.path(), "a"), 8);
+}

@@ -54,6 +54,7 @@ fn store_and_cache_come_from_the_environment() {
 fn what_is_wrong_in_the_environment_is_said_by_name() {
     let folder = counted();
     let place = folder.path();
+    fs::write(place.join("password"), "s3cret\n").unwrap();
     for name in ["two", "empty"] {
         fs::write(place.join(name), if name == "two" { "mongodb://u:s3cret@h\nx" } else { "" }).unwrap();
     }
@@ -63,6 +64,7 @@ fn what_is_wrong_in_the_environment_is_said_by_name() {
             "DICTRACK_STORE and DICTRACK_STORE_FILE are both set",
         ),
         (&[("DICTRACK_CACHE", "redis://h"), ("DICTRACK_CACHE_FILE", "url")], "DICTRACK_CACHE and DICTRACK_CACHE_FILE"),
+        (&[("DICTRACK_STORE_FILE", "password")], "DICTRACK_STORE_FILE: what the file holds is neither a URL"),
         (&[("DICTRACK_STORE_FILE", "nothing")], "DICTRACK_STORE_FILE: nothing: No such file"),
         (&[("DICTRACK_STORE_FILE", "two")], "DICTRACK_STORE_FILE: two: it has more than one line"),
         (&[("DICTRACK_CACHE_FILE", "empty")], "DICTRACK_CACHE_FILE: empty: it is empty"),
@@ -203,7 +205,10 @@ fn a_url_from_a_variable_is_not_among_the_arguments_of_the_process() {
         .unwrap();
     let place = format!("/proc/{}/cmdline", child.id());
     // They are there a moment after the process is.
-    let arguments = (0..1000).map(|_| fs::read_to_string(&place).unwrap()).find(|arguments| !arguments.is_empty());
+    let arguments = (0..5000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        Some(fs::read_to_string(&place).unwrap()).filter(|arguments| !arguments.is_empty())
+    });
     let arguments = arguments.unwrap();
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());

@@ -21,8 +21,10 @@ fn start(folder: &Path, line: &str) -> Child {
 
 /// Starts the command from a shell that has done something first.
 fn start_under(folder: &Path, first: &str, line: &str) -> Child {
-    let mut command = Command::new("sh");
-    command.current_dir(folder).args(["-c", &format!("{first} exec {} {line}", env!("CARGO_BIN_EXE_dictrack"))]);
+    let mut command = Command::new("env");
+    // Whoever runs the tests may ignore signals: a shell does for what it runs in the background.
+    command.current_dir(folder).args(["--default-signal=INT,TERM,HUP", "sh", "-c"]);
+    command.arg(format!("{first} exec {} {line}", env!("CARGO_BIN_EXE_dictrack")));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -59,8 +61,11 @@ fn the_exit_code_names_the_signal_that_ended_a_run() {
             let folder = folder(&[("t.toml", COUNTER)]);
             let mut run = start(folder.path(), &format!("{RUN} -"));
             let mut out = feed_first(&mut run);
+            // Open until the run has ended, which waiting would close: a run may also end with its input.
+            let input = run.stdin.take();
             signal(&run, name, times);
             assert_eq!(run.wait().unwrap().code(), Some(code), "{name}");
+            drop(input);
             let error = error_of(&mut run);
             assert!(error.contains("1 document in ") && error.contains("; interrupted, run again to go on"), "{error}");
             out.read_to_end(&mut Vec::new()).unwrap();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,9 +175,10 @@ impl Input {
             return Ok(input);
         }
         let full = std::fs::canonicalize(path).map_err(fail)?;
+        let full = key_of(&full);
         input.key = Some(match many_machines.then(host).flatten() {
-            Some(host) => format!("input:{host}:{}", full.display()),
-            None => format!("input:{}", full.display()),
+            Some(host) => format!("input:{host}:{full}"),
+            None => format!("input:{full}"),
         });
         File::open(path).map_err(fail)?;
         input.size = Some(metadata.len());
@@ -328,6 +330,14 @@ impl Begun {
             return Err(Unfit::Differs(format!("its header ends behind byte {offset}, up to which it was counted")));
         }
         Ok(Self { at: position, ..self })
+    }
+}
+
+/// A path as marks have it: what is not UTF-8 byte by byte, so that different files have different marks.
+fn key_of(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => text.to_owned(),
+        None => path.as_os_str().as_bytes().iter().fold("bytes:".to_owned(), |key, byte| format!("{key}{byte:02x}")),
     }
 }
 

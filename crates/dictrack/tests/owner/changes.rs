@@ -20,7 +20,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 type Case = (&'static str, fn(&Path), &'static str);
 
 /// All that may happen to the files of a store, but not to what is in its tables.
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     ("removed", |path| fs::remove_file(path).unwrap(), "removed or renamed"),
     ("renamed", |path| fs::rename(path, path.with_extension("moved")).unwrap(), "removed or renamed"),
     (
@@ -67,6 +67,11 @@ const CASES: [Case; 14] = [
     ),
     ("robbed of its log", |path| fs::remove_file(beside(path, "-wal")).unwrap(), "\"-wal\""),
     (
+        "robbed of a part of its log",
+        |path| OpenOptions::new().write(true).open(beside(path, "-wal")).unwrap().set_len(0).unwrap(),
+        "cut short",
+    ),
+    (
         "given another log",
         |path| {
             fs::copy(beside(path, "-wal"), path.with_extension("copy")).unwrap();
@@ -85,14 +90,20 @@ const CASES: [Case; 14] = [
     ),
 ];
 
+/// Makes a store of one document, a backup of it, and a second document in the store.
+fn back_up(path: &Path) {
+    count(&open(path), "0").unwrap();
+    fs::copy(path, path.with_extension("backup")).unwrap();
+    count(&open(path), "later").unwrap();
+}
+
 #[test]
 fn what_happens_to_the_files_is_noticed_within_a_commit_and_nothing_is_acknowledged_any_more() {
     for (case, change, words) in CASES {
         let folder = folder();
         fs::create_dir(folder.path().join("sub")).unwrap();
         let path = folder.path().join("sub/a.db");
-        count(&open(&path), "0").unwrap();
-        fs::copy(&path, path.with_extension("backup")).unwrap();
+        back_up(&path);
         let manager = open(&path);
         count(&manager, "1").unwrap();
         change(&path);
@@ -110,13 +121,29 @@ fn what_happens_to_the_files_is_noticed_within_a_commit_and_nothing_is_acknowled
 }
 
 #[test]
+fn a_file_that_is_only_touched_loses_nothing() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    let manager = open(&path);
+    count(&manager, "1").unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    count(&manager, "2").unwrap();
+    // The same bytes again.
+    fs::copy(&path, path.with_extension("copy")).unwrap();
+    fs::copy(path.with_extension("copy"), &path).unwrap();
+    count(&manager, "3").unwrap();
+    manager.close().unwrap();
+    drop(manager);
+    assert_eq!(progress(&open(&path), "a"), "3");
+}
+
+#[test]
 fn a_writer_that_only_ends_notices_it_too() {
     for (case, change, words) in CASES {
         let folder = folder();
         fs::create_dir(folder.path().join("sub")).unwrap();
         let path = folder.path().join("sub/a.db");
-        count(&open(&path), "0").unwrap();
-        fs::copy(&path, path.with_extension("backup")).unwrap();
+        back_up(&path);
         let manager = open(&path);
         change(&path);
         let error = manager.close().expect_err(case);
@@ -161,8 +188,7 @@ fn a_backup_that_took_the_place_of_a_store_in_use_is_not_mixed_with_it() {
         let folder = folder();
         fs::create_dir(folder.path().join("sub")).unwrap();
         let path = folder.path().join("sub/a.db");
-        count(&open(&path), "0").unwrap();
-        fs::copy(&path, path.with_extension("backup")).unwrap();
+        back_up(&path);
         let manager = open(&path);
         (1..50).for_each(|id| count(&manager, &id.to_string()).unwrap());
         change(&path);

@@ -42,6 +42,8 @@ pub(super) struct Owner {
     data_version: i64,
     /// What was written since the log was last copied into the file, in bytes.
     uncopied: usize,
+    /// What tells the file from another that was copied over it.
+    sample: u32,
     /// Why this process may write no more.
     ended: Option<Error>,
     /// What the log is renamed to in the end, where it is not that of the file beside it.
@@ -151,12 +153,14 @@ impl Owner {
         let fail = unreadable(&url::shown_path(name), "the file", "become the owner of the file");
         let data_version = write().map_err(fail)?;
         let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
+        let sample = descriptor.sample().map_err(|error| failure("look at the files of the store", error))?;
         let mut owner = Self {
             name: url::shown_path(name),
             token,
             watch,
             data_version,
             uncopied: 0,
+            sample,
             ended: None,
             aside: None,
             descriptor,
@@ -216,8 +220,15 @@ impl Owner {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        match self.watch.look().map_err(|error| failure("look at the files of the store", error))? {
+        let fail = |error| failure("look at the files of the store", error);
+        match self.watch.look().map_err(fail)? {
             None => Ok(()),
+            // `touch` and tools that put a time back change no byte.
+            Some(Change::Written)
+                if self.watch.has_size() && self.descriptor.sample().is_ok_and(|now| now == self.sample) =>
+            {
+                self.watch.wrote().map_err(fail)
+            }
             Some(change) => Err(self.end(connection, change)),
         }
     }
@@ -228,6 +239,10 @@ impl Owner {
         match change {
             Change::LogLost => checkpoint(connection, "PASSIVE"),
             Change::MemoryLost => {}
+            // What the log lacks must not be copied into the file.
+            Change::LogCut => {
+                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
             Change::Gone | Change::Replaced | Change::Written => {
                 // Whatever has the name now is not to be mixed with what this process wrote.
                 let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -265,7 +280,7 @@ impl Owner {
             self.uncopied = 0;
             self.look(connection)?;
             checkpoint(connection, "PASSIVE");
-            self.watch.wrote().map_err(|error| failure("look at the files of the store", error))?;
+            self.wrote()?;
         }
         Ok(())
     }
@@ -281,7 +296,14 @@ impl Owner {
             return Err(failure(action, "another program reads it".to_owned()));
         }
         self.uncopied = 0;
-        self.watch.wrote().map_err(|error| failure("look at the files of the store", error))
+        self.wrote()
+    }
+
+    /// Notes what the file is after this process wrote it.
+    fn wrote(&mut self) -> Result<(), Error> {
+        let noted = self.watch.wrote().and_then(|()| self.descriptor.sample());
+        self.sample = noted.map_err(|error| failure("look at the files of the store", error))?;
+        Ok(())
     }
 
     /// Asks again for a lock that a dead process had left to another.

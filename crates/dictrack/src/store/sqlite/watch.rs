@@ -17,6 +17,8 @@ pub(super) struct Watch {
     file: Id,
     wal_id: Id,
     shm_id: Id,
+    /// The log never gets shorter while it is open, but where this process has it emptied.
+    wal_size: u64,
     /// Only this process writes the file, and only when it copies the log into it.
     content: Content,
 }
@@ -45,6 +47,8 @@ pub(super) enum Change {
     Written,
     /// SQLite's log was removed or replaced.
     LogLost,
+    /// SQLite's log was cut short.
+    LogCut,
     /// SQLite's shared memory was removed or replaced.
     MemoryLost,
 }
@@ -57,6 +61,7 @@ impl Change {
             Self::Replaced => "was replaced by another file",
             Self::Written => "was written by another program",
             Self::LogLost => "lost its log, the file that ends in \"-wal\": it was removed or replaced",
+            Self::LogCut => "lost a part of its log, the file that ends in \"-wal\": it was cut short",
             Self::MemoryLost => "lost the file that ends in \"-shm\": it was removed or replaced",
         }
     }
@@ -73,6 +78,7 @@ impl Watch {
             file: Id::of(&file),
             wal_id: id(&wal)?,
             shm_id: id(&shm)?,
+            wal_size: fs::symlink_metadata(&wal)?.len(),
             content: Content::of(&file),
             wal,
             shm,
@@ -103,11 +109,17 @@ impl Watch {
     /// Notes that this process wrote the file.
     pub(super) fn wrote(&mut self) -> io::Result<()> {
         self.content = Content::of(&fs::symlink_metadata(&self.path)?);
+        self.wal_size = fs::symlink_metadata(&self.wal)?.len();
         Ok(())
     }
 
+    /// Whether the file still has the size that it had when this process wrote it.
+    pub(super) fn has_size(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|file| Content::of(&file).size == self.content.size)
+    }
+
     /// What has changed, if something has.
-    pub(super) fn look(&self) -> io::Result<Option<Change>> {
+    pub(super) fn look(&mut self) -> io::Result<Option<Change>> {
         let found = |path: &Path| match fs::symlink_metadata(path) {
             Ok(found) => Ok(Some(found)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -119,11 +131,17 @@ impl Watch {
             Some(file) if Content::of(&file) != self.content => Some(Change::Written),
             Some(_) => None,
         };
-        let is_same = |path: &Path, id: Id| Ok::<_, io::Error>(found(path)?.is_some_and(|found| Id::of(&found) == id));
-        Ok(match change {
-            None if !is_same(&self.wal, self.wal_id)? => Some(Change::LogLost),
-            None if !is_same(&self.shm, self.shm_id)? => Some(Change::MemoryLost),
-            change => change,
-        })
+        if change.is_some() {
+            return Ok(change);
+        }
+        let Some(log) = found(&self.wal)?.filter(|log| Id::of(log) == self.wal_id) else {
+            return Ok(Some(Change::LogLost));
+        };
+        if log.len() < self.wal_size {
+            return Ok(Some(Change::LogCut));
+        }
+        self.wal_size = log.len();
+        let is_same = found(&self.shm)?.is_some_and(|found| Id::of(&found) == self.shm_id);
+        Ok((!is_same).then_some(Change::MemoryLost))
     }
 }
