@@ -190,3 +190,16 @@ fn the_examples_warn_of_nothing() {
     assert_eq!(checked.error, "");
     checked.good();
 }
+
+#[test]
+fn an_update_does_not_speak_of_groups_that_had_documents() {
+    let trackers = |targets: &str| format!("[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [{targets}]\n");
+    let documents =
+        |day: u32| ["a", "b"].map(|user| format!("{{\"user\":\"{user}\",\"at\":\"2026-01-0{day}\"}}\n")).concat();
+    let folder = folder(&[("t.toml", &trackers("2")), ("1.ndjson", &documents(1)), ("2.ndjson", &documents(2))]);
+    let run = "run --trackers t.toml --group-by user --time at --store s.db";
+    dictrack(folder.path(), &format!("{run} 1.ndjson")).good();
+    std::fs::write(folder.path().join("t.toml"), trackers("2, 4")).unwrap();
+    let answer = dictrack(folder.path(), &format!("{run} --update 2.ndjson"));
+    assert_eq!((answer.code, answer.error.contains("without new documents")), (Some(0), false), "{}", answer.error);
+}

@@ -2,7 +2,7 @@
 
 use dictrack::Differing;
 
-use super::Run;
+use super::{COMMITS, Run};
 use crate::Failure;
 use crate::explain::wait;
 use crate::print::warn;
@@ -18,6 +18,10 @@ impl Run<'_> {
     /// Where documents have moments of their own nobody knows what time it is in a group, so it has to wait for its next
     /// document; the run says so.
     pub(super) fn update_others(&mut self) -> Result<(), Failure> {
+        // The groups are looked at in the store, which has to have what this run counted.
+        self.drain(COMMITS - 1)?;
+        self.commit()?;
+        self.drain(0)?;
         let now = self.manager.manager().now();
         let list = self.list.clone();
         let others = loop {
