@@ -213,20 +213,8 @@ class KeyValueGE(KeyValueComparison):
         super().__init__(key, value, operator.ge)
 
 
-class KeyValueContained(_KeyValue):
-    """The value at the key contains a value: a text a part of it, a list an item, a map a key.
-
-    Parameters
-    ----------
-    key : str
-        A dotted path.
-    value : Any
-        What is looked for.
-    case_sensitive : bool
-        If false, texts are compared by full Unicode case folding.
-    """
-
-    _word = "contains"
+class _KeyValueOfCase(_KeyValue):
+    """A condition that may ignore letter case."""
 
     def __init__(self, key: str, value: Any, case_sensitive: bool = True) -> None:
         if not isinstance(case_sensitive, bool):
@@ -247,6 +235,22 @@ class KeyValueContained(_KeyValue):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (key={self.key} value={self.value} case_sensitive={self._case_sensitive})>"
+
+
+class KeyValueContained(_KeyValueOfCase):
+    """The value at the key contains a value: a text a part of it, a list an item, a map a key.
+
+    Parameters
+    ----------
+    key : str
+        A dotted path.
+    value : Any
+        What is looked for.
+    case_sensitive : bool
+        If false, texts are compared by full Unicode case folding.
+    """
+
+    _word = "contains"
 
 
 class KeyValueNotContained(KeyValueContained):

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dictrack._values import a_type
-from dictrack.conditions.keys import _KeyValue
+from dictrack.conditions.keys import _KeyValue, _KeyValueOfCase
 
 __all__ = ["KeyValueEndsWith", "KeyValueMatches", "KeyValueStartsWith"]
 
 
-class _KeyText(_KeyValue):
-    """A condition whose operand is a text."""
-
-    def __init__(self, key: str, value: str) -> None:
-        if not isinstance(value, str):
-            raise TypeError(f"value is {a_type(value)}; expected str")
-        super().__init__(key, value)
+def _text(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"value is {a_type(value)}; expected str")
+    return value
 
 
-class KeyValueStartsWith(_KeyText):
+class KeyValueStartsWith(_KeyValueOfCase):
     """The text at the key starts with a text.
 
     Parameters
@@ -35,24 +30,7 @@ class KeyValueStartsWith(_KeyText):
     _word = "starts_with"
 
     def __init__(self, key: str, value: str, case_sensitive: bool = True) -> None:
-        if not isinstance(case_sensitive, bool):
-            raise TypeError(f"case_sensitive is {a_type(case_sensitive)}; expected bool")
-        self._case_sensitive = case_sensitive
-        super().__init__(key, value)
-
-    @property
-    def case_sensitive(self) -> bool:
-        """Whether case matters."""
-        return self._case_sensitive
-
-    def _spell(self) -> dict[str, Any]:
-        made = super()._spell()
-        if not self._case_sensitive:
-            made["ignore_case"] = True
-        return made
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} (key={self.key} value={self.value} case_sensitive={self._case_sensitive})>"
+        super().__init__(key, _text(value), case_sensitive)
 
 
 class KeyValueEndsWith(KeyValueStartsWith):
@@ -61,7 +39,7 @@ class KeyValueEndsWith(KeyValueStartsWith):
     _word = "ends_with"
 
 
-class KeyValueMatches(_KeyText):
+class KeyValueMatches(_KeyValue):
     """A regular expression matches anywhere in the text at the key.
 
     Its syntax is that of the Rust crate ``regex``: Unicode, without look-around and back-references. A search takes time
@@ -81,3 +59,6 @@ class KeyValueMatches(_KeyText):
     """
 
     _word = "matches"
+
+    def __init__(self, key: str, value: str) -> None:
+        super().__init__(key, _text(value))
