@@ -17,8 +17,9 @@ use crate::store::{Place, Where};
 
 /// Examine a cache and a store: versions, round trips, what could lose progress, and how to mend it.
 ///
-/// Of a file every row is checked against its checksum. A cache is examined as one with a store behind it if both are named. Beside a cache a few keys are
-/// written, beside a file a small file; all are removed. Ends with 1 if there is a problem.
+/// Checks every row of a file against its checksum. If a cache and a store are named, the cache is
+/// examined as one with a store behind it. Writes a few keys to a cache and a small file beside a store,
+/// and removes them. Ends with 1 if there is a problem.
 ///
 /// Examples:
 ///   dictrack doctor --store dictrack.db

@@ -251,7 +251,7 @@ struct Run<'a> {
     turns: Turns,
     /// Documents since the last commit.
     uncommitted: u64,
-    /// A commit is made when changed groups take so many bytes.
+    /// The number of bytes of changed groups and ids at which a commit is made.
     most_waiting: usize,
     /// When the last commit began.
     committed: Stopwatch,

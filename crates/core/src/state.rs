@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::amount::Amount;
+use crate::condition::object;
 use crate::custom::Registry;
 use crate::definition::{TrackerDefinition, window_json};
 use crate::json::{Json, Map};
@@ -235,9 +236,7 @@ impl LimiterState {
     /// of a custom limiter.
     pub fn to_json(&self) -> Json {
         match self {
-            Self::Count { remaining, .. } => {
-                Json::Map([("remaining".into(), (*remaining).into())].into_iter().collect::<Map>())
-            }
+            Self::Count { remaining, .. } => object([("remaining", (*remaining).into())]),
             Self::Window { start, end } => window_json(*start, *end),
             Self::Custom(state) => state.as_deref().cloned().unwrap_or_default(),
         }

@@ -1,8 +1,8 @@
 //! Printing events: each one once its change is kept, in order for each group, and marked as delivered only when it was
 //! printed.
 //!
-//! All of it goes in pieces, and the marks of a piece are committed on the way: a run that is killed while it prints has
-//! the next one go on from there, however much there was.
+//! Events are printed in pieces, and the marks of each piece are committed on the way: if a run is killed while it prints, the
+//! next one continues from there, however many there were.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;

@@ -52,7 +52,7 @@ pub(super) struct Begun {
     pub(super) text: Text,
     /// The columns, of CSV; none if the header is not whole yet.
     pub(super) header: Option<Header>,
-    /// Where to go on.
+    /// Where to continue.
     pub(super) at: Position,
 }
 
@@ -199,7 +199,7 @@ impl Input {
         Ok(())
     }
 
-    /// Goes on where an earlier run came to. A file that is not the one it read is counted from its beginning, if
+    /// Continues where an earlier run stopped. A file that is not the one it read is counted from its beginning, if
     /// documents have ids.
     pub(super) fn resume(
         &mut self,
@@ -313,7 +313,7 @@ impl Begun {
         Ok(self)
     }
 
-    /// Goes on to where an earlier run came to, if this is the text that it read.
+    /// Skips to where an earlier run stopped, if this is the text that it read.
     fn resume(mut self, position: Position) -> Result<Self, Unfit> {
         let Some(fingerprint) = &position.fingerprint else { return Ok(self) };
         let offset = position.offset;

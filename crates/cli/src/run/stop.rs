@@ -18,7 +18,8 @@ use crate::print::warn;
 
 /// How long the end in order may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// `timeout` and some supervisors send one signal twice, to the process and to its group: that is no second wish.
+/// `timeout` and some supervisors send one signal twice, to the process and to its group: that is not a second
+/// request.
 const TWICE: Duration = Duration::from_millis(50);
 /// How long the last words may take: standard error may be as full as standard output.
 const LAST_WORDS: Duration = Duration::from_millis(200);
