@@ -130,7 +130,7 @@ fn check_shows_line_column_and_caret() {
     assert_eq!(answer.code, Some(1));
     assert_eq!(answer.out, "t.toml: ok, 1 tracker with 0 conditions\n");
     let expected =
-        "bad.toml:5:1: trackers[0].burst: an unknown field\n   |\n 5 | burst = 2\n   | ^ expected one of name,";
+        "bad.toml:5:1: trackers[0].burst: unknown field `burst`\n   |\n 5 | burst = 2\n   | ^ expected one of name,";
     assert!(answer.error.starts_with(expected), "{}", answer.error);
     let lines: Vec<&str> = answer.error.lines().collect();
     let place = lines.iter().position(|line| line.starts_with("bad.json:1:24: ")).expect(&answer.error);
@@ -200,7 +200,8 @@ fn a_scenario_that_expects_a_field_no_tracker_has_is_refused() {
     dictrack(folder.path(), "test good.json").good();
     for (file, place) in [("step.json", "steps[0].dirtied.n.progres"), ("end.json", "final.n.cycles")] {
         let answer = dictrack(folder.path(), &format!("test {file}"));
-        let words = format!("{place}: an unknown field; expected one of name, progress,");
+        let (_, field) = place.rsplit_once('.').unwrap();
+        let words = format!("{place}: unknown field `{field}`; expected one of name, progress,");
         assert!(answer.code == Some(1) && answer.out.contains(&words), "{}", answer.out);
     }
 }

@@ -210,7 +210,7 @@ fn names<'o, T: Iterator<Item = Tracked<'o>>>(outcome: &'o Outcome, which: impl 
 const REFUSED: [&str; 19] = [
     "group \"hot\", tracker \"vip\", byte 112: the Python name \"__main__.VipOnly\" is not of dictrack 2.1.5",
     "group \"idle_loop\", tracker \"loop\": `loop_forever` with targets that were passed and are not stored any more",
-    "group \"mixed\", tracker \"\": its definition would be refused here: name: a string \"\"; expected a non-empty text",
+    "group \"mixed\", tracker \"\": its definition would be refused here: name: a string \"\"; expected a non-empty string",
     "group \"mixed\", tracker \"backwards\", byte 252: a TimeLimiter that ends before it starts",
     "group \"mixed\", tracker \"bytes\", byte 221: the Python name \"_codecs.encode\" is not of dictrack 2.1.5",
     "group \"mixed\", tracker \"custom_condition\", byte 125: the Python name \"__main__.VipOnly\" is not of dictrack 2.1.5",
@@ -219,14 +219,14 @@ const REFUSED: [&str; 19] = [
     "group \"mixed\", tracker \"day\", byte 250: `value` is a timedelta",
     "group \"mixed\", tracker \"empty_key\", byte 166: `key` is the text \"a..b\"; expected a path without empty segments",
     "group \"mixed\", tracker \"endless\", byte 230: `target` is the number inf; expected a finite number",
-    "group \"mixed\", tracker \"falling_loop\": its definition would be refused here: target: targets that cannot loop",
+    "group \"mixed\", tracker \"falling_loop\": its definition would be refused here: target: these targets cannot loop",
     "group \"mixed\", tracker \"far\", byte 226: `target` is the number 1000000000000000000000; expected a number between",
     "group \"mixed\", tracker \"not_a_number\", byte 235: `target` is the number NaN; expected a finite number",
     "group \"mixed\", tracker \"nothing_in\", byte 192: `value` is empty; expected a list or a tuple with an item",
     "group \"mixed\", tracker \"number_key\", byte 167: `key` is the number 1; expected a text",
-    "group \"mixed\", tracker \"order_of_none\", byte 229: `value` is None; expected a number or a text",
+    "group \"mixed\", tracker \"order_of_none\", byte 229: `value` is None; expected a number or a string",
     "group \"mixed\", tracker \"text_target\", byte 258: `multi_target` is the text \"2\"; expected a finite number",
-    "group \"mixed\", tracker \"tuple\", byte 225: `value` is a tuple; expected None, a boolean, a number or a text",
+    "group \"mixed\", tracker \"tuple\", byte 225: `value` is a tuple; expected None, a boolean, a number or a string",
 ];
 
 #[track_caller]

@@ -75,7 +75,7 @@ pub enum Test {
     Absent,
     Eq(Json),
     Ne(Json),
-    /// `lt`, `le`, `gt`, `ge` with a number or a text.
+    /// `lt`, `le`, `gt`, `ge` with a number or a string.
     Order(Order, Json),
     Contains(Needle),
     NotContains(Needle),

@@ -65,7 +65,7 @@ impl Timestamp {
 
     /// What [`read`](Self::read) takes, in words.
     pub(crate) const EXPECTED: &str =
-        "seconds since 1970, an RFC 3339 moment (2026-12-31T23:59:59Z) or a date (2026-12-31)";
+        "seconds since 1970, an RFC 3339 timestamp (2026-12-31T23:59:59Z) or a date (2026-12-31)";
 
     /// The moment this number of seconds after 1970-01-01T00:00:00Z, in the years -9999 to 9999 as texts have them.
     pub(crate) fn of_number(seconds: &Number) -> Option<Self> {
@@ -217,7 +217,7 @@ impl Span {
         self.0
     }
 
-    /// Reads a number of seconds that is not negative.
+    /// Reads a non-negative number of seconds.
     pub fn read(value: &Json) -> Option<Self> {
         micros(value.as_number()?).filter(|&span| span >= 0).map(Self)
     }

@@ -1,4 +1,4 @@
-//! Definition files in JSON, TOML and YAML, with errors that show the place.
+//! Definition files in JSON, TOML and YAML, with errors that show the line and column.
 
 use std::fmt;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the ending of `path` names.
+    /// The format that the extension of `path` names.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "json" => Some(Self::Json),
@@ -37,13 +37,13 @@ impl Format {
     }
 }
 
-/// Why a definition file is refused. `{}` shows the place, the line with a caret, and what was expected.
+/// Why a definition file is rejected. `{}` shows the position, the line with a caret, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     path: PathBuf,
     problem: String,
     expected: String,
-    /// The place and the text of its line.
+    /// The position and the text of its line.
     place: Option<(Position, String)>,
 }
 
@@ -60,13 +60,13 @@ impl FileError {
         let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[start..].lines().next().unwrap_or_default();
         let mut position = Position::of(text.as_bytes(), at);
-        // People count letters.
+        // People count characters, not bytes.
         position.column = text[start..at].chars().count() + 1;
         self.place = Some((position, line.to_owned()));
         self
     }
 
-    /// Where the fault is, if it is at one place.
+    /// Where the error is, if it has a single position.
     pub fn position(&self) -> Option<Position> {
         self.place.as_ref().map(|(position, _)| *position)
     }
@@ -80,10 +80,10 @@ impl fmt::Display for FileError {
         }
         write!(f, ": {}", self.problem)?;
         if let Some((position, line)) = &self.place {
-            // A long line is cut around the place.
+            // A long line is cut around the position.
             const SHOWN: usize = 100;
             let skipped = (position.column - 1).saturating_sub(SHOWN / 2);
-            // One letter stays one letter, for the mark below.
+            // Each character stays one character, so that the caret below lines up.
             let seen = |letter| match letter {
                 '\t' => ' ',
                 hidden if text::is_hidden(hidden) => '\u{fffd}',
@@ -104,19 +104,19 @@ impl fmt::Display for FileError {
     }
 }
 
-/// A warning about a definition of a file. `{}` shows the place, the line with a caret, and what to write instead.
+/// A warning about a definition in a file. `{}` shows the position, the line with a caret, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileWarning {
     /// The name of the tracker.
     pub tracker: String,
-    /// What is meant.
+    /// The warning.
     pub warning: DefinitionWarning,
     shown: FileError,
 }
 
 impl FileWarning {
-    /// Where in the file it is.
+    /// Its position in the file.
     pub fn position(&self) -> Option<Position> {
         self.shown.position()
     }
@@ -128,21 +128,21 @@ impl fmt::Display for FileWarning {
     }
 }
 
-/// Reads the trackers of the file at `path`, in the format that its ending names.
+/// Reads the trackers in the file at `path`, in the format that its extension names.
 ///
 /// # Errors
-/// A [`FileError`] if the file cannot be read or is refused.
+/// A [`FileError`] if the file cannot be read or is rejected.
 pub fn read(path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
     read_with_warnings(path).map(|(trackers, _)| trackers)
 }
 
-/// Reads the trackers of the file at `path`, and the [warnings](TrackerDefinition::warnings) about them with their places.
+/// Reads the trackers in the file at `path`, with their [warnings](TrackerDefinition::warnings) and the positions of those.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_with_warnings(path: &Path) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
     let format = Format::of(path).ok_or_else(|| {
-        FileError::new(path, "a file of an unknown format", "a name that ends in .json, .toml or .yaml")
+        FileError::new(path, "unknown file format", "a file name that ends in .json, .toml, .yaml or .yml")
     })?;
     let bytes = read_bytes(path).map_err(|error| FileError::new(path, error.to_string(), ""))?;
     let text = String::from_utf8(bytes)
@@ -150,25 +150,25 @@ pub fn read_with_warnings(path: &Path) -> Result<(Vec<TrackerDefinition>, Vec<Fi
     parse_with_warnings(&text, format, path)
 }
 
-/// Reads all of a file that a person wrote: at most [`MAX_SOURCE_BYTES`], from a pipe or a device also.
+/// Reads a whole handwritten file of up to [`MAX_SOURCE_BYTES`]; a pipe or a device will do.
 ///
 /// # Errors
-/// The failure to read it, or [`io::ErrorKind::FileTooLarge`].
+/// The I/O error, or [`io::ErrorKind::FileTooLarge`].
 pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // The size that a file system tells is 0 for pipes and devices.
+    // File systems report a size of 0 for pipes and devices.
     File::open(path)?.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_SOURCE_BYTES {
-        let problem = format!("more than {} MiB; expected a file of at most that", MAX_SOURCE_BYTES >> 20);
+        let problem = format!("file is larger than {} MiB, which is the maximum", MAX_SOURCE_BYTES >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(bytes)
 }
 
-/// Reads the trackers of `text`; `path` is only named in errors.
+/// Reads the trackers in `text`; `path` only appears in errors.
 ///
 /// # Errors
-/// A [`FileError`] if the text is refused.
+/// A [`FileError`] if the text is rejected.
 pub fn parse(text: &str, format: Format, path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
     parse_with_warnings(text, format, path).map(|(trackers, _)| trackers)
 }
@@ -204,7 +204,7 @@ fn parse_with_warnings(
     Ok((trackers, warnings))
 }
 
-/// A text that is not of its format.
+/// A syntax error.
 struct Fault {
     problem: String,
     at: Option<usize>,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_formats_say_the_same() {
+    fn all_formats_give_the_same_definitions() {
         let json = r#"{"trackers": [
             {"name": "a", "kind": "sum", "key": "x.y", "target": [0.1, 20], "loop_forever": true,
              "conditions": [{"key": "t", "in": ["u", null, 1e3]}, {"not": {"key": "n", "eq": 007}}],
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_show_the_place() {
+    fn errors_show_the_position() {
         let json = "{\"trackers\": [\n  {\"name\": \"é\", \"kind\": \"count\", \"target\": []}\n]}";
         assert_eq!(
             parse_as(json, Format::Json).unwrap_err(),
@@ -274,7 +274,9 @@ mod tests {
         );
         let toml = "[[trackers]]\nname = \"a\"\nkind = \"count\"\ntarget = 1\nburst = 2\n";
         assert!(
-            parse_as(toml, Format::Toml).unwrap_err().starts_with("trackers:5:1: trackers[0].burst: an unknown field")
+            parse_as(toml, Format::Toml)
+                .unwrap_err()
+                .starts_with("trackers:5:1: trackers[0].burst: unknown field `burst`")
         );
         let yaml = "trackers:\n  - name: a\n    kind: count\n    target: nine\n";
         assert!(
@@ -284,7 +286,7 @@ mod tests {
         );
     }
 
-    /// `{"trackers": […]}` in each format, the limiters of the third tracker one a line from line 6 on.
+    /// `{"trackers": […]}` in each format, with the limiters of the third tracker on one line each, from line 6.
     fn in_every_format(limiters: [&str; 3]) -> [(String, Format); 3] {
         let [a, b, c] = limiters;
         let json = format!(
@@ -292,7 +294,7 @@ mod tests {
              \"target\": 1}},\n{{\"name\": \"c\", \"kind\": \"count\", \"target\": [1, 2],\n\"limiters\": \
              [\n{a},\n{b},\n{c}]}}]}}"
         );
-        // JSON's maps are YAML's, too.
+        // JSON maps are valid YAML.
         let yaml = format!(
             "- {{name: a, kind: count, target: 1}}\n- {{name: b, kind: count, target: 1}}\n- name: c\n  kind: count\n  \
              target: [1, 2]\n  limiters: [\n    {a},\n    {b},\n    {c}]\n"
@@ -309,17 +311,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_in_a_limiter_is_shown_where_it_is() {
+    fn an_error_in_a_limiter_shows_its_position() {
         let good = r#"{"count": 3}"#;
         for (bad, field, problem) in [
-            (r#"{"count": 0}"#, "count", "0, which never admits"),
+            (r#"{"count": 0}"#, "count", "0 never admits a document"),
             (r#"{"count": 1.5}"#, "count", "a number 1.5"),
             (r#"{"count": "3"}"#, "count", "a string"),
-            (r#"{"count": 1, "seconds": 2}"#, "seconds", "a field out of place"),
+            (r#"{"count": 1, "seconds": 2}"#, "seconds", "field not allowed here"),
             (r#"{"seconds": -1}"#, "seconds", "a number -1"),
             (r#"{"start": "soon"}"#, "start", "a string"),
             (r#"{"end": "2026-02-30"}"#, "end", "a string"),
-            (r#"{"end": "2026-01-01", "start": "2026-01-02"}"#, "end", "is before the start"),
+            (r#"{"end": "2026-01-01", "start": "2026-01-02"}"#, "end", "is before start"),
             (r#"{"custom": ""}"#, "custom", "a string"),
             (
                 r#"{"custom": "c", "params": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
@@ -359,18 +361,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_deep_in_a_condition_is_shown_where_it_is() {
+    fn an_error_deep_in_a_condition_shows_its_position() {
         let deep = format!("{}1{}", "[".repeat(33), "]".repeat(33));
         let yaml = format!(
             "- name: a\n  kind: count\n  target: 1\n  conditions:\n    - {{key: k, eq: 1}}\n    - any:\n      - {{key: k, eq: 1}}\n      \
              - not:\n          {{key: k, eq: {deep}}}\n"
         );
         let error = parse_as(&yaml, Format::Yaml).unwrap_err();
-        assert!(error.starts_with("trackers:9:24: [0].conditions[1].any[1].not.eq: lists and maps nested"), "{error}");
+        assert!(
+            error.starts_with("trackers:9:24: [0].conditions[1].any[1].not.eq: lists and maps are nested"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn warnings_show_the_place() {
+    fn warnings_show_the_position() {
         for (text, format) in in_every_format([r#"{"end": "2026-01-01"}"#, r#"{"count": 100}"#, r#"{"seconds": 60}"#]) {
             let (trackers, warnings) = parse_with_warnings(&text, format, Path::new("t")).unwrap();
             assert_eq!(trackers.len(), 3);
@@ -385,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_read_alike_in_every_format() {
+    fn timestamps_mean_the_same_in_every_format() {
         let ends = ["2026-12-31", "2026-12-31T23:59:59Z", "2026-12-31T23:59:59.0Z", "2026-12-31T23:59:59.000000000Z"];
         for (end, micros) in ends.into_iter().zip([999_999, 999_999, 0, 0]) {
             let json = format!(r#"[{{"name": "a", "kind": "count", "target": 1, "limiters": [{{"end": "{end}"}}]}}]"#);
@@ -406,7 +411,7 @@ mod tests {
                 let wanted =
                     LimiterDefinition::Window(Timestamp::MIN, Timestamp::from_micros(1_798_761_599_000_000 + micros));
                 assert_eq!(trackers[0].limiters(), [wanted], "{text}");
-                // What is written down means the same.
+                // The written form reads back as the same definition.
                 assert_eq!(TrackerDefinition::from_json(&trackers[0].to_json()).unwrap(), trackers[0]);
             }
         }
@@ -416,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_yaml_are_honoured_or_refused() {
+    fn yaml_tags_are_honoured_or_rejected() {
         let target = |value: &str| {
             parse_as(
                 &format!("- {{name: a, kind: count, conditions: [{{key: k, eq: {value}}}], target: 1}}"),
@@ -465,22 +470,22 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_end_is_refused() {
+    fn an_endless_file_is_rejected() {
         let error = read_bytes(Path::new("/dev/zero")).unwrap_err();
         assert!(error.kind() == io::ErrorKind::FileTooLarge && error.to_string().contains("64 MiB"), "{error}");
     }
 
     #[test]
-    fn hostile_texts_are_refused() {
+    fn hostile_files_are_rejected() {
         let bomb: String = (1..40).map(|at| format!("a{at}: &a{at} [*a{0}, *a{0}]\n", at - 1)).collect();
         let yaml = format!("a0: &a0 [x]\n{bomb}");
         assert!(parse_as(&yaml, Format::Yaml).unwrap_err().contains("too many values"));
         assert!(parse_as("a: *nothing", Format::Yaml).is_err());
-        assert!(parse_as("- 1\n--- \n- 2\n", Format::Yaml).unwrap_err().contains("second document"));
+        assert!(parse_as("- 1\n--- \n- 2\n", Format::Yaml).unwrap_err().contains("second YAML document"));
         assert!(parse_as(&"[".repeat(100_000), Format::Yaml).is_err());
         assert!(parse_as(&format!("a = {}", "[".repeat(100_000)), Format::Toml).is_err());
         assert!(parse_as("a = nan", Format::Toml).unwrap_err().contains("NaN"));
         assert!(parse_as("a = 1\na = 2", Format::Toml).is_err());
-        assert!(parse_as("[{x: .inf}]", Format::Yaml).unwrap_err().contains("infinite"));
+        assert!(parse_as("[{x: .inf}]", Format::Yaml).unwrap_err().contains("infinity"));
     }
 }

@@ -129,12 +129,12 @@ impl<'a> Members<'a> {
     }
 
     fn required<T>(&self, key: &str, read: impl FnOnce(&'a Json) -> Option<T>, expected: &str) -> Read<T> {
-        let missing = || shape(&self.at(key), format!("the field is missing; expected {expected}"));
+        let missing = || shape(&self.at(key), format!("required field is missing; expected {expected}"));
         self.optional(key, read, expected)?.ok_or_else(missing)
     }
 
     fn text(&self, key: &str) -> Read<String> {
-        self.required(key, |value| value.as_str().map(str::to_owned), "a text")
+        self.required(key, |value| value.as_str().map(str::to_owned), "a string")
     }
 
     fn definition(&self, json: &Json, place: &str) -> Read<TrackerDefinition> {
@@ -156,7 +156,7 @@ impl<'a> Members<'a> {
     fn only(&self, known: &[&str]) -> Read<()> {
         match self.map.iter().find(|(key, _)| !known.contains(key)) {
             Some((key, _)) => {
-                Err(shape(&self.at(key), format!("an unknown field; expected one of {}", known.join(", "))))
+                Err(shape(&self.at(key), format!("unknown field `{key}`; expected one of {}", known.join(", "))))
             }
             None => Ok(()),
         }
@@ -277,7 +277,7 @@ impl ScenarioStep {
                 &["dirtied", "completed", "limited", "refused", "failed", "duplicate", "events"],
                 Op::Track {
                     document: document()?,
-                    id: members.optional("id", |id| id.as_str().map(str::to_owned), "a text")?,
+                    id: members.optional("id", |id| id.as_str().map(str::to_owned), "a string")?,
                 },
             ),
             "add" => (

@@ -89,7 +89,7 @@ def test_a_condition_about_an_item_is_for_lists_only() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: KeyValueMatches("v", "("), DefinitionError, "matches: an invalid regular expression: unclosed group"),
+        (lambda: KeyValueMatches("v", "("), DefinitionError, "matches: invalid regular expression: unclosed group"),
         (lambda: KeyValueMatches("v", "(a{1000}){1000}"), DefinitionError, "compiles to more than"),
         (lambda: KeyValueBefore("v", "soon"), DefinitionError, "before.*RFC 3339"),
         (lambda: KeyEQKey("a", ""), DefinitionError, "eq_key"),

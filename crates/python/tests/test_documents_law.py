@@ -217,7 +217,7 @@ def test_what_is_no_amount_does_not_count_and_explain_says_why(amount: Any, why:
 @pytest.mark.parametrize("operand", [None, True, [1], {"a": 1}])
 def test_an_order_between_other_things_than_numbers_and_texts_is_refused(operand: Any) -> None:
     for word in _ORDER:
-        with pytest.raises(dt.DefinitionError, match=rf"^conditions\[0\]\.{word}: .*; expected a number or a text$"):
+        with pytest.raises(dt.DefinitionError, match=rf"^conditions\[0\]\.{word}: .*; expected a number or a string$"):
             _ONE[word]("k", operand)
 
 

@@ -296,8 +296,8 @@ def test_equality_is_deep_and_strict() -> None:
         (lambda: KeyValueListNotIntersectList("tags", []), ValueError, "an empty list; expected a non-empty list"),
         (lambda: KeyValueListHasItem("tags", object()), TypeError, "is an object, which JSON cannot hold"),
         (lambda: KeyValueEQ("age", float("nan")), ValueError, "NaN or infinite; expected finite numbers"),
-        (lambda: KeyValueGT("age", True), ValueError, "a boolean true; expected a number or a text"),
-        (lambda: KeyValueLT("age", [1]), ValueError, "a list; expected a number or a text"),
+        (lambda: KeyValueGT("age", True), ValueError, "a boolean true; expected a number or a string"),
+        (lambda: KeyValueLT("age", [1]), ValueError, "a list; expected a number or a string"),
         (lambda: AllOf(), ValueError, "an empty list; expected a non-empty list of conditions"),
         (lambda: AnyOf(), ValueError, "an empty list; expected a non-empty list of conditions"),
         (lambda: UNTYPED.AnyOf(1), TypeError, "expected conditions; found an int"),
@@ -521,9 +521,9 @@ def test_windows_take_dates_with_their_zone() -> None:
         ),
         (lambda: TimeLimiter(seconds=1, interval=seconds(1)), ValueError, "interval and seconds are both given"),
         (lambda: TimeLimiter(start_ts=5, end_ts=5), ValueError, "expected an end after the start"),
-        (lambda: TimeLimiter(start_ts=7, end_ts=5), ValueError, "is before the start"),
+        (lambda: TimeLimiter(start_ts=7, end_ts=5), ValueError, "is before start"),
         (lambda: TimeLimiter(interval=seconds(0)), ValueError, "expected an end after the start"),
-        (lambda: TimeLimiter(seconds=-1), ValueError, "expected a number of seconds that is not negative"),
+        (lambda: TimeLimiter(seconds=-1), ValueError, "expected a non-negative number of seconds"),
     ],
 )
 def test_a_limiter_that_cannot_be_is_refused_in_words(
@@ -597,7 +597,7 @@ def test_a_tracker_goes_through_its_definition_and_back() -> None:
 def test_from_dict_makes_trackers_of_the_class_of_their_kind() -> None:
     assert type(CountTracker.from_dict({"name": "a", "kind": "count", "target": 1})) is CountTracker
     assert type(CountTracker.from_dict({"name": "a", "kind": "sum", "target": 1})) is AccumulationTracker
-    with pytest.raises(DefinitionError, match="burst: an unknown field; expected one of name, kind, key"):
+    with pytest.raises(DefinitionError, match="burst: unknown field `burst`; expected one of name, kind, key"):
         CountTracker.from_dict({"name": "a", "kind": "count", "target": 1, "burst": 1})
 
 

@@ -25,7 +25,7 @@ impl Affix {
     }
 
     pub(super) fn read(node: &Node, ignore_case: bool) -> Read<Self> {
-        Ok(Self::new(node.text("a text")?, ignore_case))
+        Ok(Self::new(node.text("a string")?, ignore_case))
     }
 
     /// The text, as it was given.

@@ -33,12 +33,12 @@ impl Place {
     pub(super) fn spend(self, left: &mut usize) -> Read<()> {
         let of = DefinitionError::of;
         if self.depth > MAX_CONDITION_DEPTH {
-            let expected = format!("at most {MAX_CONDITION_DEPTH} levels");
-            return Err(of("", "conditions nested too deep", expected));
+            let expected = format!("up to {MAX_CONDITION_DEPTH} levels");
+            return Err(of("", "conditions are nested too deeply", expected));
         }
         *left = left
             .checked_sub(1)
-            .ok_or_else(|| of("", "too many conditions", format!("at most {MAX_CONDITIONS} in one definition")))?;
+            .ok_or_else(|| of("", "too many conditions", format!("up to {MAX_CONDITIONS} in one definition")))?;
         Ok(())
     }
 }
@@ -52,7 +52,7 @@ pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Re
             check_key(key, place)?;
             match test {
                 Test::Order(_, operand) if !matches!(operand, Json::Number(_) | Json::Text(_)) => {
-                    Err(of(test.operator(), operand.kind(), "a number or a text"))
+                    Err(of(test.operator(), operand.kind(), "a number or a string"))
                 }
                 Test::In(items) | Test::NotIn(items) | Test::Intersects(items) | Test::NotIntersects(items)
                     if items.is_empty() =>
@@ -90,7 +90,7 @@ fn check_list(operator: &str, conditions: &[Condition], place: Place, left: &mut
 /// A path without segments is the item itself, within a list.
 fn check_key(key: &Path, place: Place) -> Read<()> {
     if key.is_item() && !place.within_item {
-        return Err(DefinitionError::of("key", "an empty path", "a path of at least one segment"));
+        return Err(DefinitionError::of("key", "path is empty", "at least one segment"));
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ fn check_key(key: &Path, place: Place) -> Read<()> {
 /// Checks the name and the parameters of something that the process registers.
 pub(crate) fn check_custom(name: &str, params: &Json) -> Read<()> {
     if name.is_empty() {
-        return Err(DefinitionError::of("custom", "an empty text", "a registered name"));
+        return Err(DefinitionError::of("custom", "an empty string", "a registered name"));
     }
     check_value(params).map_err(|error| error.within("params"))
 }
@@ -109,8 +109,8 @@ fn check_value(value: &Json) -> Read<()> {
         return Err(DefinitionError::of("", "NaN or infinite", "finite numbers"));
     }
     if depth(value) > MAX_VALUE_DEPTH {
-        let expected = format!("at most {MAX_VALUE_DEPTH} levels");
-        return Err(DefinitionError::of("", "lists and maps nested too deep", expected));
+        let expected = format!("up to {MAX_VALUE_DEPTH} levels");
+        return Err(DefinitionError::of("", "lists and maps are nested too deeply", expected));
     }
     Ok(())
 }

@@ -30,10 +30,10 @@ impl Pattern {
         let regex = compiled.map_err(|error| match error {
             regex::Error::CompiledTooBig(limit) => DefinitionError::of(
                 "",
-                format!("a regular expression that compiles to more than {limit} bytes"),
+                format!("regular expression is too large: it compiles to more than {limit} bytes"),
                 "fewer or smaller repetitions",
             ),
-            error => DefinitionError::of("", format!("an invalid regular expression: {}", cause(&error)), EXPECTED),
+            error => DefinitionError::of("", format!("invalid regular expression: {}", cause(&error)), EXPECTED),
         })?;
         Ok(Self { text: pattern.into(), regex })
     }

@@ -58,10 +58,10 @@ pub(crate) fn read(node: &Node, place: Place, left: &mut usize) -> Read<Conditio
     let given: Vec<_> = fields.names().filter(|name| operators.contains(name)).collect();
     let operator = match &*given {
         [operator] => *operator,
-        [] => return Err(node.refuse("a condition without an operator", one_of(&operators))),
+        [] => return Err(node.refuse("condition has no operator", one_of(&operators))),
         [first, second, ..] => {
             let expected = format!("exactly {}", one_of(&operators));
-            return Err(node.refuse(format!("a condition with `{first}` and `{second}`"), expected));
+            return Err(node.refuse(format!("condition has two operators, `{first}` and `{second}`"), expected));
         }
     };
     let compound = match operator {
@@ -77,7 +77,7 @@ pub(crate) fn read(node: &Node, place: Place, left: &mut usize) -> Read<Conditio
         _ => None,
     };
     if let Some(condition) = compound {
-        fields.finish("no other field beside this operator")?;
+        fields.finish("no other field with this operator")?;
         return Ok(condition);
     }
     let fields_of = Comparison::ALL.into_iter().find(|comparison| comparison.operator() == operator);
@@ -95,12 +95,12 @@ pub(crate) fn read(node: &Node, place: Place, left: &mut usize) -> Read<Conditio
         if let Some((flag, _)) = ignore_case
             && test.ignore_case().is_none()
         {
-            let expected = "it beside contains, not_contains, starts_with or ends_with";
-            return Err(flag.refuse("a field out of place", expected).within("ignore_case"));
+            let expected = "ignore_case only with contains, not_contains, starts_with or ends_with";
+            return Err(flag.refuse("field not allowed here", expected).within("ignore_case"));
         }
         Condition::Test { key: read_key(&mut fields, place)?, test }
     };
-    fields.finish("key, one operator and ignore_case")?;
+    fields.finish("only key, one operator and ignore_case")?;
     Ok(condition)
 }
 
@@ -122,7 +122,7 @@ fn read_test(operator: &str, operand: &Node, ignore_case: bool) -> Read<Test> {
     unique_keys(operand)?;
     match TESTS.iter().find(|(word, _)| *word == operator) {
         Some((_, read)) => read(operand, ignore_case),
-        None => Err(operand.refuse(format!("the unknown operator `{operator}`"), one_of(&TESTS.map(|(word, _)| word)))),
+        None => Err(operand.refuse(format!("unknown operator `{operator}`"), one_of(&TESTS.map(|(word, _)| word)))),
     }
 }
 
@@ -133,7 +133,7 @@ fn truth(operand: &Node, test: Test) -> Read<Test> {
 fn order(operand: &Node, order: Order) -> Read<Test> {
     match operand.value {
         NodeValue::Number(_) | NodeValue::Text(_) => Ok(Test::Order(order, operand.to_json())),
-        _ => Err(operand.expected("a number or a text")),
+        _ => Err(operand.expected("a number or a string")),
     }
 }
 

@@ -52,8 +52,8 @@ impl TrackerBuilder {
     pub fn key(mut self, key: &str) -> Self {
         match (Path::parse(key), &mut self.parts.kind) {
             (Some(path), Kind::Sum(key)) => *key = path,
-            (Some(_), _) => self.refuse("key", "a field out of place: only a sum has a key"),
-            (None, _) => self.refuse("key", "an empty path"),
+            (Some(_), _) => self.refuse("key", "field not allowed here", "`key` only with kind sum"),
+            (None, _) => self.refuse("key", "path is empty", "at least one segment"),
         }
         self
     }
@@ -227,8 +227,8 @@ impl TrackerBuilder {
         self
     }
 
-    fn refuse(&mut self, field: &str, problem: &str) {
-        self.fault.get_or_insert_with(|| DefinitionError::of(field, problem, "at least one segment"));
+    fn refuse(&mut self, field: &str, problem: &str, expected: &str) {
+        self.fault.get_or_insert_with(|| DefinitionError::of(field, problem, expected));
     }
 
     /// The definition.

@@ -13,7 +13,7 @@ use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
 use crate::number::Number;
 use crate::path::Path;
 use crate::source::{Entry, Node, NodeValue};
-use crate::text::quoted;
+use crate::text::{plain, quoted};
 use crate::time::{Span, Timestamp};
 
 /// Why a definition is refused.
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
         let mut seen = HashSet::new();
         for entry in entries {
             if !seen.insert(&entry.key) {
-                let mut error = DefinitionError::of(&entry.key, "the field stands here twice", "each field once");
+                let mut error = DefinitionError::of(&entry.key, "appears twice", "each field once");
                 error.at = entry.at;
                 return Err(error);
             }
@@ -185,9 +185,12 @@ impl<'a> Fields<'a> {
         };
         let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.key);
         let nearest = known.iter().map(|name| (distance(name), *name)).min().filter(|(distance, _)| *distance <= 2);
-        let perhaps = nearest.map_or_else(String::new, |(_, name)| format!(", perhaps `{name}`"));
-        let problem = format!("an unknown field{perhaps}");
-        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, problem, one_of(known)) })
+        let problem = format!("unknown field `{}`", plain(&entry.key));
+        let (problem, expected) = match nearest {
+            Some((_, name)) => (format!("{problem}; did you mean `{name}`?"), String::new()),
+            None => (problem, one_of(known)),
+        };
+        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, problem, expected) })
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &'a Entry> {
@@ -206,13 +209,13 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn required<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'a Node) -> Read<T>) -> Read<T> {
         let node = self.node;
-        self.take(key, read)?.ok_or_else(|| node.refuse("the field is missing", expected).within(key))
+        self.take(key, read)?.ok_or_else(|| node.refuse("required field is missing", expected).within(key))
     }
 
     /// Refuses what was not taken: a field that only others of its kind have.
     pub(crate) fn finish(self, expected: &str) -> Read<()> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
-        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, "a field out of place", expected) })
+        Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, "field not allowed here", expected) })
     }
 }
 
@@ -240,7 +243,7 @@ const TRACKER_FIELDS: [&str; 12] = [
 /// # Errors
 /// A [`DefinitionError`] for the first definition that is refused, or for a name that stands there twice.
 pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
-    let expected = "a map with the list `trackers`, or that list";
+    let expected = "a map with a `trackers` list, or the list itself";
     let (items, field) = match &source.value {
         NodeValue::List(items) => (items.as_slice(), ""),
         NodeValue::Map(_) => {
@@ -260,8 +263,8 @@ pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
                 }
                 _ => node.at,
             };
-            let problem = format!("the name {} is taken by an earlier tracker", quoted(definition.name()));
-            return Err(DefinitionError { at, ..DefinitionError::of("name", problem, "each name once") });
+            let problem = format!("an earlier tracker is already named {}", quoted(definition.name()));
+            return Err(DefinitionError { at, ..DefinitionError::of("name", problem, "a unique name") });
         }
         Ok(definition)
     })
@@ -275,16 +278,16 @@ impl TrackerDefinition {
     /// A [`DefinitionError`] that names the field, its place and what was expected there.
     pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
         let mut fields = Fields::known(node, "a map that defines a tracker", &TRACKER_FIELDS)?;
-        let name = fields.required("name", "a non-empty text", |node| {
-            let name = node.text("a non-empty text")?;
-            if name.is_empty() { Err(node.expected("a non-empty text")) } else { Ok(name.clone()) }
+        let name = fields.required("name", "a non-empty string", |node| {
+            let name = node.text("a non-empty string")?;
+            if name.is_empty() { Err(node.expected("a non-empty string")) } else { Ok(name.clone()) }
         })?;
         let kinds = "\"count\", \"sum\" or \"custom\"";
         let kind = fields.required("kind", kinds, |node| Ok((node, node.text(kinds)?.as_str())))?;
         let kind = match kind {
             (_, "count") => Kind::Count,
             (_, "sum") => {
-                let amount = || Path::parse("amount").ok_or_else(|| DefinitionError::of("key", "an empty path", ""));
+                let amount = || Path::parse("amount").ok_or_else(|| DefinitionError::of("key", "path is empty", ""));
                 Kind::Sum(fields.take("key", Node::path)?.map_or_else(amount, Ok)?)
             }
             (_, "custom") => Kind::Custom {
@@ -329,7 +332,7 @@ impl TrackerDefinition {
                 })?
                 .flatten(),
         };
-        fields.finish("`key` with kind sum, `measure` and `params` with kind custom")?;
+        fields.finish("`key` only with kind sum, `measure` and `params` only with kind custom")?;
         Self::checked(parts).map_err(|error| DefinitionError { at: node.place(&error.field), ..error })
     }
 
@@ -337,24 +340,20 @@ impl TrackerDefinition {
     pub(super) fn checked(parts: Parts) -> Result<Self, DefinitionError> {
         let of = |field: &str, problem: String, expected: String| DefinitionError::of(field, problem, expected);
         if parts.name.is_empty() {
-            return Err(of("name", "an empty text".into(), "a non-empty text".into()));
+            return Err(of("name", "an empty string".into(), "a non-empty string".into()));
         }
         if parts.name.len() > MAX_NAME_BYTES {
-            let problem = format!("a name of {} bytes", parts.name.len());
-            return Err(of("name", problem, format!("at most {MAX_NAME_BYTES} bytes")));
+            let problem = format!("name is {} bytes long", parts.name.len());
+            return Err(of("name", problem, format!("up to {MAX_NAME_BYTES} bytes")));
         }
         if parts.targets.is_empty() {
             return Err(of("target", "an empty list".into(), "a number or a non-empty list of numbers".into()));
         }
         if parts.targets.len() > MAX_TARGETS {
-            return Err(of("target", format!("{} targets", parts.targets.len()), format!("at most {MAX_TARGETS}")));
+            return Err(of("target", format!("{} targets", parts.targets.len()), format!("up to {MAX_TARGETS}")));
         }
         if parts.limiters.len() > MAX_LIMITERS {
-            return Err(of(
-                "limiters",
-                format!("{} limiters", parts.limiters.len()),
-                format!("at most {MAX_LIMITERS}"),
-            ));
+            return Err(of("limiters", format!("{} limiters", parts.limiters.len()), format!("up to {MAX_LIMITERS}")));
         }
         if let Kind::Custom { measure, params } = &parts.kind {
             check_custom(measure, params).map_err(|error| {
@@ -362,19 +361,19 @@ impl TrackerDefinition {
             })?;
         }
         if parts.expire_at.is_some_and(|moment| !moment.is_writable()) {
-            return Err(of("expire_at", "a moment out of range".into(), "a year from -9999 to 9999".into()));
+            return Err(of("expire_at", "timestamp out of range".into(), "a year from -9999 to 9999".into()));
         }
         if parts.loop_forever {
             let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
             if !ascending || !parts.targets[0].is_positive() {
-                let expected = "positive, ascending targets, because `loop_forever` is set";
-                return Err(of("target", "targets that cannot loop".into(), expected.into()));
+                let expected = "positive, ascending targets because `loop_forever` is set";
+                return Err(of("target", "these targets cannot loop".into(), expected.into()));
             }
         }
         for (at, limiter) in parts.limiters.iter().enumerate() {
             if *limiter == LimiterDefinition::Count(0) {
                 let field = format!("limiters[{at}].count");
-                return Err(of(&field, "0, which never admits".into(), "a whole number of at least 1".into()));
+                return Err(of(&field, "0 never admits a document".into(), "a whole number, 1 or greater".into()));
             }
             if let LimiterDefinition::Custom { name, params } = limiter {
                 check_custom(name, params).map_err(|error| error.within(&format!("limiters[{at}]")))?;
@@ -397,16 +396,16 @@ fn check_window(start: Timestamp, end: Timestamp) -> Read<()> {
     let of = DefinitionError::of;
     let (starts, ends) = (start != Timestamp::MIN, end != Timestamp::MAX);
     if !starts && !ends {
-        return Err(of("", "a window without a start and an end", "at least one of them"));
+        return Err(of("", "window has neither start nor end", "at least one of them"));
     }
     for (field, moment, given) in [("start", start, starts), ("end", end, ends)] {
         if given && !moment.is_writable() {
-            return Err(of(field, "a moment out of range", "a year from -9999 to 9999"));
+            return Err(of(field, "timestamp out of range", "a year from -9999 to 9999"));
         }
     }
     if start > end {
-        let problem = format!("{end} is before the start {start}");
-        return Err(DefinitionError::of("end", problem, "an end that is not before it"));
+        let problem = format!("end {end} is before start {start}");
+        return Err(DefinitionError::of("end", problem, "an end at or after the start"));
     }
     Ok(())
 }
@@ -422,7 +421,7 @@ impl ResetPolicy {
                 _ => return Err(item.expected("\"progress\" or \"limiter\"")),
             };
             if std::mem::replace(flag, true) {
-                return Err(item.refuse(format!("{} a second time", item.seen()), "each flag once"));
+                return Err(item.refuse(format!("{} appears twice", item.seen()), "each flag once"));
             }
         }
         Ok(policy)
@@ -430,18 +429,19 @@ impl ResetPolicy {
 }
 
 fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
-    let kinds = "{\"count\": n}, {\"start\": t, \"end\": t} or one of the two, {\"seconds\": s} or {\"custom\": name}";
+    let kinds =
+        "{\"count\": n}, {\"start\": t, \"end\": t} (or just one of them), {\"seconds\": s} or {\"custom\": name}";
     let mut fields = Fields::known(node, kinds, &["count", "start", "end", "seconds", "custom", "params"])?;
     let has = |fields: &Fields<'_>, key: &str| fields.entries.iter().any(|entry| entry.key == key);
     let limiter = if has(&fields, "count") {
         let count = fields.required("count", kinds, |node| {
             let whole = node.amount()?.to_integer().and_then(|whole| u64::try_from(whole).ok());
-            whole.ok_or_else(|| node.expected("a whole number of at least 1"))
+            whole.ok_or_else(|| node.expected("a whole number, 1 or greater"))
         })?;
         LimiterDefinition::Count(count)
     } else if has(&fields, "seconds") {
         let span = fields.required("seconds", kinds, |node| {
-            Span::read(&node.to_json()).ok_or_else(|| node.expected("a number of seconds that is not negative"))
+            Span::read(&node.to_json()).ok_or_else(|| node.expected("a non-negative number of seconds"))
         })?;
         LimiterDefinition::Interval(span)
     } else if has(&fields, "custom") {
@@ -454,8 +454,8 @@ fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
         let end = fields.take("end", |node| node.moment_by(Timestamp::read_end))?.unwrap_or(Timestamp::MAX);
         LimiterDefinition::Window(start, end)
     } else {
-        return Err(node.refuse("a limiter of no known kind", kinds));
+        return Err(node.refuse("unknown kind of limiter", kinds));
     };
-    fields.finish("no other field beside this limiter")?;
+    fields.finish("no other field with this limiter")?;
     Ok(limiter)
 }

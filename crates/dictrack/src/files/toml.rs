@@ -1,4 +1,4 @@
-//! TOML, where null is written `{null = true}`.
+//! TOML. Null is written `{null = true}`.
 
 use dictrack_core::Number;
 use dictrack_core::source::{Entry, Node, NodeValue};
@@ -31,7 +31,7 @@ fn node(source: &str, value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
     let value = match value.get_ref() {
         DeValue::String(text) => NodeValue::Text(text.as_ref().into()),
         DeValue::Boolean(value) => NodeValue::Bool(*value),
-        // As it is written: a fraction of zero means that moment and not the whole second.
+        // As written: with a fraction of zero it means that exact time, not the whole second.
         DeValue::Datetime(moment) => {
             NodeValue::Text(source.get(value.span()).map_or_else(|| moment.to_string().into(), Into::into))
         }
@@ -48,7 +48,7 @@ fn node(source: &str, value: &Spanned<DeValue<'_>>) -> Result<Node, Fault> {
         DeValue::Float(number) => {
             let text = number.as_str().replace('_', "");
             let number = Number::parse(text.trim_start_matches('+'));
-            NodeValue::Number(number.ok_or_else(|| Fault::new("NaN or infinite; numbers must be finite", at))?)
+            NodeValue::Number(number.ok_or_else(|| Fault::new("NaN or infinity; expected a finite number", at))?)
         }
         DeValue::Array(items) => {
             NodeValue::List(items.iter().map(|item| node(source, item)).collect::<Result<_, _>>()?)

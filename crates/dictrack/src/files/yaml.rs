@@ -1,4 +1,4 @@
-//! YAML 1.2 with its core schema; one document a file.
+//! YAML 1.2 with the core schema, one document per file.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::Fault;
 
-/// What a small text may unfold to by aliases: this many values more than it has bytes. Texts count for their length.
+/// How far aliases may expand a small file: this many values more than it has bytes. Strings count by length.
 const UNFOLDED: usize = 10_000;
-/// The bytes of text that count as one value.
+/// How many bytes of a string count as one value.
 const VALUE_BYTES: usize = 32;
 
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Fault> {
         match event {
             Event::StreamEnd => break,
             Event::DocumentStart(_) if document.is_some() => {
-                return Err(Fault::new("a second document in one file", at));
+                return Err(Fault::new("second YAML document; expected one document per file", at));
             }
             Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
             event => document = Some(reader.node(event, at, 0)?),
@@ -42,12 +42,12 @@ struct Reader<'a> {
     text: &'a str,
     anchors: HashMap<usize, (Node, usize)>,
     left: usize,
-    /// The letter that was looked up last, and its byte: events come in order.
+    /// The character looked up last and its byte offset. Events come in order.
     seen: (usize, usize),
 }
 
 impl<'a> Reader<'a> {
-    /// The next event and the byte where it begins.
+    /// The next event and the byte offset where it starts.
     fn next(&mut self) -> Result<(Event<'a>, usize), Fault> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, self.byte(span))),
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         self.byte_of(span.start.index())
     }
 
-    /// The parser counts letters.
+    /// The parser counts characters.
     fn byte_of(&mut self, letter: usize) -> usize {
         let (seen, at) = if self.seen.0 <= letter { self.seen } else { (0, 0) };
         let rest = &self.text[at..];
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         self.left = self
             .left
             .checked_sub(values)
-            .ok_or_else(|| Fault::new("too many values; aliases unfold to far more than the text", at))?;
+            .ok_or_else(|| Fault::new("too many values: the aliases expand to far more than the file", at))?;
         Ok(())
     }
 
@@ -93,8 +93,7 @@ impl<'a> Reader<'a> {
                 (tagged(&text, style, tag.as_deref(), at)?, anchor)
             }
             Event::Alias(anchor) => {
-                let (node, size) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| Fault::new("an unknown alias", at))?;
+                let (node, size) = self.anchors.get(&anchor).cloned().ok_or_else(|| Fault::new("unknown alias", at))?;
                 self.spend(size, at)?;
                 return Ok(node);
             }
@@ -118,7 +117,7 @@ impl<'a> Reader<'a> {
                         break;
                     }
                     let Event::Scalar(key, style, key_anchor, tag) = event else {
-                        return Err(Fault::new("a key that is not a text", at));
+                        return Err(Fault::new("key is not a string", at));
                     };
                     check_tag(tag.as_deref(), "str", at)?;
                     if key == "<<" && style == ScalarStyle::Plain && tag.is_none() {
@@ -138,7 +137,7 @@ impl<'a> Reader<'a> {
                 }
                 (NodeValue::Map(entries), anchor)
             }
-            _ => return Err(Fault::new("a value was expected here", at)),
+            _ => return Err(Fault::new("expected a value here", at)),
         };
         let node = Node { at: Some(at), value };
         if anchor > 0 {
@@ -149,23 +148,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The name of a tag of the core schema: `str` of `!!str`, also where it is written out.
+/// The name of a tag of the core schema: `str` of `!!str`, also when it is written in full.
 fn core_name(tag: &Tag) -> Option<&str> {
     const CORE: &str = "tag:yaml.org,2002:";
     if tag.handle == CORE { Some(&tag.suffix) } else { tag.suffix.strip_prefix(CORE).filter(|_| tag.handle.is_empty()) }
 }
 
-/// Whether this is the tag `!`, which makes a scalar a text and says nothing of other values.
+/// Whether this is the tag `!`, which makes a scalar a string and does not affect other values.
 fn is_bare(tag: &Tag) -> bool {
     (tag.handle.is_empty() && tag.suffix == "!") || (tag.handle == "!" && tag.suffix.is_empty())
 }
 
 fn unfit(tag: &Tag, at: usize) -> Fault {
     let name = core_name(tag).map_or_else(|| format!("{}{}", tag.handle, tag.suffix), |name| format!("!!{name}"));
-    Fault::new(format!("the tag {name} does not fit here; expected the value without it"), at)
+    Fault::new(format!("the tag {name} does not apply to this value; remove it"), at)
 }
 
-/// Refuses a tag other than that of the kind of value that is there.
+/// Rejects a tag that names another kind than the value has.
 fn check_tag(tag: Option<&Tag>, kind: &str, at: usize) -> Result<(), Fault> {
     match tag {
         Some(tag) if core_name(tag) != Some(kind) && !is_bare(tag) => Err(unfit(tag, at)),
@@ -173,14 +172,14 @@ fn check_tag(tag: Option<&Tag>, kind: &str, at: usize) -> Result<(), Fault> {
     }
 }
 
-/// Resolves a scalar as its tag says.
+/// Resolves a scalar according to its tag.
 fn tagged(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: usize) -> Result<NodeValue, Fault> {
     let Some(tag) = tag else { return scalar(text, style, at) };
     let name = if is_bare(tag) { Some("str") } else { core_name(tag) };
     if matches!(name, Some("str" | "timestamp")) {
         return Ok(NodeValue::Text(text.into()));
     }
-    // A quoted text with such a tag means what it would mean without quotes.
+    // A quoted scalar with such a tag means what it would mean without quotes.
     let value = scalar(text, ScalarStyle::Plain, at)?;
     let fits = match (name, &value) {
         (Some("null"), NodeValue::Null)
@@ -194,7 +193,7 @@ fn tagged(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: usize) -> Resul
     if fits { Ok(value) } else { Err(unfit(tag, at)) }
 }
 
-/// Resolves a scalar by the core schema: only plain ones are anything but text.
+/// Resolves a scalar by the core schema: quoted and block scalars are always strings.
 fn scalar(text: &str, style: ScalarStyle, at: usize) -> Result<NodeValue, Fault> {
     if style != ScalarStyle::Plain {
         return Ok(NodeValue::Text(text.into()));
@@ -204,7 +203,7 @@ fn scalar(text: &str, style: ScalarStyle, at: usize) -> Result<NodeValue, Fault>
         "true" | "True" | "TRUE" => NodeValue::Bool(true),
         "false" | "False" | "FALSE" => NodeValue::Bool(false),
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "-.inf" | "-.Inf" | "-.INF" | "+.inf" => {
-            return Err(Fault::new("NaN or infinite; numbers must be finite", at));
+            return Err(Fault::new("NaN or infinity; expected a finite number", at));
         }
         _ => match Number::parse(text.strip_prefix('+').unwrap_or(text)) {
             Some(number) => NodeValue::Number(number),

@@ -223,7 +223,7 @@ fn policy(value: &Value) -> Read<(bool, bool)> {
 fn stage(value: &Value) -> Read<usize> {
     let stage = if let Kind::Int(stage) = value.kind { usize::try_from(stage).ok() } else { None };
     let stage = stage.filter(|stage| *stage > 0);
-    stage.ok_or_else(|| expected(value, "current_stage", "a whole number of at least 1"))
+    stage.ok_or_else(|| expected(value, "current_stage", "a whole number, 1 or greater"))
 }
 
 fn targets(current: &Value, following: &Value) -> Read<Vec<Json>> {
@@ -310,7 +310,7 @@ fn comparison(class: Class, fields: &mut Fields<'_>) -> Read<(&'static str, Json
     let is_order = !matches!(means, Class::KeyValueEq | Class::KeyValueNe);
     if is_order && !matches!(value.kind, Kind::Int(_) | Kind::Float(_) | Kind::Text(_)) {
         // With any other type 2.1.5 raises, or compares what has no order here.
-        return Err(expected(value, "value", "a number or a text, which alone have an order"));
+        return Err(expected(value, "value", "a number or a string, which alone have an order"));
     }
     Ok((operator, operand(value)?))
 }
@@ -323,7 +323,7 @@ fn operand(value: &Value) -> Read<Json> {
         Kind::Text(text) => Ok(text.as_str().into()),
         Kind::Int(_) | Kind::Float(_) => Ok(number(value, "value")?.into()),
         // A tuple equals no list, and so nothing that a document can hold.
-        _ => Err(expected(value, "value", "None, a boolean, a number or a text")),
+        _ => Err(expected(value, "value", "None, a boolean, a number or a string")),
     }
 }
 
