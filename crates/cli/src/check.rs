@@ -8,9 +8,9 @@ use crate::Outcome;
 use crate::print::{say, warn};
 use crate::report::counted;
 
-/// Check definition files.
+/// Validate definition files.
 ///
-/// What is valid and often not meant is a warning: it is printed, and the file is good.
+/// Prints a warning about definitions that are valid but often not what was meant. Warnings do not fail the check.
 ///
 /// Example: dictrack check trackers.toml
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) fn check(args: &Args) -> Outcome {
                 let customs = customs(&trackers);
                 if !customs.is_empty() {
                     say(format_args!(
-                        "  the command does not know {}; a program has to register them",
+                        "  the command cannot run {}; a program has to register them",
                         customs.join(", ")
                     ));
                 }
@@ -52,7 +52,7 @@ pub(crate) fn check(args: &Args) -> Outcome {
     Ok(good)
 }
 
-/// The custom conditions, measures and limiters that trackers name, which the command does not know.
+/// The custom conditions, measures and limiters in these trackers, none of which the command can run.
 pub(crate) fn customs(trackers: &[TrackerDefinition]) -> Vec<String> {
     let mut names = Vec::new();
     for tracker in trackers {

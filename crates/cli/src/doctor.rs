@@ -15,11 +15,11 @@ use crate::print::{say, say_json};
 use crate::report::{Output, counted, object, spinner};
 use crate::store::{Place, Where};
 
-/// Examine a cache and a store: versions, round trips, what could lose progress, and how to mend it.
+/// Examine a cache and a store: versions, round trips, what could lose progress, and how to fix it.
 ///
-/// Checks every row of a file against its checksum. If a cache and a store are named, the cache is
-/// examined as one with a store behind it. Writes a few keys to a cache and a small file beside a store,
-/// and removes them. Ends with 1 if there is a problem.
+/// Checks every row of a file against its checksum. If both a cache and a store are given, examines the
+/// cache as one with a store behind it. Writes a few keys to the cache and a small file beside the store,
+/// and removes them again. Exits with 1 if there is a problem.
 ///
 /// Examples:
 ///   dictrack doctor --store dictrack.db
@@ -30,13 +30,13 @@ use crate::store::{Place, Where};
 pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
-    /// How the answer is printed.
+    /// The output format.
     #[arg(long, default_value = "table")]
     output: Output,
 }
 
 pub(crate) fn doctor(args: &Args) -> Outcome {
-    // What is wrong with the command line is said before anything is connected.
+    // Usage errors are reported before connecting to anything.
     let (cache, place) = args.place.named()?.read()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let looking = spinner("{spinner} examining {elapsed} {msg}");
@@ -108,7 +108,7 @@ fn show(examination: &Examination) {
     for (name, value) in &examination.facts {
         say(format_args!("  {name:widest$}  {}", sentence(value)));
     }
-    // The gravest first; those alike stay as they were found.
+    // Most severe first; otherwise in the order in which they were found.
     let mut findings: Vec<_> = examination.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings.into_iter().for_each(show_finding);
@@ -138,7 +138,7 @@ fn summary(examinations: &[Examination]) -> String {
     let levels = || examinations.iter().flat_map(|examination| &examination.findings).map(|finding| finding.level);
     let count = |level| levels().filter(|found| *found == level).count() as u64;
     match (count(Level::Problem), count(Level::Warning)) {
-        (0, 0) => format!("{} in good order", style("✓").green()),
+        (0, 0) => format!("{} no problems found", style("✓").green()),
         (0, warnings) => counted(warnings, "warning"),
         (problems, 0) => counted(problems, "problem"),
         (problems, warnings) => format!("{}, {}", counted(problems, "problem"), counted(warnings, "warning")),

@@ -14,7 +14,7 @@ use crate::report::{fitted, object, table};
 use crate::store::{Where, unread};
 use crate::{Failure, Outcome};
 
-/// Say what a document would do to each tracker of a group, and why, without changing anything.
+/// Show what a document would do to each tracker of a group, and why, without changing anything.
 ///
 /// Examples:
 ///   dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
@@ -29,13 +29,13 @@ pub(crate) struct Args {
     document: String,
     #[command(flatten)]
     place: Where,
-    /// Definitions for a group that is not stored.
+    /// The definitions for a group that is not stored.
     #[arg(long, value_name = "FILE", conflicts_with = "place")]
     trackers: Option<PathBuf>,
-    /// The moment of the document: seconds, an RFC 3339 moment or a date; the clock if this is not given.
-    #[arg(long, value_name = "MOMENT")]
+    /// The time of the document: seconds since 1970, an RFC 3339 timestamp or a date [default: the clock].
+    #[arg(long, value_name = "TIME")]
     now: Option<String>,
-    /// How the answer is printed.
+    /// The output format.
     #[arg(long, default_value = "table")]
     output: super::report::Output,
 }
@@ -44,10 +44,10 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     let mut text = args.document.clone().into_bytes();
     if text == b"-" {
         text.clear();
-        // What is longer is not a document, and `parse` says so.
+        // Anything longer is not a document, which `parse` reports.
         std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
-    let document = Json::parse(&text).map_err(|error| Failure(format!("the document: {error}")))?;
+    let document = Json::parse(&text).map_err(|error| Failure(format!("document: {error}")))?;
     let now = match &args.now {
         Some(now) => moment(now)?,
         None => dictrack::Clock::now(&dictrack::SystemClock),
@@ -57,11 +57,12 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     if args.trackers.is_none() {
         let shown = args.place.named()?.open()?;
         let loaded = wait(shown.store.load(&args.group, &engine)).map_err(|error| unread(&error))?;
-        group = loaded.ok_or_else(|| Failure(format!("{}: there is no group {}", shown.name, quoted(&args.group))))?;
+        group =
+            loaded.ok_or_else(|| Failure(format!("{}: group {} does not exist", shown.name, quoted(&args.group))))?;
     }
     if let Some(path) = &args.trackers {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
-        // As a run would, which leaves completed names alone.
+        // Like a run, which leaves completed trackers alone.
         let list = TrackerList::new(trackers, &engine)?;
         group.ensure(&Call { engine: &engine, group: &args.group, now }, &list, Differing::Refuse)?;
     }
@@ -76,7 +77,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     Ok(true)
 }
 
-/// The trackers that have completed and are not active again, each once.
+/// The trackers that have completed and are not active again, without duplicates.
 pub(crate) fn still_completed(group: &Group, now: Timestamp) -> Vec<CompletedTracker> {
     let mut named: HashSet<String> = group.trackers(None, now).iter().map(|found| found.name().to_owned()).collect();
     let mut completed = group.completed();
@@ -102,7 +103,7 @@ fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Tab
 }
 
 fn why_completed(completed: &CompletedTracker) -> String {
-    format!("it reached its last target at {} and counts no more", completed.completed_at)
+    format!("it reached its last target at {} and no longer counts", completed.completed_at)
 }
 
 fn completed_json(completed: &CompletedTracker) -> Json {
@@ -114,14 +115,18 @@ fn completed_json(completed: &CompletedTracker) -> Json {
     ])
 }
 
-/// Reads a moment of the command line.
+/// Parses a timestamp from the command line.
 fn moment(text: &str) -> Result<Timestamp, Failure> {
     let seconds = dictrack::Number::parse(text).map(Json::Number);
     let read = Timestamp::read(&seconds.unwrap_or_else(|| text.into()));
-    read.ok_or_else(|| Failure(format!("{text:?} is no moment; expected seconds, an RFC 3339 moment or a date")))
+    read.ok_or_else(|| {
+        Failure(format!(
+            "--now: invalid timestamp {text:?}; expected seconds since 1970, an RFC 3339 timestamp or a date"
+        ))
+    })
 }
 
-/// Waits for a call of a store.
+/// Waits for a call to a store.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }

@@ -1,4 +1,4 @@
-//! `dictrack import --from-dictrack`: taking over what Python's dictrack 2.1.5 stored.
+//! `dictrack import --from-dictrack`: imports what Python's dictrack 2.1.5 stored.
 
 use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoStore};
 use dictrack::legacy::redis::{DATA_KEY, RedisCache};
@@ -11,25 +11,25 @@ use crate::store::Place;
 use crate::transfer::fill;
 use crate::{Failure, Outcome};
 
-/// Where 2.1.5 stored, and what is done about what cannot be taken over.
+/// Where 2.1.5 stored its data, and what to do with data that cannot be imported.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Take over what Python's dictrack 2.1.5 stored: redis://… for its cache, mongodb://… for its store.
+    /// Import what Python's dictrack 2.1.5 stored: redis://… for its cache, mongodb://… for its store.
     ///
-    /// Give both, one after the other, if it had both: what was counted last is in Redis, and when trackers expire is in
-    /// MongoDB. Stop 2.1.5 before. Its servers are only read.
+    /// If it used both, give the option twice: Redis has the latest counts, and MongoDB knows when trackers expire.
+    /// Stop 2.1.5 first. The import only reads from its servers.
     #[arg(long, value_name = "URL", conflicts_with = "input")]
     from_dictrack: Vec<String>,
-    /// List trackers that cannot be taken over, and import the others; without it, nothing is imported then.
+    /// List trackers that cannot be imported, and import the others. Without this option, nothing is imported then.
     #[arg(long, requires = "from_dictrack")]
     skip_unreadable: bool,
-    /// The `data_key` that 2.1.5 was given for Redis.
+    /// The `data_key` of 2.1.5 in Redis.
     #[arg(long, value_name = "KEY", default_value = DATA_KEY, requires = "from_dictrack")]
     data_key: String,
-    /// The `database` that 2.1.5 was given for MongoDB.
+    /// The `database` of 2.1.5 in MongoDB.
     #[arg(long, value_name = "NAME", default_value = DATABASE, requires = "from_dictrack")]
     database: String,
-    /// The `collection` that 2.1.5 was given for MongoDB.
+    /// The `collection` of 2.1.5 in MongoDB.
     #[arg(long, value_name = "NAME", default_value = COLLECTION, requires = "from_dictrack")]
     collection: String,
 }
@@ -43,8 +43,8 @@ impl Args {
     fn connect(&self) -> Result<(Option<RedisCache>, Option<MongoStore>), Failure> {
         let (mut redis, mut mongodb) = (None, None);
         for url in &self.from_dictrack {
-            let twice = || Failure("--from-dictrack: expected one URL of Redis and one of MongoDB at most".to_owned());
-            // Not the URL itself: it may hold a password.
+            let twice = || Failure("--from-dictrack: expected up to one Redis URL and one MongoDB URL".to_owned());
+            // The URL itself is not shown: it may contain a password.
             match url.split_once("://").map(|(scheme, _)| scheme) {
                 Some("redis" | "rediss" | "redis+unix" | "unix") if redis.is_none() => {
                     redis = Some(RedisCache::connect(url, &self.data_key)?);
@@ -53,17 +53,17 @@ impl Args {
                     mongodb = Some(MongoStore::connect(url, &self.database, &self.collection)?);
                 }
                 Some("redis" | "rediss" | "redis+unix" | "unix" | "mongodb" | "mongodb+srv") => return Err(twice()),
-                _ => return Err(Failure("--from-dictrack: expected a URL redis://… or mongodb://…".to_owned())),
+                _ => return Err(Failure("--from-dictrack: expected redis://… or mongodb://…".to_owned())),
             }
         }
         Ok((redis, mongodb))
     }
 }
 
-/// Lines of one kind that are printed where they may be very many.
+/// How many lines of one kind are printed if there may be very many.
 const MOST_LINES: u64 = 20;
 
-/// The lines of one kind: all, or the first and how many more there are.
+/// Prints lines of one kind: all of them, or the first ones and the number of others.
 struct Lines {
     most: u64,
     count: u64,
@@ -92,10 +92,10 @@ pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     let (mut redis, mut mongodb) = args.connect()?;
     match (&redis, &mongodb) {
         (Some(_), None) => {
-            warn("without MongoDB: when trackers expire is not known, and none will");
+            warn("without MongoDB, it is unknown when trackers expire: none of them will");
         }
         (None, Some(_)) => {
-            warn("without Redis: what was counted since a group was last idle for six hours is missing");
+            warn("without Redis, the counts since a group was last idle for six hours are missing");
         }
         _ => {}
     }
@@ -103,10 +103,10 @@ pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     let mut refused = Lines::new(if args.skip_unreadable { u64::MAX } else { MOST_LINES });
     let mut only_cold = Lines::new(MOST_LINES);
     let mut tell = |note: Note<'_>| match note {
-        Note::Refused(error) => refused.say(|| format!("not taken over: {}", sentence(&error.to_string()))),
+        Note::Refused(error) => refused.say(|| format!("not imported: {}", sentence(&error.to_string()))),
         Note::OnlyCold { group, tracker } => only_cold.say(|| {
             let place = format!("group {}, tracker {}", quoted(group), quoted(tracker));
-            format!("not taken over: {place}: only MongoDB has it, and Redis has the group without it")
+            format!("not imported: {place}: MongoDB has this tracker, but Redis has the group without it")
         }),
         Note::Progress(imported) => bar.set_position(imported.groups),
         _ => {}
@@ -132,7 +132,7 @@ fn failure(args: &Args, store: &Place, error: &ImportError) -> Failure {
         ImportError::Refused(count) => {
             let trackers = counted(*count, "tracker");
             Failure(format!(
-                "{trackers} of dictrack 2.1.5 cannot be taken over; nothing was imported: --skip-unreadable imports the others"
+                "{trackers} of dictrack 2.1.5 cannot be imported, so nothing was; use --skip-unreadable to import the others"
             ))
         }
         ImportError::Nothing => {
@@ -151,11 +151,13 @@ fn said(imported: Imported) -> String {
     let Imported { groups, trackers, shortened, refused, only_cold, .. } = imported;
     let mut said = format!("imported {} with {}", counted(groups, "group"), counted(trackers, "tracker"));
     if refused + only_cold > 0 {
-        said += &format!(", left out {}", counted(refused + only_cold, "tracker"));
+        said += &format!(", skipped {}", counted(refused + only_cold, "tracker"));
     }
     if shortened > 0 {
         let shortened = counted(shortened, "tracker");
-        said += &format!("\n{shortened} passed targets that 2.1.5 does not keep: only those that were left are known");
+        said += &format!(
+            "\n{shortened} had passed targets that 2.1.5 does not store: only the remaining targets are known"
+        );
     }
     said
 }

@@ -1,5 +1,5 @@
-//! The command `dictrack`: count documents from files and pipes, look at what was counted.
-#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic where the stream is closed or full")]
+//! The `dictrack` command: counts documents from files and pipes, and shows the results.
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic if the stream is closed or full")]
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ mod transfer;
 use dictrack::{text, url};
 use print::{LogLine, say, warn};
 
-/// Count what matches, for each user: milestones, quests, quotas, limits.
+/// Count matching events for each user: for milestones, quests, quotas and limits.
 #[derive(Parser)]
 #[command(name = "dictrack", version, about, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -49,7 +49,7 @@ enum Command {
     },
 }
 
-/// Why a command failed, in words for a person.
+/// Why a command failed, as shown to the user.
 struct Failure(String);
 
 impl<E: std::fmt::Display> From<E> for Failure {
@@ -58,10 +58,10 @@ impl<E: std::fmt::Display> From<E> for Failure {
     }
 }
 
-/// What a command other than `run` ends with: whether all went well.
+/// The result of a command other than `run`: whether it succeeded.
 type Outcome = Result<bool, Failure>;
 
-/// Ends with what is wrong with the command line, without what may be a secret in it.
+/// Exits with a usage error that does not show anything that may be a secret.
 fn refuse(mut error: clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
@@ -77,7 +77,7 @@ fn refuse(mut error: clap::Error) -> ! {
     for (kind, text) in quoted {
         error.insert(kind, ContextValue::String(text));
     }
-    // What reads a value may quote it, too.
+    // A value parser may have quoted the value in its own message.
     let mut text = error.render().to_string();
     for argument in std::env::args_os().skip(1) {
         let argument = argument.to_string_lossy();
@@ -91,7 +91,7 @@ fn refuse(mut error: clap::Error) -> ! {
     std::process::exit(error.exit_code());
 }
 
-/// Ends with what is wrong with a command line that reads well.
+/// Exits with a usage error for a command line that clap accepts.
 fn misused(problem: &str) -> ! {
     refuse(Cli::command().error(ErrorKind::MissingRequiredArgument, problem));
 }
@@ -103,14 +103,14 @@ fn exit_code(well: bool) -> ExitCode {
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     tracing_subscriber::fmt()
-        // A run says itself what cannot be reached.
+        // A run reports unreachable servers itself.
         .with_writer(LogLine::default.with_filter(|meta| meta.target() != "dictrack::away"))
-        // What texts of others hold is written out, and so would be colours.
+        // Control characters are escaped in the output, and so would be colour codes.
         .with_ansi(false)
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .without_time()
         .with_target(false)
-        // It would say that nothing can be said, and panic.
+        // It would try to log that logging failed, and panic.
         .log_internal_errors(false)
         .init();
     let ended = match cli.command {
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
         Command::Export(args) => transfer::export(&args).map(exit_code),
         Command::Import(args) => transfer::import(&args).map(exit_code),
         Command::Completions { shell } => {
-            // Into memory first: it panics where it cannot write.
+            // Into memory first: it panics if it cannot write.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut script);
             say(String::from_utf8_lossy(&script).trim_end());

@@ -1,4 +1,4 @@
-//! Printing that outlives whoever reads: nothing here panics where standard output or standard error is closed or full.
+//! Printing that never panics, even if standard output or standard error is closed or full.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -8,25 +8,25 @@ use dictrack::text;
 
 use crate::report::above_bar;
 
-/// What a command ends with whose output nobody reads any more, such as before `head`: 128 and the number of SIGPIPE, as of
-/// other programs in a pipe.
+/// The exit code if standard output was closed, as by `head`: 128 plus the number of SIGPIPE, as for other programs in a
+/// pipe.
 pub(crate) const OUT_CLOSED: u8 = 141;
 
 /// Standard output.
 #[derive(Debug)]
 pub(crate) struct Out {
     out: io::Stdout,
-    /// Whether the command ends here, quietly, when nobody reads any more.
+    /// Whether the command exits silently when standard output is closed.
     ends: bool,
 }
 
 impl Out {
-    /// That of a command which has nothing more to do when nobody reads.
+    /// For a command that has nothing more to do once standard output is closed.
     pub(crate) fn new() -> Self {
         Self { out: io::stdout(), ends: true }
     }
 
-    /// That of a command which wants to know.
+    /// For a command that handles a closed standard output itself.
     pub(crate) fn that_says_so() -> Self {
         Self { out: io::stdout(), ends: false }
     }
@@ -59,19 +59,19 @@ pub(crate) fn say(line: impl Display) {
     }
 }
 
-/// Prints JSON on standard output, as a line that a terminal may show.
+/// Prints JSON on standard output, as a line that is safe to show on a terminal.
 pub(crate) fn say_json(json: &Json) {
     say(text::json(&json.to_string()));
 }
 
-/// Prints lines for a person on standard error; nothing can be done where that is closed or full.
+/// Prints lines on standard error. If that is closed or full, they are lost.
 pub(crate) fn warn(lines: impl Display) {
     let lines = lines.to_string();
     let lines: Vec<_> = lines.split('\n').map(text::sentence).collect();
     above_bar(|| drop(writeln!(io::stderr().lock(), "{}", lines.join("\n"))));
 }
 
-/// A line of the log, printed on standard error when it is whole.
+/// A log line, printed on standard error when it is complete.
 #[derive(Debug, Default)]
 pub(crate) struct LogLine(Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! What people look at: tables, bars, progress.
+//! Tables, bars and progress for people.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 mod terminal;
 
-/// How an answer is printed.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
     /// A table for people.
@@ -32,16 +32,16 @@ pub(crate) fn bar(part: f64, width: usize) -> String {
     (0..width).map(|cell| EIGHTHS[eighths.saturating_sub(cell * 8).min(8)]).collect()
 }
 
-/// The least that a bar shrinks to.
+/// The minimum width of a bar.
 const NARROWEST_BAR: usize = 4;
 
-/// A column that gives way keeps this many letters; a terminal without room for that gets no columns.
+/// The minimum width of a column that may wrap. A terminal that is too narrow for that gets no columns.
 const LEGIBLE: usize = 16;
 
-/// Makes a table fit the terminal, if there is one: its bars, of at most `widest` cells, shrink first; then the columns that
-/// may wrap do; where that would leave single letters, each row is a list.
+/// Makes a table fit the terminal, if there is one. First its bars shrink, from `widest` cells; then columns that may wrap do.
+/// If that leaves too little, each row becomes a list.
 pub(crate) fn fitted(widest: usize, build: impl Fn(usize) -> Table) -> String {
-    // Some terminals do not know how wide they are, and say 0.
+    // Some terminals do not know their width and report 0.
     let terminal = Table::new().width().filter(|width| *width > 0);
     fitted_to(terminal, widest, build)
 }
@@ -49,7 +49,7 @@ pub(crate) fn fitted(widest: usize, build: impl Fn(usize) -> Table) -> String {
 fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Table) -> String {
     let table = build(widest);
     let Some(terminal) = terminal else { return table.to_string() };
-    // The first line is of one-column letters and as wide as all.
+    // The first line has only single-width characters and is as wide as the others.
     let width = table.lines().next().map_or(0, |line| line.chars().count());
     let excess = width.saturating_sub(usize::from(terminal));
     if excess == 0 {
@@ -63,20 +63,20 @@ fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Tabl
     table.to_string()
 }
 
-/// The least width at which a table can be read.
+/// The minimum width at which a table is legible.
 fn narrowest(table: &Table) -> usize {
     let rows: Vec<_> = table.header().into_iter().chain(table.row_iter()).collect();
     let column = |(at, column): (usize, &Column)| {
         let cells = rows.iter().filter_map(|row| row.cell_iter().nth(at)).map(Cell::content);
         let lines = cells.flat_map(|cell| cell.lines().map(|line| line.chars().count()).collect::<Vec<_>>());
         let width = lines.max().unwrap_or(0);
-        // And a space.
+        // Plus a space.
         1 + if column.constraint().is_some() { width } else { width.min(LEGIBLE) }
     };
     table.column_iter().enumerate().map(column).sum()
 }
 
-/// The rows of a table as lists: the first cell, and below it the others with their names. What has no name belongs to the
+/// The rows of a table as lists: the first cell, and below it the others with their names. A cell without a name belongs to the
 /// cell before it.
 fn listed(table: &Table) -> String {
     let names: Vec<_> = table.header().into_iter().flat_map(Row::cell_iter).map(Cell::content).collect();
@@ -94,7 +94,7 @@ fn listed(table: &Table) -> String {
             match at {
                 0 => lines.push(content.to_owned()),
                 _ if content.trim().is_empty() => {}
-                // Lines of a bar each.
+                // Each line has a bar.
                 _ if content.contains('\n') => {
                     lines.push(format!("  {name}"));
                     lines.extend(content.lines().map(|line| format!("   {line}")));
@@ -106,11 +106,11 @@ fn listed(table: &Table) -> String {
     lines.join("\n")
 }
 
-/// A table with one space between its columns, of which those named in `wrap` give way where the terminal is narrow.
+/// A table with one space between its columns. Those named in `wrap` may wrap on a narrow terminal.
 pub(crate) fn table(style: TableStyle, header: &[&str], wrap: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(style).set_header(header);
-    // Lines bring their own.
+    // Styles with lines have their own spacing.
     let space = u16::from(style == presets::NOTHING);
     for (column, name) in table.column_iter_mut().zip(header) {
         column.set_padding((0, space));
@@ -144,7 +144,7 @@ pub(crate) fn object<const N: usize>(entries: [(&str, Json); N]) -> Json {
     Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
 
-/// A spinner on a terminal, nothing in a pipe.
+/// On a terminal, a spinner. Nothing in a pipe.
 pub(crate) fn spinner(template: &str) -> ProgressBar {
     let bar = drawn(None, template);
     if !bar.is_hidden() {
@@ -153,7 +153,7 @@ pub(crate) fn spinner(template: &str) -> ProgressBar {
     bar
 }
 
-/// A bar over the bytes of all inputs on a terminal, nothing in a pipe. Without a total it spins.
+/// On a terminal, a bar over the bytes of all inputs, or a spinner if the total is unknown. Nothing in a pipe.
 pub(crate) fn input_bar(total: Option<u64>) -> ProgressBar {
     match total {
         Some(_) => drawn(total, "{wide_bar} {percent:>3}% {msg} eta {eta}"),
@@ -161,7 +161,7 @@ pub(crate) fn input_bar(total: Option<u64>) -> ProgressBar {
     }
 }
 
-/// The bar that was drawn last.
+/// The latest bar.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Prints on standard error, above the bar if there is one.
@@ -217,7 +217,7 @@ mod tests {
         let narrow = lines(Some(22));
         assert!(narrow.len() > 2 && narrow.iter().all(|line| line.chars().count() <= 22), "{narrow:#?}");
         assert!(narrow[1].ends_with(" ████"), "{narrow:#?}");
-        // Names of a letter a line tell nothing.
+        // Names with one letter per line are useless.
         assert_eq!(lines(Some(12)), ["a name of 20 letters", "  bar ████"]);
     }
 

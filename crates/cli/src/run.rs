@@ -1,4 +1,4 @@
-//! `dictrack run`: counts the documents of files and pipes.
+//! `dictrack run`: counts the documents in files and pipes.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -50,18 +50,18 @@ use stop::Stop;
 use summary::{GoOn, Summary};
 use text::Taken;
 
-/// A commit is made at least this often, or as often as the durability says.
+/// The maximum time between commits, unless the durability asks for more frequent ones.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
-/// A commit is made after this many documents at the latest, so that little has to be counted again.
+/// The maximum number of documents between commits, so that little has to be counted again.
 const COMMIT_AFTER: u64 = 400_000;
-/// A commit is made when changed groups take this part of the budget, within these bounds: writing them takes several times as
-/// much, twice where one commit waits for another.
+/// The minimum and maximum of the bytes of changed groups at which a commit is made; in between it depends on the budget. Writing
+/// them takes several times as much memory, and twice that if one commit waits for another.
 const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
-/// About what the id of a document takes until it is committed.
+/// Roughly the memory for the id of a document until it is committed.
 const ID_BYTES: usize = 100;
-/// A commit is made with this many events at the latest.
+/// The maximum number of events between commits.
 const COMMIT_EVENTS: usize = 50_000;
-/// Commits that are under way together: one that is written, and one that waits.
+/// The maximum number of commits in progress: one being written and one waiting.
 const COMMITS: usize = 2;
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let place = args.store.as_deref().map(Place::of).transpose()?;
     let cache = shared::cache(args)?;
     let trackers = trackers::read(args)?;
-    // Before the store, which is made if there is none.
+    // Before opening the store, which creates it.
     let taken = Taken::default();
     let mut inputs = open_inputs(args, &taken)?;
     let paths = Paths::of(args);
@@ -138,7 +138,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let ended = counted.and_then(|()| run.close());
     match (stop.code(), ended) {
-        // Such as a store that is away, which nobody waits for any longer.
+        // For example, an unreachable store that is no longer waited for.
         (Some(code), Err(Failure(problem))) => {
             warn(format_args!("dictrack: {problem}"));
             Ok(code.into())
@@ -153,23 +153,23 @@ fn open_inputs(args: &Args, taken: &Taken) -> Result<Vec<Input>, Failure> {
     let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
     let mut named = HashSet::new();
     if let Some(twice) = inputs.iter().find(|input| input.key.as_ref().is_some_and(|key| !named.insert(key))) {
-        return Err(Failure(format!("{}: the file is named twice; expected each input once", twice.name)));
+        return Err(Failure(format!("{}: file is given twice; expected each input once", twice.name)));
     }
     if args.store.is_none() && args.cache.is_none() {
-        // No later run goes on: what is there is all there is, also behind the last newline.
+        // There will be no later run to resume, so the last line counts as complete even without a newline.
         inputs.iter_mut().for_each(|input| input.key = None);
     }
     let typing = args.typing();
     inputs.iter_mut().enumerate().try_for_each(|(at, input)| input.check(&typing, taken, at))?;
     if args.store.is_some() && args.id.is_none() {
         for pipe in inputs.iter().filter(|input| input.key.is_none()) {
-            warn(format_args!("{}: without --id, a second run on the same documents counts them again", pipe.name));
+            warn(format_args!("{}: without --id, running again on the same documents counts them twice", pipe.name));
         }
     }
     Ok(inputs)
 }
 
-/// How a run that was interrupted goes on.
+/// How to resume a run that was interrupted.
 fn go_on(args: &Args, inputs: &[Input]) -> GoOn {
     let known_again = args.id.is_some() || inputs.iter().all(|input| input.key.is_some());
     match (&args.store, &args.cache) {
@@ -180,11 +180,11 @@ fn go_on(args: &Args, inputs: &[Input]) -> GoOn {
     }
 }
 
-/// What a document says of itself.
+/// The group, time and id of a document.
 struct Read<'a> {
     group: Cow<'a, str>,
     now: Option<Timestamp>,
-    /// What a person may have meant by a number that is the moment.
+    /// The date that the user may have meant, if the time is a number.
     date: Option<(Number, String)>,
     id: Option<Cow<'a, str>>,
 }
@@ -197,7 +197,7 @@ impl<'a> Read<'a> {
             let found = document.value_at(path);
             now = found.as_ref().and_then(|value| Timestamp::read(&value.to_json()));
             if now.is_none() {
-                return Err(Problem::unfit("moment", path, found, "seconds, an RFC 3339 moment or a date"));
+                return Err(Problem::unfit("time", path, found, "seconds since 1970, an RFC 3339 timestamp or a date"));
             }
             if let Some(Value::Number(number)) = found {
                 date = date_in_digits(&number).map(|date| (number, date));
@@ -214,19 +214,19 @@ impl<'a> Read<'a> {
     }
 }
 
-/// The group or the id at `path`: a text, or a number in its one spelling.
+/// The group or the id at `path`: a string, or a number in its canonical spelling.
 fn name<'a>(document: &'a Json, what: &'static str, path: &Path) -> Result<Cow<'a, str>, Problem> {
     match document.value_at(path) {
         Some(Value::Text(text)) => Ok(text),
         Some(Value::Number(number @ (Number::Exact(_) | Number::Wide(_)))) => Ok(number.to_plain().into()),
-        found => Err(Problem::unfit(what, path, found, "a text or a number")),
+        found => Err(Problem::unfit(what, path, found, "a string or a number")),
     }
 }
 
-/// Why a document could not be counted, unless it may be tried again.
+/// The error for a document that could not be counted, if retrying does not help.
 fn refusal(error: Error) -> Failure {
     match error {
-        Error::Group { .. } => Failure(format!("{error}; --update takes the file over")),
+        Error::Group { .. } => Failure(format!("{error}; use --update to apply the trackers in the file")),
         error => error.into(),
     }
 }
@@ -236,40 +236,40 @@ struct Run<'a> {
     paths: Paths,
     manager: Blocking,
     list: TrackerList,
-    /// What groups do that have other trackers than the list.
+    /// How to handle groups whose trackers differ from the list.
     differing: Differing,
-    /// Whether other processes change the groups, too.
+    /// Whether other processes change the groups as well.
     shared: bool,
-    /// Whether the run is to end.
+    /// Whether the run should end.
     stop: Stop,
     away: Away,
-    /// Commits under way, each with the events that may be printed once it is over.
+    /// Commits in progress, each with the events to print once it is done.
     pending: VecDeque<(Commit, Vec<Arc<Event>>)>,
-    /// Events since the last commit, where no other process causes events.
+    /// Events since the last commit, if no other process causes events.
     events: Vec<Arc<Event>>,
-    /// Groups with events that are to be printed, where others do.
+    /// Groups with events to print, if other processes cause events.
     turns: Turns,
     /// Documents since the last commit.
     uncommitted: u64,
     /// The number of bytes of changed groups and ids at which a commit is made.
     most_waiting: usize,
-    /// When the last commit began.
+    /// Time since the last commit started.
     committed: Stopwatch,
     /// How far each input was counted.
     positions: HashMap<String, Position>,
-    /// Marks for the next commit beside the positions.
+    /// Marks for the next commit, in addition to the positions.
     notes: Vec<Mark>,
     out: BufWriter<Out>,
-    /// Whether nobody reads standard output any more.
+    /// Whether standard output was closed.
     out_closed: bool,
     bar: ProgressBar,
     summary: Summary,
     reports: Reports,
-    /// Whether it was said that moments look like dates.
+    /// Whether the warning about numbers that look like dates was printed.
     saw_date: bool,
-    /// How the documents of the input in hand fared.
+    /// The results for the current input.
     tally: Option<Tally>,
-    /// Whether an input could not be read to its end, or nothing of it counted, or a strict run was stopped.
+    /// Whether an input could not be read to its end or none of it counted, or a strict run was stopped.
     failed: bool,
 }
 
@@ -309,7 +309,7 @@ impl Run<'_> {
                 if full {
                     self.drain(COMMITS - 1)?;
                 }
-                // Where the store is slow or away, the next commit has more.
+                // If the store is slow or unreachable, the next commit includes more.
                 if self.pending.len() < COMMITS && (self.uncommitted > 0 || !self.events.is_empty()) {
                     self.commit()?;
                 }
@@ -319,7 +319,7 @@ impl Run<'_> {
                 }
             }
         }
-        // A pipe may have ended because its writer was interrupted, too.
+        // A pipe may also have ended because its writer was interrupted.
         self.summary.interrupted = self.stop.is_wanted();
         self.bar.finish_and_clear();
         self.end_input();
@@ -327,7 +327,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Says so if nothing of the input in hand could be counted.
+    /// Reports if nothing in the current input could be counted.
     fn end_input(&mut self) {
         if let Some(problem) = self.tally.take().and_then(|tally| tally.failure()) {
             self.failed = true;
@@ -335,7 +335,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts a batch, unless it was `counted` with others; `false` if the run is to end here.
+    /// Counts a batch, unless it was already `counted` together with others; `false` if the run should end.
     fn count_batch(&mut self, batch: Batch, mut counted: Option<&mut shared::Counted>) -> Result<bool, Failure> {
         if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
             self.end_input();
@@ -362,7 +362,7 @@ impl Run<'_> {
                     }
                     tally.malformed(&problem).into_iter().for_each(warn);
                     if self.args.strict {
-                        warn("dictrack: stopped at the first malformed document, because of --strict");
+                        warn("dictrack: stopped at the first malformed document because of --strict");
                         (self.failed, goes_on) = (true, false);
                         break;
                     }
@@ -375,12 +375,12 @@ impl Run<'_> {
         if let (Some((key, from, trail)), Some(position), true) = (batch.from, before, tally.was_counted()) {
             self.positions.insert(key, if position.offset == from.offset { from } else { position.on(&trail) });
         }
-        // A strict run that stops has not seen enough to judge the input.
+        // A strict run that stops has not seen enough of the input to judge it.
         self.tally = goes_on.then_some(tally);
         Ok(goes_on)
     }
 
-    /// Counts a document, or says what is wrong with it; nothing if the run is to end before it could be counted.
+    /// Counts a document, or returns what is wrong with it; `None` if the run should end before it could be counted.
     fn count_document(&mut self, document: &Json) -> Result<Option<Result<(), Problem>>, Failure> {
         let read = match Read::of(self.args, document) {
             Ok(read) => read,
@@ -393,7 +393,7 @@ impl Run<'_> {
                     self.note(&outcome);
                     break;
                 }
-                // The group could not be loaded, and so nothing has happened.
+                // The group could not be loaded, so nothing has changed.
                 Err(error) if error.is_temporary() => {
                     if !self.wait_for(&error) {
                         return Ok(None);
@@ -406,13 +406,13 @@ impl Run<'_> {
         Ok(Some(Ok(())))
     }
 
-    /// Says once that a number which spells a date was read as seconds.
+    /// Warns once if a number that looks like a date was read as seconds.
     fn note_date(&mut self, read: &Read<'_>) {
         if let (Some((number, date)), Some(now), false) = (&read.date, read.now, self.saw_date) {
             self.saw_date = true;
             warn(format_args!(
-                "dictrack: a moment is the number {number}, which is read as seconds since 1970: {now}; \
-                 if it is a date, write it as the text \"{date}\""
+                "dictrack: the time {number} is read as seconds since 1970: {now}; \
+                 if it is a date, write it as the string \"{date}\""
             ));
         }
     }
@@ -422,7 +422,7 @@ impl Run<'_> {
         self.take_events(outcome.events());
     }
 
-    /// Takes up events that are to be printed once they are kept.
+    /// Queues events to be printed once they are stored.
     fn take_events(&mut self, events: &[Arc<Event>]) {
         if self.args.output != Output::Ndjson || events.is_empty() {
             return;
@@ -434,7 +434,7 @@ impl Run<'_> {
         }
     }
 
-    /// Begins to commit what was counted, together with how far the inputs were read.
+    /// Starts to commit what was counted, together with how far the inputs were read.
     fn commit(&mut self) -> Result<(), Failure> {
         let mut marks = std::mem::take(&mut self.notes);
         marks.extend(self.positions.drain().map(|(name, position)| position.mark(name, &self.paths)));
@@ -445,13 +445,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Commits the rest, prints what is left to print, and closes the store.
+    /// Commits the rest, prints the remaining output, and closes the store.
     fn close(mut self) -> Result<ExitCode, Failure> {
         self.tell_last_turns()?;
         self.drain(COMMITS - 1)?;
         self.commit()?;
         self.drain(0)?;
-        // The marks of the events that were just printed.
+        // Marks the events that were just printed.
         self.commit()?;
         self.drain(0)?;
         self.summary.stop();

@@ -1,4 +1,4 @@
-//! `dictrack show`: what a store holds.
+//! `dictrack show`: the contents of a store.
 
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
@@ -14,8 +14,8 @@ use crate::{Failure, Outcome};
 
 /// Show the groups of a store or a cache, or the trackers of one group.
 ///
-/// May be used beside programs that count. With --cache and --store together: the store as it will be
-/// once it has what the cache holds.
+/// Can be used while programs are counting. With both --cache and --store, shows the store together with
+/// changes that are only in the cache yet.
 ///
 /// Examples:
 ///   dictrack show --store dictrack.db
@@ -24,14 +24,14 @@ use crate::{Failure, Outcome};
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The group; all groups if this is not given.
+    /// The group [default: all groups].
     group: Option<String>,
     #[command(flatten)]
     place: Where,
-    /// How the answer is printed.
+    /// The output format.
     #[arg(long, default_value = "table")]
     output: Output,
-    /// The most groups that are listed; 0 for all.
+    /// The maximum number of groups to list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }
@@ -42,7 +42,7 @@ pub(crate) fn show(args: &Args) -> Outcome {
     match &args.group {
         Some(id) => {
             let group = wait(store.load(id, &engine)).map_err(|error| unread(&error))?;
-            let group = group.ok_or_else(|| Failure(format!("{}: there is no group {}", shown.name, quoted(id))))?;
+            let group = group.ok_or_else(|| Failure(format!("{}: group {} does not exist", shown.name, quoted(id))))?;
             show_group(id, &group, args.output);
         }
         None => show_groups(store, &engine, args)?,
@@ -75,19 +75,19 @@ fn show_group(id: &str, group: &Group, output: Output) {
         return;
     }
     if is_empty(group) {
-        say(format_args!("group {}: its trackers were removed or have expired", plain(id)));
+        say(format_args!("group {}: all trackers were removed or have expired", plain(id)));
         return;
     }
     let table = fitted(20, |cells| trackers(group, cells));
     say(format_args!("group {}\n{table}", plain(id)));
 }
 
-/// Whether a group has no tracker any more. Its document ids are kept, so that what was counted counts once.
+/// Whether a group has no trackers left. Its document ids are kept, so that documents still count only once.
 fn is_empty(group: &Group) -> bool {
     group.trackers(None, now()).is_empty() && group.completed().is_empty()
 }
 
-/// A line for each tracker, with bars of `cells` cells.
+/// One line per tracker, with bars of `cells` cells.
 fn trackers(group: &Group, cells: usize) -> Table {
     let header = ["tracker", "progress", "", "stage", "limiters"];
     let mut table = table(presets::NOTHING, &header, &["tracker", "limiters"]);
@@ -171,19 +171,19 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<()
     if !args.output.is_json() {
         say(fitted(12, |cells| overviews(&rows, cells)));
         let empty = if empty > 0 { format!(", {} without trackers", counted(empty, "other")) } else { String::new() };
-        let rest = if more { " shown, and there are more: --limit 0 lists all" } else { "" };
+        let rest = if more { " shown; use --limit 0 to list all" } else { "" };
         say(format_args!("{}{empty}{rest}", counted(shown as u64, "group")));
     }
     Ok(())
 }
 
-/// What the list of groups says of one.
+/// One line in the list of groups.
 struct Overview {
     group: String,
     active: usize,
     completed: usize,
     limited: usize,
-    /// How far the tracker that is furthest came, and in words.
+    /// The progress of the tracker closest to its target, as a fraction and as text.
     furthest: Option<(f64, String)>,
 }
 

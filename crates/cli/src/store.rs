@@ -16,7 +16,7 @@ const STORE_SCHEMES: [&str; 2] = ["mongodb", "mongodb+srv"];
 /// The schemes of `--cache`.
 const CACHE_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
-/// What an option names, or where it is not given the environment: arguments are seen by everybody on a machine.
+/// The value of an option or of its environment variable. Arguments are visible to every user of the machine.
 pub(crate) struct Named {
     option: &'static str,
     variable: &'static str,
@@ -28,7 +28,7 @@ pub(crate) const STORE: Named = Named { option: "--store", variable: "DICTRACK_S
 pub(crate) const CACHE: Named = Named { option: "--cache", variable: "DICTRACK_CACHE", file: "DICTRACK_CACHE_FILE" };
 
 impl Named {
-    /// What is given, else what the environment says; a variable that is empty counts as not set.
+    /// The given value, else the one in the environment. An empty variable counts as unset.
     pub(crate) fn named<T: From<String>>(&self, given: Option<T>) -> Result<Option<T>, Failure> {
         if given.is_some() {
             return Ok(given);
@@ -38,21 +38,21 @@ impl Named {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => {
                 let Self { variable, file, option } = self;
-                Err(Failure(format!("{variable} and {file} are both set; expected one of them, or {option}")))
+                Err(Failure(format!("both {variable} and {file} are set; set only one of them, or use {option}")))
             }
-            // What it holds is not shown.
+            // Its value is not shown.
             (Some(value), None) => {
                 let text = value.into_string();
-                text.map(|text| Some(text.into())).map_err(|_| Failure(format!("{} is not UTF-8 text", self.variable)))
+                text.map(|text| Some(text.into())).map_err(|_| Failure(format!("{} is not valid UTF-8", self.variable)))
             }
             (None, Some(file)) => {
                 let text = url::read_secret(Path::new(&file));
                 let text = text.map_err(|error| Failure(format!("{}: {error}", self.file)))?;
                 if url::scheme(&text).is_none() && !Path::new(&text).exists() {
-                    // It may be a password alone, which must not become the name of a store.
+                    // It may be just a password, which must not become the name of a store.
                     return Err(Failure(format!(
-                        "{}: what the file holds is neither a URL such as mongodb://host/database nor a store that exists; \
-                         a password alone belongs in the file of ?password_file=FILE at the end of a URL",
+                        "{}: the file contains neither a URL such as mongodb://host/database nor the path of an existing store; \
+                         if it contains only a password, name it with ?password_file=FILE at the end of a URL",
                         self.file
                     )));
                 }
@@ -62,21 +62,21 @@ impl Named {
     }
 }
 
-/// Where the commands that look find groups.
+/// Where the commands that only read find groups.
 #[derive(Clone, clap::Args)]
 #[group(id = "place", multiple = true)]
 pub(crate) struct Where {
     /// The store: a file, or mongodb://…
-    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that holds it]
+    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that contains it]
     #[arg(long, value_name = "FILE|URL")]
     store: Option<PathBuf>,
-    /// The Redis cache, redis://…: what it holds and the store does not yet have is shown, too.
-    /// [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that holds it]
+    /// The Redis cache, redis://…: includes changes that the store does not have yet.
+    /// [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that contains it]
     #[arg(long, value_name = "URL")]
     cache: Option<String>,
 }
 
-/// A store, named by `--store`.
+/// The store that `--store` names.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     File(PathBuf),
@@ -93,26 +93,26 @@ impl Place {
             None if !url::is_meant(&text) => return Ok(Self::File(named.to_owned())),
             None => {
                 return Err(Failure(
-                    "--store: it looks like a URL, and has no scheme that is known; expected mongodb://… or \
-                     mongodb+srv://…, or a file, with ./ before a name like this"
+                    "--store: looks like a URL with an unknown scheme; expected mongodb://…, mongodb+srv://… or a file; \
+                     if it is a file, write ./ before its name"
                         .to_owned(),
                 ));
             }
         }
         let scheme = url::scheme(&text).unwrap_or_default();
-        let hint = if CACHE_SCHEMES.contains(&scheme) { "; Redis is a cache: give it to --cache" } else { "" };
+        let hint = if CACHE_SCHEMES.contains(&scheme) { "; Redis is a cache: use --cache" } else { "" };
         Err(Failure(format!(
-            "--store {}: no store has the scheme {scheme:?}; expected a file, mongodb://… or mongodb+srv://…{hint}",
+            "--store {}: unknown scheme {scheme:?}; expected a file, mongodb://… or mongodb+srv://…{hint}",
             url::shown(&text)
         )))
     }
 
-    /// Opens the store as its writer; a file is made if there is none.
+    /// Opens the store for writing; creates the file if there is none.
     pub(crate) fn open(&self) -> Result<Arc<dyn DataStore>, Failure> {
         self.open_within(usize::MAX)
     }
 
-    /// As [`open`](Self::open), for one who has so many MiB for groups: the store takes less, too, where that is little.
+    /// Like [`open`](Self::open), given the memory limit for groups in MiB: if it is low, the store uses less memory too.
     pub(crate) fn open_within(&self, memory: usize) -> Result<Arc<dyn DataStore>, Failure> {
         match self {
             Self::File(path) => Ok(Arc::new(SqliteStore::open(path)?.budget(memory.saturating_mul(1024 * 1024) / 4)?)),
@@ -120,17 +120,17 @@ impl Place {
         }
     }
 
-    /// Opens the store for reading, also beside a running writer.
+    /// Opens the store for reading, even while another process writes it.
     pub(crate) fn open_read_only(&self) -> Result<Arc<dyn DataStore>, Failure> {
         match self {
             Self::File(name) => {
                 let path = SqliteStore::resolve(name)?;
                 match std::fs::metadata(&path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
-                        Err(Failure(format!("{self}: there is no such store")))
+                        Err(Failure(format!("{self}: store does not exist")))
                     }
                     Ok(file) if file.len() == 0 => {
-                        Err(Failure(format!("{self}: an empty file; no run has written to it yet")))
+                        Err(Failure(format!("{self}: file is empty; no run has written to it yet")))
                     }
                     _ => Ok(Arc::new(SqliteStore::open_read_only(name)?)),
                 }
@@ -140,7 +140,7 @@ impl Place {
     }
 }
 
-/// As errors name it.
+/// The name used in errors.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -150,32 +150,30 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a command looks at.
+/// An opened store, with its name.
 pub(crate) struct Shown {
     pub(crate) store: Arc<dyn DataStore>,
-    /// How errors name it.
+    /// The name used in errors.
     pub(crate) name: String,
 }
 
 impl Where {
-    /// With what the environment names; one of both has to be there.
+    /// Adds what the environment variables name. A store or a cache is required.
     pub(crate) fn named(&self) -> Result<Self, Failure> {
         let named = Self { store: STORE.named(self.store.clone())?, cache: CACHE.named(self.cache.clone())? };
         if named.store.is_none() && named.cache.is_none() {
-            misused(
-                "neither --store nor --cache is given, nor DICTRACK_STORE or DICTRACK_CACHE set; expected one of them",
-            );
+            misused("no store or cache given; use --store, --cache, DICTRACK_STORE or DICTRACK_CACHE");
         }
         Ok(named)
     }
 
-    /// What is named. Nothing is connected yet.
+    /// The cache and the store. Does not connect yet.
     pub(crate) fn read(&self) -> Result<(Option<RedisCache>, Option<Place>), Failure> {
         let place = self.store.as_deref().map(Place::of).transpose()?;
         Ok((self.cache.as_deref().map(cache).transpose()?, place))
     }
 
-    /// Opens what is named, for looking only.
+    /// Opens the store and the cache for reading.
     pub(crate) fn open(&self) -> Result<Shown, Failure> {
         let (cache, place) = self.read()?;
         let store = place.as_ref().map(Place::open_read_only).transpose()?;
@@ -184,20 +182,20 @@ impl Where {
         match (cache, store) {
             (Some(cache), store) => Ok(Shown { store: Arc::new(Overlay::new(Arc::new(cache), store)), name }),
             (None, Some(store)) => Ok(Shown { store, name }),
-            (None, None) => Err(Failure("neither --store nor --cache is given; expected one of them".to_owned())),
+            (None, None) => Err(Failure("no store or cache given; use --store or --cache".to_owned())),
         }
     }
 }
 
-/// The cache that `--cache` names. Nothing is connected yet.
+/// The cache that `--cache` names. Does not connect yet.
 pub(crate) fn cache(url: &str) -> Result<RedisCache, Failure> {
     let (problem, hint) = match url::scheme(url) {
         Some(scheme) if CACHE_SCHEMES.contains(&scheme) => return Ok(RedisCache::new(url)?),
         Some(scheme) if STORE_SCHEMES.contains(&scheme) => {
-            (format!("no cache has the scheme {scheme:?}"), "; MongoDB is a store: give it to --store")
+            (format!("unknown scheme {scheme:?}"), "; MongoDB is a store: use --store")
         }
-        Some(scheme) => (format!("no cache has the scheme {scheme:?}"), ""),
-        None => ("it has no scheme that is known".to_owned(), ""),
+        Some(scheme) => (format!("unknown scheme {scheme:?}"), ""),
+        None => ("unknown scheme".to_owned(), ""),
     };
     Err(Failure(format!(
         "--cache {}: {problem}; expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…{hint}",
@@ -205,7 +203,7 @@ pub(crate) fn cache(url: &str) -> Result<RedisCache, Failure> {
     )))
 }
 
-/// What a failure says to one who only looks, and whom it does not concern what becomes of acknowledged changes.
+/// The error as shown to a reader, who is not concerned with the fate of acknowledged changes.
 pub(crate) fn unread(error: &Error) -> Failure {
     Failure(match error {
         Error::Unavailable(error) => error.to_string(),
@@ -218,16 +216,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_meant_to_be_a_url_is_no_file() {
+    fn a_mistyped_url_is_not_taken_for_a_file() {
         let kind = |text: &str| Place::of(Path::new(text)).map_err(|Failure(problem)| problem);
         for file in ["shop.db", "./a://b", "/a b://c", "C:\\x", "./u:p@h"] {
             assert!(matches!(kind(file), Ok(Place::File(_))), "{file}");
         }
         assert!(matches!(kind("mongodb+srv://h/db"), Ok(Place::Mongo(_))));
-        let Err(problem) = kind("postgres://me:s3cret@h/db") else { panic!("it was taken") };
+        let Err(problem) = kind("postgres://me:s3cret@h/db") else { panic!("it was accepted") };
         assert!(problem.contains("\"postgres\"") && problem.contains("expected a file") && !problem.contains("s3cret"));
         for url in ["mongodb:/me:s3cret@h", "mongodb//me:s3cret@h", "me:s3cret@h/db", "s3cret://h", "redis:s3cret@h"] {
-            let Err(problem) = kind(url) else { panic!("{url} was taken") };
+            let Err(problem) = kind(url) else { panic!("{url} was accepted") };
             assert!(problem.contains("looks like a URL") && !problem.contains("s3cret"), "{problem}");
         }
     }

@@ -1,4 +1,4 @@
-//! `dictrack test`: replays scenario files.
+//! `dictrack test`: runs scenario files.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use dictrack::url;
 use crate::Outcome;
 use crate::print::say;
 
-/// Replay scenario files and compare.
+/// Run scenario files and print every difference.
 ///
-/// A scenario adds trackers, hands in documents and says what each is expected to do; see docs/scenarios.md.
+/// A scenario adds trackers, submits documents and lists the expected result of each; see docs/scenarios.md.
 ///
 /// Example: dictrack test scenarios/law/*.json
 #[derive(clap::Args)]

@@ -16,12 +16,12 @@ use crate::report::{counted, spinner};
 use crate::store::{self, Place, Where};
 use crate::{Failure, Outcome, legacy, misused};
 
-/// Write everything that a store holds as lines of JSON.
+/// Write the contents of a store as lines of JSON.
 ///
-/// Nothing is lost: definitions, progress, limiters, document ids, undelivered events, completed trackers,
-/// and how far inputs were read. The store is checked first, and each line gets a checksum. May be used
-/// beside programs that count. With --cache and --store together: the store as it will be once it has what
-/// the cache holds.
+/// The export is complete: definitions, progress, limiters, document ids, undelivered events, completed
+/// trackers, and how far inputs were read. The store is checked first, and each line gets a checksum. Can be
+/// used while programs are counting. With both --cache and --store, changes that are only in the cache yet are
+/// included.
 ///
 /// Examples:
 ///   dictrack export --store dictrack.db > backup.ndjson
@@ -31,17 +31,17 @@ use crate::{Failure, Outcome, legacy, misused};
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     place: Where,
-    /// Where to write; standard output if this is not given.
+    /// The file to create [default: standard output].
     #[arg(value_name = "OUTPUT")]
     output: Option<PathBuf>,
 }
 
-/// Read an export into a store that lacks its groups: all of it, or nothing.
+/// Import an export into a store that does not have its groups. Imports everything or nothing.
 ///
-/// Each line is checked against its checksum; an export may be packed with gzip. Into a store that exists
-/// everything goes in one commit, which holds it in memory.
+/// Each line is checked against its checksum. The export may be gzipped. If the store exists, everything is
+/// written in one commit, which has to fit in memory.
 ///
-/// With --from-dictrack it takes over what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
+/// With --from-dictrack, imports what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
 ///
 /// Examples:
 ///   dictrack import --store copy.db backup.ndjson
@@ -49,15 +49,16 @@ pub(crate) struct ExportArgs {
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ImportArgs {
-    /// The store: a file, which is made if there is none, or mongodb://…
-    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that holds it]
+    /// The store: a file, which is created if necessary, or mongodb://…
+    /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that contains it]
     #[arg(long, value_name = "FILE|URL")]
     store: Option<PathBuf>,
-    /// The Redis cache of the programs that use the store, if there is one: it must not have the groups either, since it
-    /// would have the store take its own. [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that holds it]
+    /// The Redis cache of the programs that use the store, if there is one. It must not have the groups either, because it
+    /// would overwrite the imported ones. [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that
+    /// contains it]
     #[arg(long, value_name = "URL")]
     cache: Option<String>,
-    /// The export; standard input if this is not given.
+    /// The export [default: standard input].
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
     #[command(flatten)]
@@ -70,21 +71,21 @@ fn said(verb: &str, moved: Moved) -> String {
     format!("{verb} {groups}, {sets} and {}", counted(marks, "mark"))
 }
 
-/// Names the store, or the file beside it, in which something failed.
+/// The error, with the name of the store or the file in which it occurred.
 fn failure(store: &str, file: &str, error: &TransferError) -> Failure {
     let place = if matches!(error, TransferError::Store(_)) { store } else { file };
     let problem = match error {
         TransferError::Store(error) => store::unread(error).0,
         error => error.to_string(),
     };
-    // Some errors of the store name it themselves.
+    // Some errors already name the store.
     Failure(if problem.starts_with(place) { problem } else { format!("{place}: {problem}") })
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
     let shown = args.place.named()?.open()?;
     let Some(path) = &args.output else {
-        // Standard output names itself in its errors.
+        // Errors of standard output already name it.
         let moved = write_export(&*shown.store, &mut BufWriter::new(Out::new())).map_err(|error| match error {
             TransferError::Store(error) => store::unread(&error),
             error => error.into(),
@@ -93,14 +94,13 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
         return Ok(true);
     };
     let file = File::create_new(path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure(format!(
-            "{}: File exists; an export does not write over a file: remove it, or name another",
-            url::shown_path(path)
-        )),
+        ErrorKind::AlreadyExists => {
+            Failure(format!("{}: file exists; remove it first, or choose another name", url::shown_path(path)))
+        }
         _ => Failure(format!("{}: {error}", url::shown_path(path))),
     })?;
     let moved = write_export(&*shown.store, &mut BufWriter::new(file)).map_err(|error| {
-        // It is cut short; nothing is lost if it cannot be removed.
+        // It is incomplete. If it cannot be removed, nothing is lost.
         let _ = std::fs::remove_file(path);
         failure(&shown.name, &url::shown_path(path), &error)
     })?;
@@ -114,16 +114,14 @@ fn write_export(store: &dyn DataStore, out: &mut (dyn Write + Send)) -> Result<M
 }
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
-    let Some(named) = store::STORE.named(args.store.clone())? else {
-        misused("--store is needed: where the groups go")
-    };
+    let Some(named) = store::STORE.named(args.store.clone())? else { misused("--store is required") };
     let place = Place::of(&named)?;
     if args.legacy.is_given() {
         return legacy::import(&args.legacy, &place);
     }
     let cache = store::CACHE.named(args.cache.clone())?.as_deref().map(store::cache).transpose()?;
     let cache = cache.as_ref().map(|cache: &RedisCache| cache as &dyn DataCache);
-    // Before the store, which is made if there is none.
+    // Before opening the store, which creates it.
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
             let name = url::shown_path(path);
@@ -145,15 +143,13 @@ pub(crate) fn import(args: &ImportArgs) -> Outcome {
     })?;
     bar.finish_and_clear();
     if !moved.checked {
-        warn(format_args!(
-            "{name}: an export of format 1, whose lines have no checksums: damage in it may go unnoticed"
-        ));
+        warn(format_args!("{name}: this export has format 1, without checksums, so damage may go unnoticed"));
     }
     warn(said("imported", moved));
     Ok(true)
 }
 
-/// An export that may be packed with gzip.
+/// Unpacks an export if it is gzipped.
 fn unpacked(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
     let mut begin = Vec::new();
     input.by_ref().take(2).read_to_end(&mut begin)?;
@@ -162,8 +158,8 @@ fn unpacked(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead
     Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(BufReader::new(whole)) })
 }
 
-/// Has `write` fill the store at `place`: one that is there in one commit, else a new one, which has its place only when it
-/// is whole.
+/// Lets `write` fill the store at `place`. An existing store gets everything in one commit. A new one is moved into place
+/// when it is complete.
 pub(crate) fn fill<T>(
     place: &Place,
     write: impl FnOnce(&dyn DataStore, bool) -> Result<T, Failure>,
@@ -181,21 +177,21 @@ pub(crate) fn fill<T>(
     Ok(done)
 }
 
-/// `path` with more letters at its end.
+/// `path` with `ending` appended.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// A store that is made beside its place and has it only when it is whole.
+/// A store that is created beside its final place and moved there when it is complete.
 struct New {
-    // Closed before its files are renamed or removed.
+    // Dropped first: it must be closed before its files are renamed or removed.
     store: SqliteStore,
     files: Files,
 }
 
-/// The files of a store that has no place yet; they are removed in the end, as far as they are still there.
+/// The files of a store that is not in place yet. Those that still exist are removed on drop.
 struct Files(PathBuf);
 
 impl Drop for Files {
@@ -210,29 +206,29 @@ impl New {
     fn open(place: &Path) -> Result<Self, Failure> {
         let path = beside(place, ".importing");
         if path.is_symlink() {
-            // It is going to be emptied.
-            return Err(Failure(format!("{}: a link is in the way; remove it", url::shown_path(&path))));
+            // It would be emptied.
+            return Err(Failure(format!("{}: a symbolic link is in the way; remove it", url::shown_path(&path))));
         }
         let store = SqliteStore::open(&path)?;
         let files = Files(path);
-        // What an import that was killed left there.
+        // An import that was killed may have left something.
         wait(store.clear())?;
         Ok(Self { store, files })
     }
 
     fn rename(self, place: &Path) -> Result<(), Failure> {
-        // Closing does the same, but does not say whether it could.
+        // Closing does the same, but does not report errors.
         self.store.checkpoint()?;
         drop(self.store);
         let fail = |error: std::io::Error| Failure(format!("{}: {error}", url::shown_path(place)));
         if place.exists() {
             return Err(Failure(format!(
-                "{}: another process made it meanwhile; nothing was imported",
+                "{}: another process created it in the meantime; nothing was imported",
                 url::shown_path(place)
             )));
         }
         std::fs::rename(&self.files.0, place).map_err(fail)?;
-        // The name is as durable as what it names.
+        // Makes the new name as durable as the file.
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
     }

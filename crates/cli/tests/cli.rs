@@ -1,4 +1,4 @@
-//! What each command prints, takes and refuses.
+//! What each command prints, accepts and rejects.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -49,11 +49,11 @@ fn the_sample_counts_as_plain_addition_does_and_a_second_run_adds_nothing() {
     let shown = dictrack(folder.path(), "show --store s.db --output json --limit 0").good();
     assert_eq!(shown.lines().count(), customers.len());
     let few = dictrack(folder.path(), "show --store s.db --limit 7").good();
-    assert!(few.contains("7 groups shown, and there are more"), "{few}");
+    assert!(few.contains("7 groups shown; use --limit 0"), "{few}");
 }
 
 #[test]
-fn a_file_that_grew_goes_on_behind_the_last_document() {
+fn a_file_that_grew_resumes_after_the_last_document() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n")]);
     assert_eq!(number(&run(folder.path(), "in.ndjson").json(), "documents"), 2);
     std::fs::write(folder.path().join("in.ndjson"), "{\"user\":\"a\"}\n{\"user\":\"b\"}\n\n{\"user\":\"a\"}\n")
@@ -66,9 +66,9 @@ fn a_file_that_grew_goes_on_behind_the_last_document() {
 }
 
 #[test]
-fn a_strict_run_stops_at_a_malformed_line_and_goes_on_there_once_it_is_gone() {
+fn a_strict_run_stops_at_a_malformed_line_and_resumes_there_once_it_is_gone() {
     let good = "{\"user\":\"a\",\"note\":\"a line of some length\"}\n";
-    // The beginning of a file, by which it is known again, ends before the bad line.
+    // The hashed beginning of the file ends before the bad line.
     let (before, after) = (good.repeat(200), good.repeat(50));
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &format!("{before}{{\n{after}"))]);
     for _ in 0..2 {
@@ -83,7 +83,7 @@ fn a_strict_run_stops_at_a_malformed_line_and_goes_on_there_once_it_is_gone() {
 }
 
 #[test]
-fn a_gz_file_counts_and_goes_on_like_a_plain_one() {
+fn a_gzipped_file_counts_and_resumes_like_a_plain_one() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let write = |lines: usize| {
         let file = std::fs::File::create(folder.path().join("in.csv.gz")).unwrap();
@@ -112,7 +112,7 @@ fn a_pipe_counts_and_its_ids_count_once() {
 }
 
 #[test]
-fn only_the_events_that_were_asked_for_are_printed_and_none_of_them_twice() {
+fn only_the_requested_events_are_printed_and_none_twice() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &"{\"user\":\"a\"}\n".repeat(3))]);
     let line = "run --trackers t.toml --group-by user --store s.db --output ndjson --events stage_completed in.ndjson";
     let out = dictrack(folder.path(), line).good();
@@ -178,7 +178,7 @@ fn show_and_explain_answer_for_people_and_programs() {
     for line in ["show b --store s.db", "explain b {} --store s.db"] {
         let answer = dictrack(folder.path(), line);
         assert_eq!(answer.code, Some(1));
-        assert!(answer.error.contains("no group \"b\""), "{}", answer.error);
+        assert!(answer.error.contains("group \"b\" does not exist"), "{}", answer.error);
     }
     let answer = dictrack(folder.path(), "show --store nothing.db");
     assert!(answer.code == Some(1) && answer.error.contains("nothing.db"), "{}", answer.error);
@@ -186,7 +186,7 @@ fn show_and_explain_answer_for_people_and_programs() {
 }
 
 #[test]
-fn a_scenario_that_expects_a_field_no_tracker_has_is_refused() {
+fn a_scenario_that_expects_an_unknown_field_is_rejected() {
     let scenario = |dirtied: &str, end: &str| {
         format!(
             "{{\"group\": \"g\", \"t0\": 0, \"definitions\": [{{\"name\": \"n\", \"kind\": \"count\", \"target\": 9}}],
@@ -212,14 +212,14 @@ fn explain_lists_completed_trackers_as_completed() {
         folder(&[("t.toml", &COUNTER.replace("[2, 1000]", "1")), ("in.ndjson", "{\"user\":\"a\",\"at\":5}\n")]);
     run(folder.path(), "--time at in.ndjson").good();
     let table = dictrack(folder.path(), "explain a {} --store s.db").good();
-    let why = "it reached its last target at 1970-01-01T00:00:05Z and counts no more";
+    let why = "it reached its last target at 1970-01-01T00:00:05Z and no longer counts";
     assert!(table.contains(&format!("\nn       completed {why}")), "{table}");
     let json = dictrack(folder.path(), "explain a {} --store s.db --output json").json();
     assert_eq!((at(&json, "0.name").as_str(), at(&json, "0.verdict").as_str()), (Some("n"), Some("completed")));
 }
 
 #[test]
-fn mistakes_of_use_end_with_2_and_failures_with_1() {
+fn usage_errors_exit_with_2_and_failures_with_1() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let base = "run --trackers t.toml --group-by user";
     for line in [

@@ -1,9 +1,9 @@
 //! `dictrack run`, killed again and again: every document is counted exactly once, every event printed at least once.
 //!
-//! The input grows while the run is killed, as a log does, so that each kill finds work. Half of the kills come at any
-//! moment, the others once new work was acknowledged: an event that was never printed before. After each kill the store
-//! must hold the state after exactly the documents that its mark names, and nothing may have been printed beyond them;
-//! each line is compared with the event of its id, letter by letter.
+//! Like a log, the input grows while runs are killed, so that each kill interrupts work. Half of the kills come at random
+//! moments, the others after new work was acknowledged, which means that a new event was printed. After each kill, the store
+//! must have the state after exactly the documents that its mark records, and nothing beyond them may have been printed. Each
+//! line is compared with the event of its id, byte by byte.
 //!
 //! The long version is one command:
 //!
@@ -40,7 +40,7 @@ fn document_count() -> usize {
     setting("DICTRACK_CRASH_DOCUMENTS", 100_000) as usize
 }
 
-/// Kills runs: in turn at a random moment, about half of those before the last commit, and after new work was kept.
+/// Kills runs, alternately at a random moment (about half of them before the last commit) and after new work was kept.
 struct Killer {
     random: Random,
     /// The longest wait for a random moment, in microseconds.
@@ -48,7 +48,7 @@ struct Killer {
     killed: u64,
     /// Kills after new work was kept in the run that was killed.
     after_work: u64,
-    /// Kills that left documents.
+    /// Kills that left documents uncounted.
     interrupted: u64,
 }
 
@@ -64,7 +64,7 @@ impl Killer {
         self.killed.is_multiple_of(2)
     }
 
-    /// Kills a run; `is_new` says whether a line tells of work that no earlier run did.
+    /// Kills a run. `is_new` tells whether a line shows work that no earlier run did.
     fn kill(&mut self, running: Running, is_new: impl Fn(&str) -> bool) -> Ended {
         let at_random = self.is_random();
         let ended = if at_random {
@@ -76,7 +76,7 @@ impl Killer {
         ended
     }
 
-    /// Takes notice of how many documents were kept before the run and after it, and how many were given.
+    /// Records how many documents were kept before the run and after it, and how many were given.
     fn note(&mut self, ended: &Ended, before: usize, after: usize, given: usize) {
         if self.is_random() {
             self.learn(after == given);
@@ -100,7 +100,7 @@ impl Killer {
         assert!(*interrupted > 0, "no kill left documents");
     }
 
-    /// Takes notice of whether everything was counted before the kill.
+    /// Records whether everything was counted before the kill.
     fn learn(&mut self, late: bool) {
         self.longest = if late { self.longest * 2 / 3 } else { self.longest * 3 / 2 }.clamp(5_000, 3_000_000);
     }
@@ -140,7 +140,7 @@ fn kill_at_random(durability: &str) {
         let (mut given, mut runs) = (0, 0);
         let mut count = 0;
         while killer.killed < kills() {
-            // Of the documents that are left, sometimes a few and sometimes many.
+            // Sometimes a few of the remaining documents, sometimes many.
             let left = lines.len() - given;
             let fair = left as u64 / (kills() - killer.killed);
             let more = (killer.random.below(2 * fair + 1) as usize).min(left);
@@ -173,7 +173,7 @@ fn killed_at_random_moments_a_file_counts_once_with_os() {
 }
 
 #[test]
-fn killed_at_random_moments_a_pipe_with_ids_that_begins_anew_counts_once() {
+fn killed_at_random_moments_a_pipe_with_ids_that_starts_over_counts_once() {
     for seed in seeds() {
         let lines = documents(seed + 1000, document_count() / 4, USERS);
         let place = Place::new();

@@ -1,4 +1,4 @@
-//! What a CSV input says: the type of a cell, and which rows are whole.
+//! CSV inputs: the types of cells, and which rows are complete.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -7,9 +7,9 @@ use command::{COUNTER, counted, dictrack, dictrack_with, folder, gzip, number, p
 use dictrack::json::Json;
 
 #[test]
-fn csv_cells_are_what_their_text_says() {
+fn csv_cells_have_the_type_that_they_look_like() {
     let trackers = r#"[[trackers]]
-name = "zeros stay text"
+name = "zeros stay strings"
 kind = "count"
 target = 99
 conditions = [{ key = "zip", eq = "00001" }]
@@ -48,10 +48,10 @@ conditions = [{ key = "empty", eq = "x, \"y\"\nz" }]
     let csv = "user,zip,flag,n,empty\na,00001,true,1.50,\nb,00001,false,x,\nc,1,yes,2,\"x, \"\"y\"\"\nz\"\na,b\n";
     let folder = folder(&[("t.toml", trackers), ("in.csv", csv)]);
     let base = "run --trackers t.toml --group-by user --output json in.csv";
-    let names = ["zeros stay text", "number", "true", "false", "missing", "text", "quoted"];
+    let names = ["zeros stay strings", "number", "true", "false", "missing", "text", "quoted"];
     let counts = |summary: &Json| names.map(|name| counted(summary, name));
     let plain = dictrack(folder.path(), base);
-    assert!(plain.error.contains("in.csv:6: 2 cells below a header of 5"), "{}", plain.error);
+    assert!(plain.error.contains("in.csv:6: record has 2 cells; expected 5"), "{}", plain.error);
     assert_eq!(counts(&plain.json()), [2, 1, 1, 1, 2, 1, 1]);
     let text = dictrack(folder.path(), &format!("{base} --text n,flag")).json();
     assert_eq!(counts(&text), [2, 0, 0, 0, 2, 1, 1]);
@@ -71,15 +71,15 @@ fn only_canonical_numbers_are_numbers() {
 }
 
 #[test]
-fn a_last_row_without_its_newline_counts_once_it_has_one() {
+fn a_last_row_without_a_newline_counts_once_it_has_one() {
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", "user,n\na,1\na,2")]);
     let first = run(folder.path(), "in.csv");
-    assert!(first.error.starts_with("in.csv:3: the last row has no newline at its end"), "{}", first.error);
+    assert!(first.error.starts_with("in.csv:3: the last row may be incomplete"), "{}", first.error);
     assert_eq!(number(&first.json(), "documents"), 1);
     std::fs::write(folder.path().join("in.csv"), "user,n\na,1\na,23\nb,1\n").unwrap();
     assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 2);
     assert_eq!(progress(folder.path(), "a"), 2);
-    // Without a store no later run goes on.
+    // Without a store, no later run resumes.
     std::fs::write(folder.path().join("once.csv"), "user,n\na,1\na,2").unwrap();
     let once = dictrack(folder.path(), "run --trackers t.toml --group-by user --output json once.csv");
     assert_eq!(number(&once.json(), "documents"), 2);
@@ -90,13 +90,13 @@ fn a_last_row_without_its_newline_counts_once_it_has_one() {
 }
 
 #[test]
-fn a_quote_that_is_not_closed_is_named_and_what_follows_counts_once_it_is() {
+fn an_unclosed_quote_is_reported_and_the_rest_counts_once_it_is_closed() {
     let rest = "a,2\n".repeat(50);
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\na,1\n\na,\"2\n{rest}"))]);
     for _ in 0..2 {
         let answer = run(folder.path(), "in.csv");
         assert_eq!(answer.code, Some(1));
-        assert!(answer.error.starts_with("in.csv:4: a quote in this record is not closed"), "{}", answer.error);
+        assert!(answer.error.starts_with("in.csv:4: a quote in this record is never closed"), "{}", answer.error);
         assert_eq!(progress(folder.path(), "a"), 1);
     }
     std::fs::write(folder.path().join("in.csv"), format!("user,n\na,1\n\na,\"2\"\n{rest}")).unwrap();
@@ -108,10 +108,10 @@ fn a_quote_that_is_not_closed_is_named_and_what_follows_counts_once_it_is() {
 }
 
 #[test]
-fn a_record_over_several_lines_is_named_by_its_first() {
+fn a_record_over_several_lines_is_reported_at_its_first() {
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", "user,n\na,1\n,\"2\n3\n4\"\n\n,5\na,6\n")]);
     let answer = run(folder.path(), "in.csv");
-    for line in ["in.csv:3: there is no group", "in.csv:7: there is no group"] {
+    for line in ["in.csv:3: no group", "in.csv:7: no group"] {
         assert!(answer.error.lines().any(|found| found.starts_with(line)), "{line}: {}", answer.error);
     }
     assert_eq!(number(&answer.json(), "documents"), 2);
@@ -122,18 +122,18 @@ fn a_record_that_is_too_long_is_malformed_and_the_next_counts() {
     let long = "x".repeat(1 << 20);
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\na,\"{long}\"\na,1\n"))]);
     let answer = run(folder.path(), "in.csv");
-    assert!(answer.error.starts_with("in.csv:2: 1048581 bytes where 1048576 are the most"), "{}", answer.error);
+    assert!(answer.error.starts_with("in.csv:2: record of 1048581 bytes; expected up to 1048576"), "{}", answer.error);
     assert_eq!(number(&answer.json(), "documents"), 1);
 }
 
 #[test]
-fn a_header_that_names_a_column_twice_or_lacks_one_of_text_is_refused() {
+fn a_header_with_a_duplicate_or_a_missing_column_is_rejected() {
     let folder = folder(&[("t.toml", COUNTER), ("twice.csv", "user,n,user\na,1,b\n"), ("in.csv", "user,n\na,1\n")]);
     for (line, words) in [
-        ("twice.csv", "the header has the column \"user\" twice"),
-        ("in.csv --text n,zip", "--text names \"zip\"; expected one of user, n"),
-        ("in.csv --number n,zip", "--number names \"zip\"; expected one of user, n"),
-        ("in.csv --number n --text n", "\"n\" is named by --text and by --number"),
+        ("twice.csv", "column \"user\" appears twice in the header"),
+        ("in.csv --text n,zip", "--text: unknown column \"zip\"; expected one of user, n"),
+        ("in.csv --number n,zip", "--number: unknown column \"zip\"; expected one of user, n"),
+        ("in.csv --number n --text n", "column \"n\" is given by both --text and --number"),
     ] {
         let answer = run(folder.path(), line);
         assert_eq!(answer.code, Some(1), "{line}");
@@ -142,7 +142,7 @@ fn a_header_that_names_a_column_twice_or_lacks_one_of_text_is_refused() {
 }
 
 #[test]
-fn the_last_row_of_a_packed_file_counts_without_its_newline() {
+fn the_last_row_of_a_gzipped_file_counts_without_a_newline() {
     let folder = folder(&[("t.toml", COUNTER)]);
     std::fs::write(folder.path().join("in.csv.gz"), gzip(b"user,n\na,1\na,2")).unwrap();
     for documents in [2, 0] {
@@ -155,30 +155,30 @@ fn the_last_row_of_a_packed_file_counts_without_its_newline() {
 }
 
 #[test]
-fn columns_without_a_name_are_passed_over() {
+fn columns_without_a_name_are_ignored() {
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", ",user,n,,\n9,a,1,,\n9,a,2,x,\n9,a,3\n")]);
     let answer = run(folder.path(), "in.csv");
-    assert_eq!(answer.error, "in.csv:4: 3 cells below a header of 5\n");
+    assert_eq!(answer.error, "in.csv:4: record has 3 cells; expected 5, as in the header\n");
     assert_eq!(number(&answer.json(), "documents"), 2);
 }
 
 #[test]
-fn a_header_that_comes_again_is_reported_and_not_counted() {
+fn a_repeated_header_is_reported_and_not_counted() {
     let one = "user,n\na,1\nuser,2\n";
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("{one}{one}\u{feff}{one}"))]);
     let answer = run(folder.path(), "in.csv");
-    let words = "the header again; are these several files in one?";
+    let words = "the header is repeated; are these several files in one?";
     assert_eq!(answer.error, format!("in.csv:4: {words}\nin.csv:7: {words}\n"));
     assert_eq!(number(&answer.json(), "documents"), 6);
 }
 
 #[test]
-fn a_header_of_many_columns_is_read_in_time_that_follows_their_number() {
+fn a_header_with_many_columns_is_read_in_linear_time() {
     let names: Vec<String> = (0..100_000).map(|at| format!("c{at}")).collect();
     let header = format!("user,{}", names.join(","));
     let row = format!("a{}", ",".repeat(names.len()));
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("{header}\n{row}\n"))]);
-    // Comparing each name with each takes minutes.
+    // Comparing every pair of names would take minutes.
     let begun = dictrack::Stopwatch::start();
     assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 1);
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
@@ -220,7 +220,7 @@ fn number_columns_read_what_a_sum_reads_and_nothing_else() {
 }
 
 #[test]
-fn quotes_over_chunks_are_read_whole_and_resumed_behind() {
+fn quotes_across_chunks_are_read_whole_and_runs_resume_after_them() {
     let long = "x\n\"\"".repeat(60_000);
     let rows: String = (0..8).map(|at| format!("a,\"{at}{long}\"\r\n")).collect();
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("user,n\r\n{rows}"))]);

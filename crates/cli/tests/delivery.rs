@@ -1,4 +1,4 @@
-//! Events of runs that are killed, one or several at a time: every event is printed, and an id has one content.
+//! Events of killed runs, one or several at a time: every event is printed, and an id has one content.
 //!
 //! Each kill comes after the run has kept new work. The long version is one command:
 //!
@@ -81,7 +81,7 @@ impl Live {
         }
     }
 
-    /// Kills it, or lets it end; what it printed.
+    /// Kills it or lets it end, and returns what it printed.
     fn end(mut self, killed: bool) -> Vec<String> {
         if killed {
             self.child.kill().unwrap();
@@ -107,7 +107,7 @@ impl Document {
     }
 }
 
-/// Each document of a group is an event, which tells the document's moment: another order makes another content.
+/// Each document of a group causes an event that contains its time, so a different order gives a different content.
 const TRACKERS: &str = r#"
 [[trackers]]
 name = "each"
@@ -123,7 +123,7 @@ target = 1000000000
 
 /// Runs that count at the same time.
 const RUNS: usize = 3;
-/// Documents of one turn of a run: for groups that all runs count for, and for one that it alone counts for.
+/// Documents of one turn of a run: for groups that all runs share, and for a group of its own.
 const TURN: (u64, u64) = (20, 2);
 
 /// What runs were given.
@@ -181,7 +181,7 @@ fn every_event_is_printed_with_one_content_over_kills_of_any_run_and_losses_of_r
     };
 
     let mut given = Given { random: Random(kills), all: Vec::new(), runs: Default::default(), alone: [0; RUNS] };
-    // What each run had for its own group before the process at hand began.
+    // What each run had for its own group before the current process started.
     let mut before = [0; RUNS];
     let mut live: Vec<Live> = (0..RUNS).map(|_| Live::start(folder.path(), &line)).collect();
     let mut seen = BTreeMap::new();
@@ -208,7 +208,7 @@ fn every_event_is_printed_with_one_content_over_kills_of_any_run_and_losses_of_r
         next.feed(&given.runs[victim]);
         collect(&mut seen, std::mem::replace(&mut live[victim], next).end(true));
         if kill % 3 == 1 {
-            // While the new one prints what the killed one left.
+            // While the new run prints what the killed one left.
             given.pause(150);
             redis.cli(&["FLUSHALL"]);
             losses += 1;
@@ -217,7 +217,7 @@ fn every_event_is_printed_with_one_content_over_kills_of_any_run_and_losses_of_r
     for run in live {
         collect(&mut seen, run.end(false));
     }
-    // What is left of those that were killed last.
+    // What the last killed runs left.
     collect(&mut seen, Live::start(folder.path(), &line).end(false));
     println!("{kills} kills, each after new work; Redis lost all {losses} times; {} events", seen.len());
     assert!(losses > 0);
@@ -237,7 +237,7 @@ fn every_event_is_printed_with_one_content_over_kills_of_any_run_and_losses_of_r
     let ids: BTreeSet<String> = seen.keys().cloned().collect();
     let missing: Vec<_> = expected.difference(&ids).collect();
     assert!(missing.is_empty() && ids.len() == expected.len(), "{} of {} missing", missing.len(), expected.len());
-    // Each document made one event of its group, and no other.
+    // Each document caused exactly one event in its group.
     let mut told: HashMap<String, BTreeSet<String>> = HashMap::new();
     for line in seen.values().filter(|line| field(line, "event") == "stage_completed") {
         let is_new = told.entry(field(line, "group")).or_default().insert(field(line, "occurred_at"));
@@ -299,7 +299,7 @@ fn events_that_an_earlier_run_left_are_printed_however_soon_each_run_is_killed()
                 std::thread::sleep(Duration::from_millis(2));
             }
             if lines.len() == READ {
-                // What it had written is there nevertheless.
+                // What it had written is still there.
                 child.kill().unwrap();
             }
         }
@@ -325,7 +325,7 @@ fn events_that_an_earlier_run_left_are_printed_however_soon_each_run_is_killed()
     assert!(killed >= 3, "{killed}");
     assert!(all.iter().all(|id| seen.contains_key(id)), "{} of {}", seen.len(), all.len());
     assert!(printed < 3 * all.len(), "{printed} lines for {} events", all.len());
-    // The new document's three events come on top.
+    // Plus the three events of the new document.
     assert_eq!(seen.len(), all.len() + 3);
     assert!(left().is_empty());
 }

@@ -1,7 +1,7 @@
 //! `dictrack run` on storage that fails: from the n-th write or sync on, for every n.
 //!
-//! A library that is loaded before the C library (`LD_PRELOAD`) fails the calls. The run must end with an error that
-//! names the store, must have printed nothing that is not kept, and the next run must go on as if nothing had happened.
+//! A library that is loaded before the C library (`LD_PRELOAD`) makes the calls fail. The run must end with an error that
+//! names the store, must have printed only what is kept, and the next run must continue as if nothing had happened.
 
 #![cfg(target_os = "linux")]
 
@@ -71,7 +71,7 @@ WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
 WRAP(int, ftruncate64, (int fd, off64_t size), (fd, size))
 "#;
 
-/// The most runs of one test that fail.
+/// The maximum number of failing runs in one test.
 const RUNS: usize = 60;
 
 struct Shim {
@@ -110,13 +110,13 @@ impl Shim {
     }
 }
 
-/// At most [`RUNS`] of the calls 1 to `calls`, the first and the last among them.
+/// Up to [`RUNS`] of the calls 1 to `calls`, including the first and the last.
 fn some(calls: usize) -> impl Iterator<Item = usize> {
     let step = calls.div_ceil(RUNS - 1);
     (1..=calls).step_by(step).chain((!(calls - 1).is_multiple_of(step)).then_some(calls))
 }
 
-/// A run ends well only if everything is kept; else it says that the store failed.
+/// A run only succeeds if everything is kept; otherwise it reports that the store failed.
 fn check_failure(at: usize, ended: &Ended, store: &Path) -> bool {
     match ended.status.code() {
         Some(0) => false,
@@ -129,7 +129,7 @@ fn check_failure(at: usize, ended: &Ended, store: &Path) -> bool {
     }
 }
 
-/// Fails every call of a run over the input of `prepare`, which gives the number of documents that were counted before.
+/// Fails every call of a run over the input from `prepare`, which returns how many documents were counted before.
 fn fail_every_call(prepare: impl Fn(&Place) -> HashSet<String>) {
     let shim = Shim::compile();
     let lines = documents(7, 400, 40);
@@ -179,12 +179,12 @@ fn fail_every_call(prepare: impl Fn(&Place) -> HashSet<String>) {
 }
 
 #[test]
-fn a_new_store_that_fails_at_any_call_loses_and_doubles_nothing() {
+fn a_new_store_that_fails_at_any_call_loses_and_duplicates_nothing() {
     fail_every_call(|_| HashSet::new());
 }
 
 #[test]
-fn a_used_store_that_fails_at_any_call_loses_and_doubles_nothing() {
+fn a_used_store_that_fails_at_any_call_loses_and_duplicates_nothing() {
     fail_every_call(|place| {
         let ended = Running::start(place.run_input("fsync"), Vec::new()).end();
         assert!(ended.status.success(), "{}", ended.error);
@@ -195,7 +195,7 @@ fn a_used_store_that_fails_at_any_call_loses_and_doubles_nothing() {
 /// The store has a journal that is not in the tables yet, and events that were not marked as printed.
 #[cfg(feature = "crash-points")]
 #[test]
-fn a_killed_store_that_fails_at_any_call_loses_and_doubles_nothing() {
+fn a_killed_store_that_fails_at_any_call_loses_and_duplicates_nothing() {
     fail_every_call(|place| {
         let mut command = place.run_input("fsync");
         command.env("DICTRACK_CRASH_AT", "after_delivery:1");
@@ -214,7 +214,7 @@ fn run_in_thirds(place: &Place, lines: &[common::Line], change: &mut dyn FnMut(&
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut printed = Vec::new();
     for third in lines.chunks(lines.len().div_ceil(3)) {
-        // Each third has a group of its own, whose first document fires events; they are printed after the commit.
+        // Each third has its own group, whose first document fires events, which are printed after the commit.
         if input.write_all(&bytes(third)).and_then(|()| input.flush()).is_err() {
             break;
         }
@@ -269,7 +269,7 @@ fn a_store_that_fails_between_commits_acknowledges_nothing_more() {
     assert!(failed >= 10, "{failed} of {} runs failed", wanted.len());
 }
 
-/// Each group of which an event was printed is in the store.
+/// Every group with a printed event is in the store.
 fn check_kept(at: usize, seen: &HashSet<String>, store: &Path) {
     let kept = counted(store).map_or(0, |_| common::show(store).len());
     assert!(seen.is_empty() || kept > 0, "call {at}: {} events were printed of a store without groups", seen.len());

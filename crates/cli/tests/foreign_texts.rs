@@ -1,4 +1,4 @@
-//! Texts of others reach a terminal on one line, short, and with what is hidden written out.
+//! Untrusted text is shown on one line, shortened, and with hidden characters escaped.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -7,7 +7,7 @@ use std::fs;
 
 use command::{COUNTER, dictrack, dictrack_with, folder, run};
 
-/// What turns the direction of writing, moves the cursor, cannot be seen, or ends a line.
+/// Characters that change the writing direction, move the cursor, are invisible, or end a line.
 const HIDDEN: [char; 12] = [
     '\u{202e}',
     '\u{2066}',
@@ -42,7 +42,7 @@ fn json(text: &str) -> String {
 }
 
 #[test]
-fn names_and_ids_are_written_out_in_tables_and_errors() {
+fn names_and_ids_are_escaped_in_tables_and_errors() {
     let name = name();
     let trackers = format!("{{\"trackers\": [{{\"name\": {0}, \"kind\": \"count\", \"target\": 5}}]}}", json(&name));
     let folder = folder(&[("t.json", &trackers), ("d.ndjson", &format!("{{\"user\": {}}}\n", json(&name)))]);
@@ -60,7 +60,7 @@ fn names_and_ids_are_written_out_in_tables_and_errors() {
         assert_ne!(answer.code, Some(0));
         assert_shown(&answer.error);
     }
-    // JSON says the same in its own way.
+    // JSON has its own escapes for the same text.
     for line in
         ["show --store s.db --output json", "run --trackers t.json --group-by user --store n.db --output json d.ndjson"]
     {
@@ -74,7 +74,7 @@ fn names_and_ids_are_written_out_in_tables_and_errors() {
 }
 
 #[test]
-fn events_as_json_have_nothing_hidden() {
+fn events_as_json_have_no_hidden_characters() {
     let name = name();
     let trackers = format!("{{\"trackers\": [{{\"name\": {0}, \"kind\": \"count\", \"target\": 1}}]}}", json(&name));
     let folder = folder(&[("t.json", &trackers), ("d.ndjson", &format!("{{\"user\": {}}}\n", json(&name)))]);
@@ -84,7 +84,7 @@ fn events_as_json_have_nothing_hidden() {
 }
 
 #[test]
-fn names_of_files_and_columns_forge_no_line() {
+fn names_of_files_and_columns_cannot_forge_a_line() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let place = folder.path();
     let file = format!("{}.csv", name());
@@ -115,13 +115,13 @@ fn names_of_files_and_columns_forge_no_line() {
 }
 
 #[test]
-fn a_group_of_a_megabyte_is_shown_in_a_line() {
+fn a_group_with_a_megabyte_name_is_shown_on_one_line() {
     let id = "x".repeat(1_000_000);
     let folder = folder(&[("t.toml", COUNTER), ("d.ndjson", &format!("{{\"user\": \"{id}\"}}\n"))]);
     let place = folder.path();
     let summary = run(place, "d.ndjson").json();
     if command::number(&summary, "documents") == 0 {
-        // It was refused, in few words.
+        // It was rejected with a short message.
         return;
     }
     let shown = dictrack(place, "show --store s.db").good();
@@ -143,5 +143,5 @@ fn groups_without_trackers_are_counted_and_not_listed() {
     assert!(shown.contains("1 group, 1 other without trackers") && !shown.contains("\na "), "{shown}");
     assert_eq!(dictrack(place, "show --store s.db --output json").good().lines().count(), 1);
     let one = dictrack(place, "show a --store s.db").good();
-    assert!(one.contains("group a: its trackers were removed or have expired"), "{one}");
+    assert!(one.contains("group a: all trackers were removed or have expired"), "{one}");
 }

@@ -1,6 +1,6 @@
-//! What the real dictrack 2.1.5 wrote to real servers is taken over, and counting goes on.
+//! Imports what the real dictrack 2.1.5 wrote to real servers, and continues counting.
 //!
-//! `scripts/setup tests` installs 2.1.5, in a Python of its own; `crates/dictrack/tests/legacy/write.py` has it write.
+//! `scripts/setup tests` installs 2.1.5 in its own Python environment; `crates/dictrack/tests/legacy/write.py` runs it.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -27,7 +27,7 @@ impl Legacy {
         Self { redis: Redis::start(), mongo: Mongo::start(), folder: folder(&[]) }
     }
 
-    /// Has 2.1.5 do what the script knows by this word; what it prints.
+    /// Runs this command of the script with 2.1.5, and returns what it prints.
     fn python(&self, words: &[&str]) -> String {
         let given = std::env::var_os("DICTRACK_TEST_PYTHON_2_1_5").map(PathBuf::from);
         let python = given
@@ -53,7 +53,7 @@ impl Legacy {
         dictrack_with(self.folder.path(), &words, "")
     }
 
-    /// What a store holds: by group and tracker the definition without its name, and the state without its generation.
+    /// The contents of a store, by group and tracker: the definition without its name, and the state without its generation.
     fn export(&self, store: &str) -> BTreeMap<String, BTreeMap<String, Json>> {
         let text = dictrack(self.folder.path(), &format!("export --store {store}")).good();
         let mut sets = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Legacy {
         let text = dictrack(self.folder.path(), &format!("export --store {store}")).good();
         let lines = text.lines().map(|line| (Json::parse(line.as_bytes()).unwrap(), line.to_owned()));
         let group = |json: &Json| json.as_map().unwrap().get("group").and_then(Json::as_str).map(str::to_owned);
-        // Without the checksum, which differs with the place of the line.
+        // Without the checksum, which depends on the position of the line.
         let alone = |line: String| line.split(",\"check\":").next().unwrap_or_default().to_owned();
         lines.filter_map(|(json, line)| Some((group(&json)?, alone(line)))).collect()
     }
@@ -98,7 +98,7 @@ fn tracker(definition: &Json, state: &Json) -> (String, Json) {
     (at(definition, "name").as_str().unwrap().to_owned(), Json::List(vec![fields.into(), state.into()]))
 }
 
-/// What `write` has to become, with what 2.1.5 says of its clock.
+/// The expected result of importing `write`, given the clock of 2.1.5.
 fn expected(said: &Json) -> BTreeMap<String, BTreeMap<String, Json>> {
     let mut text = std::fs::read_to_string(repository("crates/dictrack/tests/legacy/expected.json")).unwrap();
     let seconds = |name: &str| at(said, name).to_string().parse::<i64>().unwrap();
@@ -117,7 +117,7 @@ fn expected(said: &Json) -> BTreeMap<String, BTreeMap<String, Json>> {
 }
 
 #[test]
-fn what_2_1_5_wrote_is_taken_over_and_goes_on() {
+fn data_of_2_1_5_is_imported_and_counting_continues() {
     let legacy = Legacy::start();
     let said = Json::parse(legacy.python(&["write"]).as_bytes()).unwrap();
     let before = documents(&legacy);
@@ -125,9 +125,9 @@ fn what_2_1_5_wrote_is_taken_over_and_goes_on() {
     let answer = legacy.import("--store s.db");
     assert_eq!(
         answer.error,
-        "not taken over: group \"left_over\", tracker \"gone\": only MongoDB has it, and Redis has the group without it\n\
-         imported 18 groups with 783 trackers, left out 1 tracker\n\
-         1 tracker passed targets that 2.1.5 does not keep: only those that were left are known\n"
+        "not imported: group \"left_over\", tracker \"gone\": MongoDB has this tracker, but Redis has the group without it\n\
+         imported 18 groups with 783 trackers, skipped 1 tracker\n\
+         1 tracker had passed targets that 2.1.5 does not store: only the remaining targets are known\n"
     );
     assert_eq!(answer.good(), "");
     assert_eq!(documents(&legacy), before, "MongoDB is only read");
@@ -135,7 +135,7 @@ fn what_2_1_5_wrote_is_taken_over_and_goes_on() {
     let commands = commands.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(':'));
     let mut commands: Vec<_> = commands.map(|(name, _)| name).collect();
     commands.sort_unstable();
-    // None of these changes anything, and none holds Redis up.
+    // None of these changes anything or blocks Redis.
     assert_eq!(commands, ["config|resetstat", "hscan", "scan", "type"]);
 
     let mut groups = legacy.export("s.db");
@@ -151,7 +151,7 @@ fn what_2_1_5_wrote_is_taken_over_and_goes_on() {
     }
     assert_eq!(groups, expected);
 
-    // Into a store that is there, in one commit, it is the same.
+    // The result is the same in an existing store, in one commit.
     std::fs::write(legacy.folder.path().join("one.ndjson"), "{\"user\":\"other\"}\n").unwrap();
     std::fs::write(legacy.folder.path().join("t.toml"), command::COUNTER).unwrap();
     dictrack(legacy.folder.path(), "run --trackers t.toml --group-by user --store there.db one.ndjson").good();
@@ -167,7 +167,7 @@ fn documents(legacy: &Legacy) -> String {
     legacy.mongo.command("dictrack", doc! {"dbHash": 1}).get_document("collections").unwrap().to_string()
 }
 
-/// Both count the same further documents, and say the same of them.
+/// Both count the same further documents, with the same results.
 fn goes_on(legacy: &Legacy) {
     let manager = Blocking::open(legacy.folder.path().join("s.db")).unwrap();
     let mut lines = 0;
@@ -187,7 +187,7 @@ fn goes_on(legacy: &Legacy) {
         assert_eq!(trackers.len(), expected.len(), "{line}");
         for tracker in trackers {
             let definition = &tracker.definition;
-            // 2.1.5 adds floats, and where progress does not start anew, it does not for a new loop either.
+            // 2.1.5 adds floats, and if progress does not restart at a stage, it does not restart at a new loop either.
             let cycles = if definition.reset_policy().progress { 0 } else { tracker.cycle };
             let passed = definition.targets().last().unwrap().to_f64() * cycles as f64;
             let progress: f64 = expected.get(tracker.name()).unwrap().as_str().unwrap().parse().unwrap();
@@ -206,32 +206,32 @@ fn names<'o, T: Iterator<Item = Tracked<'o>>>(outcome: &'o Outcome, which: impl 
     Json::List(names.into_iter().map(Json::from).collect())
 }
 
-/// What is said of the trackers of `refused` that cannot be taken over.
+/// The messages about the trackers of `refused` that cannot be imported.
 const REFUSED: [&str; 19] = [
-    "group \"hot\", tracker \"vip\", byte 112: the Python name \"__main__.VipOnly\" is not of dictrack 2.1.5",
-    "group \"idle_loop\", tracker \"loop\": `loop_forever` with targets that were passed and are not stored any more",
-    "group \"mixed\", tracker \"\": its definition would be refused here: name: a string \"\"; expected a non-empty string",
-    "group \"mixed\", tracker \"backwards\", byte 252: a TimeLimiter that ends before it starts",
-    "group \"mixed\", tracker \"bytes\", byte 221: the Python name \"_codecs.encode\" is not of dictrack 2.1.5",
-    "group \"mixed\", tracker \"custom_condition\", byte 125: the Python name \"__main__.VipOnly\" is not of dictrack 2.1.5",
-    "group \"mixed\", tracker \"custom_limiter\", byte 218: the Python name \"__main__.WeekendLimiter\" is not of dictrack",
-    "group \"mixed\", tracker \"custom_tracker\", byte 16: the Python name \"__main__.RevenueTracker\" is not of dictrack",
+    "group \"hot\", tracker \"vip\", byte 112: the Python name \"__main__.VipOnly\" does not belong to dictrack 2.1.5",
+    "group \"idle_loop\", tracker \"loop\": `loop_forever` with passed targets that are no longer stored",
+    "group \"mixed\", tracker \"\": its definition is not valid here: name: a string \"\"; expected a non-empty string",
+    "group \"mixed\", tracker \"backwards\", byte 252: TimeLimiter ends before it starts",
+    "group \"mixed\", tracker \"bytes\", byte 221: the Python name \"_codecs.encode\" does not belong to dictrack 2.1.5",
+    "group \"mixed\", tracker \"custom_condition\", byte 125: the Python name \"__main__.VipOnly\" does not belong to dictrack 2.1.5",
+    "group \"mixed\", tracker \"custom_limiter\", byte 218: the Python name \"__main__.WeekendLimiter\" does not belong to dictrack",
+    "group \"mixed\", tracker \"custom_tracker\", byte 16: the Python name \"__main__.RevenueTracker\" does not belong to dictrack",
     "group \"mixed\", tracker \"day\", byte 250: `value` is a timedelta",
-    "group \"mixed\", tracker \"empty_key\", byte 166: `key` is the text \"a..b\"; expected a path without empty segments",
+    "group \"mixed\", tracker \"empty_key\", byte 166: `key` is the string \"a..b\"; expected a path without empty segments",
     "group \"mixed\", tracker \"endless\", byte 230: `target` is the number inf; expected a finite number",
-    "group \"mixed\", tracker \"falling_loop\": its definition would be refused here: target: these targets cannot loop",
+    "group \"mixed\", tracker \"falling_loop\": its definition is not valid here: target: these targets cannot loop",
     "group \"mixed\", tracker \"far\", byte 226: `target` is the number 1000000000000000000000; expected a number between",
     "group \"mixed\", tracker \"not_a_number\", byte 235: `target` is the number NaN; expected a finite number",
-    "group \"mixed\", tracker \"nothing_in\", byte 192: `value` is empty; expected a list or a tuple with an item",
-    "group \"mixed\", tracker \"number_key\", byte 167: `key` is the number 1; expected a text",
+    "group \"mixed\", tracker \"nothing_in\", byte 192: `value` is empty; expected a non-empty list or tuple",
+    "group \"mixed\", tracker \"number_key\", byte 167: `key` is the number 1; expected a string",
     "group \"mixed\", tracker \"order_of_none\", byte 229: `value` is None; expected a number or a string",
-    "group \"mixed\", tracker \"text_target\", byte 258: `multi_target` is the text \"2\"; expected a finite number",
+    "group \"mixed\", tracker \"text_target\", byte 258: `multi_target` is the string \"2\"; expected a finite number",
     "group \"mixed\", tracker \"tuple\", byte 225: `value` is a tuple; expected None, a boolean, a number or a string",
 ];
 
 #[track_caller]
 fn assert_refused(error: &str) {
-    let lines: Vec<_> = error.lines().filter_map(|line| line.strip_prefix("not taken over: ")).collect();
+    let lines: Vec<_> = error.lines().filter_map(|line| line.strip_prefix("not imported: ")).collect();
     assert_eq!(lines.len(), REFUSED.len(), "{error}");
     for (line, expected) in lines.iter().zip(REFUSED) {
         assert!(line.starts_with(expected), "{line}\n{expected}");
@@ -239,27 +239,27 @@ fn assert_refused(error: &str) {
 }
 
 #[test]
-fn all_is_taken_over_or_nothing_unless_what_is_unreadable_is_skipped() {
+fn everything_is_imported_or_nothing_unless_unreadable_trackers_are_skipped() {
     let legacy = Legacy::start();
     legacy.python(&["refused"]);
     let answer = legacy.import("--store s.db");
     assert_eq!(answer.code, Some(1));
     assert_refused(&answer.error);
-    let end = "dictrack: 19 trackers of dictrack 2.1.5 cannot be taken over; nothing was imported: \
-               --skip-unreadable imports the others\n";
+    let end = "dictrack: 19 trackers of dictrack 2.1.5 cannot be imported, so nothing was; \
+               use --skip-unreadable to import the others\n";
     assert!(answer.error.ends_with(end), "{}", answer.error);
     assert_eq!(legacy.files(), Vec::<String>::new(), "no store is made");
 
     let answer = legacy.import("--store s.db --skip-unreadable");
     assert_refused(&answer.error);
-    assert!(answer.error.ends_with("imported 3 groups with 3 trackers, left out 19 trackers\n"), "{}", answer.error);
+    assert!(answer.error.ends_with("imported 3 groups with 3 trackers, skipped 19 trackers\n"), "{}", answer.error);
     answer.good();
     let groups = legacy.export("s.db");
     let trackers: Vec<_> =
         groups.iter().flat_map(|(id, group)| group.keys().map(move |name| (&**id, &**name))).collect();
     assert_eq!(trackers, [("good", "good"), ("hot", "good"), ("mixed", "good")]);
 
-    // A store that has one of the groups, or that is there while something is refused, stays as it is.
+    // A store that has one of the groups, or that exists when something is rejected, does not change.
     let before = legacy.export_all("s.db");
     let again = legacy.import("--store s.db --skip-unreadable");
     assert_eq!(again.code, Some(1));
@@ -269,7 +269,7 @@ fn all_is_taken_over_or_nothing_unless_what_is_unreadable_is_skipped() {
 }
 
 #[test]
-fn either_server_alone_and_other_names_will_do() {
+fn one_server_and_other_names_are_enough() {
     let legacy = Legacy::start();
     legacy.python(&["named"]);
     let names = "--data-key sh[o]p*:? --database shop --collection quests";
@@ -289,19 +289,20 @@ fn either_server_alone_and_other_names_will_do() {
     assert_eq!(state("both.db", "cold").as_deref(), Some(fresh));
 
     let answer = import(&[&redis], "redis.db");
-    let end = "without MongoDB: when trackers expire is not known, and none will\nimported 1 group with 1 tracker\n";
+    let end =
+        "without MongoDB, it is unknown when trackers expire: none of them will\nimported 1 group with 1 tracker\n";
     assert_eq!(answer.error, end);
     assert_eq!((state("redis.db", "hot").as_deref(), state("redis.db", "cold")), (Some(hot), None));
 
     let answer = import(&[&mongo], "mongo.db");
-    let end = "without Redis: what was counted since a group was last idle for six hours is missing\n\
+    let end = "without Redis, the counts since a group was last idle for six hours are missing\n\
                imported 2 groups with 2 trackers\n";
     assert_eq!(answer.error, end);
     assert_eq!((state("mongo.db", "hot"), state("mongo.db", "cold").as_deref()), (Some(expiring(0)), Some(fresh)));
 
-    // Under the usual names there is nothing.
+    // There is nothing under the default names.
     let answer = legacy.import("--store none.db");
-    let problem = "dictrack: there is nothing of dictrack 2.1.5 to import: no Redis hash \"dictrack.data_cache\":GROUP, \
+    let problem = "dictrack: no data of dictrack 2.1.5 found: no Redis hash \"dictrack.data_cache\":GROUP, \
                    no document in the MongoDB collection \"data_store\" of the database \"dictrack\"\n";
     assert_eq!((answer.code, &*answer.error), (Some(1), problem));
 }
@@ -311,7 +312,7 @@ fn many_groups_come_in_pages() {
     let legacy = Legacy::start();
     legacy.python(&["many", "500"]);
 
-    // A server that fails on the way leaves nothing behind.
+    // If a server fails during the import, nothing is left behind.
     let fails = doc! {"failCommands": ["getMore"], "errorCode": 8000};
     legacy.mongo.fail_command(doc! {"mode": "alwaysOn", "data": fails});
     let answer = legacy.import("--store s.db");
@@ -340,7 +341,7 @@ fn many_groups_come_in_pages() {
     let sets = dictrack(legacy.folder.path(), "export --store s.db").good();
     assert_eq!(sets.matches("{\"definitions\":").count(), 1, "they share their definitions");
 
-    // Generations that the store has used before it was emptied are not used again.
+    // Generations that the store used before it was flushed are not used again.
     let manager = Blocking::open(legacy.folder.path().join("used.db")).unwrap();
     let before = TrackerDefinition::count("before").target(1).build().unwrap();
     manager.add_tracker("user_0000000", before).unwrap();
@@ -353,7 +354,7 @@ fn many_groups_come_in_pages() {
 }
 
 #[test]
-fn records_of_other_shapes_are_refused_by_name() {
+fn records_of_other_shapes_are_rejected_by_name() {
     let legacy = Legacy::start();
     legacy.redis.cli(&["SET", "dictrack.data_cache:text", "x"]);
     legacy.redis.cli(&["RPUSH", "dictrack.data_cache:list", "x"]);
@@ -374,16 +375,16 @@ fn records_of_other_shapes_are_refused_by_name() {
     assert_eq!(
         lines,
         [
-            "dictrack: 9 trackers of dictrack 2.1.5 cannot be taken over; nothing was imported: --skip-unreadable imports the others",
-            "not taken over: group \"\", tracker \"number\": the document Int32(4) lacks the text `group_id` or `name`",
-            "not taken over: group \"\": the document Int32(7) lacks the text `group_id` or `name`",
-            "not taken over: group \"g\", tracker \"expires\": `expire_ts` of its document is not a whole number of seconds since 1970",
-            "not taken over: group \"g\", tracker \"none\": its document has no binary `b_tracker`",
-            "not taken over: group \"g\", tracker \"text\": its document has no binary `b_tracker`",
-            "not taken over: group \"g\": the document Int32(3) lacks the text `group_id` or `name`",
-            "not taken over: group \"hash\", tracker \"tracker\": `expire_ts` of its document is not a whole number of seconds since 1970",
-            "not taken over: group \"list\": the key dictrack.data_cache:list is a list; expected a hash",
-            "not taken over: group \"text\": the key dictrack.data_cache:text is a string; expected a hash",
+            "dictrack: 9 trackers of dictrack 2.1.5 cannot be imported, so nothing was; use --skip-unreadable to import the others",
+            "not imported: group \"\", tracker \"number\": document Int32(4) lacks the string `group_id` or `name`",
+            "not imported: group \"\": document Int32(7) lacks the string `group_id` or `name`",
+            "not imported: group \"g\", tracker \"expires\": `expire_ts` of its document is not a whole number of seconds since 1970",
+            "not imported: group \"g\", tracker \"none\": its document has no binary field `b_tracker`",
+            "not imported: group \"g\", tracker \"text\": its document has no binary field `b_tracker`",
+            "not imported: group \"g\": document Int32(3) lacks the string `group_id` or `name`",
+            "not imported: group \"hash\", tracker \"tracker\": `expire_ts` of its document is not a whole number of seconds since 1970",
+            "not imported: group \"list\": the key dictrack.data_cache:list is a list; expected a hash",
+            "not imported: group \"text\": the key dictrack.data_cache:text is a string; expected a hash",
         ]
     );
     assert_eq!(legacy.files(), Vec::<String>::new());
@@ -403,21 +404,21 @@ fn servers_that_do_not_answer_are_named_without_their_passwords() {
     let error = refused(&[&format!("redis://:s3cret@{}", secured.address())]);
     assert!(error.starts_with(&format!("dictrack: Redis at {}: ", secured.address())), "{error}");
     let error = refused(&["redis://:s3cret@:port"]);
-    assert_eq!(error, "dictrack: the URL of Redis: invalid client config; expected redis://HOST:PORT/NUMBER\n");
+    assert_eq!(error, "dictrack: Redis URL: invalid client config; expected redis://HOST:PORT/NUMBER\n");
     let tls = Redis::builder().tls().start();
     let error = refused(&[&tls.url()]);
     assert!(error.starts_with(&format!("dictrack: Redis at {}: ", tls.address())), "{error}");
     let error = refused(&[&format!("mongodb://user:s3cret@{}", legacy.mongo.address())]);
     assert!(error.starts_with(&format!("dictrack: MongoDB at {}: ", legacy.mongo.address())), "{error}");
     let error = refused(&["mongodb://user:s3cret@:"]);
-    assert!(error.starts_with("dictrack: the URL of MongoDB: "), "{error}");
+    assert!(error.starts_with("dictrack: MongoDB URL: "), "{error}");
     legacy.mongo.kill();
     let error = refused(&[&format!("{}/?serverSelectionTimeoutMS=300", legacy.mongo.url().trim_end_matches('/'))]);
     assert!(error.starts_with(&format!("dictrack: MongoDB at {}: ", legacy.mongo.address())), "{error}");
     let error = refused(&["http://user:s3cret@host"]);
-    assert_eq!(error, "dictrack: --from-dictrack: expected a URL redis://… or mongodb://…\n");
+    assert_eq!(error, "dictrack: --from-dictrack: expected redis://… or mongodb://…\n");
     let error = refused(&[&legacy.redis.url(), &legacy.redis.url()]);
-    assert_eq!(error, "dictrack: --from-dictrack: expected one URL of Redis and one of MongoDB at most\n");
+    assert_eq!(error, "dictrack: --from-dictrack: expected up to one Redis URL and one MongoDB URL\n");
     let both =
         dictrack_with(legacy.folder.path(), &["import", "--from-dictrack", "redis://x", "--store", "s.db", "in"], "");
     assert_eq!(both.code, Some(2), "{}", both.error);

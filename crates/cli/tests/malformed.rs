@@ -1,4 +1,4 @@
-//! How malformed documents are reported, and inputs of which nothing can be counted.
+//! Reports about malformed documents, and about inputs from which nothing can be counted.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -7,12 +7,11 @@ use command::{COUNTER, counted, dictrack, dictrack_with, folder, gzip, number, p
 use dictrack::json::Json;
 
 #[test]
-fn malformed_lines_are_named_and_counted_and_the_rest_counts() {
+fn malformed_lines_are_reported_and_the_rest_counts() {
     let lines = "{\"user\":\"a\"}\n{\"user\":\n{\"user\":\"a\"}\n{\"other\":1}\n{\"user\":[]}\n{\"user\":7}\n";
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
     let answer = run(folder.path(), "in.ndjson");
-    for start in ["in.ndjson:2: ", "in.ndjson:4: there is no group at user", "in.ndjson:5: the group at user is a list"]
-    {
+    for start in ["in.ndjson:2: ", "in.ndjson:4: no group at user", "in.ndjson:5: the group at user is a list"] {
         assert!(answer.error.lines().any(|line| line.starts_with(start)), "{start}: {}", answer.error);
     }
     assert_eq!(answer.error.lines().count(), 3, "{}", answer.error);
@@ -22,45 +21,45 @@ fn malformed_lines_are_named_and_counted_and_the_rest_counts() {
 }
 
 #[test]
-fn an_input_without_one_good_document_fails_and_counts_once_the_command_is_right() {
+fn an_input_without_a_good_document_fails_and_counts_once_the_command_is_corrected() {
     let csv = "user,n\na,1\na,2\n";
     let folder = folder(&[("t.toml", COUNTER), ("b.csv", csv), ("good.ndjson", "{\"user\":\"b\",\"usr\":\"b\"}\n")]);
     let wrong = "run --trackers t.toml --group-by usr --store s.db --output json b.csv good.ndjson";
     let answer = dictrack(folder.path(), wrong);
     assert_eq!(answer.code, Some(1));
-    assert!(answer.error.contains("dictrack: no document of b.csv has a value at usr"), "{}", answer.error);
+    assert!(answer.error.contains("dictrack: no document in b.csv has a value at usr"), "{}", answer.error);
     assert_eq!(progress(folder.path(), "b"), 1, "another input counts");
     assert_eq!(number(&run(folder.path(), "b.csv").json(), "documents"), 2);
     assert_eq!(progress(folder.path(), "a"), 2);
-    // What follows good documents may all be malformed.
+    // Everything after good documents may be malformed.
     std::fs::write(folder.path().join("b.csv"), format!("{csv},3\n")).unwrap();
     assert_eq!(number(&run(folder.path(), "b.csv").json(), "malformed"), 1);
 }
 
 #[test]
-fn a_strict_run_does_not_judge_what_it_has_not_read() {
+fn a_strict_run_does_not_judge_unread_input() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{}\n{\"user\":\"a\"}\n")]);
     let answer = run(folder.path(), "--strict in.ndjson");
-    assert_eq!((answer.code, answer.error.contains("no document of")), (Some(1), false), "{}", answer.error);
+    assert_eq!((answer.code, answer.error.contains("no document in")), (Some(1), false), "{}", answer.error);
     assert_eq!(number(&run(folder.path(), "in.ndjson").json(), "documents"), 1);
 }
 
 #[test]
-fn an_input_that_is_not_json_is_said_to_be_none() {
+fn an_input_that_is_not_json_is_reported() {
     let folder = folder(&[("t.toml", COUNTER), ("in.txt", &"user,n\n".repeat(100)), ("one.txt", "not json\n")]);
     let answer = run(folder.path(), "in.txt");
     let lines: Vec<&str> = answer.error.lines().collect();
     assert_eq!(lines[0], "in.txt:1: not JSON: \"user,n\"; expected a document like {\"a\": 1}");
-    assert_eq!(lines[3], "in.txt: its first lines are not JSON; if it is CSV, say --format csv");
-    let last = "dictrack: no line of in.txt is JSON; nothing of it was counted; if it is CSV, say --format csv";
-    assert_eq!(lines[21..], [last, "… 80 more malformed"], "{}", answer.error);
+    assert_eq!(lines[3], "in.txt: the first lines are not JSON; if it is CSV, use --format csv");
+    let last = "dictrack: no line of in.txt is JSON; none was counted; if it is CSV, use --format csv";
+    assert_eq!(lines[21..], [last, "… and 80 more malformed documents"], "{}", answer.error);
     assert_eq!(answer.code, Some(1));
     let one = run(folder.path(), "one.txt");
-    assert!(one.code == Some(1) && one.error.contains("if it is CSV, say --format csv"), "{}", one.error);
+    assert!(one.code == Some(1) && one.error.contains("if it is CSV, use --format csv"), "{}", one.error);
 }
 
 #[test]
-fn milliseconds_are_guessed_and_long_values_are_cut() {
+fn milliseconds_are_guessed_and_long_values_are_shortened() {
     let lines = format!(
         "{{\"user\":\"a\",\"at\":1}}\n{{\"user\":\"a\",\"at\":1700000000000}}\n{{\"user\":\"a\",\"at\":\"{}\"}}\n",
         "x".repeat(1000)
@@ -73,31 +72,31 @@ fn milliseconds_are_guessed_and_long_values_are_cut() {
 }
 
 #[test]
-fn a_date_written_as_a_number_is_read_as_seconds_and_said_to_be() {
+fn a_date_written_as_a_number_is_read_as_seconds_with_a_warning() {
     let line = "{\"user\":\"a\",\"at\":20261231}\n";
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &line.repeat(3)), ("in.csv", "user,at\na,20261231\n")]);
     for input in ["in.ndjson", "in.csv"] {
         let answer = run(folder.path(), &format!("--time at {input}"));
         assert_eq!(
             answer.error,
-            "dictrack: a moment is the number 20261231, which is read as seconds since 1970: 1970-08-23T12:07:11Z; \
-             if it is a date, write it as the text \"2026-12-31\"\n"
+            "dictrack: the time 20261231 is read as seconds since 1970: 1970-08-23T12:07:11Z; \
+             if it is a date, write it as the string \"2026-12-31\"\n"
         );
         answer.good();
     }
 }
 
 #[test]
-fn second_60_is_a_moment_only_where_a_leap_second_can_be() {
+fn second_60_is_accepted_only_where_a_leap_second_can_be() {
     let lines = "{\"user\":\"a\",\"at\":\"2016-12-31T23:59:60Z\"}\n{\"user\":\"a\",\"at\":\"2016-12-31T12:00:60Z\"}\n";
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
     let answer = run(folder.path(), "--time at in.ndjson");
-    assert!(answer.error.starts_with("in.ndjson:2: the moment at at is a string"), "{}", answer.error);
+    assert!(answer.error.starts_with("in.ndjson:2: the time at at is a string"), "{}", answer.error);
     assert_eq!(number(&answer.json(), "documents"), 1);
 }
 
 #[test]
-fn what_the_grammar_of_json_allows_is_no_fault_of_the_document() {
+fn everything_in_the_json_grammar_is_accepted() {
     let trackers = "[[trackers]]\nname = \"n\"\nkind = \"sum\"\nkey = \"n\"\ntarget = 99\n\
                     [[trackers]]\nname = \"c\"\nkind = \"count\"\ntarget = 99\n";
     let long = "9".repeat(5000);
@@ -109,7 +108,7 @@ fn what_the_grammar_of_json_allows_is_no_fault_of_the_document() {
     let answer = run(folder.path(), "in.ndjson");
     assert_eq!(
         answer.error,
-        "in.ndjson:3: the group at user is a text with a lone surrogate; expected a text or a number\n"
+        "in.ndjson:3: the group at user is a string with a lone surrogate; expected a string or a number\n"
     );
     let summary = answer.json();
     assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (3, 1));
@@ -118,7 +117,7 @@ fn what_the_grammar_of_json_allows_is_no_fault_of_the_document() {
 }
 
 #[test]
-fn a_number_names_one_group_and_one_id_however_it_is_spelt() {
+fn a_number_is_the_same_group_and_id_however_it_is_spelled() {
     let (digits, far) = ("1000000000000000000000", "9".repeat(5000));
     let lines = format!(
         "{{\"user\":1e21,\"id\":1}}\n{{\"user\":{digits},\"id\":2}}\n{{\"user\":{digits}.0,\"id\":2e0}}\n\
@@ -134,9 +133,9 @@ fn a_number_names_one_group_and_one_id_however_it_is_spelt() {
 }
 
 #[test]
-fn bounds_of_a_document_are_said_and_not_called_syntax() {
+fn exceeded_limits_of_a_document_are_not_reported_as_syntax_errors() {
     let (long, deep) = ("x".repeat(1 << 20), "[".repeat(65));
-    // What is cut off the end of a long line is not blank.
+    // The part cut off from a long line is not blank.
     let blank = " ".repeat(1 << 20);
     let lines = format!(
         "{{\"user\":\"{long}\"}}\n{{\"user\":\"a\",\"n\":{deep}{}}}\n{{\"user\":\"a\"}}{blank}garbage\n{{\"user\":\"a\"}}\n{{\"user\":\"{long}",
@@ -145,15 +144,15 @@ fn bounds_of_a_document_are_said_and_not_called_syntax() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
     let answer = run(folder.path(), "in.ndjson");
     let errors: Vec<&str> = answer.error.lines().collect();
-    assert_eq!(errors[0], "in.ndjson:1: a document of 1048587 bytes; expected at most 1048576 (1 MiB)");
-    assert_eq!(errors[1], "in.ndjson:2: lists and maps nested deeper than 64 levels");
-    assert_eq!(errors[2], "in.ndjson:3: a document of 1048595 bytes; expected at most 1048576 (1 MiB)");
-    assert!(errors[3].starts_with("in.ndjson:5: the last line is unfinished"), "{}", errors[3]);
+    assert_eq!(errors[0], "in.ndjson:1: document of 1048587 bytes; expected up to 1048576 (1 MiB)");
+    assert_eq!(errors[1], "in.ndjson:2: lists and maps are nested deeper than 64 levels");
+    assert_eq!(errors[2], "in.ndjson:3: document of 1048595 bytes; expected up to 1048576 (1 MiB)");
+    assert!(errors[3].starts_with("in.ndjson:5: the last line is incomplete"), "{}", errors[3]);
     assert_eq!(number(&answer.json(), "documents"), 1);
 }
 
 #[test]
-fn a_damaged_packed_file_is_reported_and_the_others_count() {
+fn a_damaged_gzipped_file_is_reported_and_the_others_count() {
     let good = gzip(b"{\"user\":\"a\"}\n");
     let mut wrong = good.clone();
     wrong[0] = 0x1f;
@@ -181,7 +180,7 @@ fn a_damaged_packed_file_is_reported_and_the_others_count() {
         let answer = run(folder.path(), names);
         assert_eq!(answer.code, Some(1), "{}", answer.error);
         for name in ["header.gz:1:", "magic.gz:1:", "garbage.gz:2:", "csv.csv.gz:1:"] {
-            let words = format!("{name} cannot be read on: the gzip data ");
+            let words = format!("{name} read error: the gzip data ");
             assert!(answer.error.lines().any(|line| line.starts_with(&words)), "{name} {}", answer.error);
         }
         assert_eq!(answer.error.lines().count(), 4, "{}", answer.error);
@@ -196,15 +195,15 @@ fn a_damaged_packed_file_is_reported_and_the_others_count() {
 }
 
 #[test]
-fn what_is_not_utf_8_text_is_said_to_be_what_it_is() {
+fn unsupported_formats_are_reported_by_name() {
     let folder = folder(&[("t.toml", COUNTER), ("good.ndjson", "{\"user\":\"a\"}\r\n\u{feff}{\"user\":\"a\"}\r\n")]);
     let utf_16: Vec<u8> = "\u{feff}{\"user\":\"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let files: [(&str, &[u8], &str); 6] = [
         ("utf16.ndjson", &utf_16, "UTF-16; expected UTF-8"),
         ("utf16.csv", &utf_16, "UTF-16; expected UTF-8"),
         ("utf16.gz", &gzip(&utf_16), "UTF-16; expected UTF-8"),
-        ("a.zst", b"\x28\xb5\x2f\xfd....", "packed with zstd"),
-        ("a.xz", b"\xfd7zXZ\0....", "packed with xz"),
+        ("a.zst", b"\x28\xb5\x2f\xfd....", "compressed with zstd"),
+        ("a.xz", b"\xfd7zXZ\0....", "compressed with xz"),
         ("a.zip", b"PK\x03\x04....", "a zip archive"),
     ];
     for (name, bytes, words) in files {
@@ -220,7 +219,7 @@ fn what_is_not_utf_8_text_is_said_to_be_what_it_is() {
 }
 
 #[test]
-fn gzip_is_known_by_its_first_bytes() {
+fn gzip_is_recognised_by_its_first_bytes() {
     let packed = gzip(b"{\"user\":\"a\"}\n{\"user\":\"a\"}\n");
     let folder = folder(&[("t.toml", COUNTER), ("plain.gz", "{\"user\":\"b\"}\n")]);
     std::fs::write(folder.path().join("packed.log"), &packed).unwrap();
@@ -232,26 +231,26 @@ fn gzip_is_known_by_its_first_bytes() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_first_line() {
+fn a_byte_order_mark_is_not_part_of_the_first_line() {
     let folder = folder(&[("t.toml", COUNTER), ("a.ndjson", "\u{feff}{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
     let summary = run(folder.path(), "a.ndjson").json();
     assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (2, 0));
 }
 
 #[test]
-fn a_file_that_is_named_twice_is_refused_before_it_counts_twice() {
+fn a_file_that_is_given_twice_is_rejected() {
     let folder = folder(&[("t.toml", COUNTER), ("a.ndjson", "{\"user\":\"a\"}\n")]);
     let answer = run(folder.path(), "a.ndjson ./a.ndjson");
     assert_eq!(answer.code, Some(1));
-    assert!(answer.error.contains("./a.ndjson: the file is named twice"), "{}", answer.error);
+    assert!(answer.error.contains("./a.ndjson: file is given twice"), "{}", answer.error);
 }
 
 #[test]
-fn an_empty_file_is_said_to_be_no_store_yet() {
+fn an_empty_file_is_reported_as_not_written_yet() {
     let folder = folder(&[("s.db", "")]);
     let answer = dictrack(folder.path(), "show --store s.db");
     assert_eq!(
         (answer.code, answer.error.trim()),
-        (Some(1), "dictrack: s.db: an empty file; no run has written to it yet")
+        (Some(1), "dictrack: s.db: file is empty; no run has written to it yet")
     );
 }

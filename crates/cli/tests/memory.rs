@@ -1,4 +1,4 @@
-//! What `--memory` bounds: the process as a whole takes no more beside the budget than the help says.
+//! `--memory`: in addition to the budget, the whole process uses no more than the help says.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,14 +19,14 @@ key = "amount"
 target = 1000000000000
 "#;
 
-/// Beyond the budget, in KiB: of many groups, and of one with a million ids.
+/// Memory beyond the budget, in KiB: with many groups, and with one that has a million ids.
 const BEYOND: (u64, u64) = (96 << 10, 160 << 10);
 
 fn scale() -> u64 {
     std::env::var("DICTRACK_TEST_SCALE").map_or(1, |scale| scale.parse().expect("DICTRACK_TEST_SCALE is a number"))
 }
 
-/// The most memory that a process ever had, in KiB, as the system says while it runs.
+/// The peak memory of a process in KiB, as reported by the system while it runs.
 fn peak(mut child: Child) -> u64 {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -43,7 +43,7 @@ fn peak(mut child: Child) -> u64 {
     }
 }
 
-/// Writes documents, each of the group that `group` gives for its number.
+/// Writes documents, each with the group that `group` returns for its number.
 fn input(path: &Path, documents: u64, group: impl Fn(u64) -> u64) {
     let mut text = String::new();
     for number in 0..documents {
@@ -76,7 +76,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn many_groups_stay_within_the_budget_and_what_the_help_says() {
+fn many_groups_stay_within_the_documented_memory() {
     for (budget, more) in [(1, &[][..]), (1, &["--output", "ndjson"]), (64, &[])] {
         let folder = folder();
         let groups = 100_000 * scale();
@@ -87,7 +87,7 @@ fn many_groups_stay_within_the_budget_and_what_the_help_says() {
 }
 
 #[test]
-fn a_group_with_a_million_ids_stays_within_the_budget_and_what_the_help_says() {
+fn a_group_with_a_million_ids_stays_within_the_documented_memory() {
     let folder = folder();
     input(&folder.path().join("input.ndjson"), 1_200_000, |_| 1);
     let first = run(folder.path(), 64, &["--id", "id"]);

@@ -1,10 +1,10 @@
-//! The power fails: what was not synced is on the disk, or in part, or not at all.
+//! Power failures: what was not synced is on the disk completely, partly, or not at all.
 //!
-//! Killing a process shows nothing of this, as the operating system writes what the process left. So a library that is
-//! loaded before the C library records what real runs do to the files of a store, and a simulated disk is made of that:
-//! what was synced is there, of all else what chance wills (`power/disk.rs`). Of each such disk the store must open and
-//! hold the state after the first so many documents, with `fsync` all that were acknowledged, and the next run must end
-//! with what is right.
+//! Killing a process does not test this, since the operating system still writes what the process left. So a library that is
+//! loaded before the C library records what real runs do to the files of a store, and a simulated disk is built from that:
+//! it has everything that was synced, and a random part of the rest (`power/disk.rs`). On each such disk, the store must open
+//! and have the state after some number of first documents (with `fsync`, all acknowledged ones), and the next run must end
+//! with the correct result.
 //!
 //! The long version is one command:
 //!
@@ -36,24 +36,24 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
-/// How documents came.
+/// How documents were submitted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Input {
     File,
     Pipe,
 }
 
-/// What runs over some documents did.
+/// The recording of runs over some documents.
 struct Recording {
     lines: Vec<Line>,
     durability: &'static str,
     input: Input,
-    /// Has the file that was read, by whose path the store knows it.
+    /// Contains the file that was read, whose path is in the mark.
     place: Place,
     steps: Vec<Step>,
 }
 
-/// Runs over a file that grows: a new store first; one run is killed, so that the next finds its journal.
+/// Runs over a growing file, starting with a new store. One run is killed, so that the next one finds its journal.
 fn record_file(durability: &'static str) -> Recording {
     let lines = documents(31, 480, 40);
     let place = Place::new();
@@ -80,8 +80,9 @@ fn record_file(durability: &'static str) -> Recording {
     Recording { lines, durability, input: Input::File, place, steps: recorder.steps }
 }
 
-/// A run over a pipe that gives documents as the events of earlier ones are printed: many commits, and while it runs the
-/// journal is brought into the tables and the log of SQLite into the file. Long group ids make the log long enough.
+/// A run over a pipe that provides documents as the events of earlier ones are printed. It makes many commits, and while it
+/// runs, the journal is folded into the tables and the log of SQLite is copied into the file. Long group ids make the log
+/// long enough.
 fn record_pipe(durability: &'static str) -> Recording {
     const PARTS: usize = 14;
     let mut lines = documents(37, 25 * PARTS, 12);
@@ -116,7 +117,7 @@ fn record_pipe(durability: &'static str) -> Recording {
     Recording { lines, durability, input: Input::Pipe, place, steps }
 }
 
-/// The recording has everything: a disk that keeps it all has the files that there are.
+/// The recording is complete: a disk that keeps everything has the same files.
 fn check_recording(steps: &[Step], place: &Place, printed: &str) {
     let mut disk = Disk::default();
     steps.iter().for_each(|step| disk.apply(step));
@@ -140,15 +141,15 @@ fn check_recording(steps: &[Step], place: &Place, printed: &str) {
     assert!(String::from_utf8_lossy(&said).contains(printed), "what was said was recorded");
 }
 
-/// A moment at which the power fails, and what is left of what was not synced.
+/// A point at which the power fails, and what is left of unsynced data.
 struct Failure {
-    /// How many steps come before it.
+    /// How many steps precede it.
     after: usize,
     left: Left,
     random: Random,
 }
 
-/// Before and after each step that orders others, if so many are wanted, and at random.
+/// Before and after each step that orders others, if there are enough, and at random points.
 fn failures(steps: &[Step], wanted: usize, random: &mut Random) -> Vec<Failure> {
     let boundaries: BTreeSet<usize> = steps
         .iter()
@@ -174,13 +175,13 @@ fn failures(steps: &[Step], wanted: usize, random: &mut Random) -> Vec<Failure> 
     failures
 }
 
-/// What the power failures of a recording came to.
+/// The results of the power failures of a recording.
 #[derive(Debug, Default)]
 struct Findings {
     failures: usize,
     /// How many left fewer documents than had been acknowledged.
     lost_acknowledged: usize,
-    /// The different numbers of documents that were left.
+    /// The distinct numbers of documents that were left.
     kept: BTreeSet<usize>,
     faults: Vec<String>,
 }
@@ -200,13 +201,13 @@ impl Findings {
     }
 }
 
-/// What is right of a recording.
+/// The correct results for a recording.
 struct Right<'a> {
     recording: &'a Recording,
     /// Each event as it is printed, and how many documents caused it.
     events: HashMap<String, (String, usize)>,
     groups: BTreeMap<String, String>,
-    /// What stores held after so many documents; it is compared with what is right in the end, in order.
+    /// The contents of stores after each number of documents. Compared with the correct results at the end, in order.
     seen: Mutex<BTreeMap<usize, BTreeMap<String, String>>>,
 }
 
@@ -218,7 +219,7 @@ impl<'a> Right<'a> {
         Self { recording, events: events.collect(), groups: oracle.groups(), seen: Mutex::default() }
     }
 
-    /// The ids of events that were printed, each with the one content that it may have.
+    /// The ids of printed events, each with the only content that it may have.
     fn ids(&self, printed: &[u8]) -> Result<HashSet<String>, String> {
         let lines = printed.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
         lines
@@ -234,12 +235,12 @@ impl<'a> Right<'a> {
             .collect()
     }
 
-    /// How many documents were acknowledged by what was printed.
+    /// How many documents the printed events acknowledge.
     fn acknowledged(&self, printed: &HashSet<String>) -> usize {
         printed.iter().map(|id| self.events[id].1).max().unwrap_or(0)
     }
 
-    /// Checks the store that a power failure left, and that the next run ends with what is right.
+    /// Checks the store that a power failure left, and that the next run ends with the correct result.
     fn check(&self, files: &Files, before: &Before, random: &mut Random) -> Result<Kept, String> {
         let said = self.ids(&before.printed)?;
         let (place, copy) = (place_of(files), place_of(files));
@@ -285,7 +286,7 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// The store opens, is sound, and holds the state after the first so many documents.
+    /// The store opens, is intact, and has the state after some number of first documents.
     fn check_kept(&self, place: &Place) -> Result<usize, String> {
         SqliteStore::open(place.store()).map_err(|error| format!("does not open: {error}"))?;
         integrity(&place.store())?;
@@ -301,7 +302,7 @@ impl<'a> Right<'a> {
         Ok(kept)
     }
 
-    /// Which of the states that were seen are not those after so many documents.
+    /// The states that do not match their number of documents.
     fn wrong_states(&self) -> Vec<String> {
         let mut oracle = Oracle::new(&self.recording.lines, &Place::in_memory().trackers());
         let seen = self.seen.lock().unwrap();
@@ -318,7 +319,7 @@ fn place_of(files: &Files) -> Place {
     for (name, content) in files {
         let mut file = std::fs::File::create(place.path(name)).unwrap();
         file.write_all(content).unwrap();
-        // Power failed, so the machine was started since.
+        // The power failed, so the machine has rebooted.
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     }
     place
@@ -342,11 +343,11 @@ struct Kept {
 #[derive(Default)]
 struct Before {
     printed: Vec<u8>,
-    /// Documents of processes that ended well.
+    /// Documents of processes that succeeded.
     done: usize,
 }
 
-/// Has the power fail so many times while `steps` are taken, and checks each time, on two threads.
+/// Simulates this many power failures during `steps`, and checks each, on two threads.
 fn fail(
     steps: &[Step],
     wanted: usize,
@@ -392,7 +393,7 @@ fn fail(
     findings.into_inner().unwrap()
 }
 
-/// As [`fail`], for runs.
+/// Like [`fail`], for runs.
 fn fail_runs(recording: &Recording, wanted: usize, disk: fn() -> Disk) -> Findings {
     let right = Right::new(recording);
     let mut findings = fail(&recording.steps, wanted, disk, |files, before, random| right.check(files, before, random));
@@ -436,7 +437,7 @@ fn a_power_failure_within_a_long_run_loses_the_last_commits_of_os_at_most() {
     assert!(findings.lost_acknowledged > 0, "with `os` nothing was ever lost: the disk keeps too much");
 }
 
-/// Were a sync of `fsync` left out, the tests above would find it.
+/// If a sync of `fsync` were missing, the tests above would detect it.
 #[test]
 fn a_disk_that_lies_about_syncs_loses_acknowledged_commits() {
     let findings = fail_runs(&record_file("fsync"), wanted(2), Disk::that_lies);
@@ -444,7 +445,7 @@ fn a_disk_that_lies_about_syncs_loses_acknowledged_commits() {
     assert!(findings.lost_acknowledged > 10, "{} failures lost acknowledged commits", findings.lost_acknowledged);
 }
 
-/// An import makes its store beside the place and renames it: there is none, or a whole one.
+/// An import creates its store beside the final place and renames it, so there is none or a complete one.
 #[test]
 fn a_power_failure_during_an_import_leaves_no_store_or_a_whole_one() {
     let lines = documents(41, 300, 40);

@@ -1,4 +1,4 @@
-//! Files that are not the one an earlier run counted, under its name: recognised whatever they have in common.
+//! Different files under the name of a counted one are recognised, whatever they have in common with it.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use command::{Answer, COUNTER, dictrack, dictrack_with, folder, gzip, number, progress, run};
 
-/// How a text lies in a file.
+/// How data is stored in a file.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Ndjson,
@@ -28,7 +28,7 @@ impl Form {
         }
     }
 
-    /// Documents of users and ids, below a header wider than the beginning of a file.
+    /// Documents with users and ids, after a header that is longer than the hashed beginning of a file.
     fn text(self, rows: &[(&str, u32)]) -> Vec<u8> {
         let wide = "x".repeat(5000);
         let mut text = String::new();
@@ -52,13 +52,13 @@ impl Form {
             Self::Ndjson | Self::Csv => text,
             Self::PackedNdjson | Self::PackedCsv => gzip(&text),
         };
-        // As exports are written: under another name, and renamed.
+        // Like exports: written under another name, then renamed.
         std::fs::write(folder.join("new"), bytes).unwrap();
         std::fs::rename(folder.join("new"), folder.join(self.name())).unwrap();
     }
 }
 
-/// Refused by name, and nothing of it or of the other input counted.
+/// Rejected by name, and nothing in it or in the other input is counted.
 fn assert_refused(answer: &Answer, name: &str) {
     assert_eq!(answer.code, Some(1), "{name}: {}", answer.error);
     for words in
@@ -71,8 +71,8 @@ fn assert_refused(answer: &Answer, name: &str) {
 const FIRST: [(&str, u32); 4] = [("a", 1), ("a", 2), ("a", 3), ("b", 4)];
 
 #[test]
-fn another_file_under_the_name_is_refused_and_with_ids_counted_from_its_beginning() {
-    // The beginning is that of the first file; each has its length or more.
+fn a_different_file_of_the_same_name_is_rejected_or_with_ids_counted_from_the_beginning() {
+    // Each starts like the first file, and is at least as long.
     let others: [&[(&str, u32)]; 4] = [
         &[("a", 1), ("a", 2), ("a", 3), ("c", 5)],
         &[("a", 1), ("c", 6), ("a", 3), ("b", 4), ("a", 7)],
@@ -113,7 +113,7 @@ fn another_file_under_the_name_is_refused_and_with_ids_counted_from_its_beginnin
 }
 
 #[test]
-fn a_file_that_is_shorter_than_what_was_counted_is_refused() {
+fn a_file_that_is_shorter_than_what_was_counted_is_rejected() {
     for form in Form::ALL {
         let folder = folder(&[("t.toml", COUNTER)]);
         form.write(folder.path(), &FIRST);
@@ -122,14 +122,14 @@ fn a_file_that_is_shorter_than_what_was_counted_is_refused() {
         let answer = run(folder.path(), form.name());
         assert_refused(&answer, form.name());
         assert!(answer.error.contains("bytes, of which"), "{}", answer.error);
-        // Cut and written again, longer than before.
+        // Truncated and rewritten, longer than before.
         form.write(folder.path(), &[("a", 20); 9]);
         assert_refused(&run(folder.path(), form.name()), form.name());
     }
 }
 
 #[test]
-fn a_file_that_grows_goes_on_and_so_does_one_that_was_packed_or_unpacked() {
+fn a_file_that_grew_or_was_packed_or_unpacked_resumes() {
     let more = [&FIRST[..], &[("a", 5), ("c", 6)]].concat();
     for form in Form::ALL {
         let folder = folder(&[("t.toml", COUNTER)]);
@@ -138,7 +138,7 @@ fn a_file_that_grows_goes_on_and_so_does_one_that_was_packed_or_unpacked() {
         form.write(folder.path(), &more);
         assert_eq!(number(&run(folder.path(), form.name()).json(), "documents"), 2, "{form:?}");
         assert_eq!(progress(folder.path(), "a"), 4);
-        // The same text, packed or unpacked, or packed in two members.
+        // The same data, gzipped or unpacked, or gzipped in two members.
         let text = form.text(&more);
         for bytes in [text.clone(), gzip(&text), [gzip(&text[..5010]), gzip(&text[5010..])].concat()] {
             std::fs::write(folder.path().join(form.name()), bytes).unwrap();
@@ -153,7 +153,7 @@ fn a_file_that_grows_goes_on_and_so_does_one_that_was_packed_or_unpacked() {
 }
 
 #[test]
-fn members_that_are_appended_to_a_packed_file_count() {
+fn members_appended_to_a_gzipped_file_count() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let file = folder.path().join("in.gz");
     let mut bytes = Vec::new();
@@ -168,7 +168,7 @@ fn members_that_are_appended_to_a_packed_file_count() {
 }
 
 #[test]
-fn a_file_without_documents_leaves_nothing_to_be_mistaken_for() {
+fn a_file_without_documents_leaves_no_mark() {
     for begin in ["", "\u{feff}", "user,id\n", "\u{feff}user,id\n", "user,id", "\n\n"] {
         let folder = folder(&[("t.toml", COUNTER), ("in.csv", begin)]);
         run(folder.path(), "in.csv").good();
@@ -198,10 +198,10 @@ fn a_strict_run_that_stopped_between_documents_recognises_what_it_counted() {
 }
 
 #[test]
-fn what_was_counted_after_a_file_was_cut_is_not_taken_for_it() {
+fn a_file_that_was_truncated_and_rewritten_is_recognised_as_different() {
     use std::io::Write as _;
     use std::process::Stdio;
-    // The run waits within a pipe while the file that follows, which it has checked, is replaced.
+    // The run waits for a pipe while the next file, which it has already checked, is replaced.
     for (form, is_renamed) in [(Form::Ndjson, true), (Form::Csv, true), (Form::PackedCsv, true), (Form::Ndjson, false)]
     {
         let folder = folder(&[("t.toml", COUNTER)]);
@@ -213,7 +213,7 @@ fn what_was_counted_after_a_file_was_cut_is_not_taken_for_it() {
         let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = running.stdin.take().unwrap();
         input.write_all(b"{\"user\":\"p\",\"id\":1}\n{\"user\":\"p\",\"id\":2}\n").unwrap();
-        // An event shows that the inputs were checked.
+        // An event proves that the inputs were checked.
         let mut event = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(running.stdout.as_mut().unwrap()), &mut event)
             .unwrap();
@@ -227,7 +227,7 @@ fn what_was_counted_after_a_file_was_cut_is_not_taken_for_it() {
         drop(input);
         let answer = running.wait_with_output().unwrap();
         assert_eq!(answer.status.code(), Some(0), "{}", String::from_utf8_lossy(&answer.stderr));
-        // The handle that was checked is read; where its file was written over, what was read then is what is recognised.
+        // The checked handle is read. If its file was overwritten, the mark matches what was read.
         let second = run(folder.path(), &format!("--id id {}", form.name()));
         second.good();
         assert_eq!(progress(folder.path(), "b"), if is_renamed { 6 } else { 5 }, "{form:?} {is_renamed}");
@@ -241,7 +241,7 @@ fn a_mark_of_an_earlier_version_is_accepted() {
         form.write(folder.path(), &FIRST);
         run(folder.path(), form.name()).good();
     }
-    // As an export of that version has it: without checksums, and with marks that know less.
+    // As exported by that version: without checksums, and with shorter marks.
     let export = dictrack(folder.path(), "export --store s.db").good();
     let mut changed = 0;
     let earlier: String = export
@@ -264,7 +264,7 @@ fn a_mark_of_an_earlier_version_is_accepted() {
     for form in [Form::Csv, Form::PackedNdjson] {
         form.write(folder.path(), &[&FIRST[..], &[("a", 5)]].concat());
         assert_eq!(number(&run(folder.path(), form.name()).json(), "documents"), 1, "{form:?}");
-        // From here on the mark knows more.
+        // From here on, the mark is complete.
         form.write(folder.path(), &[&FIRST[..], &[("c", 6), ("c", 7)]].concat());
         assert_refused(&run(folder.path(), form.name()), form.name());
     }
@@ -291,7 +291,7 @@ fn more_inputs_than_stay_open_are_checked_before_any_is_counted() {
 }
 
 #[test]
-fn files_whose_names_are_not_unicode_have_marks_of_their_own() {
+fn files_whose_names_are_not_unicode_have_their_own_marks() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     use std::process::Command;

@@ -1,4 +1,4 @@
-//! Where a run goes on in a file that changed, or that could not be read to its end.
+//! Where a run resumes in a file that changed or could not be read to its end.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use command::{COUNTER, dictrack, folder, number, progress};
 
-/// Runs over `input` and gives the progress of group `a` afterwards, and whether the run ended well.
+/// Runs over `input`. Returns the progress of group `a` afterwards, and whether the run succeeded.
 fn run(folder: &Path, input: &str, strict: bool) -> (String, bool) {
     std::fs::write(folder.join("t.toml"), COUNTER).unwrap();
     let good = command::run(folder, &format!("{input}{}", if strict { " --strict" } else { "" })).code == Some(0);
@@ -28,7 +28,7 @@ fn records_before_a_failure_to_read_count_once() {
 }
 
 #[test]
-fn a_corrected_line_is_counted_and_those_before_it_are_not_again() {
+fn a_corrected_line_is_counted_and_earlier_ones_are_not_counted_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("in.ndjson");
     std::fs::write(&file, "{\"user\":\"a\"}\n{\"user\":\"a\"}\n{\n{\"user\":\"a\"}\n").unwrap();
@@ -38,7 +38,7 @@ fn a_corrected_line_is_counted_and_those_before_it_are_not_again() {
 }
 
 #[test]
-fn an_unfinished_last_line_counts_once_it_is_finished() {
+fn an_incomplete_last_line_counts_once_it_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("in.ndjson");
     std::fs::write(&file, "{\"user\":\"a\"}\n{\"us").unwrap();
@@ -48,14 +48,14 @@ fn an_unfinished_last_line_counts_once_it_is_finished() {
 }
 
 #[test]
-fn other_paths_than_those_of_the_mark_are_refused_and_again_counts_from_the_beginning() {
+fn paths_that_differ_from_the_mark_are_rejected_and_again_starts_from_the_beginning() {
     let lines = "{\"user\":\"a\",\"usr\":\"b\",\"id\":1}\n";
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", lines)]);
     command::run(folder.path(), "in.ndjson").good();
     let base = "run --trackers t.toml --store s.db --output json in.ndjson --group-by";
     for (more, words) in [
-        ("usr", "in.ndjson: it was counted with --group-by user, and this run has --group-by usr;"),
-        ("user --id id", "in.ndjson: it was counted with --group-by user, and this run has --group-by user --id id;"),
+        ("usr", "in.ndjson: was counted with --group-by user, but this run has --group-by usr;"),
+        ("user --id id", "in.ndjson: was counted with --group-by user, but this run has --group-by user --id id;"),
     ] {
         let answer = dictrack(folder.path(), &format!("{base} {more}"));
         assert_eq!(answer.code, Some(1));
@@ -68,7 +68,7 @@ fn other_paths_than_those_of_the_mark_are_refused_and_again_counts_from_the_begi
 }
 
 #[test]
-fn a_file_with_another_beginning_needs_ids_or_again() {
+fn a_file_with_a_different_beginning_needs_ids_or_again() {
     let (before, after) = ("{\"user\":\"a\",\"id\":1}\n", "{\"user\":\"a\",\"id\":2}\n");
     for ids in [false, true] {
         let more = if ids { "--id id in.ndjson" } else { "in.ndjson" };
@@ -106,9 +106,9 @@ fn an_input_that_is_missing_leaves_no_store() {
 }
 
 #[test]
-fn a_pipe_into_a_store_without_ids_is_warned_of() {
+fn a_pipe_into_a_store_without_ids_causes_a_warning() {
     let folder = folder(&[("t.toml", COUNTER)]);
-    assert!(command::run(folder.path(), "").error.contains("standard input: without --id, a second run"));
+    assert!(command::run(folder.path(), "").error.contains("standard input: without --id, running again"));
     assert_eq!(command::run(folder.path(), "--id id").error, "");
 }
 
@@ -121,7 +121,7 @@ fn interrupted(folder: &Path, more: &str) -> String {
     let mut running = command.spawn().unwrap();
     let mut input = running.stdin.take().unwrap();
     input.write_all(b"{\"user\":\"a\",\"id\":1}\n{\"user\":\"a\",\"id\":2}\n").unwrap();
-    // By then it hears signals.
+    // By then it handles signals.
     let mut event = String::new();
     BufReader::new(running.stdout.take().unwrap()).read_line(&mut event).unwrap();
     std::process::Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
@@ -133,13 +133,13 @@ fn interrupted(folder: &Path, more: &str) -> String {
 }
 
 #[test]
-fn an_interrupted_run_is_told_to_run_again_only_where_that_goes_on() {
+fn an_interrupted_run_suggests_running_again_only_if_that_resumes() {
     let folder = folder(&[("t.toml", COUNTER)]);
     for (more, end) in [
         ("", "; interrupted"),
         ("--store one.db", "; interrupted"),
-        ("--store two.db --id id", "; interrupted, run again to go on"),
-        ("--store three.db --id id --again", "; interrupted, run without --again to go on"),
+        ("--store two.db --id id", "; interrupted, run again to continue"),
+        ("--store three.db --id id --again", "; interrupted, run without --again to continue"),
     ] {
         let last = interrupted(folder.path(), more);
         assert!(last.ends_with(end), "{more:?}: {last}");
@@ -147,7 +147,7 @@ fn an_interrupted_run_is_told_to_run_again_only_where_that_goes_on() {
 }
 
 #[test]
-fn lines_keep_their_numbers_where_a_last_line_got_its_newline_later() {
+fn line_numbers_are_right_if_the_last_newline_follows_later() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.toml"), COUNTER).unwrap();
     let mut text = "{\"user\":\"a\"}\n{\"user\":\"a\"}".to_owned();

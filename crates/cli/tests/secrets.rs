@@ -1,4 +1,4 @@
-//! URLs come from options, the environment and files, and their passwords are shown nowhere.
+//! URLs come from options, the environment and files, and their passwords are never shown.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -36,7 +36,7 @@ fn store_and_cache_come_from_the_environment() {
     assert!(with(place, &[store], "export").good().contains("\"u\""));
     let again = with(place, &[store], "run --trackers t.toml --group-by user --again --update d.ndjson").good();
     assert!(again.contains("1 document"), "{again}");
-    // An option is nearer than a variable, and an empty variable is none.
+    // An option takes precedence over a variable, and an empty variable counts as unset.
     assert!(with(place, &[("DICTRACK_STORE", "nothing.db")], "show --store s.db").good().contains("1 group"));
     assert!(with(place, &[store, ("DICTRACK_STORE_FILE", "")], "show").good().contains("1 group"));
     fs::write(place.join("url"), "s.db\n").unwrap();
@@ -51,7 +51,7 @@ fn store_and_cache_come_from_the_environment() {
 }
 
 #[test]
-fn what_is_wrong_in_the_environment_is_said_by_name() {
+fn errors_in_the_environment_name_the_variable() {
     let folder = counted();
     let place = folder.path();
     fs::write(place.join("password"), "s3cret\n").unwrap();
@@ -61,20 +61,20 @@ fn what_is_wrong_in_the_environment_is_said_by_name() {
     for (variables, said) in [
         (
             &[("DICTRACK_STORE", "s.db"), ("DICTRACK_STORE_FILE", "url")][..],
-            "DICTRACK_STORE and DICTRACK_STORE_FILE are both set",
+            "both DICTRACK_STORE and DICTRACK_STORE_FILE are set",
         ),
         (&[("DICTRACK_CACHE", "redis://h"), ("DICTRACK_CACHE_FILE", "url")], "DICTRACK_CACHE and DICTRACK_CACHE_FILE"),
-        (&[("DICTRACK_STORE_FILE", "password")], "DICTRACK_STORE_FILE: what the file holds is neither a URL"),
+        (&[("DICTRACK_STORE_FILE", "password")], "DICTRACK_STORE_FILE: the file contains neither a URL"),
         (&[("DICTRACK_STORE_FILE", "nothing")], "DICTRACK_STORE_FILE: nothing: No such file"),
-        (&[("DICTRACK_STORE_FILE", "two")], "DICTRACK_STORE_FILE: two: it has more than one line"),
-        (&[("DICTRACK_CACHE_FILE", "empty")], "DICTRACK_CACHE_FILE: empty: it is empty"),
+        (&[("DICTRACK_STORE_FILE", "two")], "DICTRACK_STORE_FILE: two: file has more than one line"),
+        (&[("DICTRACK_CACHE_FILE", "empty")], "DICTRACK_CACHE_FILE: empty: file is empty"),
         (&[("DICTRACK_CACHE", "redis://:s3cret")], "--cache"),
-        (&[("DICTRACK_STORE", "mongodb:/u:s3cret@h")], "--store: it looks like a URL"),
-        (&[], "neither --store nor --cache is given, nor DICTRACK_STORE or DICTRACK_CACHE set"),
+        (&[("DICTRACK_STORE", "mongodb:/u:s3cret@h")], "--store: looks like a URL"),
+        (&[], "no store or cache given; use --store, --cache, DICTRACK_STORE or DICTRACK_CACHE"),
     ] {
         let answer = with(place, variables, "show");
         assert_ne!(answer.code, Some(0));
-        let expected = if said == "--cache" { "redis://…: it names no host" } else { said };
+        let expected = if said == "--cache" { "redis://…: no host" } else { said };
         assert!(answer.error.contains(expected) && !answer.error.contains("s3cret"), "{variables:?}: {}", answer.error);
     }
     let answer = with(place, &[], "run --trackers t.toml --group-by user --update d.ndjson");
@@ -104,7 +104,7 @@ fn help_names_the_variables_and_shows_no_value() {
 }
 
 #[test]
-fn a_url_in_the_wrong_place_is_shown_without_its_password() {
+fn a_url_given_by_mistake_is_shown_without_its_password() {
     let folder = counted();
     let urls = [
         "redis://host?password=s3cret",
@@ -159,8 +159,8 @@ fn a_url_in_the_wrong_place_is_shown_without_its_password() {
 }
 
 #[test]
-fn a_server_that_names_the_arguments_it_does_not_know_does_not_leak_the_login() {
-    // As Redis before 6.2, or one whose AUTH has another name.
+fn a_server_that_echoes_unknown_arguments_does_not_leak_the_login() {
+    // Like Redis before 6.2, or one with a renamed AUTH.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -184,7 +184,7 @@ fn a_server_that_names_the_arguments_it_does_not_know_does_not_leak_the_login() 
         for line in ["show --cache", "doctor --cache", "import --store x.db --from-dictrack"] {
             let answer = dictrack(place.path(), &format!("{line} redis://{login}"));
             let said = format!("{}{}", answer.out, answer.error);
-            // The client of 2.1.5's servers says it in other words.
+            // The client for the servers of 2.1.5 uses other words.
             assert!(said.contains("unknown command") || said.contains("authentication failed"), "{line}: {said}");
             assert!(!said.contains("s3cret"), "{line}: {said}");
         }
@@ -204,7 +204,7 @@ fn a_url_from_a_variable_is_not_among_the_arguments_of_the_process() {
         .spawn()
         .unwrap();
     let place = format!("/proc/{}/cmdline", child.id());
-    // They are there a moment after the process is.
+    // They appear a moment after the process.
     let arguments = (0..5000).find_map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(1));
         Some(fs::read_to_string(&place).unwrap()).filter(|arguments| !arguments.is_empty())

@@ -15,10 +15,10 @@ use dictrack::json::Json;
 use dictrack::{Manager, SqliteStore, Stopwatch, TrackOptions, TrackerDefinition};
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, eventually, shared_mongodb, shared_redis};
 
-/// What no output may have.
+/// Text that no output may contain.
 const SECRET: &str = "s3cret-Wörd";
 
-/// A MongoDB database of its own.
+/// A separate MongoDB database.
 fn mongo(name: &str) -> String {
     let url = shared_mongodb();
     let (place, options) = url.split_once('?').unwrap_or((&url, ""));
@@ -26,7 +26,7 @@ fn mongo(name: &str) -> String {
     format!("{place}/services_{name}_{}?{options}", std::process::id()).trim_end_matches('?').to_owned()
 }
 
-/// Keys of its own in Redis.
+/// Separate keys in Redis.
 fn redis(name: &str) -> String {
     format!("{}?prefix=services_{name}_{}", shared_redis(), std::process::id())
 }
@@ -47,7 +47,7 @@ fn progress(group: &Json) -> u64 {
     number(group, if active { "trackers.0.progress" } else { "completed.0.progress" })
 }
 
-/// The progress of each group that is listed; nothing if the store is not there yet.
+/// The progress of each listed group; empty if the store does not exist yet.
 fn listed(folder: &Path, place: &str) -> Vec<(String, u64)> {
     let answer = dictrack(folder, &format!("show --limit 0 --output json {place}"));
     if answer.error.contains("is empty") {
@@ -81,7 +81,7 @@ fn every_command_works_on_every_combination() {
             let both = format!("{cache} --store {store}");
             let run = |inputs: &str| dictrack(folder.path(), &format!("{RUN} {both} {inputs}"));
             assert_eq!(counted(&run("one.ndjson").json(), "n"), 40, "{both}");
-            // The second run goes on behind what the first has noted.
+            // The second run resumes after what the first has recorded.
             let summary = run("one.ndjson two.ndjson").json();
             assert_eq!((number(&summary, "documents"), number(&summary, "repeated")), (40, 0), "{both}");
             assert_eq!(number(&summary, "groups"), 4, "{both}");
@@ -97,7 +97,10 @@ fn every_command_works_on_every_combination() {
                 let explained = dictrack(folder.path(), &format!("explain b {{}} --output json {place}")).json();
                 assert_eq!(at(&explained, "0.verdict").as_str(), Some("counted"), "{place}");
                 let missing = dictrack(folder.path(), &format!("show nobody {place}"));
-                assert!(missing.code == Some(1) && missing.error.contains("there is no group \"nobody\""), "{place}");
+                assert!(
+                    missing.code == Some(1) && missing.error.contains("group \"nobody\" does not exist"),
+                    "{place}"
+                );
             }
             let exports: Vec<_> =
                 places.iter().map(|place| dictrack(folder.path(), &format!("export {place}")).good()).collect();
@@ -114,7 +117,7 @@ fn every_command_works_on_every_combination() {
 fn an_export_comes_back_line_for_line_from_both_stores() {
     let folder = folder(&[]);
     {
-        // Events that nobody was told of, completed trackers, ids, limiters, a group without trackers, odd names.
+        // Undelivered events, completed trackers, ids, limiters, a group without trackers, odd names.
         let store = SqliteStore::open(folder.path().join("s.db")).unwrap();
         let manager = pollster::block_on(Manager::builder().store(store).keep_events().open()).unwrap().blocking();
         let limited = r#"{"name":"sums","kind":"sum","key":"n","target":[2.5,1000],"limiters":[{"count":2}]}"#;
@@ -161,7 +164,7 @@ fn an_import_that_fails_leaves_nothing_in_mongodb() {
 }
 
 #[test]
-fn an_import_refuses_groups_that_a_cache_has() {
+fn an_import_rejects_groups_that_a_cache_has() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 8)), ("b.ndjson", &documents(1, 2))]);
     dictrack(folder.path(), &format!("{RUN} --store s.db in.ndjson")).good();
     dictrack(folder.path(), "export --store s.db ex.ndjson").good();
@@ -176,13 +179,13 @@ fn an_import_refuses_groups_that_a_cache_has() {
 }
 
 #[test]
-fn the_overlay_shows_what_the_store_lacks() {
+fn the_overlay_shows_changes_that_the_store_lacks() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 8)), ("more.ndjson", &documents(6, 11))]);
     let cache = redis("overlay");
     dictrack(folder.path(), &format!("{RUN} --store s.db in.ndjson")).good();
     let alone = dictrack(folder.path(), &format!("{RUN} --cache {cache} more.ndjson"));
-    assert!(alone.error.contains("Redis alone keeps the groups"), "{}", alone.error);
-    // The cache alone counted c, d, a, b, c: of these versions only that of c is above the store's.
+    assert!(alone.error.contains("only Redis has the groups"), "{}", alone.error);
+    // Only the cache counted c, d, a, b, c; of these versions, only that of c is above that of the store.
     assert_eq!(alone.json().as_map().map(|map| map.get("groups").unwrap().to_string()).as_deref(), Some("4"));
     let shown = listed(folder.path(), &format!("--cache {cache} --store s.db"));
     let store = listed(folder.path(), "--store s.db");
@@ -202,7 +205,7 @@ fn the_overlay_shows_what_the_store_lacks() {
 #[test]
 fn two_runs_at_a_time_count_every_document_once() {
     let (cache, store) = (redis("fleet"), mongo("fleet"));
-    // A half of the documents is in both inputs.
+    // Half of the documents are in both inputs.
     let folder =
         folder(&[("t.toml", COUNTER), ("one.ndjson", &documents(0, 3000)), ("two.ndjson", &documents(1000, 4000))]);
     let start = |input: &str| {
@@ -246,14 +249,14 @@ fn a_run_with_a_cache_needs_ids_and_says_why() {
         &format!("run --trackers t.toml --group-by user --store s.db --cache {} in.ndjson", shared_redis()),
     );
     assert_eq!(answer.code, Some(1));
-    for words in ["--cache needs --id", "would count documents twice", "--id PATH"] {
+    for words in ["--cache needs --id PATH", "would count documents twice"] {
         assert!(answer.error.contains(words), "{}", answer.error);
     }
     assert!(!folder.path().join("s.db").exists());
 }
 
 #[test]
-fn other_trackers_are_refused_until_update() {
+fn different_trackers_are_rejected_without_update() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4)), ("more.ndjson", &documents(4, 8))]);
     for (name, store) in [("up1", String::new()), ("up2", format!("--store {}", mongo("up")))] {
         std::fs::write(folder.path().join("t.toml"), COUNTER).unwrap();
@@ -273,13 +276,13 @@ fn strict_stops_at_the_first_malformed_document_also_on_a_cache() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
     let run = format!("{RUN} --cache {} --store s.db", redis("strict"));
     let answer = dictrack(folder.path(), &format!("{run} --strict in.ndjson"));
-    assert!(answer.code == Some(1) && answer.error.contains("in.ndjson:5: there is no id at id"), "{}", answer.error);
+    assert!(answer.code == Some(1) && answer.error.contains("in.ndjson:5: no id at id"), "{}", answer.error);
     assert_eq!(listed(folder.path(), "--store s.db"), each(1));
     let summary = dictrack(folder.path(), &format!("{run} in.ndjson")).json();
     assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (4, 1));
 }
 
-/// Runs a line that fails within a few seconds and shows no password.
+/// Runs a command that fails within a few seconds and shows no password.
 fn refused(folder: &Path, line: &str) -> Answer {
     let since = Stopwatch::start();
     let answer = dictrack(folder, line);
@@ -293,11 +296,11 @@ fn refused(folder: &Path, line: &str) -> Answer {
 }
 
 #[test]
-fn what_is_wrong_with_a_server_is_said_without_its_password() {
+fn errors_of_a_server_do_not_show_its_password() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4))]);
     let locked = Redis::builder().password("other").start();
     let mongo = Mongo::with_password("admin", "other");
-    // A server that takes connections and says nothing.
+    // A server that accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap();
     let login = format!("me:{SECRET}@");
@@ -309,13 +312,13 @@ fn what_is_wrong_with_a_server_is_said_without_its_password() {
         (format!("--cache redis-cluster://{encoded}{}", locked.address()), "Redis could not"),
         (format!("--cache redis://{encoded}{}", locked.address()), "the server refused the login"),
         (format!("--cache redis://{}", locked.address()), "the server refused the login"),
-        (format!("--cache http://{login}h"), "no cache has the scheme \"http\"; expected redis://"),
-        (format!("--cache {login}h"), "it has no scheme that is known; expected redis://"),
+        (format!("--cache http://{login}h"), "unknown scheme \"http\"; expected redis://"),
+        (format!("--cache {login}h"), "unknown scheme; expected redis://"),
         (format!("--cache redis://{login}h/x"), "its database is not a number"),
         (format!("--cache redis://{login}h?pass=x"), "\"pass\" is not known"),
-        (format!("--cache mongodb://{login}h"), "give it to --store"),
-        (format!("--store redis://{login}h"), "give it to --cache"),
-        (format!("--store http://{login}h"), "no store has the scheme \"http\"; expected a file, mongodb://"),
+        (format!("--cache mongodb://{login}h"), "use --store"),
+        (format!("--store redis://{login}h"), "use --cache"),
+        (format!("--store http://{login}h"), "unknown scheme \"http\"; expected a file, mongodb://"),
         (format!("--store mongodb://{encoded}127.0.0.1:1/x"), "Connection refused"),
         (format!("--store mongodb://{encoded}{silent}/x"), "MongoDB could not"),
         (format!("--store mongodb://{encoded}{}/x", mongo.address()), "Authentication failed"),
@@ -339,7 +342,7 @@ fn what_is_wrong_with_a_server_is_said_without_its_password() {
 }
 
 #[test]
-fn keys_that_something_else_wrote_are_named_and_left() {
+fn keys_of_another_program_are_reported_and_left() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 4))]);
     let redis = Redis::start();
     let cache = format!("--cache {}", redis.url());
@@ -431,7 +434,7 @@ impl Live {
     }
 }
 
-/// Counts, cuts the line to a server for a while, and counts on.
+/// Counts, cuts the connection to a server for a while, and continues.
 fn survives(folder: &Path, line: &str, proxy: &Proxy, backend: &str, place: &str) {
     let mut run = Live::start(folder, line);
     run.feed(&documents(0, 400));
@@ -456,7 +459,7 @@ fn survives(folder: &Path, line: &str, proxy: &Proxy, backend: &str, place: &str
 }
 
 #[test]
-fn a_store_that_is_away_does_not_end_a_run() {
+fn an_unreachable_store_does_not_end_a_run() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let mongo = Mongo::start();
     let proxy = Proxy::start(mongo.address());
@@ -467,7 +470,7 @@ fn a_store_that_is_away_does_not_end_a_run() {
 }
 
 #[test]
-fn a_store_that_is_away_does_not_end_a_run_with_a_cache() {
+fn an_unreachable_store_does_not_end_a_run_with_a_cache() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let mongo = Mongo::start();
     let proxy = Proxy::start(mongo.address());
@@ -478,7 +481,7 @@ fn a_store_that_is_away_does_not_end_a_run_with_a_cache() {
 }
 
 #[test]
-fn a_redis_that_is_away_does_not_end_a_run() {
+fn an_unreachable_redis_does_not_end_a_run() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let redis = Redis::start();
     let proxy = Proxy::start(redis.address());
@@ -488,7 +491,7 @@ fn a_redis_that_is_away_does_not_end_a_run() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_whose_store_is_away_and_the_next_one_goes_on() {
+fn an_interrupt_ends_a_run_whose_store_is_unreachable_and_the_next_one_resumes() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &documents(0, 400))]);
     let mongo = Mongo::start();
     let proxy = Proxy::start(mongo.address());
@@ -508,11 +511,11 @@ fn an_interrupt_ends_a_run_whose_store_is_away_and_the_next_one_goes_on() {
         let answer = run.end();
         assert!(since.elapsed() < Duration::from_secs(14), "{:?}", since.elapsed());
         assert!(
-            answer.error.contains("run again to go on") || answer.out.contains("\"interrupted\":true"),
+            answer.error.contains("run again to continue") || answer.out.contains("\"interrupted\":true"),
             "{cache} {}",
             answer.error
         );
-        // What it leaves is free for the next one.
+        // The store is free for the next run.
         let run = |store: &str| dictrack(folder.path(), &format!("{RUN} {cache} --store {store} in.ndjson"));
         eventually("another run may write", || run(&direct).code == Some(0));
         let shown = listed(folder.path(), &format!("--store {direct}"));
@@ -571,7 +574,7 @@ fn a_killed_run_counts_nothing_twice_and_loses_no_event() {
 }
 
 #[test]
-fn the_doctor_says_what_is_wrong_and_ends_with_1_only_then() {
+fn the_doctor_reports_problems_and_exits_with_1_only_then() {
     let server = Redis::builder().password(SECRET).start();
     server.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
     server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);

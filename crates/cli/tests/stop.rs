@@ -1,4 +1,4 @@
-//! How a run ends that is told to, and one that nobody reads any more.
+//! How a run ends when it is told to, and when its output is closed.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -22,20 +22,20 @@ fn start(folder: &Path, line: &str) -> Child {
 /// Starts the command from a shell that has done something first.
 fn start_under(folder: &Path, first: &str, line: &str) -> Child {
     let mut command = Command::new("env");
-    // Whoever runs the tests may ignore signals: a shell does for what it runs in the background.
+    // The tests may have been started with ignored signals, as for background jobs of a shell.
     command.current_dir(folder).args(["--default-signal=INT,TERM,HUP", "sh", "-c"]);
     command.arg(format!("{first} exec {} {line}", env!("CARGO_BIN_EXE_dictrack")));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Sends signals, one right after the other.
+/// Sends signals, one right after another.
 fn signal(child: &Child, signal: &str, times: usize) {
     let mut command = Command::new("kill");
     command.arg(signal).args(vec![child.id().to_string(); times]);
     assert!(command.status().unwrap().success());
 }
 
-/// Feeds a document, and waits until its event is printed: by then the run hears signals.
+/// Feeds a document and waits until its event is printed; by then the run handles signals.
 fn feed_first(child: &mut Child) -> BufReader<std::process::ChildStdout> {
     child.stdin.as_mut().unwrap().write_all(b"{\"user\":\"a\",\"id\":0}\n").unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -56,18 +56,21 @@ fn ids(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_exit_code_names_the_signal_that_ended_a_run() {
     for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
-        // Two in a row are one wish: `timeout` sends its signal to the process and to its group.
+        // Two in a row count as one: `timeout` sends its signal to the process and to its group.
         for times in [1, 2] {
             let folder = folder(&[("t.toml", COUNTER)]);
             let mut run = start(folder.path(), &format!("{RUN} -"));
             let mut out = feed_first(&mut run);
-            // Open until the run has ended, which waiting would close: a run may also end with its input.
+            // Kept open until the run has ended; waiting would close it, and a run also ends with its input.
             let input = run.stdin.take();
             signal(&run, name, times);
             assert_eq!(run.wait().unwrap().code(), Some(code), "{name}");
             drop(input);
             let error = error_of(&mut run);
-            assert!(error.contains("1 document in ") && error.contains("; interrupted, run again to go on"), "{error}");
+            assert!(
+                error.contains("1 document in ") && error.contains("; interrupted, run again to continue"),
+                "{error}"
+            );
             out.read_to_end(&mut Vec::new()).unwrap();
             assert_eq!(progress(folder.path(), "a"), 1);
         }
@@ -75,10 +78,10 @@ fn the_exit_code_names_the_signal_that_ended_a_run() {
 }
 
 #[test]
-fn signals_that_were_ignored_when_the_run_began_stay_ignored() {
+fn signals_that_were_ignored_when_the_run_started_stay_ignored() {
     for (first, ignored) in [
         ("trap '' INT;", &["-INT"][..]),
-        // As nohup does it.
+        // Like nohup.
         ("trap '' HUP;", &["-HUP"]),
         ("trap '' INT TERM HUP;", &["-INT", "-TERM", "-HUP"]),
     ] {
@@ -127,7 +130,7 @@ fn signals_end_a_run_whose_output_nobody_reads_and_the_next_run_prints_the_rest(
         assert!(took < longest, "{name} {second}: {took:?}");
         assert!(second || took >= Duration::from_secs(4), "it was not held up: {took:?}");
         let error = error_of(&mut run);
-        assert!(error.contains("printed by the next run"), "{error}");
+        assert!(error.contains("to print the remaining events"), "{error}");
         let first = std::io::read_to_string(run.stdout.take().unwrap()).unwrap();
         let rest = dictrack(folder.path(), &format!("{RUN} in.ndjson")).good();
         let (first, rest) = (ids(&first), ids(&rest));
@@ -162,9 +165,9 @@ fn a_run_whose_output_is_closed_says_what_is_kept_and_the_next_one_prints_the_re
             assert!(error.contains("nothing is kept without --store"), "{error}");
             continue;
         }
-        assert!(error.contains("what was counted is kept") && error.contains("run again to go on"), "{error}");
+        assert!(error.contains("what was counted is kept") && error.contains("run again to continue"), "{error}");
         let rest = ids(&dictrack(folder.path(), &line).good());
-        // What the reader took was printed, and of the rest nothing is marked as delivered.
+        // What the reader received was printed, and nothing else is marked as delivered.
         let all: BTreeSet<String> = ids(&first).union(&rest).cloned().collect();
         assert_eq!(all.len(), 4_000, "{} and {}", read, rest.len());
     }
@@ -181,6 +184,6 @@ fn a_summary_that_nobody_reads_is_not_a_success() {
         let code = run.wait().unwrap().code();
         let error = error_of(&mut run);
         assert_eq!(code, Some(141), "{error}");
-        assert!(error.contains("what was counted is kept; dictrack show prints it"), "{error}");
+        assert!(error.contains("what was counted is kept; use dictrack show to see it"), "{error}");
     }
 }

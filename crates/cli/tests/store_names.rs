@@ -1,4 +1,4 @@
-//! What `--store` may name, who may write it at a time, and what becomes of a run whose store is taken away.
+//! What `--store` may name, that only one process may write it, and what happens if the store of a run is removed.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each test file uses its part")]
@@ -21,7 +21,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn names_that_are_not_of_files_are_refused_by_every_command_and_leave_nothing() {
+fn names_that_are_not_files_are_rejected_by_every_command_and_leave_nothing() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", DOCUMENTS)]);
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("sub")).unwrap();
@@ -56,14 +56,14 @@ fn names_that_are_not_of_files_are_refused_by_every_command_and_leave_nothing() 
             let said = format!("{}{}", answer.out, answer.error);
             assert_eq!(answer.code, Some(1), "{words_of:?}: {said}");
             assert!(said.contains(words) && said.contains(&format!("{name:?}")), "{words_of:?}: {said}");
-            assert!(!said.contains("good order"), "{said}");
+            assert!(!said.contains("no problems found"), "{said}");
         }
     }
     assert_eq!(entries(folder.path()), before);
 }
 
 #[test]
-fn no_other_file_is_written_whatever_the_store_is_called() {
+fn no_other_file_is_written_whatever_the_name_of_the_store() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", DOCUMENTS), ("Cargo.lock", "mine"), ("precious", "mine")]);
     let path = |name: &str| folder.path().join(name);
     symlink("precious", path("s.db.lock")).unwrap();
@@ -72,12 +72,12 @@ fn no_other_file_is_written_whatever_the_store_is_called() {
     for name in ["Cargo.lock", "precious"] {
         assert_eq!(fs::read_to_string(path(name)).unwrap(), "mine");
     }
-    // An import makes its store beside its place: not in another one, which a link leads to.
+    // An import creates its store beside its final place, and does not follow a link to another one.
     dictrack(folder.path(), "export --store s.db out.ndjson").good();
     symlink("s.db", path("new.db.importing")).unwrap();
     let answer = dictrack(folder.path(), "import --store new.db out.ndjson");
     assert!(
-        answer.code == Some(1) && answer.error.contains("new.db.importing: a link is in the way"),
+        answer.code == Some(1) && answer.error.contains("new.db.importing: a symbolic link is in the way"),
         "{}",
         answer.error
     );
@@ -85,7 +85,7 @@ fn no_other_file_is_written_whatever_the_store_is_called() {
 }
 
 #[test]
-fn an_import_through_a_link_fills_what_it_links_to() {
+fn an_import_through_a_link_fills_its_target() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", DOCUMENTS)]);
     let path = |name: &str| folder.path().join(name);
     run(folder.path(), "in.ndjson").good();
@@ -118,13 +118,13 @@ impl Live {
         Self { child, out }
     }
 
-    /// Hands in a document, which causes an event.
+    /// Submits a document, which causes an event.
     fn give(&mut self, id: usize) {
         let line = format!("{{\"user\":\"user {id}\",\"id\":\"{id}\"}}\n");
         self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
-    /// Waits for a line with `words`; whether there was one.
+    /// Waits for a line with `words`. Returns whether there was one.
     fn read(&mut self, words: &str) -> bool {
         let mut line = String::new();
         while self.out.read_line(&mut line).unwrap() > 0 {
@@ -136,7 +136,7 @@ impl Live {
         false
     }
 
-    /// Ends its input: the exit code, what was printed since, and the errors.
+    /// Closes its input. Returns the exit code, the output since then, and the errors.
     fn end(mut self) -> (Option<i32>, String, String) {
         drop(self.child.stdin.take());
         let (mut out, mut error) = (String::new(), String::new());
@@ -152,7 +152,7 @@ type Case = (&'static str, fn(&Path));
 const EVERY: &str = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [1, 1000]\n";
 
 #[test]
-fn a_run_whose_store_is_taken_away_fails_and_prints_nothing_that_is_not_kept() {
+fn a_run_whose_store_is_removed_fails_and_prints_only_what_is_kept() {
     let cases: [Case; 6] = [
         ("removed or renamed", |store| fs::remove_file(store).unwrap()),
         ("removed or renamed", |store| fs::rename(store, store.with_extension("moved")).unwrap()),
@@ -185,7 +185,7 @@ fn a_run_whose_store_is_taken_away_fails_and_prints_nothing_that_is_not_kept() {
 }
 
 #[test]
-fn a_second_run_through_any_name_is_refused_while_the_first_goes_on() {
+fn a_second_run_is_refused_under_any_name_while_the_first_continues() {
     let folder = folder(&[("every.toml", EVERY), ("t.toml", COUNTER), ("in.ndjson", DOCUMENTS)]);
     let path = |name: &str| folder.path().join(name);
     symlink("s.db", path("link.db")).unwrap();
@@ -217,8 +217,7 @@ fn a_second_run_through_any_name_is_refused_while_the_first_goes_on() {
     assert_eq!(shown.lines().count(), 2, "{shown}");
 }
 
-/// `dictrack` as somebody who may write nothing: another user, or where the tests have no user to spare, in a folder that
-/// nobody may write.
+/// `dictrack` without write permission: as another user or, if the tests cannot switch users, in a read-only folder.
 fn as_reader(folder: &Path, words: &[&str]) -> (Option<i32>, String) {
     let program = folder.join("dictrack");
     if !program.exists() {
@@ -244,7 +243,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_store_that_may_only_be_read_is_shown_and_exported() {
+fn a_read_only_store_can_be_shown_and_exported() {
     let folder = folder(&[("every.toml", EVERY)]);
     let path = |name: &str| folder.path().join(name);
     let mut live = Live::start(folder.path(), "s.db");
@@ -276,7 +275,7 @@ fn a_store_that_may_only_be_read_is_shown_and_exported() {
     assert_eq!(live.end().0, Some(0));
     assert!(!path("s.db-wal").exists());
     check("closed", 2);
-    // A writer says what keeps it out.
+    // A writer reports what prevents it.
     let (code, said) = as_reader(
         folder.path(),
         &["run", "--trackers", "every.toml", "--group-by", "user", "--store", "s.db", "every.toml"],
@@ -288,7 +287,7 @@ fn a_store_that_may_only_be_read_is_shown_and_exported() {
 #[test]
 fn a_reader_of_another_user_leaves_no_file_in_the_way_of_the_owner() {
     if !is_root() {
-        // Without a second user a reader is the owner, whose files are in nobody's way.
+        // Without a second user, the reader is the owner, whose files do not block anyone.
         return;
     }
     let folder = folder(&[("every.toml", EVERY)]);

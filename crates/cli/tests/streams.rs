@@ -1,4 +1,4 @@
-//! Standard output and standard error that are full or closed, and texts that would move a terminal's cursor.
+//! Full or closed standard output and standard error, and text that would move the cursor of a terminal.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -28,7 +28,7 @@ fn a_full_standard_error_changes_nothing() {
 }
 
 #[test]
-fn a_full_standard_output_is_an_error_with_words() {
+fn a_full_standard_output_is_a_clear_error() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
     for line in [
         "run --trackers t.toml --group-by user --store s.db --output ndjson in.ndjson",
@@ -46,7 +46,7 @@ fn a_full_standard_output_is_an_error_with_words() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+fn a_closed_pipe_ends_the_command_quietly() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let users: String = (0..20_000).map(|user| format!("{{\"user\":\"user {user}\"}}\n")).collect();
     std::fs::write(folder.path().join("in.ndjson"), users).unwrap();
@@ -64,20 +64,20 @@ fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
         let line: Vec<&str> = line.split(' ').map(|word| if word == "user" { "user 1" } else { word }).collect();
-        // The reader is gone before the command writes, however fast that is.
+        // The reader is closed before the command writes, however fast it is.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         command.current_dir(folder.path()).args(&line).stdout(writer).stderr(Stdio::piped());
         let answer = command.spawn().unwrap().wait_with_output().unwrap();
         let error = String::from_utf8(answer.stderr).unwrap();
-        // That of clap may be good, too: it has nothing to lose.
+        // For help from clap, success is fine too.
         let codes = if line == ["--help"] { [Some(0), Some(141)] } else { [Some(141); 2] };
         assert!(codes.contains(&answer.status.code()) && error.is_empty(), "{line:?}: {:?} {error}", answer.status);
     }
 }
 
 #[test]
-fn control_characters_are_shown_written_out_and_json_stays_json() {
+fn control_characters_are_escaped_and_json_stays_json() {
     let trackers = "[[trackers]]\nname = \"n\\u001b[2J\"\nkind = \"count\"\ntarget = [1, 9]\n\
                     conditions = [{ key = \"word\", ne = \"\\u009b\" }]\n";
     let folder = folder(&[

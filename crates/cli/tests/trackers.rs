@@ -1,4 +1,4 @@
-//! The trackers of a run beside those of the store, and those that the command cannot count.
+//! The trackers of a run compared with those in the store, and trackers that the command cannot run.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -6,7 +6,7 @@ mod command;
 use command::{COUNTER, at, dictrack, dictrack_with, folder, number, progress, run};
 
 #[test]
-fn trackers_that_differ_from_the_store_are_named_and_update_takes_them_over() {
+fn trackers_that_differ_from_the_store_are_named_and_update_applies_them() {
     let folder =
         folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
     run(folder.path(), "in.ndjson").good();
@@ -16,7 +16,7 @@ fn trackers_that_differ_from_the_store_are_named_and_update_takes_them_over() {
     std::fs::write(folder.path().join("more.ndjson"), "{\"user\":\"a\"}\n").unwrap();
     let refused = run(folder.path(), "more.ndjson");
     assert_eq!(refused.code, Some(1));
-    for words in ["\"n\" has another definition", "\"m\" is not in the store yet", "--update"] {
+    for words in ["\"n\" has a different definition", "\"m\" is not in the store yet", "--update"] {
         assert!(refused.error.contains(words), "{words}: {}", refused.error);
     }
     assert_eq!(progress(folder.path(), "a"), 3);
@@ -26,12 +26,12 @@ fn trackers_that_differ_from_the_store_are_named_and_update_takes_them_over() {
     assert_eq!((seen, number(&group, "trackers.1.progress")), ([4, 5], 1));
     std::fs::write(folder.path().join("t.toml"), COUNTER.replace("[2, 1000]", "[2, 5]")).unwrap();
     let refused = run(folder.path(), "more.ndjson");
-    assert!(refused.error.contains("\"m\" is missing from the file"), "{}", refused.error);
+    assert!(refused.error.contains("\"m\" is not in the file"), "{}", refused.error);
     run(folder.path(), "--update more.ndjson in.ndjson").good();
 }
 
 #[test]
-fn groups_that_an_update_did_not_meet_are_updated_by_a_later_run() {
+fn groups_that_an_update_missed_are_updated_by_a_later_run() {
     let folder = folder(&[
         ("t.toml", COUNTER),
         ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n"),
@@ -56,7 +56,7 @@ fn an_empty_list_and_custom_code_are_refused_before_there_is_a_store() {
                   conditions = [{ not = { any = [{ custom = \"vip\" }] } }]\nlimiters = [{ custom = \"budget\" }]\n";
     let folder = folder(&[("t.toml", "trackers = []\n"), ("in.ndjson", "{\"user\":\"a\"}\n")]);
     let empty = run(folder.path(), "in.ndjson");
-    assert!(empty.code == Some(1) && empty.error.contains("t.toml: there are no trackers"), "{}", empty.error);
+    assert!(empty.code == Some(1) && empty.error.contains("t.toml: no trackers"), "{}", empty.error);
     std::fs::write(folder.path().join("t.toml"), custom).unwrap();
     let names = "the condition \"vip\", the limiter \"budget\", the measure \"weight\"";
     let refused = run(folder.path(), "in.ndjson");
@@ -84,7 +84,7 @@ fn an_update_with_nothing_new_reaches_every_group_and_completed_trackers_that_ga
     run(folder.path(), "in.ndjson").good();
     std::fs::write(folder.path().join("t.toml"), LONGER).unwrap();
     let updated = run(folder.path(), "--update in.ndjson");
-    assert!(updated.error.contains("2 groups without new documents got the trackers of t.toml"), "{}", updated.error);
+    assert!(updated.error.contains("2 groups without new documents got the trackers in t.toml"), "{}", updated.error);
     updated.good();
     assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([2, 4], [1, 2]));
     let again = run(folder.path(), "--update in.ndjson");
@@ -96,7 +96,7 @@ fn an_update_with_nothing_new_reaches_every_group_and_completed_trackers_that_ga
         (1, Some("counted")),
         "{revived}"
     );
-    // The store has the new trackers in every group, so the earlier file is refused.
+    // Every group in the store has the new trackers, so the earlier file is rejected.
     std::fs::write(folder.path().join("t.toml"), COMPLETED).unwrap();
     assert_eq!(run(folder.path(), "in.ndjson").code, Some(1));
     std::fs::write(folder.path().join("t.toml"), LONGER).unwrap();
@@ -107,14 +107,14 @@ fn an_update_with_nothing_new_reaches_every_group_and_completed_trackers_that_ga
     let summary = run(folder.path(), "--again in.ndjson").json();
     let reached = [0, 1].map(|at| number(&summary, &format!("trackers.0.stages.{at}.groups")));
     assert_eq!(reached, [2, 1], "a group that completed twice reached each target once: {summary}");
-    // The earlier file may come back the same way; completed trackers lose nothing by it.
+    // The earlier file can be applied again in the same way, without loss for completed trackers.
     std::fs::write(folder.path().join("t.toml"), COMPLETED).unwrap();
     run(folder.path(), "--update in.ndjson").good();
     run(folder.path(), "in.ndjson").good();
 }
 
 #[test]
-fn with_moments_of_documents_an_update_says_which_groups_wait_for_one() {
+fn an_update_with_document_times_reports_which_groups_have_to_wait() {
     let folder = folder(&[
         ("t.toml", COMPLETED),
         ("in.ndjson", "{\"user\":\"a\",\"at\":100}\n{\"user\":\"b\",\"at\":100}\n"),
@@ -127,13 +127,13 @@ fn with_moments_of_documents_an_update_says_which_groups_wait_for_one() {
     assert!(updated.error.contains("2 groups without new documents still have earlier trackers"), "{}", updated.error);
     updated.good();
     assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([1, 2], [1, 2]));
-    // The limiter begins at the moment of the document that the group waited for.
+    // The limiter starts at the time of the document that the group waited for.
     run(folder.path(), "--time at b.ndjson").good();
     assert_eq!((tracker(folder.path(), "a"), tracker(folder.path(), "b")), ([1, 2], [2, 4]));
 }
 
 #[test]
-fn what_is_hardly_meant_is_a_warning_with_its_place() {
+fn a_surprising_definition_is_a_warning_with_its_position() {
     let warned = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [80, 200, 200]\nlimiters = [\n  { end = 2026-12-31 },\n  \
                   { count = 100 },\n]\n";
     let folder = folder(&[("t.toml", warned), ("good.toml", LONGER), ("in.ndjson", "{\"user\":\"a\"}\n")]);
@@ -153,20 +153,20 @@ fn what_is_hardly_meant_is_a_warning_with_its_place() {
 }
 
 #[test]
-fn files_without_an_end_are_refused() {
+fn endless_files_are_rejected() {
     let folder = folder(&[]);
     for format in ["toml", "yaml", "json"] {
         std::os::unix::fs::symlink("/dev/zero", folder.path().join(format!("t.{format}"))).unwrap();
         let refused = dictrack(folder.path(), &format!("check t.{format}"));
-        assert!(refused.code == Some(1) && refused.error.contains("more than 64 MiB"), "{}", refused.error);
+        assert!(refused.code == Some(1) && refused.error.contains("larger than 64 MiB"), "{}", refused.error);
     }
     let tested = dictrack(folder.path(), "test /dev/zero");
-    assert!(tested.code == Some(1) && tested.out.contains("more than 64 MiB"), "{}{}", tested.out, tested.error);
+    assert!(tested.code == Some(1) && tested.out.contains("larger than 64 MiB"), "{}{}", tested.out, tested.error);
     let imported = dictrack(folder.path(), "import --store s.db /dev/zero");
     assert!(imported.code == Some(1) && imported.error.contains("line 1"), "{}", imported.error);
     let explained =
         dictrack_with(folder.path(), &["explain", "g", "--trackers", "t.json", "-"], vec![b'['; 3 * 1024 * 1024]);
-    assert!(explained.code == Some(1) && explained.error.contains("the document"), "{}", explained.error);
+    assert!(explained.code == Some(1) && explained.error.contains("document: "), "{}", explained.error);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn definitions_are_read_from_a_pipe() {
 }
 
 #[test]
-fn the_examples_warn_of_nothing() {
+fn the_examples_cause_no_warnings() {
     let examples = command::repository("examples/cdnow/trackers.toml");
     let checked = dictrack(examples.parent().unwrap(), "check trackers.toml");
     assert_eq!(checked.error, "");
@@ -192,7 +192,7 @@ fn the_examples_warn_of_nothing() {
 }
 
 #[test]
-fn an_update_does_not_speak_of_groups_that_had_documents() {
+fn an_update_does_not_report_groups_that_had_documents() {
     let trackers = |targets: &str| format!("[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = [{targets}]\n");
     let documents =
         |day: u32| ["a", "b"].map(|user| format!("{{\"user\":\"{user}\",\"at\":\"2026-01-0{day}\"}}\n")).concat();

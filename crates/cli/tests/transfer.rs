@@ -1,4 +1,4 @@
-//! Export and import: everything, and all of it or nothing.
+//! Export and import: complete, and everything or nothing.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
@@ -24,7 +24,7 @@ fn an_export_read_into_a_new_store_exports_the_same_lines() {
     let line = format!("{CDNOW} {} --id date --output ndjson {}", trackers.display(), sample.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
     command.current_dir(folder.path()).args(line.split(' '));
-    // Killed there, the store has events that were not printed; with ids there is something of every kind.
+    // Killed at this point, the store has unprinted events; with the ids, there is something of every kind.
     command.env("DICTRACK_CRASH_AT", "before_delivery:1").output().unwrap();
     dictrack(folder.path(), "export --store s.db one.ndjson").good();
     dictrack(folder.path(), "import --store copy.db one.ndjson").good();
@@ -84,7 +84,7 @@ fn a_failing_import_leaves_nothing_behind() {
 fn a_failing_import_leaves_the_groups_of_a_store_as_they_were() {
     let (folder, export) = exported();
     std::fs::write(folder.path().join("ex.ndjson"), export).unwrap();
-    // The second group of the export is there, the first is not.
+    // The second group of the export exists, the first does not.
     std::fs::write(folder.path().join("b.ndjson"), "{\"user\":\"b\"}\n".repeat(5)).unwrap();
     let more = "run --trackers t.toml --group-by user --store other.db";
     dictrack(folder.path(), &format!("{more} b.ndjson")).good();
@@ -92,7 +92,7 @@ fn a_failing_import_leaves_the_groups_of_a_store_as_they_were() {
     let answer = dictrack(folder.path(), "import --store other.db ex.ndjson");
     assert!(answer.code == Some(1) && answer.error.contains("already has the group \"b\""), "{}", answer.error);
     assert_eq!(dictrack(folder.path(), "export --store other.db").good(), before);
-    // A store without its groups takes them.
+    // A store without these groups accepts them.
     std::fs::write(folder.path().join("c.ndjson"), "{\"user\":\"c\"}\n").unwrap();
     dictrack(folder.path(), "run --trackers t.toml --group-by user --store third.db c.ndjson").good();
     dictrack(folder.path(), "import --store third.db ex.ndjson").good();
@@ -101,7 +101,7 @@ fn a_failing_import_leaves_the_groups_of_a_store_as_they_were() {
 }
 
 #[test]
-fn what_a_killed_import_left_is_no_obstacle() {
+fn leftovers_of_a_killed_import_do_not_block_the_next() {
     let (folder, export) = exported();
     std::fs::write(folder.path().join("ex.ndjson"), &export).unwrap();
     std::fs::copy(folder.path().join("s.db"), folder.path().join("new.db.importing")).unwrap();
@@ -112,16 +112,16 @@ fn what_a_killed_import_left_is_no_obstacle() {
 }
 
 #[test]
-fn an_export_does_not_write_over_a_file_and_names_it() {
+fn an_export_does_not_overwrite_a_file() {
     let (folder, _) = exported();
     let over = dictrack(folder.path(), "export --store s.db in.ndjson");
-    assert!(over.error.starts_with("dictrack: in.ndjson: File exists; "), "{}", over.error);
+    assert!(over.error.starts_with("dictrack: in.ndjson: file exists; "), "{}", over.error);
     let nowhere = dictrack(folder.path(), "export --store s.db nowhere/ex.ndjson");
     assert!(nowhere.error.starts_with("dictrack: nowhere/ex.ndjson: "), "{}", nowhere.error);
 }
 
 #[test]
-fn an_import_does_not_replace_what_a_store_says_of_its_own_runs() {
+fn an_import_does_not_replace_the_marks_of_a_store() {
     let (folder, export) = exported();
     let other = COUNTER.replace("\"n\"", "\"other\"");
     std::fs::write(folder.path().join("t2.toml"), other).unwrap();
@@ -136,7 +136,7 @@ fn an_import_does_not_replace_what_a_store_says_of_its_own_runs() {
 }
 
 #[test]
-fn an_export_may_be_packed_and_one_without_checksums_is_said_to_be() {
+fn an_export_may_be_gzipped_and_one_without_checksums_causes_a_warning() {
     let (folder, export) = exported();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packed, export.as_bytes()).unwrap();
@@ -156,7 +156,7 @@ fn an_export_may_be_packed_and_one_without_checksums_is_said_to_be() {
     assert!(answer.code == Some(1) && answer.error.starts_with("dictrack: ex.ndjson.gz: "), "{}", answer.error);
     assert!(!files(folder.path()).iter().any(|name| name.starts_with("c.db")));
 
-    // What format 1 wrote: the same lines without checksums.
+    // As in format 1: the same lines without checksums.
     let old: String = export
         .replace("{\"dictrack\":2,", "{\"dictrack\":1,")
         .lines()
@@ -165,10 +165,6 @@ fn an_export_may_be_packed_and_one_without_checksums_is_said_to_be() {
     std::fs::write(folder.path().join("old.ndjson"), old).unwrap();
     let answer = dictrack(folder.path(), "import --store d.db old.ndjson");
     assert_eq!(answer.code, Some(0), "{}", answer.error);
-    assert!(
-        answer.error.starts_with("old.ndjson: an export of format 1, whose lines have no checksums"),
-        "{}",
-        answer.error
-    );
+    assert!(answer.error.starts_with("old.ndjson: this export has format 1, without checksums"), "{}", answer.error);
     assert_eq!(dictrack(folder.path(), "export --store d.db").good(), export);
 }

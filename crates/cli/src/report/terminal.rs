@@ -1,15 +1,15 @@
-//! Where progress is drawn.
+//! The terminal that progress is drawn on.
 
 use std::io::{self, Write as _};
 
 use comfy_table::Table;
 use indicatif::TermLike;
 
-/// The columns that `^C` takes where the terminal shows it.
+/// The columns that `^C` takes if the terminal shows it.
 const ROOM: u16 = 2;
 
-/// The terminal of standard error, but for its last columns: progress fills the lines it draws, and a `^C` behind a full
-/// line would move the cursor, so that the line could not be cleared.
+/// The terminal of standard error, without its last columns. Progress fills the lines that it draws, and a `^C` after a full
+/// line would move the cursor to the next one, so that the line could not be cleared.
 #[derive(Debug)]
 pub(super) struct Terminal;
 
@@ -17,7 +17,7 @@ fn write(text: &str) -> io::Result<()> {
     io::stderr().lock().write_all(text.as_bytes())
 }
 
-/// Moves the cursor, if it is to be moved at all: terminals take 0 for 1.
+/// Moves the cursor, unless `count` is 0, which terminals treat as 1.
 fn go(count: usize, direction: char) -> io::Result<()> {
     if count == 0 { Ok(()) } else { write(&format!("\x1b[{count}{direction}")) }
 }

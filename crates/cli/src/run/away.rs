@@ -1,4 +1,4 @@
-//! Backends that cannot be reached for a while: a run says so once, and goes on when they are back.
+//! Backends that are unreachable for a while: a run reports this once, and continues when they are back.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::Run;
 use crate::Failure;
 use crate::print::warn;
 
-/// The pause before the next attempt, beside the time that an attempt takes.
+/// The pause between attempts, in addition to the time that an attempt takes.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often a commit that is waited for is looked at.
+/// How often to check a commit that the run waits for.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What cannot be reached.
+/// The backend that is unreachable.
 #[derive(Debug, Default)]
 pub(super) struct Away {
-    /// Its name, once a person was told.
+    /// Its name, once it was reported.
     said: Option<&'static str>,
     /// Whether the last call failed.
     call_failed: bool,
-    /// Whether a commit waits.
+    /// Whether a commit is waiting for it.
     commit_waits: bool,
 }
 
@@ -32,12 +32,12 @@ impl Away {
 }
 
 impl Run<'_> {
-    /// Whether the run is to end.
+    /// Whether the run should end.
     pub(super) fn is_stopped(&self) -> bool {
         self.out_closed || self.stop.is_wanted()
     }
 
-    /// Waits a moment for what cannot be reached; `false` if the run is to end.
+    /// Waits a moment for the unreachable backend; `false` if the run should end.
     pub(super) fn wait_for(&mut self, error: &Error) -> bool {
         self.away.call_failed = true;
         self.say_away(error);
@@ -45,7 +45,7 @@ impl Run<'_> {
         !self.is_stopped()
     }
 
-    /// Notes that a call was answered.
+    /// Records that a call succeeded.
     #[inline]
     pub(super) fn is_reached(&mut self) {
         if self.away.said.is_some() {
@@ -54,7 +54,7 @@ impl Run<'_> {
         }
     }
 
-    /// Looks whether commits wait for the store.
+    /// Checks whether commits are waiting for the store.
     pub(super) fn look_at_commits(&mut self) {
         let held_up = self.pending.front().and_then(|(commit, _)| commit.held_up_by());
         self.away.commit_waits = held_up.is_some();
@@ -67,7 +67,7 @@ impl Run<'_> {
     fn say_away(&mut self, error: &Error) {
         if let (None, Error::Unavailable(source)) = (self.away.said, error) {
             self.away.said = Some(source.backend);
-            warn(format_args!("dictrack: {source}; trying again until it can be reached"));
+            warn(format_args!("dictrack: {source}; retrying until it can be reached"));
         }
     }
 
@@ -80,8 +80,8 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until at most `most` commits are under way, and prints the events of the others. The store is waited for as
-    /// long as it takes, unless the run is to end.
+    /// Waits until no more than `most` commits are in progress, and prints the events of the others. Waits for the store as long
+    /// as it takes, unless the run should end.
     pub(super) fn drain(&mut self, most: usize) -> Result<(), Failure> {
         while self.pending.len() > most {
             self.look_at_commits();
@@ -97,12 +97,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends a run whose store is away. The manager gives it a last few seconds.
+    /// Ends a run whose store is unreachable. The manager tries for a few more seconds.
     fn give_up(&self) -> Failure {
         let problem = match self.manager.close() {
             Err(error) => error.to_string(),
-            Ok(()) => "the store could not be reached for a while".to_owned(),
+            Ok(()) => "the store was unreachable for a while".to_owned(),
         };
-        Failure(format!("{problem}; the last documents are not kept: run again to go on"))
+        Failure(format!("{problem}; the last documents were not saved; run again to continue"))
     }
 }

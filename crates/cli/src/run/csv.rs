@@ -1,4 +1,4 @@
-//! CSV with the place of each record, and how it ended: one that ended otherwise than with a line may not be whole.
+//! CSV with the position of each record and how it ended. A record that does not end with a line may be incomplete.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -11,7 +11,7 @@ use dictrack::text::{plain, quoted};
 
 use super::text::Text;
 
-/// What some programs put at the beginning of UTF-8.
+/// The byte order mark that some programs put at the beginning of UTF-8.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// How a record ended.
@@ -25,16 +25,16 @@ pub(super) enum End {
     Quote,
 }
 
-/// A record: the text of its cells, and where it stood.
+/// A record: the text of its cells, and where it is.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     text: Vec<u8>,
     /// Where each cell ends in `text`; the first `cells` count.
     ends: Vec<usize>,
     cells: usize,
-    /// The line on which it begins.
+    /// The line where it starts.
     pub(super) line: u64,
-    /// Its bytes in the input; of a record that is too long, the cells mean nothing.
+    /// Its number of bytes in the input. If it is too long, the cells are meaningless.
     bytes: u64,
     pub(super) end: End,
 }
@@ -51,21 +51,21 @@ impl Record {
     }
 }
 
-/// Reads records one after the other.
+/// Reads records one after another.
 pub(super) struct Records<'t> {
     pub(super) text: &'t mut Text,
     core: csv_core::Reader,
-    /// The lines up to the end of the last record.
+    /// The number of lines up to the end of the last record.
     pub(super) line: u64,
 }
 
 impl<'t> Records<'t> {
-    /// Reads on at a place between two records, on `line`.
+    /// Starts between two records, on `line`.
     pub(super) fn new(text: &'t mut Text, line: u64) -> Self {
         Self { text, core: csv_core::Reader::new(), line }
     }
 
-    /// Goes to the first byte of a record; `false` at the end.
+    /// Moves to the first byte of a record; `false` at the end.
     fn begin(&mut self) -> io::Result<bool> {
         loop {
             let Some(&byte) = self.text.fill_buf()?.first() else { return Ok(false) };
@@ -89,7 +89,7 @@ impl<'t> Records<'t> {
         loop {
             let chunk = self.text.fill_buf()?;
             let is_end = chunk.is_empty();
-            // Behind the end a line end is added: it completes a record, unless that is within quotes.
+            // At the end a newline is added, which completes a record unless it is within quotes.
             let input = if is_end { b"\n" } else { chunk };
             let (result, read, more, ends) =
                 self.core.read_record(input, &mut record.text[written..], &mut record.ends[cells..]);
@@ -120,7 +120,7 @@ impl<'t> Records<'t> {
     }
 }
 
-/// Doubles a buffer; one that is too long for a document is used anew, since nothing of it will be read.
+/// Doubles a buffer. One that is too long for a document is overwritten, since its content will not be used.
 fn make_room<T: Clone + Default>(buffer: &mut Vec<T>, used: usize) -> usize {
     if buffer.len() > MAX_BYTES {
         return 0;
@@ -133,7 +133,7 @@ fn make_room<T: Clone + Default>(buffer: &mut Vec<T>, used: usize) -> usize {
 pub(super) struct Header(Vec<Column>);
 
 struct Column {
-    /// Cells of a column without a name are passed over.
+    /// If empty, the cells of this column are ignored.
     name: String,
     reading: Reading,
 }
@@ -141,15 +141,15 @@ struct Column {
 /// How the cells of a column are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// As what they look like.
+    /// As whatever they look like.
     Plain,
-    /// As text, whatever they look like.
+    /// As strings, whatever they look like.
     Text,
-    /// As numbers wherever a `sum` reads the text as one; other text stays text.
+    /// As numbers wherever a `sum` would read the string as one; other cells stay strings.
     Number,
 }
 
-/// The columns that are not read as what they look like.
+/// The columns whose type is given by an option.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Typing {
     /// The names given by `--text`.
@@ -161,7 +161,9 @@ pub(super) struct Typing {
 impl Typing {
     fn reading(text: &HashSet<&str>, number: &HashSet<&str>, column: &str) -> Result<Reading, String> {
         match (text.contains(column), number.contains(column)) {
-            (true, true) => Err(format!("{} is named by --text and by --number; expected one of them", quoted(column))),
+            (true, true) => {
+                Err(format!("column {} is given by both --text and --number; use only one of them", quoted(column)))
+            }
             (true, false) => Ok(Reading::Text),
             (false, true) => Ok(Reading::Number),
             (false, false) => Ok(Reading::Plain),
@@ -170,13 +172,13 @@ impl Typing {
 }
 
 impl Header {
-    /// The columns that a first record names; an error if it names one twice, or not all of `typing`.
+    /// The columns named by the first record; an error if it names one twice, or lacks one in `typing`.
     pub(super) fn of<'t>(record: &Record, typing: &'t Typing) -> Result<Self, String> {
         if record.end == End::Quote {
-            return Err("the header has a quote that is not closed".to_owned());
+            return Err("the header has an unclosed quote".to_owned());
         }
         if record.is_too_long() {
-            return Err(format!("a header of {} bytes where {MAX_BYTES} are the most", record.bytes));
+            return Err(format!("header of {} bytes; expected up to {MAX_BYTES}", record.bytes));
         }
         let set = |names: &'t [String]| -> HashSet<&'t str> { names.iter().map(String::as_str).collect() };
         let (text, number) = (set(&typing.text), set(&typing.number));
@@ -186,34 +188,41 @@ impl Header {
         let mut names = HashSet::new();
         let mut named = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
         if let Some(twice) = named.find(|name| !names.insert(*name)) {
-            return Err(format!("the header has the column {} twice; expected different names", quoted(twice)));
+            return Err(format!("column {} appears twice in the header; expected unique names", quoted(twice)));
         }
         for (option, named) in [("--text", &typing.text), ("--number", &typing.number)] {
             if let Some(missing) = named.iter().find(|name| !names.contains(name.as_str())) {
-                return Err(format!("{option} names {}; expected one of {}", quoted(missing), listed(&columns)));
+                return Err(format!(
+                    "{option}: unknown column {}; expected one of {}",
+                    quoted(missing),
+                    listed(&columns)
+                ));
             }
         }
         Ok(Self(columns))
     }
 
-    /// The document of a record: an empty cell is missing, and a cell is what its text says.
+    /// The document for a record. Empty cells are left out.
     pub(super) fn document(&self, record: &Record) -> Result<Json, String> {
         if record.is_too_long() {
-            return Err(format!("{} bytes where {MAX_BYTES} are the most; is a quote not closed?", record.bytes));
+            return Err(format!(
+                "record of {} bytes; expected up to {MAX_BYTES}; is there an unclosed quote?",
+                record.bytes
+            ));
         }
         let Self(columns) = self;
         if record.cells != columns.len() {
-            return Err(format!("{} cells below a header of {}", record.cells, columns.len()));
+            return Err(format!("record has {} cells; expected {}, as in the header", record.cells, columns.len()));
         }
         if self.is_repeated(record) {
-            return Err("the header again; are these several files in one?".to_owned());
+            return Err("the header is repeated; are these several files in one?".to_owned());
         }
         let mut map = Map::default();
         for (Column { name, reading }, cell) in columns.iter().zip(record.cells()) {
             if name.is_empty() {
                 continue;
             }
-            let cell = std::str::from_utf8(cell).map_err(|_| format!("the cell {} is not UTF-8", quoted(name)))?;
+            let cell = std::str::from_utf8(cell).map_err(|_| format!("cell {} is not UTF-8", quoted(name)))?;
             let value = match (reading, cell) {
                 (_, "") => continue,
                 (Reading::Text, cell) => cell.into(),
@@ -227,7 +236,7 @@ impl Header {
         Ok(Json::Map(map))
     }
 
-    /// Whether a record says what the header says.
+    /// Whether a record repeats the header.
     fn is_repeated(&self, record: &Record) -> bool {
         let Self(columns) = self;
         let mut cells = record.cells().zip(columns);
@@ -238,7 +247,7 @@ impl Header {
     }
 }
 
-/// The column names of an error, the first of many.
+/// The column names for an error; of many, the first ones.
 fn listed(columns: &[Column]) -> String {
     const LISTED: usize = 20;
     let names = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
@@ -250,7 +259,7 @@ fn listed(columns: &[Column]) -> String {
     text
 }
 
-/// The number whose plain spelling is `text`. What only looks like a number, `00001` or `1e3`, keeps its letters as text.
+/// The number whose plain spelling is `text`. What is only similar to a number, such as `00001` or `1e3`, stays a string.
 fn canonical(text: &str) -> Option<Number> {
     let number = Number::parse(text)?;
     let is_plain = match &number {
@@ -263,7 +272,7 @@ fn canonical(text: &str) -> Option<Number> {
     is_plain.then_some(number)
 }
 
-/// Takes what is written from the beginning of a text, and fails where they differ.
+/// Removes what is written from the start of a string; fails if they differ.
 struct Rest<'a>(&'a str);
 
 impl fmt::Write for Rest<'_> {
@@ -279,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that gives a few bytes at a time.
+    /// A reader that returns a few bytes at a time.
     struct Slow(io::Cursor<Vec<u8>>, usize);
 
     impl Read for Slow {
@@ -307,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_those_of_the_csv_crate_wherever_the_text_is_cut() {
+    fn records_equal_those_of_the_csv_crate_wherever_the_input_is_split() {
         let texts = [
             "a,b\n1,2\n",
             "\u{feff}\"a\",b\r\n\r\n1,\"2\r\n3\"\r\n",
@@ -326,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_knows_where_it_begins_and_how_it_ended() {
+    fn a_record_knows_where_it_starts_and_how_it_ended() {
         let places = |text| records(text, 3).into_iter().map(|(line, end, _)| (line, end)).collect::<Vec<_>>();
         assert_eq!(places("a\n\n\"b\nc\"\r\nd"), [(1, End::Line), (3, End::Line), (5, End::Input)]);
         assert_eq!(places("a\nb,\"c\nd\n"), [(1, End::Line), (2, End::Quote)]);
@@ -334,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_too_long_is_told_and_passed() {
+    fn a_record_that_is_too_long_is_reported_and_skipped() {
         let text = format!("a\n{}\n{}\nlast\n", "x".repeat(3 * MAX_BYTES), ",".repeat(3 * MAX_BYTES));
         let mut text = slow(&text, 1 << 16);
         let mut records = Records::new(&mut text, 0);
@@ -343,7 +352,7 @@ mod tests {
         let header = Header::of(&record, &Typing::default()).unwrap();
         for _ in 0..2 {
             assert!(records.read(&mut record).unwrap());
-            assert!(header.document(&record).unwrap_err().contains("bytes where"));
+            assert!(header.document(&record).unwrap_err().contains("bytes; expected up to"));
         }
         assert!(records.read(&mut record).unwrap());
         assert_eq!(header.document(&record).unwrap().to_string(), r#"{"a":"last"}"#);
@@ -351,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_read_as_text_or_as_numbers_where_that_is_said() {
+    fn options_choose_strings_or_numbers_for_a_column() {
         let text = "a,b,c\n1.50,1.50,1.50\n1,1e3,none\n";
         let typing = Typing { text: vec!["a".to_owned()], number: vec!["b".to_owned(), "c".to_owned()] };
         let mut text = slow(text, 1 << 16);
@@ -366,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_prints_as_it_stands_is_a_number() {
+    fn only_plain_spellings_are_numbers() {
         for text in ["7", "1.1", "-3", "0", "0.001", "123456789012345678", "-0.5"] {
             assert_eq!(canonical(text).map(|number| number.to_string()).as_deref(), Some(text));
         }

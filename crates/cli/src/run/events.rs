@@ -1,8 +1,8 @@
-//! Printing events: each one once its change is kept, in order for each group, and marked as delivered only when it was
-//! printed.
+//! Printing events: each one once its change is stored, in order within each group. An event is marked as delivered only after
+//! it was printed.
 //!
-//! Events are printed in pieces, and the marks of each piece are committed on the way: if a run is killed while it prints, the
-//! next one continues from there, however many there were.
+//! Events are printed in batches, and the marks are committed after each batch. If a run is killed while it prints, the next
+//! run continues from there, however many events there are.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
@@ -16,36 +16,36 @@ use super::args::Output;
 use super::{COMMITS, Run};
 use crate::Failure;
 
-/// The most events that are printed before they are marked, and how many of them at once: whoever reads may be slow.
+/// How many events are printed before they are marked, and how many at a time, since the reader may be slow.
 const PIECE: (usize, usize) = (1_000, 50);
-/// Groups whose events are looked for at once, and the most events of each.
+/// How many groups are read at a time, and how many events of each.
 const LOOKED_AT: (usize, usize) = (512, 128);
-/// Events are marked, and the marks are committed, this often while events are printed.
+/// How often events are marked, and the marks committed, while events are printed.
 const MARKED_EVERY: Duration = Duration::from_millis(20);
-/// How often it is looked whether another process has printed its events.
+/// How often to check whether another process has printed its events.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Events that wait for those of other processes before this run waits with them.
+/// How many events may wait for those of other processes before this run stops counting to wait.
 const MOST_WAITING: usize = 50_000;
 
-/// Groups with events that are to be printed, beside other processes that print theirs.
+/// Groups with events to print, while other processes print theirs.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     groups: HashMap<Box<str>, Waiting>,
-    /// The events of this run among them.
+    /// How many of them this run caused.
     own: usize,
-    /// When they were last looked at.
+    /// Time since they were last checked.
     looked: Option<Stopwatch>,
 }
 
-/// The events of a group up to a sequence, which are kept.
+/// The stored events of a group up to a sequence.
 #[derive(Debug)]
 struct Waiting {
     last: u64,
-    /// The sequences of those that this run caused.
+    /// The sequences of the events that this run caused.
     own: BTreeSet<u64>,
-    /// Since when those of others wait.
+    /// How long this group has waited for events of other processes.
     since: Stopwatch,
-    /// Whether an earlier run caused them: nobody else is waited for.
+    /// Whether an earlier run caused them. Then no other process is waited for.
     earlier: bool,
 }
 
@@ -56,7 +56,7 @@ impl Waiting {
 }
 
 impl Turns {
-    /// Takes up events of an outcome.
+    /// Adds the events of an outcome.
     pub(super) fn add(&mut self, events: &[Arc<Event>]) {
         for event in events {
             let waiting = self.groups.entry(event.group.as_str().into()).or_insert_with(|| Waiting::until(0));
@@ -65,14 +65,14 @@ impl Turns {
         }
     }
 
-    /// Takes up the events of a group up to a sequence, whoever caused them.
+    /// Adds the events of a group up to a sequence, no matter which process caused them.
     fn add_until(&mut self, group: &str, last: u64, earlier: bool) {
         let waiting = self.groups.entry(group.into()).or_insert_with(|| Waiting::until(0));
         waiting.last = waiting.last.max(last);
         waiting.earlier = earlier;
     }
 
-    /// Forgets the events of a group that were printed, and the group if there are no more.
+    /// Removes the printed events of a group, and the group if there are no more.
     fn told(&mut self, group: &str, last: Option<u64>, more: bool) {
         let Some(waiting) = self.groups.get_mut(group) else { return };
         let before = waiting.own.len();
@@ -89,7 +89,7 @@ impl Turns {
 }
 
 impl Run<'_> {
-    /// Prints the events that an earlier run left. A signal ends that, too.
+    /// Prints the events that an earlier run left. A signal ends this as well.
     pub(super) fn tell_earlier(&mut self) -> Result<(), Failure> {
         let groups = self.until_reached(|run| run.manager.undelivered_groups())?.unwrap_or_default();
         for some in groups.chunks(LOOKED_AT.0) {
@@ -103,12 +103,12 @@ impl Run<'_> {
                 }
             }
         }
-        // What is left after a signal, the next run prints.
+        // Whatever is left after a signal is printed by the next run.
         self.turns = Turns::default();
         Ok(())
     }
 
-    /// Takes up all events of some groups that are kept; `false` if the run is to end.
+    /// Adds all stored events of some groups; `false` if the run should end.
     pub(super) fn take_up(&mut self, groups: &[String], earlier: bool) -> Result<bool, Failure> {
         let found = self.until_reached(|run| {
             let found = run.in_lanes(
@@ -132,7 +132,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Prints the events whose turn it is. Those behind events of other processes wait for these, a second at most.
+    /// Prints the events that are due. Events that follow those of other processes wait for them for up to a second.
     pub(super) fn tell_turns(&mut self) -> Result<(), Failure> {
         let is_early = |turns: &Turns| turns.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN);
         if self.turns.own < MOST_WAITING && is_early(&self.turns) {
@@ -152,11 +152,11 @@ impl Run<'_> {
         }
     }
 
-    /// Prints the events that are left when nothing more is counted.
+    /// Prints the remaining events when counting is finished.
     pub(super) fn tell_last_turns(&mut self) -> Result<(), Failure> {
         while !self.turns.groups.is_empty() && !self.out_closed {
             let printed = self.tell_some_turns()?;
-            // Of servers that are away no more is to be had.
+            // Unreachable servers will not return any more.
             if self.away.is_call_failed() && self.is_stopped() {
                 break;
             }
@@ -167,7 +167,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Prints and marks what is due of each group; whether there was something.
+    /// Prints and marks the due events of each group; `true` if there were any.
     fn tell_some_turns(&mut self) -> Result<bool, Failure> {
         self.turns.looked = Some(Stopwatch::start());
         let all: Vec<Box<str>> = self.turns.groups.keys().cloned().collect();
@@ -203,7 +203,7 @@ impl Run<'_> {
         Ok(any)
     }
 
-    /// Prints the events of the commits that are over.
+    /// Prints the events of finished commits.
     pub(super) fn tell_finished(&mut self) -> Result<(), Failure> {
         while self.pending.front().is_some_and(|(commit, _)| commit.is_over()) {
             self.tell_next()?;
@@ -218,7 +218,7 @@ impl Run<'_> {
         self.tell(&events).map(drop)
     }
 
-    /// Prints events and marks them as delivered; `false` if not all of them were, and the run is to end.
+    /// Prints events and marks them as delivered; `false` if the run should end before all of them were.
     fn tell(&mut self, events: &[Arc<Event>]) -> Result<bool, Failure> {
         let codes = &self.args.events;
         let is_printed = |event: &&Arc<Event>| codes.is_empty() || codes.contains(&event.code);
@@ -251,16 +251,16 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Commits the marks of what was printed while more is to be printed.
+    /// Commits the marks of printed events while there are more to print.
     fn commit_marks(&mut self) -> Result<(), Failure> {
-        // Commits without events make room.
+        // Finished commits without events make room.
         while self.pending.front().is_some_and(|(commit, events)| events.is_empty() && commit.is_over()) {
             self.tell_next()?;
         }
         if self.pending.len() < COMMITS { self.commit() } else { Ok(()) }
     }
 
-    /// Prints lines on standard output; `false` if nobody reads it any more.
+    /// Prints lines on standard output; `false` if it was closed.
     pub(super) fn print(&mut self, lines: impl IntoIterator<Item = impl Display>) -> Result<bool, Failure> {
         if self.out_closed {
             return Ok(false);
@@ -277,7 +277,7 @@ impl Run<'_> {
         }
     }
 
-    /// Marks events as delivered; `false` if the run is to end before. What is not marked is printed again by the next run.
+    /// Marks events as delivered; `false` if the run should end first. The next run prints unmarked events again.
     fn mark_delivered(&mut self, events: &[Arc<Event>]) -> Result<bool, Failure> {
         let mut newest: HashMap<&str, u64> = HashMap::new();
         for event in events {
@@ -299,7 +299,7 @@ impl Run<'_> {
         Ok(marked.is_some())
     }
 
-    /// Takes up the events of documents whose first attempt was not answered: the second says only that they are known.
+    /// Finds the events of documents whose first attempt got no reply: the second attempt only reports a duplicate.
     pub(super) fn find_events(&mut self, groups: HashSet<String>) -> Result<(), Failure> {
         if self.args.output == Output::Ndjson {
             self.take_up(&groups.into_iter().collect::<Vec<_>>(), false)?;
@@ -307,7 +307,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What a call gives, once cache and store can be reached; nothing if the run is to end before.
+    /// The result of a call, once cache and store can be reached; `None` if the run should end first.
     fn until_reached<T>(&mut self, call: impl Fn(&Self) -> Result<T, Error>) -> Result<Option<T>, Failure> {
         loop {
             match call(self) {

@@ -1,15 +1,15 @@
-//! Unpacking gzip: members one after the other, and the zeros that some programs pad them with.
+//! Unpacks gzip: all members, and the zeros that some programs use as padding.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The bytes that begin each member.
+/// The first bytes of each member.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The text of all members.
+/// The unpacked content of all members.
 pub(super) struct Unpacked<R> {
-    /// The member in hand; none behind the last.
+    /// The current member; `None` after the last one.
     member: Option<GzDecoder<R>>,
 }
 
@@ -37,7 +37,7 @@ impl<R: BufRead> Read for Unpacked<R> {
     }
 }
 
-/// Goes to the member that follows, if there is one.
+/// Moves to the next member, if there is one.
 fn next<R: BufRead>(mut packed: R) -> io::Result<Option<R>> {
     loop {
         let rest = packed.fill_buf()?;
@@ -51,18 +51,16 @@ fn next<R: BufRead>(mut packed: R) -> io::Result<Option<R>> {
                 packed.consume(zeros);
                 return Ok(Some(packed));
             }
-            Some(_) => return Err(damaged(io::Error::other("what follows its last member is not gzip"))),
+            Some(_) => return Err(damaged(io::Error::other("the data after its last member is not gzip"))),
         }
     }
 }
 
-/// Says that it is the packing that is damaged, unless the disk failed.
+/// Describes the error as damaged gzip data, unless the disk failed.
 fn damaged(error: io::Error) -> io::Error {
     match (error.raw_os_error(), error.kind()) {
         (Some(_), _) => error,
-        (None, io::ErrorKind::UnexpectedEof) => {
-            io::Error::new(error.kind(), "the gzip data ends before its last member does")
-        }
+        (None, io::ErrorKind::UnexpectedEof) => io::Error::new(error.kind(), "the gzip data is truncated"),
         (None, kind) => io::Error::new(kind, format!("the gzip data is damaged: {error}")),
     }
 }
@@ -82,7 +80,7 @@ mod tests {
         packed.finish().unwrap()
     }
 
-    /// The text before the first fault, and the fault.
+    /// The text before the first error, and the error.
     fn unpack(packed: &[u8], capacity: usize) -> (String, Option<String>) {
         let mut text = Vec::new();
         let mut unpacked = Unpacked::new(io::BufReader::with_capacity(capacity, packed));
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn members_follow_each_other_and_zeros_pad_them() {
+    fn all_members_are_read_and_padding_is_skipped() {
         let zeros = vec![0; 1000];
         for capacity in [1, 7, 4096] {
             for (parts, text) in [
@@ -106,15 +104,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_said_to_be() {
+    fn damage_is_reported() {
         let whole = member("ab");
         let mut wrong = whole.clone();
         *wrong.last_mut().unwrap() ^= 1;
         let cut = whole[..whole.len() - 3].to_vec();
-        let ends = "the gzip data ends before its last member does";
+        let ends = "the gzip data is truncated";
         for (packed, words) in [
-            ([&whole[..], b"more"].concat(), "the gzip data is damaged: what follows its last member is not gzip"),
-            ([&whole[..], &[0, 0, b'm']].concat(), "the gzip data is damaged: what follows"),
+            ([&whole[..], b"more"].concat(), "the gzip data is damaged: the data after its last member is not gzip"),
+            ([&whole[..], &[0, 0, b'm']].concat(), "the gzip data is damaged: the data after"),
             (wrong, "the gzip data is damaged: "),
             (cut, ends),
             (MAGIC.to_vec(), ends),

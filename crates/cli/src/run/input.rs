@@ -28,51 +28,51 @@ pub(super) enum Format {
     Csv,
 }
 
-/// Inputs that stay open between the check and the reading. More may be too many for the process; those are opened and
-/// checked again.
+/// How many inputs stay open between the check and the reading. More could exceed the limit of the process, so the others are
+/// opened and checked again.
 const KEPT_OPEN: usize = 128;
 
-/// A file, or standard input, and where to go on in it.
+/// A file or standard input, and where to resume in it.
 pub(super) struct Input {
     /// `None` is standard input.
     path: Option<PathBuf>,
     pub(super) name: Arc<str>,
     pub(super) format: Format,
-    /// The name of its mark; what cannot be read twice has none.
+    /// The name of its mark; an input that cannot be read twice has none.
     pub(super) key: Option<String>,
-    /// Where an earlier run came to.
+    /// How far an earlier run counted it.
     resumed: Option<Position>,
     size: Option<u64>,
-    /// The file that was checked: what its name says later may be another one.
+    /// The file that was checked. Its name may refer to another file later.
     checked: Option<Begun>,
 }
 
-/// An input of which the beginning, and what an earlier run counted of it, is read.
+/// An input that was opened and read up to the point where counting starts.
 pub(super) struct Begun {
     pub(super) text: Text,
-    /// The columns, of CSV; none if the header is not whole yet.
+    /// The columns, for CSV; `None` if the header is incomplete.
     pub(super) header: Option<Header>,
     /// Where to continue.
     pub(super) at: Position,
 }
 
-/// Why an input cannot be begun.
+/// Why an input cannot be started.
 pub(super) enum Unfit {
-    /// It is another text than the one that was counted.
+    /// It differs from the data that was counted.
     Differs(String),
-    /// Its header, on this line, does not fit.
+    /// Its header, on this line, is invalid.
     Header(u64, String),
-    /// It is not a text that can be read.
+    /// It cannot be read.
     Unread(String),
 }
 
 impl From<io::Error> for Unfit {
     fn from(error: io::Error) -> Self {
-        Self::Unread(format!("cannot be read on: {error}"))
+        Self::Unread(format!("read error: {error}"))
     }
 }
 
-/// The paths by which a run reads documents, each with the word for it; a mark keeps them.
+/// The paths of group, time and id, each with its option; a mark stores them.
 #[derive(Clone, Debug)]
 pub(super) struct Paths([(&'static str, Option<String>); 3]);
 
@@ -86,7 +86,7 @@ impl Paths {
         ])
     }
 
-    /// The paths that a mark kept, if they are others.
+    /// The paths in a mark, if they differ.
     fn others(&self, mark: &Map) -> Option<Self> {
         let held = self.0.each_ref().map(|(word, now)| match mark.get(word) {
             Some(held) => (*word, held.as_str().map(str::to_owned)),
@@ -106,11 +106,11 @@ impl fmt::Display for Paths {
 /// How far an input was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The byte behind the last document, of the text within a packed file.
+    /// The byte after the last document; in the unpacked data if the file is gzipped.
     pub(super) offset: u64,
     /// The line of the last document.
     pub(super) line: u64,
-    /// By what the text up to there is recognised.
+    /// Identifies the data up to there.
     pub(super) fingerprint: Option<Fingerprint>,
 }
 
@@ -119,7 +119,7 @@ impl Position {
         Self { offset, line, ..self.clone() }
     }
 
-    /// This position, recognised by `trail`.
+    /// This position, with the fingerprint from `trail`.
     pub(super) fn on(self, trail: &Trail) -> Self {
         Self { fingerprint: Some(trail.fingerprint(self.offset, self.fingerprint.as_ref())), ..self }
     }
@@ -134,7 +134,7 @@ impl Position {
         Mark { name, text: Some(Json::Map(map).to_string()) }
     }
 
-    /// The position that a mark holds.
+    /// The position in a mark.
     fn read(mark: &Map) -> Option<Self> {
         let number = |key| mark.get(key)?.to_string().parse::<u64>().ok();
         Some(Self { offset: number("offset")?, line: number("line")?, fingerprint: Some(Fingerprint::read(mark)?) })
@@ -154,7 +154,7 @@ impl Input {
         }
     }
 
-    /// Finds a file, or standard input. Where many machines count, its mark is for this one.
+    /// Finds a file or standard input. If many machines count, the mark applies to this one only.
     pub(super) fn open(path: &Path, format: Option<Format>, many_machines: bool) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self::stdin(format));
@@ -162,7 +162,7 @@ impl Input {
         let fail = |error: io::Error| Failure(format!("{}: {error}", url::shown_path(path)));
         let metadata = std::fs::metadata(path).map_err(fail)?;
         if metadata.is_dir() {
-            return Err(Failure(format!("{}: a folder; expected a file", url::shown_path(path))));
+            return Err(Failure(format!("{}: is a folder; expected a file", url::shown_path(path))));
         }
         let mut input = Self {
             path: Some(path.to_owned()),
@@ -185,8 +185,8 @@ impl Input {
         Ok(input)
     }
 
-    /// Refuses a file whose header does not fit, before anything is counted. What cannot be read is reported when its turn
-    /// comes: the other inputs count.
+    /// Rejects a file with an invalid header before anything is counted. A file that cannot be read is reported when its turn
+    /// comes, since the other inputs still count.
     pub(super) fn check(&mut self, typing: &Typing, taken: &Taken, at: usize) -> Result<(), Failure> {
         if self.is_pipe() {
             return Ok(());
@@ -199,7 +199,7 @@ impl Input {
         Ok(())
     }
 
-    /// Continues where an earlier run stopped. A file that is not the one it read is counted from its beginning, if
+    /// Resumes where an earlier run stopped. A file that differs from the one it read is counted from the beginning if
     /// documents have ids.
     pub(super) fn resume(
         &mut self,
@@ -216,8 +216,8 @@ impl Input {
         };
         if let Some(held) = paths.others(&mark) {
             return Err(Failure(format!(
-                "{}: it was counted with {held}, and this run has {paths}; run with those, \
-                 or count it from its beginning with --again, or in another store",
+                "{}: was counted with {held}, but this run has {paths}; use the same options, \
+                 or count it from the beginning with --again or in another store",
                 self.name
             )));
         }
@@ -234,20 +234,20 @@ impl Input {
         };
         match result {
             Ok(begun) => self.checked = is_kept.then_some(begun),
-            // Its turn comes.
+            // Reported when its turn comes.
             Err(Unfit::Unread(_) | Unfit::Header(..)) => {}
             Err(Unfit::Differs(differs)) if ids => {
                 self.resumed = None;
                 warn(format_args!(
-                    "{}: not the file that was counted before: {differs}; counting it from its beginning, documents \
-                     whose ids are known count once",
+                    "{}: not the file that was counted before: {differs}; counting it from the beginning, where documents \
+                     with known ids count only once",
                     self.name
                 ));
             }
             Err(Unfit::Differs(differs)) => {
                 return Err(Failure(format!(
-                    "{}: not the file that was counted before: {differs}; nothing was counted; count it from its \
-                     beginning with --again, or under another name, or in another store; with --id, files may change and \
+                    "{}: not the file that was counted before: {differs}; nothing was counted; count it from the \
+                     beginning with --again, under another name or in another store; with --id, files may change and \
                      no document counts twice",
                     self.name
                 )));
@@ -256,12 +256,12 @@ impl Input {
         Ok(())
     }
 
-    /// Whether an earlier run counted documents of it.
+    /// Whether an earlier run counted documents from it.
     pub(super) fn is_resumed(&self) -> bool {
         self.resumed.is_some()
     }
 
-    /// The bytes of the file as they lie on disk; `None` for a pipe.
+    /// The size of the file on disk; `None` for a pipe.
     pub(super) fn size(&self) -> Option<u64> {
         self.size
     }
@@ -270,7 +270,7 @@ impl Input {
         self.size.is_none()
     }
 
-    /// The input that was checked, or what is there now if it did not stay open.
+    /// The input that was checked, or the current file if it was not kept open.
     pub(super) fn take(&mut self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
         match self.checked.take() {
             Some(begun) => Ok(begun),
@@ -285,7 +285,7 @@ impl Input {
             Some(path) => Text::of_file(File::open(path)?, taken, self.key.is_some())?,
         };
         if let Some(words) = text.foreign() {
-            return Err(Unfit::Unread(format!("it is {words}")));
+            return Err(Unfit::Unread(format!("input is {words}")));
         }
         let mut begun = Begun { text, header: None, at: Position::default() };
         if self.format == Format::Csv {
@@ -313,7 +313,7 @@ impl Begun {
         Ok(self)
     }
 
-    /// Skips to where an earlier run stopped, if this is the text that it read.
+    /// Skips to where an earlier run stopped, if this is the data that it read.
     fn resume(mut self, position: Position) -> Result<Self, Unfit> {
         let Some(fingerprint) = &position.fingerprint else { return Ok(self) };
         let offset = position.offset;

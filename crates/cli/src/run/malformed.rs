@@ -1,4 +1,4 @@
-//! What is wrong with documents, and how much of it a person is shown.
+//! Problems with documents, and how many of them are shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use dictrack::json::{Json, MAX_BYTES, SyntaxError};
 use dictrack::text::plain;
 use dictrack::{Number, Path, Timestamp, Value};
 
-/// Reports of malformed documents that are shown; the rest is counted.
+/// How many malformed documents are reported; the others are only counted.
 const SHOWN: u64 = 20;
-/// The letters of a value that a report quotes.
+/// How many characters of a value a report quotes.
 const QUOTED: usize = 40;
-/// So many first lines without JSON are not NDJSON.
+/// If this many first lines are not JSON, the input is probably not NDJSON.
 const FIRST_LINES: u64 = 3;
 
 /// What is wrong with a document.
@@ -25,7 +25,7 @@ pub(super) enum Problem {
         path: String,
     },
     Other(String),
-    /// It is no fault of a document: the input ends early or cannot be read.
+    /// Not a problem with a document: the input ends early or cannot be read.
     Input(String),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(problem) | Self::Other(problem) | Self::Input(problem) => f.write_str(problem),
-            Self::Missing { what, path } => write!(f, "there is no {what} at {path}"),
+            Self::Missing { what, path } => write!(f, "no {what} at {path}"),
         }
     }
 }
@@ -50,19 +50,19 @@ impl Problem {
         })
     }
 
-    /// A document of `length` bytes, more than are read.
+    /// A document of `length` bytes, which is too long.
     pub(super) fn too_long(length: u64) -> Self {
-        Self::Other(format!("a document of {length} bytes; expected at most {MAX_BYTES} (1 MiB)"))
+        Self::Other(format!("document of {length} bytes; expected up to {MAX_BYTES} (1 MiB)"))
     }
 
-    /// There is nothing at `path` that could be a group, a moment or an id.
+    /// The value at `path` is not a valid group, time or id.
     pub(super) fn unfit(what: &'static str, path: &Path, found: Option<Value<'_>>, expected: &str) -> Self {
         let Some(found) = found.map(|value| value.to_json()) else {
             return Self::Missing { what, path: path.to_string() };
         };
         if let Json::Number(Number::NotANumber) = found {
-            // No JSON text says NaN.
-            return Self::Other(format!("the {what} at {path} is a text with a lone surrogate; expected {expected}"));
+            // JSON has no NaN; this is how such a string is read.
+            return Self::Other(format!("the {what} at {path} is a string with a lone surrogate; expected {expected}"));
         }
         let seen = match &found {
             Json::Null => String::new(),
@@ -70,7 +70,7 @@ impl Problem {
             other => format!(" {}", shortened(&other.to_string())),
         };
         let hint = match &found {
-            _ if what != "moment" => String::new(),
+            _ if what != "time" => String::new(),
             Json::Number(number) if let Some(date) = date_in_digits(number) => format!("; is it the date {date}?"),
             found if is_in_milliseconds(found) => "; are these milliseconds?".to_owned(),
             _ => String::new(),
@@ -79,10 +79,10 @@ impl Problem {
     }
 }
 
-/// The date in a number that spells one: 20261231, also with hours, minutes and seconds behind it.
+/// The date in a number such as 20261231, which may be followed by hours, minutes and seconds.
 pub(super) fn date_in_digits(number: &Number) -> Option<String> {
     let least = Number::from(19_000_101_u64);
-    // Of most moments no digits are made.
+    // Most timestamps are ruled out without formatting them.
     if number.compare(&least)?.is_lt() || number.compare(&Number::from(30_000_000_u64))?.is_gt() {
         let least = Number::from(190_001_010_000_u64);
         if number.compare(&least)?.is_lt() {
@@ -97,7 +97,7 @@ pub(super) fn date_in_digits(number: &Number) -> Option<String> {
     (is_likely && fits(8, "23") && fits(10, "59") && fits(12, "59")).then_some(date)
 }
 
-/// In seconds it would be a moment after the year 5100.
+/// In seconds it would be after the year 5100.
 fn is_in_milliseconds(value: &Json) -> bool {
     let least = Number::from(100_000_000_000_u64);
     value.as_number().is_some_and(|number| number.compare(&least).is_some_and(|order| order.is_ge()))
@@ -121,29 +121,29 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Whether another report is shown.
+    /// Whether to show another report.
     pub(super) fn admit(&mut self) -> bool {
         let shows = self.shown < SHOWN;
         *(if shows { &mut self.shown } else { &mut self.more }) += 1;
         shows
     }
 
-    /// What stands for the reports that were not shown.
+    /// A line about the reports that were not shown.
     pub(super) fn rest(&self) -> Option<String> {
-        (self.more > 0).then(|| format!("… {} more malformed", crate::report::thousands(self.more)))
+        (self.more > 0).then(|| format!("… and {} more malformed documents", crate::report::thousands(self.more)))
     }
 }
 
-/// How the documents of one input fared.
+/// The results for the documents of one input.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) name: Arc<str>,
-    /// Whether an earlier run counted documents of it.
+    /// Whether an earlier run counted documents from it.
     resumed: bool,
     good: u64,
     malformed: u64,
     syntax: u64,
-    /// The path at which all that were malformed lacked a value.
+    /// The path at which every malformed document lacked a value.
     missing: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl Tally {
         self.good += 1;
     }
 
-    /// Notes a malformed document, and says what may be wrong with all of them.
+    /// Records a malformed document, and returns a hint if all of them may have the same problem.
     pub(super) fn malformed(&mut self, problem: &Problem) -> Option<String> {
         if let Problem::Input(_) = problem {
             return None;
@@ -171,26 +171,26 @@ impl Tally {
         self.syntax += u64::from(matches!(problem, Problem::Syntax(_)));
         let first = !self.resumed && self.good == 0 && self.malformed == FIRST_LINES;
         (first && self.syntax == FIRST_LINES)
-            .then(|| format!("{}: its first lines are not JSON; if it is CSV, say --format csv", self.name))
+            .then(|| format!("{}: the first lines are not JSON; if it is CSV, use --format csv", self.name))
     }
 
-    /// Whether a mark may say that documents of it were counted.
+    /// Whether any document was counted, so that a mark may be stored.
     pub(super) fn was_counted(&self) -> bool {
         self.resumed || self.good > 0
     }
 
-    /// What is wrong with an input of which nothing could be counted.
+    /// The problem with an input from which nothing could be counted.
     pub(super) fn failure(&self) -> Option<String> {
         if self.was_counted() || self.malformed == 0 {
             return None;
         }
         let name = &self.name;
         Some(match &self.missing {
-            Some(path) => format!("no document of {name} has a value at {path}; nothing of it was counted"),
+            Some(path) => format!("no document in {name} has a value at {path}; none was counted"),
             None if self.syntax == self.malformed => {
-                format!("no line of {name} is JSON; nothing of it was counted; if it is CSV, say --format csv")
+                format!("no line of {name} is JSON; none was counted; if it is CSV, use --format csv")
             }
-            None => format!("every document of {name} is malformed; nothing of it was counted"),
+            None => format!("every document in {name} is malformed; none was counted"),
         })
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_seen_in_numbers_that_spell_one() {
+    fn numbers_that_look_like_dates_are_detected() {
         let date = |text: &str| date_in_digits(&Number::parse(text).unwrap());
         for text in ["20261231", "202612312359", "20261231235959"] {
             assert_eq!(date(text).as_deref(), Some("2026-12-31"), "{text}");
@@ -212,22 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_escaped_and_short() {
+    fn values_are_quoted_escaped_and_shortened() {
         let path = Path::parse("at").unwrap();
         let unfit = |text: &str| {
             let json = Json::parse(text.as_bytes()).unwrap();
-            Problem::unfit("moment", &path, Some(Value::from(&json)), "seconds").to_string()
+            Problem::unfit("time", &path, Some(Value::from(&json)), "seconds").to_string()
         };
-        assert_eq!(unfit("null"), "the moment at at is null; expected seconds");
-        assert_eq!(unfit(r#""a\u001b""#), "the moment at at is a string \"a\\u{1b}\"; expected seconds");
+        assert_eq!(unfit("null"), "the time at at is null; expected seconds");
+        assert_eq!(unfit(r#""a\u001b""#), "the time at at is a string \"a\\u{1b}\"; expected seconds");
         assert_eq!(
             unfit("1700000000000"),
-            "the moment at at is a number 1700000000000; expected seconds; are these milliseconds?"
+            "the time at at is a number 1700000000000; expected seconds; are these milliseconds?"
         );
         let digits = "20261231235959";
         assert_eq!(
             unfit(digits),
-            format!("the moment at at is a number {digits}; expected seconds; is it the date 2026-12-31?")
+            format!("the time at at is a number {digits}; expected seconds; is it the date 2026-12-31?")
         );
         let long = unfit(&format!("[{}1]", "1,".repeat(100)));
         assert!(long.contains("1…; expected") && long.len() < 100, "{long}");

@@ -1,4 +1,4 @@
-//! The reading thread: parses ahead while the documents before are counted.
+//! The reader thread: parses documents ahead while earlier ones are counted.
 
 use std::io;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::malformed::Problem;
 use super::text::{Taken, Text};
 use super::trail::Trail;
 
-/// Batches that wait to be counted: enough to keep both threads busy, few enough to bound memory.
+/// How many batches may wait to be counted: enough to keep both threads busy, few enough to limit memory.
 const AHEAD: usize = 4;
-/// The documents of a CSV batch.
+/// The maximum number of documents in a CSV batch.
 const CSV_BATCH: usize = 512;
-/// A CSV batch ends behind this many bytes.
+/// A CSV batch ends after this many bytes.
 const CSV_BATCH_BYTES: u64 = 1 << 17;
 
 /// Documents that were read together.
@@ -26,11 +26,11 @@ pub(super) struct Batch {
     /// The input they came from.
     pub(super) name: Arc<str>,
     pub(super) items: Vec<Item>,
-    /// The input's mark, where the batch begins in it, and by what the places in the batch are recognised.
+    /// The input's mark, where the batch starts, and the data that identifies the positions in the batch.
     pub(super) from: Option<(String, Position, Trail)>,
-    /// Whether an earlier run counted documents of it.
+    /// Whether an earlier run counted documents from it.
     pub(super) resumed: bool,
-    /// The bytes taken from disk so far, of all inputs.
+    /// The bytes read from disk so far, over all inputs.
     pub(super) taken: u64,
     /// Whether the input could not be read to its end.
     pub(super) broken: bool,
@@ -39,15 +39,15 @@ pub(super) struct Batch {
 /// A document, or what is wrong with it.
 pub(super) struct Item {
     pub(super) document: Result<Json, Problem>,
-    /// The line on which it begins.
+    /// The line where it starts.
     pub(super) line: u64,
-    /// The lines that have ended with it.
+    /// The number of lines that end with it.
     pub(super) last_line: u64,
-    /// The byte behind it.
+    /// The byte after it.
     pub(super) end: u64,
 }
 
-/// Reads inputs one after the other.
+/// Reads inputs one after another.
 pub(super) struct Reader {
     batches: Receiver<Batch>,
 }
@@ -71,7 +71,7 @@ impl Reader {
                     Err(unfit) => Err(Stop::Failed(unfit.into())),
                 };
                 let result = match result {
-                    // The mark stays where it is.
+                    // The mark does not change.
                     Err(Stop::Failed(problem)) => source.fail(problem),
                     other => other,
                 };
@@ -87,7 +87,7 @@ impl Reader {
         self.batches.recv_timeout(wait)
     }
 
-    /// A batch that is there already.
+    /// A batch that is already available.
     pub(super) fn ready(&self) -> Option<Batch> {
         self.batches.try_recv().ok()
     }
@@ -95,14 +95,14 @@ impl Reader {
 
 /// Why reading an input ended early.
 enum Stop {
-    /// Nobody counts any more.
+    /// Counting has stopped.
     Closed,
     Failed(Problem),
 }
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        Self::Failed(Problem::Input(format!("cannot be read on: {error}")))
+        Self::Failed(Problem::Input(format!("read error: {error}")))
     }
 }
 
@@ -110,7 +110,7 @@ impl From<Unfit> for Problem {
     fn from(unfit: Unfit) -> Self {
         Self::Input(match unfit {
             Unfit::Differs(differs) => {
-                format!("not the file that was counted before: {differs}; nothing of it was counted")
+                format!("not the file that was counted before: {differs}; none of it was counted")
             }
             Unfit::Header(_, problem) | Unfit::Unread(problem) => problem,
         })
@@ -122,7 +122,7 @@ struct Source<'a> {
     sender: &'a SyncSender<Batch>,
     taken: &'a Taken,
     items: Vec<Item>,
-    /// Where the items in hand begin.
+    /// Where the current items start.
     at: Position,
     broken: bool,
 }
@@ -134,7 +134,7 @@ impl Source<'_> {
             Format::Ndjson => self.lines(&mut text),
             Format::Csv => header.map_or(Ok(()), |header| self.records(&mut text, &header)),
         };
-        // What was read before a failure counts.
+        // Everything read before a failure counts.
         self.send(&mut text).and(result)
     }
 
@@ -170,10 +170,10 @@ impl Source<'_> {
         self.hand_over(None, self.at.clone())
     }
 
-    /// Reads JSON lines. A line that is too long is skipped without being held.
+    /// Reads JSON lines. A line that is too long is skipped without being kept in memory.
     fn lines(&mut self, text: &mut Text) -> Result<(), Stop> {
         let (mut offset, mut line) = (self.at.offset, self.at.line);
-        // The beginning of a line whose end is not read yet, at most one byte longer than a document may be.
+        // The start of a line that is not read completely yet, up to one byte longer than a document may be.
         let mut carry: Vec<u8> = Vec::new();
         let mut carried = 0_u64;
         loop {
@@ -204,12 +204,12 @@ impl Source<'_> {
             self.send(text)?;
         }
         if carried > 0 && text.is_marked() && document(&carry, carried).is_some_and(|read| read.is_err()) {
-            // Of a file that still grows: the rest of the line is yet to come.
-            let problem = "the last line is unfinished; it counts once it is whole".to_owned();
+            // The file may still be growing, and the rest of the line may follow.
+            let problem = "the last line is incomplete; it will count once it is complete".to_owned();
             let document = Err(Problem::Input(problem));
             self.items.push(Item { document, line: line + 1, last_line: line, end: offset });
         } else if carried > 0 {
-            // Its newline may come later, and is counted then.
+            // Its newline may follow later, and is counted then.
             self.line(&carry, carried, line + 1, line, offset + carried);
         }
         Ok(())
@@ -221,7 +221,7 @@ impl Source<'_> {
         }
     }
 
-    /// Reads CSV records below a header.
+    /// Reads CSV records after the header.
     fn records(&mut self, text: &mut Text, header: &Header) -> Result<(), Stop> {
         let mut record = Record::default();
         let mut records = Records::new(text, self.at.line);
@@ -229,12 +229,13 @@ impl Source<'_> {
         let (mut end, mut last_line) = (records.text.offset(), records.line);
         while records.read(&mut record)? {
             let document = if record.end == End::Quote {
-                // All that follows is within the quote; nothing of it is passed, so that it counts once corrected.
+                // Everything that follows is within the quote. It is not marked as read, so that it counts once it is corrected.
                 self.broken = true;
-                Err(Problem::Other("a quote in this record is not closed; all that follows is within it".to_owned()))
+                Err(Problem::Other(
+                    "a quote in this record is never closed, so the rest of the input is part of it".to_owned(),
+                ))
             } else if record.end == End::Input && records.text.may_grow() {
-                let problem =
-                    "the last row has no newline at its end: it may be unfinished, and counts once it has one";
+                let problem = "the last row may be incomplete, since it has no newline; it will count once it has one";
                 Err(Problem::Input(problem.to_owned()))
             } else {
                 (end, last_line) = (records.text.offset(), records.line);
@@ -249,7 +250,7 @@ impl Source<'_> {
     }
 }
 
-/// Reads a line of `length` bytes, of which `text` has those that a document may have and one more; nothing if it is blank.
+/// Reads a line of `length` bytes. `text` has up to one byte more than a document may have. `None` if the line is blank.
 fn document(text: &[u8], length: u64) -> Option<Result<Json, Problem>> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
     let trimmed = text.trim_ascii();
@@ -260,7 +261,7 @@ fn document(text: &[u8], length: u64) -> Option<Result<Json, Problem>> {
     (!trimmed.is_empty()).then(document)
 }
 
-/// Appends to the beginning of a line, up to one byte more than a document may have.
+/// Appends to the start of a line, up to one byte more than a document may have.
 fn keep(carry: &mut Vec<u8>, part: &[u8]) {
     let room = (MAX_BYTES + 1).saturating_sub(carry.len());
     carry.extend_from_slice(&part[..part.len().min(room)]);

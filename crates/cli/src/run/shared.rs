@@ -1,8 +1,8 @@
-//! Counting beside other processes, by a Redis cache.
+//! Counting alongside other processes, with a Redis cache.
 //!
-//! A document is in Redis as soon as it is counted, and how far the input was read follows once the store has what it did.
-//! So documents need ids: what was counted and not noted is met again, and known. Each call is a way to Redis and back;
-//! many are made side by side, and those of one group in their order.
+//! A document is in Redis as soon as it is counted, but the read position is only recorded once the store has the change. So
+//! documents need ids: those that were counted but not recorded are read again and recognised as duplicates. Each call is a
+//! round trip to Redis. Many calls run in parallel, those of one group in order.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,12 +17,12 @@ use super::{Args, Read, Run, refusal};
 use crate::print::warn;
 use crate::{Failure, store};
 
-/// Calls that are made side by side.
+/// How many calls run in parallel.
 const LANES: usize = 32;
-/// Documents that are counted together, if so many are there.
+/// How many documents are counted together, if that many are available.
 const TOGETHER: usize = 4096;
 
-/// How each document of some batches fared; nothing for those that were not counted because the run is to end.
+/// The result for each document of some batches; `None` for those that were not counted because the run should end.
 pub(super) type Counted = IntoIter<Option<Result<(), Problem>>>;
 
 /// The cache of a run, if it has one.
@@ -31,27 +31,26 @@ pub(super) fn cache(args: &Args) -> Result<Option<RedisCache>, Failure> {
     let cache = store::cache(url)?;
     if args.id.is_none() {
         return Err(Failure(
-            "--cache needs --id: Redis has what a document did at once, and the store notes a moment later how far \
-             inputs were read, so that a run that is killed in between would count documents twice; \
-             say where documents have an id with --id PATH"
+            "--cache needs --id PATH: Redis has the change of a document before the store records that it was read, \
+             so without ids a run that is killed in between would count documents twice"
                 .to_owned(),
         ));
     }
     Ok(Some(cache.budget(args.memory.saturating_mul(1024 * 1024))))
 }
 
-/// Says what a run without a store lacks.
+/// Warns about a run with a cache but without a store.
 pub(super) fn warn_without_store(args: &Args) {
     if args.cache.is_some() && args.store.is_none() {
         warn(
-            "without --store, Redis alone keeps the groups; the next run reads its inputs from their beginning and knows \
+            "without --store, only Redis has the groups; the next run reads its inputs from the beginning and recognises \
              documents by their ids",
         );
     }
 }
 
-/// How a shared cache is committed. Each batch is waited for, also where an interval would do: only so a change that
-/// Redis loses before the store has it is noticed while its document is at hand.
+/// The durability with a shared cache. Each batch waits for its commit, even if an interval was requested. Otherwise, if Redis
+/// lost a change before the store had it, this would only be noticed when the document is no longer available.
 pub(super) fn durability(args: &Args) -> Durability {
     match args.durability {
         Durability::Interval(_) => Durability::Os,
@@ -59,11 +58,11 @@ pub(super) fn durability(args: &Args) -> Durability {
     }
 }
 
-/// A document that is to be counted: its position, what it says of itself, and all of it.
+/// A document to count: its position, its group, time and id, and its content.
 type Open<'a> = (usize, Read<'a>, &'a Json);
 
 impl Run<'_> {
-    /// Counts a batch, together with others that are there already; `false` if the run is to end.
+    /// Counts a batch together with others that are already available; `false` if the run should end.
     pub(super) fn count_shared(&mut self, batch: Batch, reader: &Reader) -> Result<bool, Failure> {
         let mut documents = batch.items.len();
         let mut batches = vec![batch];
@@ -143,7 +142,7 @@ impl Run<'_> {
         Ok(counted)
     }
 
-    /// Applies documents, those of one group in their order. Each position stands in the answer, in order.
+    /// Applies documents, those of one group in order. Returns a result for each position, in order.
     fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Tracked, Error>)> {
         let group = |at: &usize| &*open[*at].1.group;
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
@@ -158,8 +157,8 @@ impl Run<'_> {
         outcomes
     }
 
-    /// Does the work for `count` positions, those of one group together and in their order: side by side where each is a
-    /// way to Redis and back.
+    /// Does the work for `count` positions, those of one group together and in order. Works in parallel if each position takes a
+    /// round trip to Redis.
     pub(super) fn in_lanes<'a, T: Send>(
         &self,
         count: usize,

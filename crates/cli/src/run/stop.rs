@@ -1,8 +1,8 @@
 //! Signals that end a run.
 //!
-//! The first one has the run end in order: what was counted is committed, and its events are printed. That can wait for a
-//! reader of standard output or for a server, so a second signal ends the process at once, and so do five seconds.
-//! Nothing is lost then: what was not committed is counted by the next run, what was not printed is printed by it.
+//! The first signal ends the run cleanly: it commits what was counted and prints the events. This may have to wait for a reader
+//! of standard output or for a server, so a second signal ends the process at once, and so does a timeout of five seconds.
+//! Nothing is lost: the next run counts what was not committed and prints what was not printed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,15 +16,15 @@ use signal_hook::iterator::Signals;
 use crate::Failure;
 use crate::print::warn;
 
-/// How long the end in order may take.
+/// How long a clean end may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// `timeout` and some supervisors send one signal twice, to the process and to its group: that is not a second
+/// `timeout` and some supervisors send the same signal twice, to the process and to its process group. That is not a second
 /// request.
 const TWICE: Duration = Duration::from_millis(50);
-/// How long the last words may take: standard error may be as full as standard output.
+/// How long the final message may take: standard error may be full as well.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Whether a signal wants the run to end.
+/// Whether a signal has asked the run to end.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
     /// The first signal; 0 if there was none.
@@ -32,8 +32,8 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Listens for the signals that end a run, except those that are ignored, as `nohup` and shells have them for programs
-    /// in the background.
+    /// Listens for the signals that end a run, except those that this process was started to ignore, as by `nohup` or for
+    /// background jobs of a shell.
     pub(super) fn listen() -> Result<Self, Failure> {
         let stop = Self { signal: Arc::default() };
         let ignored = ignored();
@@ -50,7 +50,7 @@ impl Stop {
                         heard.signal.store(signal, Ordering::Relaxed);
                         std::thread::spawn(move || {
                             std::thread::sleep(PATIENCE);
-                            let waited = "not everything could be printed or committed within 5 seconds";
+                            let waited = "could not print and commit everything within 5 seconds";
                             end(signal, waited);
                         });
                     }
@@ -67,7 +67,7 @@ impl Stop {
         self.signal.load(Ordering::Relaxed) != 0
     }
 
-    /// What a run ends with that a signal has ended: 128 and the signal's number, as shells say it.
+    /// The exit code of a run that was ended by a signal: 128 plus its number, as shells report it.
     pub(super) fn code(&self) -> Option<u8> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
@@ -81,8 +81,7 @@ fn end(signal: u8, why: &'static str) {
     let (said, heard) = mpsc::channel();
     std::thread::spawn(move || {
         warn(format_args!(
-            "dictrack: {why}; what was committed is kept, and events that were not printed are printed by the next run: \
-             run again to go on"
+            "dictrack: {why}; what was committed is kept; run again to continue and to print the remaining events"
         ));
         let _ = said.send(());
     });
@@ -90,7 +89,7 @@ fn end(signal: u8, why: &'static str) {
     std::process::exit(i32::from(128 + signal));
 }
 
-/// The signals that this process was started to ignore, as bits. Where the system does not say, none.
+/// The signals that this process was started to ignore, as bits; none if the system does not tell.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

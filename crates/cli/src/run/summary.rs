@@ -1,4 +1,4 @@
-//! What a run did, to read at a glance.
+//! The results of a run at a glance.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::explain::{still_completed, wait};
 use crate::print::warn;
 use crate::report::{bar, counted, fitted, object, table, thousands};
 
-/// Stages that get a line of their own; of a longer list the first, and the last.
+/// How many stages are shown; of a longer list, the first ones and the last.
 const STAGES_SHOWN: usize = 8;
 
-/// How a run that was interrupted goes on.
+/// How to resume a run that was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GoOn {
     /// A second run would count again what this one counted.
     Not,
     Again,
-    /// `--again` would begin once more.
+    /// With `--again` it would start from the beginning.
     WithoutAgain,
 }
 
@@ -34,23 +34,23 @@ pub(super) struct Summary {
     seconds: f64,
     pub(super) interrupted: bool,
     go_on: GoOn,
-    /// Whether an earlier run counted documents of an input.
+    /// Whether an earlier run counted documents from an input.
     pub(super) resumed: bool,
     since: Stopwatch,
 }
 
-/// What is said of one tracker.
+/// The results of one tracker.
 struct Line {
     definition: Arc<TrackerDefinition>,
     counted: u64,
     refused: u64,
     skipped: u64,
     failed: u64,
-    /// Groups that have it, that completed it, in which it is limited.
+    /// How many groups have it, have completed it, and have it limited.
     groups: u64,
     completed: u64,
     limited: u64,
-    /// Groups that reached each stage, in this cycle or an earlier one.
+    /// How many groups reached each stage, in this cycle or an earlier one.
     reached: Vec<u64>,
 }
 
@@ -86,13 +86,13 @@ impl Summary {
         self.trackers.iter_mut().find(|line| line.definition.name() == name)
     }
 
-    /// Notes what a document did.
+    /// Records what a document changed.
     pub(super) fn count(&mut self, outcome: &Outcome) {
         self.documents += 1;
         self.duplicates += u64::from(outcome.duplicate());
         self.untouched += u64::from(!outcome.duplicate() && outcome.is_empty());
         for tracker in outcome.touched() {
-            // The position is right unless the group has other trackers, too.
+            // The position matches unless the group has other trackers as well.
             let at = tracker.position();
             let line = match self.trackers.get_mut(at) {
                 Some(line) if line.definition.name() == tracker.name() => line,
@@ -122,18 +122,18 @@ impl Summary {
         }
     }
 
-    /// Ends the time.
+    /// Stops the clock.
     pub(super) fn stop(&mut self) {
         self.seconds = self.since.elapsed().as_secs_f64();
     }
 
-    /// Looks at every group: how far each tracker came.
+    /// Reads every group to find out how far each tracker has come.
     pub(super) fn survey(&mut self, manager: &Blocking) -> Result<(), Error> {
         let now = manager.manager().now();
         let mut groups = 0;
         let trackers = &mut self.trackers;
         for line in trackers.iter_mut() {
-            // An earlier look may have failed half way.
+            // An earlier attempt may have failed halfway.
             (line.groups, line.completed, line.limited) = (0, 0, 0);
             line.reached.fill(0);
         }
@@ -162,17 +162,17 @@ impl Summary {
         Ok(())
     }
 
-    /// Documents a second, if it took so many seconds to count them.
+    /// Documents per second, if counting took this many seconds.
     fn rate(&self, seconds: f64) -> f64 {
         self.documents as f64 / seconds.max(1e-9)
     }
 
-    /// Whether the inputs hold nothing that an earlier run has not counted.
+    /// Whether earlier runs had already counted everything in the inputs.
     pub(super) fn is_nothing_new(&self) -> bool {
         self.resumed && !self.interrupted && self.documents == 0 && self.malformed == 0
     }
 
-    /// What the progress bar says.
+    /// The text of the progress bar.
     pub(super) fn so_far(&self) -> String {
         let rate = self.rate(self.since.elapsed().as_secs_f64());
         format!("{}, {} a second", counted(self.documents, "document"), thousands(rate as u64))
@@ -195,31 +195,31 @@ impl Summary {
         if self.interrupted {
             text.push_str(match self.go_on {
                 GoOn::Not => "; interrupted",
-                GoOn::Again => "; interrupted, run again to go on",
-                GoOn::WithoutAgain => "; interrupted, run without --again to go on",
+                GoOn::Again => "; interrupted, run again to continue",
+                GoOn::WithoutAgain => "; interrupted, run without --again to continue",
             });
         }
         text
     }
 
-    /// Says that nobody reads standard output any more, and what is kept.
+    /// Reports that standard output was closed, and what is kept.
     pub(super) fn say_out_closed(&self, kept: bool, printed_events: bool) {
         let what = match (kept, printed_events) {
-            (true, true) => ", and events that were not printed are printed by the next run",
-            (true, false) => "; dictrack show prints it",
+            (true, true) => ", and the next run prints the remaining events",
+            (true, false) => "; use dictrack show to see it",
             (false, _) => "",
         };
         let counted = counted(self.documents, "document");
         let (is_kept, next) = match (kept, self.go_on) {
             (false, _) => ("nothing is kept without --store", ""),
             (true, GoOn::Not) => ("what was counted is kept", ""),
-            (true, GoOn::Again) => ("what was counted is kept", "; run again to go on"),
-            (true, GoOn::WithoutAgain) => ("what was counted is kept", "; run without --again to go on"),
+            (true, GoOn::Again) => ("what was counted is kept", "; run again to continue"),
+            (true, GoOn::WithoutAgain) => ("what was counted is kept", "; run without --again to continue"),
         };
         warn(format_args!("dictrack: standard output was closed after {counted}: {is_kept}{what}{next}"));
     }
 
-    /// One line on standard error, where standard output has the events.
+    /// Prints one line on standard error, since standard output has the events.
     pub(super) fn one_line(&self) {
         warn(self.totals());
     }
@@ -230,7 +230,7 @@ impl Summary {
         format!("{table}\n{}, {}", self.totals(), counted(self.groups, "group"))
     }
 
-    /// A line for each tracker, with bars of `cells` cells.
+    /// One line per tracker, with bars of `cells` cells.
     fn lines(&self, cells: usize) -> Table {
         let header = ["tracker", "reached by groups", "completed", "limited", "counted", "refused", "skipped"];
         let mut table = table(presets::UTF8_HORIZONTAL_ONLY, &header, &header[..1]);
@@ -277,7 +277,7 @@ impl Summary {
 }
 
 impl Line {
-    /// A line for each stage: its target, a bar, and how many groups reached it.
+    /// One line per stage: its target, a bar, and how many groups reached it.
     fn bars(&self, groups: u64, cells: usize) -> String {
         let targets = self.definition.targets();
         let width = targets.iter().map(|target| target.to_string().len()).max().unwrap_or(0);

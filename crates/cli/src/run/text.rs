@@ -1,4 +1,4 @@
-//! The text of an input: unpacked, from its beginning on, with the trail that it leaves.
+//! The data of an input, unpacked, with the trail that identifies it.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::gzip::{self, Unpacked};
 use super::trail::Trail;
 
-/// What is read at once, and so about the size of a batch.
+/// How much is read at a time, which is roughly the size of a batch.
 const CHUNK_BYTES: usize = 1 << 17;
 
-/// Beginnings of what is not UTF-8 text, and what to say of them.
+/// Magic bytes of unsupported formats, and their description.
 const FOREIGN: [(&[u8], &str); 6] = [
     (b"\xff\xfe", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
     (b"\xfe\xff", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd; expected plain text or gzip"),
-    (b"\xfd7zXZ\0", "packed with xz; expected plain text or gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd; expected plain text or gzip"),
+    (b"\xfd7zXZ\0", "compressed with xz; expected plain text or gzip"),
     (b"PK\x03\x04", "a zip archive; expected plain text or gzip"),
     (b"PAR1", "Parquet; expected NDJSON or CSV"),
 ];
 
-/// The bytes taken from disk so far, of all inputs, for the progress bar.
+/// The bytes read from disk so far, over all inputs, for the progress bar.
 pub(super) type Taken = Arc<AtomicU64>;
 
 pub(super) struct Text {
@@ -29,14 +29,14 @@ pub(super) struct Text {
     first: Vec<u8>,
     reader: BufReader<Source>,
     trail: Trail,
-    /// Whether a mark will say how far it was counted.
+    /// Whether a mark will record how far it was counted.
     is_marked: bool,
 }
 
 enum Source {
-    /// A file in which one can go to any place.
+    /// A file, which supports seeking.
     File(Counted<File>),
-    /// What is read from its beginning to its end.
+    /// A stream, which is read from start to end.
     Stream(Box<dyn Read + Send>),
 }
 
@@ -50,7 +50,7 @@ impl Read for Source {
 }
 
 impl Text {
-    /// The text of a file.
+    /// The data of a file.
     pub(super) fn of_file(mut file: File, taken: &Taken, is_marked: bool) -> io::Result<Self> {
         let first = first(&mut file)?;
         file.seek(SeekFrom::Start(0))?;
@@ -61,7 +61,7 @@ impl Text {
         Ok(Self::new(first, Source::File(file), is_marked))
     }
 
-    /// The text of what can be read only once.
+    /// The data of a stream that can be read only once.
     pub(super) fn of_stream(stream: impl Read + Send + 'static, taken: &Taken) -> io::Result<Self> {
         let mut stream = Counted { inner: stream, taken: Arc::clone(taken) };
         let first = first(&mut stream)?;
@@ -83,33 +83,33 @@ impl Text {
         Self { first, reader: BufReader::with_capacity(CHUNK_BYTES, source), trail: Trail::default(), is_marked }
     }
 
-    /// The text that `reader` gives.
+    /// The data of `reader`.
     #[cfg(test)]
     pub(super) fn of(reader: impl Read + Send + 'static) -> Self {
         Self::new(Vec::new(), Source::Stream(Box::new(reader)), true)
     }
 
-    /// Why nothing of it can be read, if its beginning says so.
+    /// Why it cannot be read, if its first bytes tell.
     pub(super) fn foreign(&self) -> Option<&'static str> {
         FOREIGN.iter().find(|(magic, _)| self.first.starts_with(magic)).map(|(_, words)| *words)
     }
 
-    /// The byte behind what was read.
+    /// The byte after what was read.
     pub(super) fn offset(&self) -> u64 {
         self.trail.end
     }
 
-    /// Whether a mark will say how far it was counted: a later run goes on there.
+    /// Whether a mark will record how far it was counted, so that a later run resumes there.
     pub(super) fn is_marked(&self) -> bool {
         self.is_marked
     }
 
-    /// Whether its end may be that of what was written so far; the end of a packed file says itself that it is one.
+    /// Whether more may be appended later. The end of a gzipped file is marked as such.
     pub(super) fn may_grow(&self) -> bool {
         self.is_marked && matches!(self.reader.get_ref(), Source::File(_))
     }
 
-    /// The text at hand, empty only at the end.
+    /// The buffered data; empty only at the end.
     pub(super) fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.reader.fill_buf()
     }
@@ -123,7 +123,7 @@ impl Text {
         self.reader.consume(count);
     }
 
-    /// The trail up to `offset`, behind which the text that was not counted yet begins.
+    /// The trail up to `offset`, where the data that was not counted yet starts.
     pub(super) fn split_trail(&mut self, offset: u64) -> Trail {
         self.trail.split(offset)
     }
@@ -132,7 +132,7 @@ impl Text {
         &self.trail
     }
 
-    /// The bytes that the text has: those of the file, or those that were read if nothing follows them.
+    /// The length of the data: that of the file, or for a stream, what was read so far.
     pub(super) fn end(&self) -> io::Result<u64> {
         match self.reader.get_ref() {
             Source::File(file) => Ok(file.inner.metadata()?.len()),
@@ -140,7 +140,7 @@ impl Text {
         }
     }
 
-    /// Goes on to byte `offset`; `false` if the text ends before. A place that was passed is left behind.
+    /// Skips to byte `offset`; `false` if the data ends before. Does not go back.
     pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<bool> {
         if offset <= self.offset() {
             return Ok(true);
@@ -177,7 +177,7 @@ impl io::Seek for Source {
     }
 }
 
-/// The first bytes, by which the kinds of text are told apart.
+/// The first bytes, which identify the format.
 fn first(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = Vec::new();
     reader.take(6).read_to_end(&mut first)?;

@@ -1,4 +1,4 @@
-//! The trackers of a run beside those that the store holds.
+//! Compares the trackers of a run with those in the store.
 
 use std::collections::HashMap;
 
@@ -16,25 +16,25 @@ use crate::{Failure, check};
 /// The mark that names the trackers of the last run.
 const MARK: &str = "run:trackers";
 
-/// The trackers of the file; what is hardly meant is said.
+/// Reads the trackers in the file, and prints warnings about them.
 pub(super) fn read(args: &Args) -> Result<Vec<TrackerDefinition>, Failure> {
     let (trackers, warnings) = dictrack::files::read_with_warnings(&args.trackers)?;
     warnings.iter().for_each(warn);
     let place = url::shown_path(&args.trackers);
     if trackers.is_empty() {
-        return Err(Failure(format!("{place}: there are no trackers; expected at least one")));
+        return Err(Failure(format!("{place}: no trackers; expected at least one")));
     }
     let customs = check::customs(&trackers);
     if !customs.is_empty() {
         return Err(Failure(format!(
-            "{place}: the command does not know {}; a program that registers them can count these trackers",
+            "{place}: the command cannot run {}; use a program that registers them",
             customs.join(", ")
         )));
     }
     Ok(trackers)
 }
 
-/// What groups do that have other trackers. Refuses if the store holds trackers that differ from those of the file, unless
+/// How to handle groups with different trackers. An error if the trackers in the store differ from those in the file, unless
 /// they are to be updated.
 pub(super) fn compare(
     args: &Args,
@@ -52,12 +52,12 @@ pub(super) fn compare(
     let differing = differences(&held.trackers, trackers);
     if !differing.is_empty() && !args.update {
         return Err(Failure(format!(
-            "{} differs from the trackers in the store:\n{}\nrun again with --update to take the file over; progress is kept",
+            "{} differs from the trackers in the store:\n{}\nrun again with --update to apply the file; progress is kept",
             url::shown_path(&args.trackers),
             differing.join("\n")
         )));
     }
-    // Groups that the run with --update did not meet still have the trackers before it.
+    // Groups that did not appear in the run with --update still have the earlier trackers.
     Ok(if args.update || held.update { Differing::Update } else { Differing::Refuse })
 }
 
@@ -66,8 +66,8 @@ fn differences(held: &[TrackerDefinition], trackers: &[TrackerDefinition]) -> Ve
     for held in held {
         match trackers.iter().find(|tracker| tracker.name() == held.name()) {
             Some(tracker) if tracker == held => {}
-            Some(_) => differing.push(format!("  {} has another definition", quoted(held.name()))),
-            None => differing.push(format!("  {} is missing from the file; --update removes it", quoted(held.name()))),
+            Some(_) => differing.push(format!("  {} has a different definition", quoted(held.name()))),
+            None => differing.push(format!("  {} is not in the file; --update removes it", quoted(held.name()))),
         }
     }
     if !held.is_empty() {
@@ -78,10 +78,10 @@ fn differences(held: &[TrackerDefinition], trackers: &[TrackerDefinition]) -> Ve
     differing
 }
 
-/// What the mark of the last run says.
+/// The mark of the last run.
 struct Held {
     trackers: Vec<TrackerDefinition>,
-    /// Whether they were taken over by `--update`, then or before.
+    /// Whether they were applied by `--update`, in that run or earlier.
     update: bool,
 }
 
@@ -89,7 +89,7 @@ impl Held {
     fn read(text: &str) -> Result<Self, Failure> {
         let json = Json::parse_within(text.as_bytes(), Bounds::STORED)?;
         let member = |key: &str| json.as_map().and_then(|map| map.get(key));
-        // Before there was `update`, the mark was the bare list.
+        // In earlier versions the mark was just the list.
         let items = member("trackers").unwrap_or(&json).as_list().unwrap_or_default();
         let trackers = items.iter().map(TrackerDefinition::from_json).collect::<Result<_, _>>()?;
         Ok(Self { trackers, update: member("update") == Some(&Json::Bool(true)) })

@@ -1,10 +1,10 @@
-//! By what a file is recognised: parts of the text up to a place in it.
+//! How a file is recognised: by hashes of parts of its data up to a position.
 //!
-//! The beginning alone does not tell one day's export from the next: a wide header is the same in both. So the bytes just
-//! before the place count as well, and samples in between. The first 128 KiB are in them whole, and of each further doubling
-//! of the text 64 KiB in 16 samples, so that a file of any size is compared by reading a few hundred places of it.
+//! The beginning alone cannot distinguish one day's export from the next, which may have the same wide header. So the hashes
+//! also cover the bytes just before the position, and samples in between. They cover the first 128 KiB completely, and of each
+//! further doubling 64 KiB in 16 samples. So a file of any size is compared by reading it in a few hundred places.
 //!
-//! The parts are taken from the text as it is counted, not from the file afterwards, which may have changed since.
+//! The parts are taken from the data as it is counted, not from the file afterwards, which may have changed by then.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use dictrack::json::{Json, Map};
 
 /// The bytes of each part.
 const PART: u64 = 4096;
-/// The samples of each doubling of the text.
+/// The number of samples per doubling.
 const SAMPLES: u64 = 16;
-/// The most text that is held at once. Only a record that is longer than any document makes so much.
+/// How much data is kept. Only a record that is longer than any document needs this much.
 const HELD: usize = 4 << 20;
 
-/// The text that passed by, as far as it is needed to say by what its last places are recognised.
+/// The parts of the data read so far that are needed to identify recent positions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trail {
     /// The first bytes.
     head: Arc<Vec<u8>>,
-    /// The byte behind each sample, and the hash of the samples up to it.
+    /// The byte after each sample, and the hash of all samples up to it.
     samples: Arc<Vec<(u64, ContentHash)>>,
     /// The bytes before `end`.
     recent: Vec<u8>,
-    /// The byte behind the text that passed.
+    /// The byte after the data read so far.
     pub(super) end: u64,
 }
 
-/// By what a place in a text is recognised.
+/// Identifies the data up to a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    /// The hash of the first bytes, as many as there are before the place.
+    /// The hash of the first bytes before the position.
     head: Part,
-    /// The hash of the samples and of the last bytes before a place that is not behind this one; marks of earlier versions
-    /// lack it.
+    /// The hash of the samples and of the last bytes before this position or an earlier one. Marks of earlier versions do not
+    /// have it.
     trail: Option<Part>,
 }
 
-/// The hash of what is before byte `bytes`.
+/// The hash of data before byte `bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     bytes: u64,
@@ -50,7 +50,7 @@ struct Part {
 }
 
 impl Trail {
-    /// Takes the text that follows.
+    /// Adds the data that follows.
     pub(super) fn push(&mut self, text: &[u8]) {
         let room = (PART as usize).saturating_sub(self.head.len());
         if room > 0 {
@@ -74,23 +74,23 @@ impl Trail {
         Arc::make_mut(&mut self.samples).push((begin + PART, hash));
     }
 
-    /// Where the next sample begins.
+    /// Where the next sample starts.
     fn next_sample(&self) -> u64 {
         self.samples.last().map_or(PART, |(end, _)| sample_after(end - PART))
     }
 
-    /// The first byte that is needed once nothing before `offset` is.
+    /// The first byte that is still needed if positions before `offset` are not.
     fn needed(&self, offset: u64) -> u64 {
         offset.saturating_sub(PART).min(self.next_sample())
     }
 
-    /// The place of byte `offset` in the bytes held.
+    /// The index of byte `offset` in `recent`.
     fn place(&self, offset: u64) -> usize {
         let begin = self.end - self.recent.len() as u64;
         offset.saturating_sub(begin) as usize
     }
 
-    /// Parts at byte `offset`, where nothing before is needed any more: what is left knows places from there on.
+    /// Splits off the trail up to byte `offset`. The rest can identify positions from there on.
     pub(super) fn split(&mut self, offset: u64) -> Self {
         let rest = &self.recent[self.place(self.needed(offset))..];
         let mut recent = Vec::with_capacity(self.recent.len().max(rest.len()));
@@ -102,8 +102,8 @@ impl Trail {
         Self { head: Arc::clone(&self.head), samples: Arc::clone(&self.samples), recent: Vec::new(), end: self.end }
     }
 
-    /// By what byte `offset` is recognised, a place not behind the text. Where the text before it is not held any more,
-    /// the trail is that of `earlier`.
+    /// The fingerprint at byte `offset`, which must not be after the end. If the data before it is no longer kept, its trail is that
+    /// of `earlier`.
     pub(super) fn fingerprint(&self, offset: u64, earlier: Option<&Fingerprint>) -> Fingerprint {
         let head = &self.head[..self.head.len().min(offset as usize)];
         let head = Part { bytes: head.len() as u64, hash: ContentHash::of([head]) };
@@ -121,7 +121,7 @@ impl Trail {
         Some(chained(&self.samples[..passed], &self.recent[self.place(from)..self.place(offset)]))
     }
 
-    /// The trail up to byte `offset` of a file, of which no more is read than needed; fails if it has fewer bytes.
+    /// The trail up to byte `offset` of a file, reading no more than needed. An error if the file is shorter.
     pub(super) fn of_file(mut file: impl Read + Seek, offset: u64) -> io::Result<Self> {
         let mut trail = Self::default();
         let mut read = |from: u64, to: u64| {
@@ -141,13 +141,13 @@ impl Trail {
     }
 }
 
-/// Where the sample after the one at `begin` begins.
+/// Where the sample after the one at `begin` starts.
 fn sample_after(begin: u64) -> u64 {
     let doubling = 1 << begin.max(PART).ilog2();
     begin + PART.max(doubling / SAMPLES)
 }
 
-/// The hash of samples and one more part.
+/// The hash of the samples and one more part.
 fn chained(samples: &[(u64, ContentHash)], part: &[u8]) -> ContentHash {
     let before: &[u8] = samples.last().map_or(&[], |(_, hash)| hash.bytes());
     ContentHash::of([before, part])
@@ -162,7 +162,7 @@ impl Fingerprint {
         }
     }
 
-    /// The fingerprint that a mark holds.
+    /// The fingerprint in a mark.
     pub(super) fn read(mark: &Map) -> Option<Self> {
         let part = |hash: &str, bytes: &str| {
             let hash = ContentHash::parse(mark.get(hash)?.as_str()?)?;
@@ -172,19 +172,19 @@ impl Fingerprint {
         Some(Self { head: part("head", "head_bytes")?, trail })
     }
 
-    /// The places whose text is compared, in order.
+    /// The positions to compare at, in order.
     pub(super) fn places(&self) -> impl Iterator<Item = u64> {
         std::iter::once(self.head.bytes).chain(self.trail.map(|trail| trail.bytes))
     }
 
-    /// What tells the text that passed from the one of this fingerprint, at one of its `places`.
+    /// How the data read so far differs from that of this fingerprint, at one of its `places`.
     pub(super) fn differs(&self, trail: &Trail, place: u64) -> Option<String> {
         let Part { bytes, hash } = self.head;
         if trail.head.get(..bytes as usize).is_none_or(|head| ContentHash::of([head]) != hash) {
             return Some(format!("its first {bytes} bytes differ"));
         }
         let expected = self.trail.filter(|expected| expected.bytes == place)?;
-        (trail.trail(place) != Some(expected.hash)).then(|| format!("its text before byte {place} differs"))
+        (trail.trail(place) != Some(expected.hash)).then(|| format!("its data before byte {place} differs"))
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// Text without repetition.
+    /// Data without repetition.
     fn text(length: usize) -> Vec<u8> {
         (0_u32..).flat_map(|at| ContentHash::of([at.to_le_bytes()]).bytes().to_vec()).take(length).collect()
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn passing_text_and_a_file_give_the_same_fingerprint() {
+    fn a_stream_and_a_file_give_the_same_fingerprint() {
         let text = text(700_000);
         for step in [5000, 131_072] {
             let (mut trail, mut places) = (Trail::default(), vec![0]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_held_leaves_the_earlier_trail() {
+    fn data_that_is_no_longer_kept_leaves_the_earlier_trail() {
         let mut trail = Trail::default();
         trail.push(&text(10_000));
         let earlier = trail.fingerprint(10_000, None);

@@ -1,4 +1,4 @@
-//! `--update` in groups that had no new document.
+//! `--update` in groups without new documents.
 
 use dictrack::Differing;
 
@@ -12,13 +12,13 @@ use crate::report::counted;
 const COMMIT_AFTER: usize = 10_000;
 
 impl Run<'_> {
-    /// Gives the trackers of the file to the groups that this run did not meet: else the store would refuse the earlier
-    /// file while they still have its trackers.
+    /// Applies the trackers in the file to groups that did not appear in this run. Otherwise the store would reject the earlier
+    /// file although they still have its trackers.
     ///
-    /// Where documents have moments of their own nobody knows what time it is in a group, so it has to wait for its next
-    /// document; the run says so.
+    /// If documents have their own times, the time of a group is unknown. Such a group has to wait for its next document, and
+    /// the run reports this.
     pub(super) fn update_others(&mut self) -> Result<(), Failure> {
-        // The groups are looked at in the store, which has to have what this run counted.
+        // The groups are read from the store, which must have everything that this run counted.
         self.drain(COMMITS - 1)?;
         self.commit()?;
         self.drain(0)?;
@@ -44,7 +44,7 @@ impl Run<'_> {
         let (file, groups) = (dictrack::url::shown_path(&self.args.trackers), counted(others.len() as u64, "group"));
         if self.args.time.is_some() {
             warn(format_args!(
-                "dictrack: {groups} without new documents still have earlier trackers; each gets those of {file} with its \
+                "dictrack: {groups} without new documents still have earlier trackers; each gets those in {file} with its \
                  next document"
             ));
             return Ok(());
@@ -56,7 +56,7 @@ impl Run<'_> {
             self.commit()?;
             self.drain(0)?;
         }
-        warn(format_args!("dictrack: {groups} without new documents got the trackers of {file}"));
+        warn(format_args!("dictrack: {groups} without new documents got the trackers in {file}"));
         Ok(())
     }
 

@@ -1,11 +1,11 @@
-//! Running the command and reading its answers.
+//! Runs the command and reads its output.
 
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use dictrack::json::Json;
 
-/// An answer: exit code, standard output, standard error.
+/// The exit code, standard output and standard error.
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -24,7 +24,7 @@ impl Answer {
     }
 }
 
-/// Runs `dictrack` with the words of `line`, within `folder`.
+/// Runs `dictrack` with the words of `line` in `folder`.
 pub(crate) fn dictrack(folder: &Path, line: &str) -> Answer {
     dictrack_with(folder, &line.split_whitespace().collect::<Vec<_>>(), "")
 }
@@ -38,7 +38,7 @@ pub(crate) fn dictrack_with(folder: &Path, words: &[&str], input: impl Into<Vec<
     answer
 }
 
-/// A text packed with gzip.
+/// Gzipped data.
 pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, text).unwrap();

@@ -1,4 +1,4 @@
-//! What the tests of the command share: seeded documents, an oracle that counts them in memory, and running `dictrack`.
+//! Shared by the tests of the command: seeded documents, an oracle that counts them in memory, and running `dictrack`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -86,7 +86,7 @@ impl Random {
     }
 }
 
-/// A line of the input, and what the test knows of it without dictrack.
+/// A line of the input, and what the test knows about it without dictrack.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) text: String,
@@ -96,7 +96,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Gives the user a name of so many letters more.
+    /// Makes the name of the user this many characters longer.
     pub(crate) fn lengthen_user(&mut self, letters: usize) {
         let longer = format!("{}{}", self.user, "x".repeat(letters));
         self.text = self.text.replacen(&self.user, &longer, 1);
@@ -104,7 +104,7 @@ impl Line {
     }
 }
 
-/// Documents of about `users` groups, few of which have most.
+/// Documents of about `users` groups, with most documents in a few groups.
 pub(crate) fn documents(seed: u64, count: usize, users: u64) -> Vec<Line> {
     let mut random = Random(seed);
     let mut at = 1_700_000_000;
@@ -132,7 +132,7 @@ pub(crate) fn bytes(lines: &[Line]) -> Vec<u8> {
     lines.iter().flat_map(|line| line.text.bytes().chain([b'\n'])).collect()
 }
 
-/// What is right: the documents counted once, in order, in memory.
+/// The correct result: the documents counted once, in order, in memory.
 pub(crate) struct Oracle<'a> {
     lines: &'a [Line],
     manager: Blocking,
@@ -160,7 +160,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Counts on, so that the first `count` documents are counted.
+    /// Continues until the first `count` documents are counted.
     pub(crate) fn advance(&mut self, count: usize) {
         assert!(count >= self.counted, "documents that were counted are lost: {} of {count} left", self.counted);
         for (number, line) in self.lines.iter().enumerate().take(count).skip(self.counted) {
@@ -200,7 +200,7 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
-    /// Compares with what the store shows.
+    /// Compares with the contents of the store.
     pub(crate) fn check_groups(&self, store: &Path) {
         let shown = show(store);
         let expected = self.groups();
@@ -211,7 +211,7 @@ impl<'a> Oracle<'a> {
         self.check_sums(&shown);
     }
 
-    /// Compares two trackers without conditions with plain addition, which owes nothing to dictrack.
+    /// Compares two trackers without conditions with plain addition, independently of dictrack.
     fn check_sums(&self, shown: &BTreeMap<String, String>) {
         let mut sums: HashMap<&str, (i64, i64)> = HashMap::new();
         for line in &self.lines[..self.counted] {
@@ -230,7 +230,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Checks lines that were printed: each is an event of the documents counted so far, letter by letter.
+    /// Checks printed lines: each must be exactly an event of the documents counted so far.
     pub(crate) fn check_printed(&self, printed: &[String]) -> HashSet<String> {
         let mut ids = HashSet::new();
         for line in printed {
@@ -254,7 +254,7 @@ pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
     try_show(store).unwrap_or_else(|problem| panic!("show: {problem}"))
 }
 
-/// As [`show`], or what the command says is wrong.
+/// Like [`show`], or the error of the command.
 pub(crate) fn try_show(store: &Path) -> Result<BTreeMap<String, String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
         .args(["show", "--output", "json", "--limit", "0", "--store"])
@@ -276,7 +276,7 @@ pub(crate) fn documents_of(group: &str) -> usize {
     trackers[0].as_map().unwrap().get("progress").unwrap().to_string().parse().unwrap()
 }
 
-/// How many documents of its one input file the store says it has counted; `None` if it has no tables yet.
+/// How many documents of its only input file the store has counted; `None` if it has no tables yet.
 pub(crate) fn counted(store: &Path) -> Option<usize> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(store, flags).ok()?;
@@ -288,12 +288,12 @@ pub(crate) fn counted(store: &Path) -> Option<usize> {
     Some(mark.as_map().unwrap().get("line").unwrap().to_string().parse().unwrap())
 }
 
-/// Asks SQLite whether the file is sound.
+/// Asks SQLite to check the file.
 pub(crate) fn check_integrity(store: &Path) {
     assert_eq!(integrity(store), Ok(()));
 }
 
-/// What SQLite says is wrong with the file.
+/// The problems that SQLite finds in the file.
 pub(crate) fn integrity(store: &Path) -> Result<(), String> {
     let ask = || {
         let connection = rusqlite::Connection::open(store)?;
@@ -313,7 +313,7 @@ impl Place {
         Self::within(&std::env::temp_dir())
     }
 
-    /// A place in memory, if there is one, for tests that make many and need no disk.
+    /// A place in memory, if there is one, for tests that create many stores and do not need a disk.
     pub(crate) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         if memory.is_dir() { Self::within(memory) } else { Self::new() }
@@ -342,7 +342,7 @@ impl Place {
         self.path("store.db")
     }
 
-    /// Puts lines behind those of the input.
+    /// Appends lines to the input.
     pub(crate) fn append(&self, lines: &[Line]) {
         let mut file = std::fs::OpenOptions::new().append(true).open(self.input()).unwrap();
         file.write_all(&bytes(lines)).unwrap();
@@ -371,7 +371,7 @@ impl Place {
     }
 }
 
-/// A run under way, read as it prints.
+/// A run in progress, whose output is read as it is printed.
 pub(crate) struct Running {
     pub(crate) child: Child,
     out: JoinHandle<Vec<u8>>,
@@ -395,12 +395,12 @@ impl Ended {
 }
 
 impl Running {
-    /// Starts the run and hands `input` to its standard input, in a thread of its own.
+    /// Starts the run and feeds `input` to its standard input, in a separate thread.
     pub(crate) fn start(mut command: Command, input: Vec<u8>) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        // A process that was killed reads no more; that is no failure of this side.
+        // A killed process no longer reads; this is not an error.
         std::thread::spawn(move || drop(pipe.write_all(&input)));
         let (line, lines) = std::sync::mpsc::channel();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -419,7 +419,7 @@ impl Running {
         Self { child, out, lines, error }
     }
 
-    /// Kills the run after a while, unless it has ended by then.
+    /// Kills the run after a while, unless it has already ended.
     pub(crate) fn kill_after(mut self, wait: Duration) -> Ended {
         std::thread::sleep(wait);
         self.child.kill().unwrap();

@@ -1,7 +1,7 @@
-//! A disk that keeps what was synced, and of all else what chance wills.
+//! A disk that keeps what was synced, and a random part of everything else.
 //!
-//! Until a file is synced, each of its sectors may be on the disk as it was at any moment since the last sync, and so may
-//! its length. Until the folder is synced, each change of a name may be on the disk or not.
+//! Until a file is synced, each of its sectors, and its length, may be on the disk as it was at any time since the last sync.
+//! Until the folder is synced, each change of a name may be on the disk or not.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,11 +13,11 @@ use crate::common::Random;
 pub(crate) enum Left {
     Nothing,
     Everything,
-    /// What came before some moment.
+    /// Everything before some point.
     Before,
-    /// Some writes, whole.
+    /// Some of the writes, each completely.
     Writes,
-    /// Some sectors of so many bytes.
+    /// Some sectors of this many bytes.
     Sectors(usize),
 }
 
@@ -68,7 +68,7 @@ impl Change {
         }
     }
 
-    /// The bytes from `from` to `to` of `content` become what this change makes of them.
+    /// Applies this change to the bytes from `from` to `to` of `content`.
     fn apply(&self, content: &mut [u8], from: usize, to: usize) {
         match self {
             Self::Write { at, bytes } => {
@@ -118,7 +118,7 @@ impl Content {
         let mut content = self.synced.clone();
         content.resize(largest, 0);
         let sector = if let Left::Sectors(size) = left { size } else { 512 };
-        // How many of the changes each sector has seen.
+        // How many of the changes have reached each sector.
         let mut seen = vec![0; largest.div_ceil(sector)];
         match left {
             Left::Nothing => {}
@@ -152,7 +152,7 @@ impl Content {
                 change.apply(&mut content, at * sector, ((at + 1) * sector).min(largest));
             }
         }
-        // A file that has grown may have what was on the disk before where it was not written.
+        // Unwritten parts of a grown file may have previous contents of the disk.
         if matches!(left, Left::Sectors(_)) && random.below(4) == 0 {
             let grown = self.synced.len().div_ceil(sector)..seen.len();
             for at in grown.filter(|at| seen[*at] == 0) {
@@ -186,7 +186,7 @@ impl Name {
 }
 
 impl Disk {
-    /// A disk that says it has synced and has not.
+    /// A disk that reports syncs without performing them.
     pub(crate) fn that_lies() -> Self {
         Self { lies: true, ..Self::default() }
     }
@@ -226,13 +226,13 @@ impl Disk {
         names
     }
 
-    /// The files as running programs see them.
+    /// The files as seen by running programs.
     pub(crate) fn now(&self) -> Files {
         let content = |file: File| self.files.get(&file).map(Content::last).unwrap_or_default();
         self.names_now().into_iter().map(|(name, file)| (name, content(file))).collect()
     }
 
-    /// The files after a power failure at this moment.
+    /// The files after a power failure at this point.
     pub(crate) fn after_failure(&self, left: Left, random: &mut Random) -> Files {
         let oldest = self.files.values().filter_map(|content| content.changes.first()).map(|(step, _)| *step);
         let oldest = oldest.chain(self.renamed.first().map(|(step, _)| *step)).min().unwrap_or(self.steps);
@@ -254,7 +254,7 @@ impl Disk {
             .into_iter()
             .map(|(name, file)| {
                 let content = if name.ends_with("-shm") {
-                    // It is memory that programs share, and nothing that a disk should keep.
+                    // It is shared memory, which does not have to survive.
                     let mut content = vec![0; random.below(3) as usize * 16_384];
                     noise(&mut content, random);
                     content

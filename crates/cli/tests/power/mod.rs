@@ -1,4 +1,4 @@
-//! Power failures: what programs do to the files of a store is recorded, and replayed onto a disk that fails.
+//! Power failures: records what programs do to the files of a store, and replays it on a failing disk.
 
 pub(crate) mod disk;
 pub(crate) mod trace;

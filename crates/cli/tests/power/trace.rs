@@ -1,10 +1,10 @@
-//! What processes did to the files of a store, and what they said, in order.
+//! What processes did to the files of a store, and what they printed, in order.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file, by its number: the same for all names that it has in turn.
+/// A file, by a number that stays the same when it is renamed.
 pub(crate) type File = usize;
 
 /// One step of a process.
@@ -30,13 +30,13 @@ pub(crate) enum Step {
         from: String,
         to: String,
     },
-    /// Something went to standard output.
+    /// Something was written to standard output.
     Said(Vec<u8>),
-    /// A process ended well with so many documents of its input given.
+    /// A process succeeded after it was given this many documents.
     Done(usize),
 }
 
-/// Compiles the library that records, and has processes load it.
+/// Compiles the recording library, and makes processes load it.
 pub(crate) struct Recorder {
     folder: tempfile::TempDir,
     /// The files that exist, by inode.
@@ -62,13 +62,13 @@ impl Recorder {
         self.folder.path().join("trace")
     }
 
-    /// Has what the command does to the store at `store` recorded.
+    /// Records what the command does to the store at `store`.
     pub(crate) fn record(&self, command: &mut Command, store: &Path) {
         command.env("LD_PRELOAD", self.folder.path().join("shim.so"));
         command.env("POWER_TRACE", self.trace()).env("POWER_STORE", store.canonicalize().unwrap_or(store.to_owned()));
     }
 
-    /// Takes in what a process did that has ended.
+    /// Adds what a finished process did.
     pub(crate) fn read(&mut self) {
         let bytes = std::fs::read(self.trace()).expect("the library was not loaded");
         std::fs::remove_file(self.trace()).unwrap();
@@ -80,7 +80,7 @@ impl Recorder {
             let text = String::from_utf8(take(&mut rest, lengths[0]).to_vec()).unwrap();
             let data = take(&mut rest, lengths[1]).to_vec();
             if kind == b'c' {
-                // The inode of a file that is gone is used again.
+                // The inode of a deleted file may be reused.
                 self.files.insert(inode, self.created);
                 self.created += 1;
             }
