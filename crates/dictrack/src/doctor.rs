@@ -1,8 +1,8 @@
-//! Examining servers and files before programs rely on them: what they are, what would lose progress, and how to mend it.
+//! Examining servers and files before programs rely on them: what they are, what could lose progress, and how to fix it.
 //!
 //! [`RedisCache::examine`](crate::RedisCache::examine), [`MongoStore::examine`](crate::MongoStore::examine) and
-//! [`SqliteStore::examine`](crate::SqliteStore::examine) look; `docs/doctor.md` lists what they can find. The command
-//! `dictrack doctor` prints it.
+//! [`SqliteStore::examine`](crate::SqliteStore::examine) do this; `docs/doctor.md` lists their findings. The command
+//! `dictrack doctor` prints them.
 
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 use dictrack_core::Engine;
@@ -14,34 +14,34 @@ use crate::store::DataStore;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod server;
 
-/// So many groups are read to see whether they can be.
+/// How many groups are read to check that they are readable.
 pub(crate) const SAMPLE: usize = 1_000;
-/// What was seen of one server or file.
+/// The result of examining one server or file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Examination {
-    /// What was examined, without login.
+    /// What was examined, without the login.
     pub subject: String,
-    /// What it is: names and values for people.
+    /// Its properties: names and values for people.
     pub facts: Vec<(&'static str, String)>,
-    /// What to know and what to mend, in the order in which it was found.
+    /// What to know and what to fix, in the order in which it was found.
     pub findings: Vec<Finding>,
 }
 
-/// How grave a finding is.
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Level {
-    /// Good to know.
+    /// Worth knowing.
     Note,
-    /// Something can be lost, or is slow, under circumstances that `meaning` names.
+    /// Something may be lost or slow, under the circumstances in `meaning`.
     Warning,
-    /// Programs fail, or progress will be lost.
+    /// Programs will fail, or progress will be lost.
     Problem,
 }
 
 impl Level {
-    /// The level in a word: `note`, `warning` or `problem`.
+    /// The level as a word: `note`, `warning` or `problem`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -51,36 +51,36 @@ impl Level {
     }
 }
 
-/// One thing to know or to mend.
+/// One thing to know or to fix.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Its name, which stays the same between versions: `eviction`.
+    /// Its name, such as `eviction`, which does not change between versions.
     pub code: &'static str,
-    /// How grave it is.
+    /// How severe it is.
     pub level: Level,
     /// What was found.
     pub found: String,
-    /// What that means for counts.
+    /// What this means for counts.
     pub meaning: String,
-    /// How to mend it; empty if there is nothing to do.
+    /// How to fix it; empty if there is nothing to do.
     pub remedy: String,
 }
 
 impl Examination {
-    /// Nothing was found yet.
+    /// An examination without findings yet.
     pub(crate) fn of(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), facts: Vec::new(), findings: Vec::new() }
     }
 
-    /// What could not be examined, since it could not be opened.
+    /// The examination of something that could not be opened.
     pub fn failed(subject: impl Into<String>, error: &Error) -> Self {
         let mut examination = Self::of(subject);
         examination.error(error);
         examination
     }
 
-    /// The gravest level; `None` if there are no findings.
+    /// The most severe level; `None` if there are no findings.
     pub fn level(&self) -> Option<Level> {
         self.findings.iter().map(|finding| finding.level).max()
     }
@@ -101,30 +101,30 @@ impl Examination {
         self.findings.push(Finding { code, level, found, meaning, remedy });
     }
 
-    /// Notes a failure by what can be done about it.
+    /// Adds a failure as a finding, with what to do about it.
     pub(crate) fn error(&mut self, error: &Error) {
         let (code, meaning, remedy) = match error {
             Error::Unavailable(_) => (
                 "unreachable",
                 "programs that use it fail with Unavailable; what they acknowledged is kept until it is back",
-                "check host, port and firewall, and that the server runs",
+                "check host, port and firewall, and whether the server is running",
             ),
             Error::Corrupt { .. } => (
                 "damaged",
-                "the calls that meet it fail; nothing is overwritten",
-                "bring it back from a backup, or remove what the words above name",
+                "calls that read it fail; nothing is overwritten",
+                "restore it from a backup, or remove what is named above",
             ),
             Error::OlderVersion { .. } => (
                 "older",
-                "programs that only read refuse it",
+                "programs that only read cannot use it",
                 "open it once with a program that writes, such as `dictrack run`",
             ),
             Error::Unfinished { .. } => ("unfinished", "nothing that was acknowledged is lost", ""),
-            Error::NewerVersion { .. } => ("newer", "this version leaves it alone", "use a newer dictrack"),
+            Error::NewerVersion { .. } => ("newer", "this version cannot use it", "use a newer dictrack"),
             _ => ("refused", "programs that use it fail in the same way", ""),
         };
         let found = match error {
-            // What becomes of acknowledged changes is another matter.
+            // Without the part about acknowledged changes.
             Error::Unavailable(source) => source.to_string(),
             other => other.to_string(),
         };
@@ -132,7 +132,7 @@ impl Examination {
         self.find(level, code, found, meaning, remedy);
     }
 
-    /// Reads some groups of a store, to see whether they can be.
+    /// Reads some groups of a store to check that they are readable.
     #[cfg(any(feature = "sqlite", feature = "mongodb"))]
     pub(crate) async fn read_some(&mut self, store: &dyn DataStore) -> Result<(), Error> {
         let engine = Engine::default();

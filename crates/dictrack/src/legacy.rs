@@ -1,11 +1,11 @@
-//! Taking over what Python's dictrack 2.1.5 stored in Redis and MongoDB.
+//! Imports what Python's dictrack 2.1.5 stored in Redis and MongoDB.
 //!
-//! 2.1.5 keeps a hash for each group that was tracked in the last hours in Redis, and every tracker as a document in
-//! MongoDB, which it brings up to date when a group has been idle for six hours. Both hold pickles. They are read here
-//! without running anything, see `legacy/pickle.rs`, and what cannot mean the same is refused by its name.
+//! In Redis, 2.1.5 keeps a hash for each group that was tracked in the last hours. In MongoDB it keeps every tracker as a
+//! document, which it updates when a group has been idle for six hours. Both contain pickles. They are read without running
+//! anything, see `legacy/pickle.rs`. Data that would change its meaning is rejected with an error that names it.
 //!
-//! Where a group is in both, its trackers are those of Redis: so 2.1.5 sees it. MongoDB then adds what Redis lacks: when a
-//! tracker expires, and the targets that it has passed.
+//! If a group is in both, its trackers are those in Redis, which is also how 2.1.5 reads it. MongoDB then adds what Redis
+//! lacks: when a tracker expires, and the targets that it has passed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,9 +28,9 @@ mod tracker;
 use pickle::Fault;
 use tracker::{Tracker, Translated};
 
-/// Groups that are written to a new store together.
+/// How many groups are written to a new store at a time.
 const BATCH: usize = 1000;
-/// The trackers of one group that are read at most.
+/// The maximum number of trackers in one group.
 pub const MAX_TRACKERS: usize = 100_000;
 
 /// A group as 2.1.5 stored it.
@@ -49,22 +49,22 @@ pub struct StoredTracker {
     pub name: String,
     /// The pickle of its state.
     pub pickle: Vec<u8>,
-    /// From when on it is gone; only MongoDB has it.
+    /// When it expires; only MongoDB has this.
     pub expire_at: Option<Timestamp>,
-    /// What is wrong with the record around the pickle.
+    /// A problem with the record around the pickle.
     pub fault: Option<String>,
 }
 
-/// Why something that 2.1.5 stored is not taken over.
+/// Why something that 2.1.5 stored is not imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", self.place())]
 #[non_exhaustive]
 pub struct LegacyError {
     /// The group.
     pub group: String,
-    /// The tracker, where one was to be read.
+    /// The tracker, if the error concerns one.
     pub tracker: Option<String>,
-    /// The byte of its pickle.
+    /// The byte offset in its pickle.
     pub at: Option<usize>,
     /// What is wrong there, and what was expected.
     pub problem: String,
@@ -76,7 +76,7 @@ impl LegacyError {
     }
 
     fn place(&self) -> String {
-        // Long enough to tell groups apart.
+        // Long enough to distinguish groups.
         const LONGEST: usize = 200;
         let mut place = format!("group {}", pickle::quoted(&self.group, LONGEST));
         if let Some(tracker) = &self.tracker {
@@ -89,33 +89,33 @@ impl LegacyError {
     }
 }
 
-/// What became of a stored group.
+/// The result of reading a stored group.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct ReadGroup {
-    /// The group, with the trackers that were read in the order of their names; `None` if there is none.
+    /// The group, with its trackers in the order of their names; `None` if no tracker could be read.
     pub change: Option<GroupChange>,
     /// How many trackers it has.
     pub trackers: u64,
-    /// How many of them have passed targets that 2.1.5 did not keep: their targets are those that are left, and their
-    /// stages are counted from there.
+    /// How many of them have passed targets that 2.1.5 did not store. They have only the remaining targets, and their stages
+    /// count from there.
     pub shortened: u64,
-    /// What was refused.
+    /// What was rejected.
     pub refused: Vec<LegacyError>,
 }
 
 /// Reads what 2.1.5 stored of a group.
 ///
-/// `before` are the same trackers as they were stored earlier, where they are known: they tell which targets have been
-/// passed. The generations of the group begin behind `used`, those that the store has used before.
+/// `before` has the same trackers as they were stored earlier, if known, which shows the targets that they have passed. The
+/// generations of the group start after `used`, the highest one that the store has used.
 pub fn read_group(group: &StoredGroup, before: &[StoredTracker], used: u32, engine: &Engine) -> ReadGroup {
     let mut read = ReadGroup::default();
     if group.trackers.len() > MAX_TRACKERS {
-        let problem = format!("{} trackers; expected at most {MAX_TRACKERS}", group.trackers.len());
+        let problem = format!("{} trackers; expected up to {MAX_TRACKERS}", group.trackers.len());
         read.refused.push(LegacyError::new(&group.id, None, problem));
         return read;
     }
-    // 2.1.5 has no order. With the order of names, groups with the same trackers share their definitions.
+    // 2.1.5 has no order. In the order of names, groups with the same trackers share their definitions.
     let mut trackers: Vec<_> = group.trackers.iter().collect();
     trackers.sort_by(|a, b| a.name.cmp(&b.name));
     let before = by_name(before);
@@ -124,7 +124,7 @@ pub fn read_group(group: &StoredGroup, before: &[StoredTracker], used: u32, engi
     for tracker in trackers {
         let twice = last.replace(&tracker.name) == Some(&tracker.name);
         let result = if twice {
-            Err(LegacyError::new(&group.id, Some(&tracker.name), "it is stored twice; expected each name once"))
+            Err(LegacyError::new(&group.id, Some(&tracker.name), "stored twice; expected each name once"))
         } else {
             read_tracker(&group.id, tracker, before.get(&*tracker.name).copied())
         };
@@ -168,7 +168,7 @@ fn read_tracker(
     for (what, says, expected) in [("name", &tracker.name, &*stored.name), ("group", &tracker.group, group)] {
         if says != expected {
             let (says, expected) = (pickle::shown(says), pickle::shown(expected));
-            return Err(refuse(format!("its pickle has the {what} {says}; expected {expected}, where it is stored")));
+            return Err(refuse(format!("its pickle has the {what} {says}, but it is stored under {expected}")));
         }
     }
     let before = before.and_then(|before| Tracker::read(&before.pickle).ok());
@@ -176,10 +176,10 @@ fn read_tracker(
     tracker.translate(passed, stored.expire_at).map_err(refuse)
 }
 
-/// A group of these trackers, as `docs/storage.md` describes it.
+/// A group with these trackers, in the form described in `docs/storage.md`.
 fn restore(id: &str, trackers: Vec<Translated>, used: u32, engine: &Engine) -> Result<GroupChange, String> {
     let count = u32::try_from(trackers.len()).ok();
-    let last = count.and_then(|count| used.checked_add(count)).ok_or("the store has no generation left for it")?;
+    let last = count.and_then(|count| used.checked_add(count)).ok_or("the store has no generations left")?;
     let (mut definitions, mut states) = (Vec::new(), Vec::new());
     for (generation, tracker) in (used + 1..=last).zip(trackers) {
         let [progress, stage, more] = tracker.state;
@@ -199,7 +199,7 @@ fn restore(id: &str, trackers: Vec<Translated>, used: u32, engine: &Engine) -> R
     Ok(group.whole(id))
 }
 
-/// A source asks its server one thing after the other: its own thread is enough.
+/// A source sends one request after another, so the current thread is enough.
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
@@ -216,18 +216,18 @@ pub struct SourceError {
     pub problem: String,
 }
 
-/// What a source has read.
+/// What was read from a source.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Groups, each whole.
+    /// Complete groups.
     pub groups: Vec<StoredGroup>,
-    /// Records that belong to no group that could be read.
+    /// Records that could not be assigned to a group.
     pub refused: Vec<LegacyError>,
 }
 
-/// Where 2.1.5 has stored groups.
+/// A place where 2.1.5 has stored groups.
 pub trait Source {
-    /// The next groups; `None` behind the last. A group may come again.
+    /// The next groups; `None` after the last. A group may be returned more than once.
     ///
     /// # Errors
     /// A [`SourceError`] if the source cannot be read.
@@ -236,14 +236,14 @@ pub trait Source {
 
 /// A source that finds groups by their ids.
 pub trait Lookup: Source {
-    /// Those of the groups that there are.
+    /// Those of the groups that exist.
     ///
     /// # Errors
     /// A [`SourceError`] if the source cannot be read.
     fn find(&mut self, ids: &[String]) -> Result<Page, SourceError>;
 }
 
-/// What to import from: Redis, MongoDB or both.
+/// The sources of an import: Redis, MongoDB or both.
 #[derive(Default)]
 pub struct Sources<'a> {
     /// The cache, in Redis.
@@ -258,12 +258,12 @@ impl std::fmt::Debug for Sources<'_> {
     }
 }
 
-/// How an import goes about it.
+/// Options of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Importing {
-    /// Leaves out what is refused; else nothing is imported then.
+    /// Whether to skip what is rejected. Otherwise nothing is imported in that case.
     pub skip_unreadable: bool,
-    /// Writes while it reads, for a store that is of no use unless all of it was written; else there is one commit.
+    /// Whether to write while reading, for a store that is discarded if the import fails. Otherwise there is a single commit.
     pub in_steps: bool,
 }
 
@@ -275,28 +275,28 @@ pub struct Imported {
     pub groups: u64,
     /// Trackers.
     pub trackers: u64,
-    /// Trackers that have passed targets that 2.1.5 did not keep.
+    /// Trackers that have passed targets that 2.1.5 did not store.
     pub shortened: u64,
-    /// Trackers and records that were refused.
+    /// Trackers and records that were rejected.
     pub refused: u64,
-    /// Trackers that MongoDB has and Redis, which has their group, has not.
+    /// Trackers that only MongoDB has, although Redis has their group.
     pub only_cold: u64,
 }
 
-/// What an import has to tell while it goes on.
+/// What an import reports while it runs.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Note<'a> {
-    /// This is not taken over.
+    /// Something is not imported.
     Refused(&'a LegacyError),
-    /// This tracker is in MongoDB only. Redis has its group, so 2.1.5 does not see it, and it is not taken over.
+    /// This tracker is only in MongoDB. Redis has its group, so 2.1.5 does not see the tracker, and it is not imported.
     OnlyCold {
         /// The group.
         group: &'a str,
         /// The tracker.
         tracker: &'a str,
     },
-    /// So much was read.
+    /// How much was read so far.
     Progress(Imported),
 }
 
@@ -311,22 +311,22 @@ pub enum ImportError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The store already has a group of that id.
-    #[error("the store already has the group {0:?}; import into a store without it")]
+    #[error("the store already has the group {0:?}; use a store without it")]
     Exists(String),
-    /// Something was refused, and was not to be left out.
-    #[error("{0} trackers of dictrack 2.1.5 cannot be taken over; nothing was imported")]
+    /// Something was rejected and was not to be skipped.
+    #[error("{0} trackers of dictrack 2.1.5 cannot be imported, so nothing was")]
     Refused(u64),
-    /// The sources hold nothing.
-    #[error("there is nothing of dictrack 2.1.5 to import")]
+    /// The sources are empty.
+    #[error("no data of dictrack 2.1.5 found")]
     Nothing,
 }
 
-/// Takes over everything that 2.1.5 stored into `store`, which must not have any of its groups. The sources are only read.
+/// Imports everything that 2.1.5 stored into `store`, which must not have any of its groups. Only reads from the sources.
 ///
-/// The call blocks, and must not be made within an async runtime.
+/// This call blocks and must not be used within an async runtime.
 ///
 /// # Errors
-/// An [`ImportError`]. Nothing is in the store then, unless it is written [in steps](Importing::in_steps).
+/// An [`ImportError`]. The store is then unchanged, unless it is written [in steps](Importing::in_steps).
 pub fn import(
     store: &dyn DataStore,
     sources: Sources<'_>,
@@ -335,7 +335,7 @@ pub fn import(
 ) -> Result<Imported, ImportError> {
     let Sources { mut hot, mut cold } = sources;
     let mut import = Import::begin(store, how, tell)?;
-    // Scanning Redis may find a group more than once.
+    // A Redis scan may find a group more than once.
     let mut seen = HashSet::new();
     while let Some(hot) = &mut hot
         && let Some(mut page) = hot.next()?
@@ -393,7 +393,7 @@ impl<'a> Import<'a> {
         refused.iter().for_each(|error| (self.tell)(Note::Refused(error)));
     }
 
-    /// A group of Redis, and its trackers in MongoDB.
+    /// A group in Redis, with its trackers in MongoDB.
     fn hot_group(&mut self, mut group: StoredGroup, cold: &[StoredTracker]) -> Result<(), ImportError> {
         let known = by_name(cold);
         for tracker in &mut group.trackers {
@@ -420,7 +420,7 @@ impl<'a> Import<'a> {
         self.done.groups += 1;
         self.done.trackers += read.trackers;
         self.done.shortened += read.shortened;
-        // The rest is still read, so that one run says all that is refused.
+        // Keep reading, so that one run reports everything that is rejected.
         if self.fails() {
             self.batch.clear();
             return Ok(());
@@ -433,7 +433,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Whether nothing is to be imported any more.
+    /// Whether the import has failed.
     fn fails(&self) -> bool {
         self.done.refused > 0 && !self.how.skip_unreadable
     }

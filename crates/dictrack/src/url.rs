@@ -1,7 +1,7 @@
-//! URLs of servers: reading them, and showing them. No other file decides what of a URL people get to see.
+//! Parsing and displaying URLs of servers. No other file decides how much of a URL is shown.
 //!
-//! A URL may hold a password, and one that is written wrongly may hold it anywhere. So nothing is cut out of it: a URL that
-//! reads well is shown as scheme, hosts and database, and of any other the scheme alone.
+//! A URL may contain a password, and a malformed URL may contain it anywhere. So secrets are not cut out of it: a valid URL is
+//! shown as scheme, hosts and database, and of any other only the scheme.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use dictrack_core::text;
 
 /// The schemes that dictrack connects to.
 const SCHEMES: [&str; 6] = ["redis", "rediss", "redis-cluster", "rediss-cluster", "mongodb", "mongodb+srv"];
-/// Schemes that people try, and that may be shown too. Of any other, the text before `://` may be a secret.
+/// Other schemes that people try, which may be shown as well. Any other text before `://` may be a secret.
 const OTHERS: [&str; 18] = [
     "amqp",
     "file",
@@ -36,36 +36,39 @@ const OTHERS: [&str; 18] = [
 ];
 /// The option that names a file with the password.
 const PASSWORD_FILE: &str = "password_file";
-/// A file with a URL or a password holds no more.
+/// The maximum size of a file with a URL or a password.
 const LONGEST: u64 = 64 * 1024;
 
-/// What a URL says.
+/// The parts of a URL.
 pub(crate) struct Parts<'a> {
     scheme: &'a str,
-    /// As it is written, before the first colon of the login.
+    /// As written, before the first colon of the login.
     pub(crate) user: &'a str,
-    /// As it is written.
+    /// As written.
     pub(crate) password: Option<&'a str>,
-    /// Each with its port, if one is given.
+    /// Each with its port, if given.
     pub(crate) hosts: Vec<&'a str>,
-    /// What follows the slash after the hosts.
+    /// The part after the slash that follows the hosts.
     pub(crate) path: &'a str,
     pub(crate) options: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Parts<'a> {
-    /// Reads a URL; an error says what is wrong with it, and repeats nothing of it.
+    /// Parses a URL. An error says what is wrong, without repeating any part of the URL.
     pub(crate) fn read(url: &'a str) -> Result<Self, &'static str> {
-        let (scheme, rest) = url.split_once("://").ok_or("it has no scheme, such as redis:// or mongodb://")?;
+        let (scheme, rest) =
+            url.split_once("://").ok_or("no scheme; expected a scheme such as redis:// or mongodb://")?;
         if !is_scheme(scheme) {
-            return Err("its scheme is not known");
+            return Err("unknown scheme");
         }
         if url.chars().any(char::is_control) {
-            return Err("it has a line break or another control character");
+            return Err("contains a line break or another control character");
         }
         let (place, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if tail.contains(['@', '#']) {
-            return Err("it has an @ or a # after its hosts; in a password, @ is written %40, / %2F, ? %3F and # %23");
+            return Err(
+                "contains @ or # after the hosts; in a password, write @ as %40, / as %2F, ? as %3F and # as %23",
+            );
         }
         let (login, hosts) = place.rsplit_once('@').map_or((None, place), |(login, hosts)| (Some(login), hosts));
         let (user, password) = login
@@ -78,7 +81,7 @@ impl<'a> Parts<'a> {
         }
         let (path, options) = tail.split_once('?').unwrap_or((tail, ""));
         let options = options.split('&').filter(|option| !option.is_empty()).map(option).collect::<Option<_>>();
-        let options = options.ok_or("an option in it is not NAME=VALUE")?;
+        let options = options.ok_or("invalid option; expected NAME=VALUE")?;
         Ok(Self { scheme, user, password, hosts, path: path.strip_prefix('/').unwrap_or(path), options })
     }
 
@@ -87,7 +90,7 @@ impl<'a> Parts<'a> {
         self.scheme
     }
 
-    /// The whole URL, with its login.
+    /// The full URL, with the login.
     pub(crate) fn to_url(&self) -> String {
         let password = self.password.map(|password| format!(":{password}")).unwrap_or_default();
         let at = if self.user.is_empty() && password.is_empty() { "" } else { "@" };
@@ -103,7 +106,7 @@ fn is_scheme(scheme: &str) -> bool {
 }
 
 fn check_host(host: &str, scheme: &str) -> Result<(), &'static str> {
-    // The path of a socket, with %2F for its slashes.
+    // The path of a socket, with slashes as %2F.
     if scheme.starts_with("mongodb") && host.ends_with(".sock") {
         return Ok(());
     }
@@ -113,17 +116,17 @@ fn check_host(host: &str, scheme: &str) -> Result<(), &'static str> {
         {
             (name, port.strip_prefix(':').or(port.is_empty().then_some("0")).unwrap_or("it is not one"))
         }
-        Some(_) => return Err("its host is not an address"),
+        Some(_) => return Err("invalid host address"),
         None => host.split_once(':').unwrap_or((host, "0")),
     };
     if name.is_empty() {
-        return Err("it names no host; a login ends with @");
+        return Err("no host; note that a login ends with @");
     }
     if port.parse::<u16>().is_err() {
-        return Err("its port is not a number; a login ends with @");
+        return Err("port is not a number; note that a login ends with @");
     }
     let fits = |letter: char| letter.is_alphanumeric() || "-._:".contains(letter);
-    if name.chars().all(fits) { Ok(()) } else { Err("its host is not a name or an address") }
+    if name.chars().all(fits) { Ok(()) } else { Err("host is not a valid name or address") }
 }
 
 fn option(text: &str) -> Option<(&str, &str)> {
@@ -131,7 +134,7 @@ fn option(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && name.chars().all(|of| of.is_ascii_alphabetic() || of == '_')).then_some((name, value))
 }
 
-/// Scheme, hosts and database.
+/// Shows scheme, hosts and database.
 impl fmt::Display for Parts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.hosts.join(","))?;
@@ -143,8 +146,8 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-/// A URL as errors, logs and people may see it: scheme, hosts and database, or only the scheme where the rest does not
-/// read well. No user, no password, no options.
+/// A URL as it may be shown in errors and logs: scheme, hosts and database, or only the scheme if the URL is malformed. Never
+/// shows a user, a password or options.
 ///
 /// ```
 /// assert_eq!(dictrack::url::shown("redis://me:s3cret@cache.internal:6380/2?prefix=shop"), "redis://cache.internal:6380/2");
@@ -161,13 +164,13 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// The scheme of a text, if it has one that is known.
+/// The scheme of a URL, if it is a known one.
 pub fn scheme(text: &str) -> Option<&str> {
     text.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme))
 }
 
-/// Whether a text that may be a file was meant to be a URL, however it is written: `mongodb:/u:p@h`, `redis:u:p@h`,
-/// `u:p@h/shop`. What begins like a path (`/`, `./`, `../`) is a file.
+/// Whether a text that may be a file name was meant to be a URL, even a malformed one: `mongodb:/u:p@h`, `redis:u:p@h`,
+/// `u:p@h/shop`. A text that starts like a path (`/`, `./`, `../`) is a file name.
 pub fn is_meant(text: &str) -> bool {
     let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || "\"'<".contains(letter));
     let is_path = text.starts_with('/') && !text.starts_with("//") || text.starts_with("./") || text.starts_with("../");
@@ -183,36 +186,36 @@ pub fn is_meant(text: &str) -> bool {
         || lower.split_once('?').is_some_and(|(_, options)| options.contains("pass"))
 }
 
-/// A file as messages name it. Some are URLs in the wrong place.
+/// A file name as shown in messages. It may be a URL that was given by mistake.
 pub fn shown_path(path: &Path) -> String {
     let text = path.to_string_lossy();
     if is_meant(&text) { shown(&text) } else { text::path(path) }
 }
 
-/// The URL with the password of the file that its option `password_file` names, percent-encoded. The option is gone.
+/// The URL with the password from the file that its option `password_file` names, percent-encoded. Removes the option.
 ///
 /// # Errors
-/// What is wrong with the option or its file.
+/// A message about the option or its file.
 pub fn with_password(url: &str) -> Result<Cow<'_, str>, String> {
     let Ok(parts) = Parts::read(url) else { return Ok(url.into()) };
     let (of_file, others): (Vec<_>, _) = parts.options.iter().copied().partition(|(name, _)| *name == PASSWORD_FILE);
     let file = match of_file[..] {
         [] => return Ok(url.into()),
         [(_, file)] if parts.password.is_none() => decoded(file),
-        [_] => return Err("it has a password, and the option password_file; expected one of them".to_owned()),
-        _ => return Err("it has the option password_file twice".to_owned()),
+        [_] => return Err("has both a password and the option password_file; use only one of them".to_owned()),
+        _ => return Err("the option password_file appears twice".to_owned()),
     };
-    let password = read_secret(Path::new(&file)).map_err(|error| format!("its password_file: {error}"))?;
+    let password = read_secret(Path::new(&file)).map_err(|error| format!("password_file: {error}"))?;
     let password = encoded(&password);
     Ok(Parts { password: Some(&password), options: others, ..parts }.to_url().into())
 }
 
-/// The secret in a file, such as a password or a URL with one: its text without the line break at its end. Read once, so that
-/// a pipe will do.
+/// The secret in a file, such as a password or a URL with one, without a trailing line break. Reads it only once, so that a pipe
+/// will do.
 ///
 /// # Errors
-/// With the name of the file: what the system says, or that it is empty, no text, of more than one line, or larger than
-/// 64 KiB. Nothing of what it holds.
+/// The error of the system, or that the file is empty, is not UTF-8, has more than one line, or is larger than 64 KiB. It names
+/// the file but shows nothing of its content.
 pub fn read_secret(path: &Path) -> io::Result<String> {
     let named = |problem: &dyn fmt::Display, kind| io::Error::new(kind, format!("{}: {problem}", shown_path(path)));
     let mut bytes = Vec::new();
@@ -220,22 +223,22 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     read.map_err(|error| named(&error, error.kind()))?;
     let invalid = |problem: &str| Err(named(&problem, ErrorKind::InvalidData));
     if bytes.len() as u64 > LONGEST {
-        return invalid("it is larger than 64 KiB; expected one line");
+        return invalid("file is larger than 64 KiB; expected one line");
     }
-    // Not its error, which would hold the bytes.
-    let Ok(text) = std::str::from_utf8(&bytes) else { return invalid("it is not UTF-8 text") };
+    // The error itself is dropped, since it contains the bytes.
+    let Ok(text) = std::str::from_utf8(&bytes) else { return invalid("file is not valid UTF-8") };
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return invalid("it is empty");
+        return invalid("file is empty");
     }
     if text.contains(['\n', '\r', '\0']) {
-        return invalid("it has more than one line; expected one");
+        return invalid("file has more than one line; expected one");
     }
     Ok(text.to_owned())
 }
 
-/// The text with `%XX` read; what is not that stays.
+/// The text with each valid `%XX` decoded.
 pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -257,7 +260,7 @@ pub(crate) fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The text with every byte that means something in a URL as `%XX`.
+/// The text with all bytes that are special in a URL as `%XX`.
 fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     let each = text.as_bytes().iter().map(|byte| match plain(byte) {
@@ -272,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_reads_well_is_shown_without_login_and_options() {
+    fn a_valid_url_is_shown_without_login_and_options() {
         for (url, expected) in [
             ("redis://me:s3cret@db:1/2?prefix=x", "redis://db:1/2"),
             ("redis-cluster://me:s3cret@a:1,b:2", "redis-cluster://a:1,b:2"),
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_does_not_read_well_only_a_known_scheme_is_shown() {
+    fn of_a_malformed_url_only_a_known_scheme_is_shown() {
         for url in [
             "redis://:s3cret",
             "redis://me:s3cret",
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_to_be_a_url_is_told_from_a_file() {
+    fn a_mistyped_url_is_not_taken_for_a_file() {
         for url in [
             "redis://h",
             "mongodb:/u:p@h",
@@ -377,16 +380,16 @@ mod tests {
         let url = "redis://h?password_file=FILE";
         let long = vec![b'x'; LONGEST as usize + 1];
         for (text, problem) in [
-            (&b""[..], "it is empty"),
-            (b"\n", "it is empty"),
+            (&b""[..], "file is empty"),
+            (b"\n", "file is empty"),
             (b"s3cret\nmore\n", "more than one line"),
-            (b"s3cret\xff", "not UTF-8"),
+            (b"s3cret\xff", "not valid UTF-8"),
             (&long, "larger than 64 KiB"),
         ] {
             let error = read(url, text).unwrap_err();
             assert!(error.contains(problem) && error.contains("pass word: ") && !error.contains("s3cret"), "{error}");
         }
-        assert!(with_password("redis://u:p@h?password_file=x").unwrap_err().contains("expected one of them"));
+        assert!(with_password("redis://u:p@h?password_file=x").unwrap_err().contains("use only one of them"));
         assert!(with_password("redis://h?password_file=x&password_file=y").unwrap_err().contains("twice"));
         assert!(with_password("redis://h?password_file=/dev/zero").unwrap_err().contains("larger than 64 KiB"));
     }

@@ -184,7 +184,7 @@ fn a_server_that_is_not_there_or_slow_or_of_another_time_is_found() {
     let wrong = Arc::new(TestClock::new(SystemClock.now()));
     wrong.advance(Span::from_secs(90));
     let cache = RedisCache::new(&server.url()).unwrap();
-    provoked(&block_on(cache.examine(true, wrong)), Level::Warning, "clock", "s behind the one here", "NTP");
+    provoked(&block_on(cache.examine(true, wrong)), Level::Warning, "clock", "s behind the local clock", "NTP");
     server.kill();
     provoked(&redis(&server.url(), true), Level::Problem, "unreachable", "Connection refused", "firewall");
 }

@@ -100,7 +100,7 @@ fn a_pickle_that_is_cut_anywhere_is_refused() {
     for pickle in [PYTHON_2, PYTHON_3] {
         for end in 0..pickle.len() {
             let problem = refused(&pickle[..end]);
-            let known = ["the pickle is cut short", "not a pickle of protocol 2", "has a line without an end"];
+            let known = ["the pickle is truncated", "not a pickle; expected protocol 2", "has a line longer than"];
             assert!(known.iter().any(|known| problem.contains(known)), "{end}: {problem}");
         }
     }
@@ -401,22 +401,21 @@ fn records_that_do_not_fit_their_place_are_refused() {
         let read = read_group(&group(trackers), &[], 0, &Engine::default());
         read.refused.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    let place =
-        r#"group "group", tracker "other": its pickle has the name "tracker"; expected "other", where it is stored"#;
+    let place = r#"group "group", tracker "other": its pickle has the name "tracker", but it is stored under "other""#;
     assert_eq!(problems(vec![stored("other", &pickle)]), [place]);
     let strange = Builder::count().with("group_id", text("_THIS_IS_DEFAULT_GID")).pickle();
-    let place = r#"group "group", tracker "tracker": its pickle has the group "_THIS_IS_DEFAULT_GID"; expected "group", where it is stored"#;
+    let place = r#"group "group", tracker "tracker": its pickle has the group "_THIS_IS_DEFAULT_GID", but it is stored under "group""#;
     assert_eq!(problems(vec![stored("tracker", &strange)]), [place]);
-    let twice = r#"group "group", tracker "tracker": it is stored twice; expected each name once"#;
+    let twice = r#"group "group", tracker "tracker": stored twice; expected each name once"#;
     assert_eq!(problems(vec![stored("tracker", &pickle), stored("tracker", &pickle)]), [twice]);
     let fault = StoredTracker { fault: Some("no document".to_owned()), ..stored("tracker", &pickle) };
     assert_eq!(problems(vec![fault]), [r#"group "group", tracker "tracker": no document"#]);
     let many = vec![stored("tracker", b""); dictrack::legacy::MAX_TRACKERS + 1];
-    assert_eq!(problems(many), [r#"group "group": 100001 trackers; expected at most 100000"#]);
+    assert_eq!(problems(many), [r#"group "group": 100001 trackers; expected up to 100000"#]);
     let last = read_group(&group(vec![stored("tracker", &pickle)]), &[], u32::MAX - 1, &Engine::default());
     assert_eq!(taken_over(&last).1.to_string(), "[[4294967295,0,0]]");
     let last = read_group(&group(vec![stored("tracker", &pickle)]), &[], u32::MAX, &Engine::default());
-    assert_eq!(last.refused[0].to_string(), r#"group "group": the store has no generation left for it"#);
+    assert_eq!(last.refused[0].to_string(), r#"group "group": the store has no generations left"#);
     assert!(last.change.is_none() && last.trackers == 0);
 }
 

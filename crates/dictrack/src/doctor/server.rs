@@ -1,4 +1,4 @@
-//! What only servers have: a way to them, and clocks of their own.
+//! Checks that apply only to servers: round trips and clocks.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::{Examination, Level, millis};
 use crate::Error;
 use crate::clock::Stopwatch;
 
-/// How often a round trip is timed.
+/// How many round trips are timed.
 const TRIPS: usize = 21;
-/// A server that takes longer on average is worth a word: each call waits for it at least once.
+/// A median above this is reported, since each call waits for the server at least once.
 const SLOW: Duration = Duration::from_millis(5);
-/// Clocks that differ by more make windows open and close at different moments.
+/// If clocks differ by more, windows open and close at different times.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
 
 impl Examination {
-    /// Times round trips; the error of the first that fails.
+    /// Times round trips; stops at the first error.
     pub(crate) async fn time_round_trips<F: Future<Output = Result<(), Error>>>(
         &mut self,
         mut trip: impl FnMut() -> F,
@@ -33,8 +33,8 @@ impl Examination {
                 Level::Warning,
                 "slow",
                 format!("a round trip takes {}", millis(median)),
-                "each call of one group after the other waits at least so long",
-                "move programs and server closer together; calls for many groups at a time do not add up",
+                "consecutive calls for one group each take at least this long",
+                "move programs and server closer together; calls for different groups can run at the same time",
             );
         }
         Ok(())
@@ -48,9 +48,9 @@ impl Examination {
             self.find(
                 Level::Warning,
                 "clock",
-                format!("its clock is {:.1} s {direction} the one here", apart.as_secs_f64()),
-                "where machines disagree, windows and time limiters open and close at other moments for each process",
-                "let both follow a time server (NTP)",
+                format!("its clock is {:.1} s {direction} the local clock", apart.as_secs_f64()),
+                "windows and time limiters open and close at different times on different machines",
+                "synchronise both clocks (NTP)",
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The store of 2.1.5 in MongoDB: a document for each tracker, with `group_id`, `name`, `b_tracker` and `expire_ts`.
+//! The store of 2.1.5 in MongoDB: a document per tracker, with `group_id`, `name`, `b_tracker` and `expire_ts`.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use tokio::runtime::Runtime;
 use super::{LegacyError, Lookup, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
 use crate::store::mongodb::{Driven, driven};
 
-/// The database, if 2.1.5 was not told another one as `database`.
+/// The default `database` of 2.1.5.
 pub const DATABASE: &str = "dictrack";
-/// The collection, if 2.1.5 was not told another one as `collection`.
+/// The default `collection` of 2.1.5.
 pub const COLLECTION: &str = "data_store";
 
-/// Documents that come in one trip.
+/// How many documents are read in one round trip.
 const DOCUMENTS_A_TRIP: u32 = 1_000;
-/// Groups of one page, as long as they are small.
+/// How many groups a page has.
 const GROUPS_A_PAGE: usize = 64;
 
-/// Reads the trackers of a MongoDB server. Nothing there is changed.
+/// Reads the trackers of a MongoDB server. Changes nothing there.
 #[derive(Debug)]
 pub struct MongoStore {
     runtime: Runtime,
@@ -30,7 +30,7 @@ pub struct MongoStore {
     scan: Reading,
 }
 
-/// How far the documents were read.
+/// How far documents were read.
 #[derive(Debug)]
 enum Reading {
     Begin,
@@ -40,20 +40,20 @@ enum Reading {
 }
 
 impl MongoStore {
-    /// Connects to the server at `url`, where 2.1.5 had this `database` and `collection`.
+    /// Connects to the server at `url`, where 2.1.5 used this `database` and `collection`.
     ///
     /// # Errors
-    /// A [`SourceError`] if the URL is none, or the server does not answer.
+    /// A [`SourceError`] if the URL is invalid or the server does not answer.
     pub fn connect(url: &str, database: &str, collection: &str) -> Result<Self, SourceError> {
         let fail = |server: &str, problem: String| SourceError { source_name: server.to_owned(), problem };
         let runtime = runtime().map_err(|error| fail("MongoDB", error.to_string()))?;
         let options = runtime.block_on(driven(url));
-        let Driven { mut options, secrets, .. } = options.map_err(|problem| fail("the URL of MongoDB", problem))?;
+        let Driven { mut options, secrets, .. } = options.map_err(|problem| fail("MongoDB URL", problem))?;
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         let server = format!("MongoDB at {}", hosts.join(","));
         options.server_selection_timeout.get_or_insert(Duration::from_secs(10));
         let connect = async {
-            // The client starts its tasks at once, in the runtime that it is made in.
+            // The client starts its tasks at once, in the current runtime.
             let database = Client::with_options(options)?.database(database);
             database.run_command(doc! {"ping": 1}).await?;
             Ok(database.collection(collection))
@@ -63,13 +63,13 @@ impl MongoStore {
         Ok(Self { runtime, collection, server, scan: Reading::Begin })
     }
 
-    /// The groups that `filter` finds, as far as they were not read yet.
+    /// The groups that match `filter` and were not read yet.
     fn read(&mut self, filter: Document, reading: &mut Reading) -> Result<Page, SourceError> {
         let Self { runtime, collection, .. } = self;
         let page = runtime.block_on(async {
             let open = match std::mem::replace(reading, Reading::Ended) {
                 Reading::Begin => {
-                    // 2.1.5 made the index for this order.
+                    // 2.1.5 created an index for this order.
                     let find = collection
                         .find(filter)
                         .projection(doc! {"group_id": 1, "name": 1, "b_tracker": 1, "expire_ts": 1})
@@ -91,7 +91,7 @@ impl MongoStore {
     }
 }
 
-/// Reads whole groups, at least one, as long as there is one. With the first document of the next group it ends.
+/// Reads one or more complete groups, up to the first document of the next group.
 async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, StoredTracker)>) -> Result<Page, Error> {
     let mut page = Page::default();
     loop {
@@ -102,7 +102,7 @@ async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, S
         let Some((id, tracker)) = next else { return Ok(page) };
         let full = page.groups.len() == GROUPS_A_PAGE;
         match page.groups.last_mut().filter(|group| group.id == id) {
-            // One that is too large is refused by its size; there is no need to hold all of it.
+            // A group that is too large is rejected; there is no need to keep all of it.
             Some(group) if group.trackers.len() > MAX_TRACKERS => {}
             Some(group) => group.trackers.push(tracker),
             None if full => {
@@ -125,14 +125,14 @@ async fn document(
         let text = |key| value(key).and_then(RawBsonRef::as_str);
         let (Some(group), Some(name)) = (text("group_id"), text("name")) else {
             let id = value("_id").map(|id| format!("{id:?}")).unwrap_or_default();
-            let problem = format!("the document {id} lacks the text `group_id` or `name`");
+            let problem = format!("document {id} lacks the string `group_id` or `name`");
             refused.push(LegacyError::new(text("group_id").unwrap_or_default(), text("name"), problem));
             continue;
         };
         let mut tracker = StoredTracker { name: name.to_owned(), ..StoredTracker::default() };
         match value("b_tracker") {
             Some(RawBsonRef::Binary(binary)) => tracker.pickle = binary.bytes.to_owned(),
-            _ => tracker.fault = Some("its document has no binary `b_tracker`".to_owned()),
+            _ => tracker.fault = Some("its document has no binary field `b_tracker`".to_owned()),
         }
         match expiry(value("expire_ts")) {
             Ok(expire_at) => tracker.expire_at = expire_at,
@@ -181,7 +181,7 @@ fn expiry(value: Option<RawBsonRef<'_>>) -> Result<Option<Timestamp>, String> {
     Ok(Some(Timestamp::from_micros(micros)))
 }
 
-/// An error in words.
+/// The message of an error.
 fn said(error: &Error) -> String {
     match &*error.kind {
         ErrorKind::ServerSelection { message, .. } => message.clone(),

@@ -1,30 +1,30 @@
-//! Reads the pickles that 2.1.5 writes, and runs nothing.
+//! Reads the pickles that 2.1.5 writes, without running anything.
 //!
 //! A pickle is a program for a stack machine that can import and call anything. Here it can do neither: the names of
-//! 2.1.5's own classes, of `set` and of `timedelta` stand for shapes, any other name is refused where it stands. 2.1.5
-//! writes protocol 2, on Python 2.7 as on Python 3; of the opcodes those that its data needs are read, and every other is
-//! refused by its name.
+//! 2.1.5's own classes, of `set` and of `timedelta` only stand for shapes, and any other name is rejected. 2.1.5 writes
+//! protocol 2, on both Python 2.7 and Python 3. Only the opcodes that its data needs are accepted; the error for any other
+//! names it.
 //!
-//! What is read is bounded in bytes, values and depth. A value that the memo repeats is counted each time it stands
-//! somewhere, and one that holds itself is refused.
+//! The number of bytes, the number of values and the depth are limited. A value that the memo repeats counts each time, and
+//! one that contains itself is rejected.
 
 use std::collections::HashMap;
 use std::fmt;
 
-/// The bytes of the longest pickle that is read, which is what a document of MongoDB can hold.
+/// The maximum size of a pickle in bytes, which is also the maximum size of a MongoDB document.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// The values that one pickle may make.
+/// How many values one pickle may create.
 pub(super) const MAX_VALUES: usize = 1 << 18;
 /// How deep values may nest.
 pub(super) const MAX_DEPTH: usize = 32;
-/// The entries of one map: 2.1.5 writes maps for trackers, conditions and attributes, of at most 15.
+/// The maximum size of a map. 2.1.5 writes maps for trackers, conditions and attributes, with up to 15 entries.
 const MAX_ENTRIES: usize = 64;
-/// The letters of a module or a class.
+/// The maximum length of a module or class name.
 const MAX_NAME: usize = 256;
-/// The digits of a whole number that Python 2 writes as text: those between 32 and 64 bits.
+/// The maximum length of a whole number that Python 2 writes as text, which has between 32 and 64 bits.
 const MAX_DIGITS: usize = 20;
 
-/// What is wrong with a pickle, and the byte where.
+/// A problem in a pickle, and its byte offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: usize,
@@ -39,7 +39,7 @@ impl Fault {
 
 pub(super) type Read<T> = Result<T, Fault>;
 
-/// A value of a pickle, and the byte of the opcode that made it.
+/// A value in a pickle, and the byte offset of the opcode that created it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Value {
     pub(super) at: usize,
@@ -56,7 +56,7 @@ pub(super) enum Kind {
     List(Vec<Value>),
     Tuple(Vec<Value>),
     Set(Vec<Value>),
-    /// Each key once.
+    /// With unique keys.
     Map(Vec<(String, Value)>),
     Class(Class),
     /// An instance and its attributes.
@@ -65,7 +65,7 @@ pub(super) enum Kind {
     Span(i128),
 }
 
-/// The Python classes that 2.1.5's own data names.
+/// The Python classes that occur in 2.1.5's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     CountTracker,
@@ -95,7 +95,7 @@ pub(super) enum Class {
 
 const KEYS: &str = "dictrack.conditions.keys";
 
-/// Protocol 2 has the names of Python 2, whatever wrote it.
+/// Protocol 2 uses the names of Python 2, whichever version wrote it.
 const CLASSES: [(&str, &str, Class); 23] = [
     ("dictrack.trackers.numerics.count", "CountTracker", Class::CountTracker),
     ("dictrack.trackers.numerics.accumulation", "AccumulationTracker", Class::AccumulationTracker),
@@ -138,7 +138,7 @@ impl fmt::Display for Value {
             Kind::Bool(false) => f.write_str("False"),
             Kind::Int(number) => write!(f, "the number {number}"),
             Kind::Float(number) => write!(f, "the number {number:?}"),
-            Kind::Text(text) => write!(f, "the text {}", shown(text)),
+            Kind::Text(text) => write!(f, "the string {}", shown(text)),
             Kind::List(_) => f.write_str("a list"),
             Kind::Tuple(_) => f.write_str("a tuple"),
             Kind::Set(_) => f.write_str("a set"),
@@ -150,12 +150,12 @@ impl fmt::Display for Value {
     }
 }
 
-/// A text of a pickle, as a message may show it.
+/// A string in a pickle, as shown in messages.
 pub(super) fn shown(text: &str) -> String {
     quoted(text, 60)
 }
 
-/// A text in quotes, escaped, and cut behind so many letters.
+/// A string in quotes, escaped, and cut after `most` characters.
 pub(super) fn quoted(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -166,14 +166,14 @@ pub(super) fn quoted(text: &str, most: usize) -> String {
 /// Reads a pickle.
 pub(super) fn read(bytes: &[u8]) -> Read<Value> {
     if bytes.len() > MAX_BYTES {
-        return Err(Fault::new(0, format!("a pickle of {} bytes; expected at most {MAX_BYTES}", bytes.len())));
+        return Err(Fault::new(0, format!("pickle of {} bytes; expected up to {MAX_BYTES}", bytes.len())));
     }
     match bytes {
         [0x80, 2, ..] => {}
         [0x80, version, ..] => {
-            return Err(Fault::new(0, format!("pickle protocol {version}; 2.1.5 writes protocol 2")));
+            return Err(Fault::new(0, format!("pickle protocol {version}; expected protocol 2, which 2.1.5 writes")));
         }
-        _ => return Err(Fault::new(0, "not a pickle of protocol 2, which is what 2.1.5 writes")),
+        _ => return Err(Fault::new(0, "not a pickle; expected protocol 2, which 2.1.5 writes")),
     }
     let mut machine =
         Machine { bytes, at: 2, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
@@ -201,7 +201,7 @@ impl OpCode {
     }
 }
 
-/// A value under construction. Values refer to each other, and so may be shared, or hold themselves.
+/// A value under construction. Values refer to each other, so they may be shared or contain themselves.
 enum Part<'a> {
     None,
     Bool(bool),
@@ -228,11 +228,11 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Runs to the end; the one value that is left.
+    /// Runs to the end and returns the one value that is left.
     fn run(&mut self) -> Read<Id> {
         loop {
             let Some(&code) = self.bytes.get(self.at) else {
-                return Err(Fault::new(self.at, "the pickle is cut short: no STOP"));
+                return Err(Fault::new(self.at, "the pickle is truncated: no STOP"));
             };
             let op = OpCode { at: self.at, code };
             self.at += 1;
@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
                 }
                 b'X' => {
                     let length = u32::from_le_bytes(self.array(op)?);
-                    self.text(op, length.into(), "a text")?;
+                    self.text(op, length.into(), "a string")?;
                 }
                 b'U' => {
                     let [length] = self.array(op)?;
@@ -331,7 +331,7 @@ impl<'a> Machine<'a> {
 
     fn stop(&self, op: OpCode) -> Read<Id> {
         if self.at < self.bytes.len() {
-            let problem = format!("{} bytes behind the end of the pickle", self.bytes.len() - self.at);
+            let problem = format!("{} bytes after the end of the pickle", self.bytes.len() - self.at);
             return Err(Fault::new(self.at, problem));
         }
         match &*self.stack {
@@ -344,7 +344,7 @@ impl<'a> Machine<'a> {
     fn take(&mut self, op: OpCode, length: u64) -> Read<&'a [u8]> {
         let left = &self.bytes[self.at..];
         let taken = usize::try_from(length).ok().and_then(|length| left.get(..length)).ok_or_else(|| {
-            Fault::new(op.at, format!("the pickle is cut short: {} of {length} bytes, {} left", op.name(), left.len()))
+            Fault::new(op.at, format!("the pickle is truncated: {} of {length} bytes, {} left", op.name(), left.len()))
         })?;
         self.at += taken.len();
         Ok(taken)
@@ -356,18 +356,18 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
-    /// The bytes up to the next line end, which is skipped.
+    /// The bytes up to the next newline, which is skipped.
     fn line(&mut self, op: OpCode, most: usize) -> Read<&'a str> {
         let left = &self.bytes[self.at..];
         let end = left.iter().take(most + 1).position(|&byte| byte == b'\n');
-        let end = end.ok_or_else(|| op.fault(format_args!("has a line without an end within {most} letters")))?;
+        let end = end.ok_or_else(|| op.fault(format_args!("has a line longer than {most} bytes")))?;
         self.at += end + 1;
         std::str::from_utf8(&left[..end]).map_err(|_| op.fault("has a line that is not UTF-8"))
     }
 
     fn push(&mut self, op: OpCode, part: Part<'a>) -> Read<()> {
         if self.values.len() == MAX_VALUES {
-            return Err(op.fault(format_args!("makes more than {MAX_VALUES} values")));
+            return Err(op.fault(format_args!("creates more than {MAX_VALUES} values")));
         }
         self.stack.push(self.values.len() as Id);
         self.values.push((op.at, part));
@@ -399,20 +399,20 @@ impl<'a> Machine<'a> {
     fn text(&mut self, op: OpCode, length: u64, what: &str) -> Read<()> {
         let bytes = self.take(op, length)?;
         // Python 3 reads the byte strings of Python 2 as ASCII, and no others.
-        let fits = what == "a text" || bytes.is_ascii();
+        let fits = what == "a string" || bytes.is_ascii();
         let text = std::str::from_utf8(bytes).ok().filter(|_| fits);
-        let expected = if what == "a text" { "UTF-8" } else { "ASCII" };
+        let expected = if what == "a string" { "UTF-8" } else { "ASCII" };
         let text = text.ok_or_else(|| op.fault(format_args!("is {what} that is not {expected}")))?;
         self.push(op, Part::Text(text))
     }
 
-    /// A whole number in as many bytes as it needs, the lowest first.
+    /// A whole number in as many bytes as it needs, least significant first.
     fn long(&mut self, op: OpCode) -> Read<()> {
         let [length] = self.array(op)?;
         let bytes = self.take(op, length.into())?;
         if bytes.len() > size_of::<i128>() {
             let most = size_of::<i128>();
-            return Err(op.fault(format_args!("is a whole number of {length} bytes; expected at most {most}")));
+            return Err(op.fault(format_args!("is a whole number of {length} bytes; expected up to {most}")));
         }
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut whole = [if negative { 0xff } else { 0 }; size_of::<i128>()];
@@ -420,7 +420,7 @@ impl<'a> Machine<'a> {
         self.push(op, Part::Int(i128::from_le_bytes(whole)))
     }
 
-    /// A whole number as Python 2 writes those that need more than 32 bits.
+    /// A whole number of more than 32 bits, as Python 2 writes it.
     fn decimal(&mut self, op: OpCode) -> Read<()> {
         let line = self.line(op, MAX_DIGITS)?;
         let number = line.parse::<i64>().ok().filter(|number| number.to_string() == line);
@@ -442,7 +442,7 @@ impl<'a> Machine<'a> {
         let (_, Part::Map(entries)) = self.top(op)? else { return Err(op.fault("has no map to add to")) };
         let (pairs, []) = more.as_chunks::<2>() else { return Err(op.fault("has a key without a value")) };
         if entries.len() + pairs.len() > MAX_ENTRIES {
-            let problem = format_args!("makes a map of more than {MAX_ENTRIES} entries");
+            let problem = format_args!("creates a map of more than {MAX_ENTRIES} entries");
             return Err(op.fault(problem));
         }
         entries.extend(pairs.iter().map(|[key, value]| (*key, *value)));
@@ -451,32 +451,32 @@ impl<'a> Machine<'a> {
 
     fn memoize(&mut self, op: OpCode, at: u32) -> Read<()> {
         let (top, _) = self.top(op)?;
-        // With one value for each number, the memo is no larger than what it refers to.
+        // With one value for each number, the memo is no larger than the values it refers to.
         match self.memo.insert(at, top) {
-            Some(_) => Err(op.fault(format_args!("writes memo {at} a second time"))),
+            Some(_) => Err(op.fault(format_args!("writes memo {at} twice"))),
             None if self.memo.len() > MAX_VALUES => {
-                Err(op.fault(format_args!("makes a memo of more than {MAX_VALUES} values")))
+                Err(op.fault(format_args!("creates a memo of more than {MAX_VALUES} values")))
             }
             None => Ok(()),
         }
     }
 
     fn recall(&mut self, op: OpCode, at: u32) -> Read<()> {
-        let id = *self.memo.get(&at).ok_or_else(|| op.fault(format_args!("reads memo {at}, which is not written")))?;
+        let id = *self.memo.get(&at).ok_or_else(|| op.fault(format_args!("reads memo {at}, which was not written")))?;
         if self.stack.len() >= MAX_VALUES {
-            return Err(op.fault(format_args!("makes a stack of more than {MAX_VALUES} values")));
+            return Err(op.fault(format_args!("creates a stack of more than {MAX_VALUES} values")));
         }
         self.stack.push(id);
         Ok(())
     }
 
-    /// A Python name. It is compared with those that are known and not looked up anywhere.
+    /// A Python name. It is only compared with the known ones, never looked up.
     fn name(&mut self, op: OpCode) -> Read<()> {
         let module = self.line(op, MAX_NAME)?;
         let name = self.line(op, MAX_NAME)?;
         let known = CLASSES.iter().find(|(known, class, _)| *known == module && *class == name);
         let (_, _, class) = known.ok_or_else(|| {
-            let problem = "is not of dictrack 2.1.5; expected its own trackers, conditions and limiters";
+            let problem = "does not belong to dictrack 2.1.5; expected its trackers, conditions and limiters";
             Fault::new(op.at, format!("the Python name {} {problem}", shown(&format!("{module}.{name}"))))
         })?;
         self.push(op, Part::Class(*class))
@@ -486,12 +486,12 @@ impl<'a> Machine<'a> {
         if let (_, Part::Int(number)) = &self.values[id as usize] { Some(*number) } else { None }
     }
 
-    /// What a call would return; only `set([…])` and `timedelta(days, seconds, microseconds)` are known.
+    /// The result of a call. Only `set([…])` and `timedelta(days, seconds, microseconds)` are accepted.
     fn reduce(&mut self, op: OpCode) -> Read<()> {
         let pair = self.pop_many(op, 2)?;
         let [called, arguments] = [pair[0], pair[1]].map(|id| &self.values[id as usize].1);
-        let Part::Class(class) = called else { return Err(op.fault("calls what is no class")) };
-        let Part::Tuple(arguments) = arguments else { return Err(op.fault("has arguments that are no tuple")) };
+        let Part::Class(class) = called else { return Err(op.fault("calls something that is not a class")) };
+        let Part::Tuple(arguments) = arguments else { return Err(op.fault("has arguments that are not a tuple")) };
         let part = match (class, &**arguments) {
             (Class::Set, [items]) if matches!(self.values[*items as usize].1, Part::List(_)) => Part::Set(*items),
             (Class::TimeDelta, [days, seconds, micros]) => {
@@ -501,7 +501,9 @@ impl<'a> Machine<'a> {
                 let seconds = self.int(*seconds).filter(|seconds| (0..DAY).contains(seconds));
                 let micros = self.int(*micros).filter(|micros| (0..1_000_000).contains(micros));
                 let (Some(days), Some(seconds), Some(micros)) = (days, seconds, micros) else {
-                    return Err(op.fault("makes a timedelta of other parts than Python's days, seconds, microseconds"));
+                    return Err(
+                        op.fault("creates a timedelta from something other than days, seconds and microseconds")
+                    );
                 };
                 Part::Span((days * DAY + seconds) * 1_000_000 + micros)
             }
@@ -519,15 +521,15 @@ impl<'a> Machine<'a> {
                 let part = Part::Object(*class, None);
                 self.push(op, part)
             }
-            [Part::Class(class), _] => Err(op.fault(format_args!("makes a {class} in a way that 2.1.5 does not"))),
-            _ => Err(op.fault("makes an instance of what is no class")),
+            [Part::Class(class), _] => Err(op.fault(format_args!("creates a {class} in a way that 2.1.5 does not"))),
+            _ => Err(op.fault("creates an instance of something that is not a class")),
         }
     }
 
     fn build(&mut self, op: OpCode) -> Read<()> {
         let attributes = self.pop_many(op, 1)?[0];
         if !matches!(self.values[attributes as usize].1, Part::Map(_)) {
-            return Err(op.fault("has attributes that are no map"));
+            return Err(op.fault("has attributes that are not a map"));
         }
         match self.top(op)? {
             (_, Part::Object(_, slot @ None)) => {
@@ -535,18 +537,18 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             (_, Part::Object(class, Some(_))) => {
-                let problem = format!("gives a {class} attributes a second time");
+                let problem = format!("sets the attributes of a {class} twice");
                 Err(op.fault(problem))
             }
-            _ => Err(op.fault("gives attributes to what has none")),
+            _ => Err(op.fault("sets attributes of something that cannot have any")),
         }
     }
 }
 
-/// Makes a tree of values that refer to each other.
+/// Converts values that refer to each other into a tree.
 struct Tree<'m, 'a> {
     machine: &'m Machine<'a>,
-    /// The values that the one at hand is within.
+    /// The values that contain the current one.
     open: Vec<Id>,
     values: usize,
     text: usize,
@@ -561,10 +563,10 @@ impl Tree<'_, '_> {
             return Err(Fault::new(at, format!("the memo repeats values until there are more than {MAX_VALUES}")));
         }
         if self.open.contains(&id) {
-            return Err(Fault::new(at, "a value that holds itself"));
+            return Err(Fault::new(at, "value contains itself"));
         }
         if self.open.len() == MAX_DEPTH {
-            return Err(Fault::new(at, format!("values nested more than {MAX_DEPTH} levels deep")));
+            return Err(Fault::new(at, format!("values are nested more than {MAX_DEPTH} levels deep")));
         }
         self.open.push(id);
         let kind = match part {
@@ -577,22 +579,22 @@ impl Tree<'_, '_> {
             Part::Tuple(items) => Kind::Tuple(self.items(items)?),
             Part::Set(list) => match &self.machine.values[*list as usize].1 {
                 Part::List(items) => Kind::Set(self.items(items)?),
-                _ => return Err(Fault::new(at, "a set that is not made of a list")),
+                _ => return Err(Fault::new(at, "set is not created from a list")),
             },
             Part::Map(entries) => Kind::Map(self.entries(entries)?),
             Part::Class(class) => Kind::Class(*class),
             Part::Object(class, None) => {
-                return Err(Fault::new(at, format!("a {class} without attributes")));
+                return Err(Fault::new(at, format!("{class} has no attributes")));
             }
             Part::Object(class, Some(map)) => match &self.machine.values[*map as usize].1 {
-                // An attribute may refer back to the map, too.
+                // An attribute may also refer back to the map.
                 Part::Map(entries) if !self.open.contains(map) => {
                     self.open.push(*map);
                     let entries = self.entries(entries)?;
                     self.open.pop();
                     Kind::Object(*class, entries)
                 }
-                _ => return Err(Fault::new(at, "a value that holds itself")),
+                _ => return Err(Fault::new(at, "value contains itself")),
             },
             Part::Span(micros) => Kind::Span(*micros),
         };
@@ -603,7 +605,10 @@ impl Tree<'_, '_> {
     fn copy(&mut self, at: usize, text: &str) -> Read<String> {
         self.text += text.len();
         if self.text > MAX_BYTES {
-            return Err(Fault::new(at, format!("the memo repeats texts until there are more than {MAX_BYTES} bytes")));
+            return Err(Fault::new(
+                at,
+                format!("the memo repeats strings until there are more than {MAX_BYTES} bytes"),
+            ));
         }
         Ok(text.to_owned())
     }
@@ -617,10 +622,10 @@ impl Tree<'_, '_> {
         for (key, value) in entries {
             let key = self.value(*key)?;
             let Kind::Text(text) = &key.kind else {
-                return Err(Fault::new(key.at, format!("{key} as the key of a map; expected a text")));
+                return Err(Fault::new(key.at, format!("{key} as a map key; expected a string")));
             };
             if map.iter().any(|(known, _)| known == text) {
-                return Err(Fault::new(key.at, format!("the key {} stands twice in its map", shown(text))));
+                return Err(Fault::new(key.at, format!("the key {} appears twice in its map", shown(text))));
             }
             let value = self.value(*value)?;
             let Kind::Text(text) = key.kind else { continue };
@@ -632,12 +637,12 @@ impl Tree<'_, '_> {
 
 fn refused(op: OpCode) -> Fault {
     match OPCODES.iter().find(|(code, _)| *code == op.code) {
-        Some((_, name)) => Fault::new(op.at, format!("the opcode {name}, which 2.1.5 does not write")),
-        None => Fault::new(op.at, format!("the byte 0x{:02x}, which is no opcode", op.code)),
+        Some((_, name)) => Fault::new(op.at, format!("unexpected opcode {name}, which 2.1.5 does not write")),
+        None => Fault::new(op.at, format!("invalid opcode 0x{:02x}", op.code)),
     }
 }
 
-/// The opcodes of protocols 0 to 5 by their names in Python.
+/// The opcodes of protocols 0 to 5, with their names in Python.
 const OPCODES: [(u8, &str); 68] = [
     (b'(', "MARK"),
     (b'.', "STOP"),

@@ -1,4 +1,4 @@
-//! The cache of 2.1.5 in Redis: a hash for each group, `dictrack.data_cache:GROUP`, with a field for each tracker.
+//! The cache of 2.1.5 in Redis: a hash per group, `dictrack.data_cache:GROUP`, with a field per tracker.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,45 +11,44 @@ use super::{LegacyError, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, S
 use crate::cache::redis::said;
 use crate::url;
 
-/// The key before the id of a group, if 2.1.5 was not told another one as `data_key`.
+/// The default `data_key` of 2.1.5, which precedes the id of a group in its key.
 pub const DATA_KEY: &str = "dictrack.data_cache";
 
-/// Keys that a step of a scan looks for.
+/// How many keys one scan step looks for.
 const KEYS_A_STEP: usize = 1_000;
-/// Groups whose trackers are asked for together.
+/// How many groups are read in one round trip.
 const GROUPS_A_TRIP: usize = 64;
-/// Trackers of a group that are asked for together.
+/// How many trackers of a group are read in one round trip.
 const TRACKERS_A_TRIP: usize = 256;
 
-/// Reads the groups of a Redis server. Nothing there is changed, and no command holds the server up.
+/// Reads the groups of a Redis server. Changes nothing there, and no command blocks the server for long.
 #[derive(Debug)]
 pub struct RedisCache {
     runtime: Runtime,
     connection: MultiplexedConnection,
     server: String,
     prefix: Vec<u8>,
-    /// Where the scan goes on; `None` at its end.
+    /// Where the scan continues; `None` at its end.
     cursor: Option<u64>,
-    /// Keys that were found and not read yet.
+    /// Keys that were found but not read yet.
     found: Vec<Vec<u8>>,
 }
 
 /// A cursor and fields with their values.
 type HashPage = (u64, Vec<(Vec<u8>, Vec<u8>)>);
 
-/// The fields of a hash, each once: a scan may find one more than once.
+/// The fields of a hash. A scan may find one more than once.
 type Fields = HashMap<Vec<u8>, Vec<u8>>;
 
 impl RedisCache {
-    /// Connects to the server at `url`, where 2.1.5 had this `data_key`.
+    /// Connects to the server at `url`, where 2.1.5 used this `data_key`.
     ///
     /// # Errors
-    /// A [`SourceError`] if the URL is none, or the server does not answer.
+    /// A [`SourceError`] if the URL is invalid or the server does not answer.
     pub fn connect(url: &str, data_key: &str) -> Result<Self, SourceError> {
-        // The URL may hold a password, and so may an error about it.
+        // The URL may contain a password, and so may an error about it.
         let fail = |server: &str, problem: String| SourceError { source_name: server.to_owned(), problem };
-        let expected =
-            |problem: &str| fail("the URL of Redis", format!("{problem}; expected redis://HOST:PORT/NUMBER"));
+        let expected = |problem: &str| fail("Redis URL", format!("{problem}; expected redis://HOST:PORT/NUMBER"));
         let url = url::with_password(url).map_err(|problem| expected(&problem))?;
         let client = Client::open(&*url).map_err(|error| expected(error.category()))?;
         let server = format!("Redis at {}", client.get_connection_info().addr());
@@ -67,7 +66,7 @@ impl RedisCache {
         SourceError { source_name: self.server.clone(), problem: said(error) }
     }
 
-    /// The next keys; whether there may be more.
+    /// Finds the next keys; `false` if there are no more.
     fn scan(&mut self) -> Result<bool, SourceError> {
         let Some(cursor) = self.cursor else { return Ok(false) };
         let mut scan = cmd("SCAN");
@@ -79,7 +78,7 @@ impl RedisCache {
         Ok(true)
     }
 
-    /// The hashes at `keys`, each with its fields; a key that is gone has none.
+    /// The fields of the hashes at `keys`; none for a key that no longer exists.
     fn hashes(&mut self, keys: &[Vec<u8>]) -> Result<Vec<Fields>, SourceError> {
         let mut hashes = vec![Fields::new(); keys.len()];
         let mut open: Vec<(usize, u64)> = (0..keys.len()).map(|at| (at, 0)).collect();
@@ -95,7 +94,7 @@ impl RedisCache {
                 .zip(pages)
                 .filter_map(|((at, _), (cursor, fields))| {
                     hashes[at].extend(fields);
-                    // One that is too large is refused by its size; there is no need to know how large it is.
+                    // A group that is too large is rejected; there is no need to know its exact size.
                     (cursor != 0 && hashes[at].len() <= MAX_TRACKERS).then_some((at, cursor))
                 })
                 .collect();
@@ -127,7 +126,7 @@ impl Source for RedisCache {
         let mut types = types.iter();
         keys.retain(|key| {
             let kind = types.next().map_or("none", String::as_str);
-            // A key may be gone since it was found.
+            // A key may have disappeared since it was found.
             if !matches!(kind, "hash" | "none") {
                 let problem = format!("the key {} is a {kind}; expected a hash", key.escape_ascii());
                 page.refused.push(LegacyError::new(&self.group(key), None, problem));
@@ -138,7 +137,7 @@ impl Source for RedisCache {
         for (key, fields) in keys.iter().zip(hashes) {
             let group = self.group(key);
             if std::str::from_utf8(key).is_err() {
-                page.refused.push(LegacyError::new(&group, None, "an id that is not UTF-8"));
+                page.refused.push(LegacyError::new(&group, None, "its id is not UTF-8"));
                 continue;
             }
             let mut trackers = Vec::with_capacity(fields.len());
@@ -147,11 +146,11 @@ impl Source for RedisCache {
                     Ok(name) => trackers.push(StoredTracker { name, pickle, ..StoredTracker::default() }),
                     Err(error) => {
                         let name = error.as_bytes().escape_ascii().to_string();
-                        page.refused.push(LegacyError::new(&group, Some(&name), "a name that is not UTF-8"));
+                        page.refused.push(LegacyError::new(&group, Some(&name), "its name is not UTF-8"));
                     }
                 }
             }
-            // A hash without a field is one that is gone.
+            // A hash without fields no longer exists.
             if !trackers.is_empty() {
                 page.groups.push(StoredGroup { id: group, trackers });
             }
@@ -168,7 +167,7 @@ impl RedisCache {
     }
 }
 
-/// The pattern of what begins with `prefix`.
+/// The pattern for keys that start with `prefix`.
 fn pattern(prefix: &[u8]) -> Vec<u8> {
     let mut pattern = Vec::with_capacity(prefix.len() + 1);
     for &byte in prefix {

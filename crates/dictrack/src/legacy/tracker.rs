@@ -1,4 +1,4 @@
-//! Makes a definition and a state of what 2.1.5 stored of a tracker.
+//! Converts a tracker that 2.1.5 stored into a definition and a state.
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{Amount, Number, Span, Timestamp, TrackerDefinition};
@@ -10,16 +10,16 @@ use super::pickle::{self, Class, Fault, Kind, Read, Value, shown};
 pub(super) struct Tracker {
     pub(super) name: String,
     pub(super) group: String,
-    /// Where the number is; of a sum only.
+    /// Where the number is, for a sum.
     key: Option<Json>,
-    /// In an order of their own: 2.1.5 has them in a set, whose order differs from process to process, and trackers with
-    /// the same definition shall share it.
+    /// In a canonical order. 2.1.5 has them in a set, whose order differs between processes, but trackers with the same
+    /// definition should share it.
     conditions: Vec<Json>,
-    /// The definition and the state of each, in an order of their own.
+    /// The definition and the state of each, in a canonical order.
     limiters: Vec<(Json, Json)>,
-    /// The target that is worked on and those behind it: 2.1.5 drops the ones it has passed.
+    /// The current target and those after it. 2.1.5 drops targets that it has passed.
     targets: Vec<Json>,
-    /// The position of the first of them in the list that the user wrote, counted from one.
+    /// The position of the first of them in the original list, counted from 1.
     stage: usize,
     progress: Amount,
     limited: bool,
@@ -32,9 +32,9 @@ pub(super) struct Tracker {
 #[derive(Debug)]
 pub(super) struct Translated {
     pub(super) definition: TrackerDefinition,
-    /// Its progress, its stage, and what else there is to say, as `docs/storage.md` describes them.
+    /// Its progress, its stage, and the rest of its state, as described in `docs/storage.md`.
     pub(super) state: [Json; 3],
-    /// Whether it has passed targets that are not known any more.
+    /// Whether it has passed targets that are no longer known.
     pub(super) shortened: bool,
 }
 
@@ -68,24 +68,24 @@ impl Tracker {
         for name in ["completed", "removed"] {
             let value = fields.take(name)?;
             if value.kind != Kind::Bool(false) {
-                // It could not track a document with such a tracker in its group.
-                return Err(expected(value, name, "False, as 2.1.5 deletes what is completed or removed"));
+                // 2.1.5 could not track a document with such a tracker in the group.
+                return Err(expected(value, name, "False, since 2.1.5 deletes trackers that are completed or removed"));
             }
         }
         fields.finish()?;
         Ok(tracker)
     }
 
-    /// The targets that this tracker has passed, if `before` is the same tracker as it was added.
+    /// The targets that this tracker has passed, if `before` is the same tracker when it was added.
     pub(super) fn passed(&self, before: &Self) -> Option<Vec<Json>> {
         let passed = self.stage - 1;
         let same = self.key == before.key && self.conditions == before.conditions && before.stage == 1;
         let (earlier, rest) = before.targets.split_at_checked(passed).filter(|_| same)?;
-        // Targets may have been added meanwhile.
+        // Targets may have been added in the meantime.
         (!rest.is_empty() && self.targets.starts_with(rest)).then(|| earlier.to_vec())
     }
 
-    /// The tracker as it is stored here, with the targets it has `passed`, where they are known.
+    /// The tracker as it is stored here, with the targets that it has `passed`, if known.
     pub(super) fn translate(
         self,
         passed: Option<Vec<Json>>,
@@ -94,8 +94,8 @@ impl Tracker {
         let shortened = self.stage > 1 && passed.is_none();
         let at_last = self.targets.len() == 1;
         if shortened && self.loop_forever && !at_last {
-            let problem = "`loop_forever` with targets that were passed and are not stored any more; expected all of them, \
-                           which MongoDB may still have, or none passed";
+            let problem = "`loop_forever` with passed targets that are no longer stored; expected all of them, which MongoDB \
+                           may still have, or no passed targets";
             return Err(problem.to_owned());
         }
         let mut stage = passed.as_ref().map_or(0, Vec::len);
@@ -115,13 +115,13 @@ impl Tracker {
         ];
         let definition = map(fields.into_iter().chain(self.key.map(|key| ("key", key))));
         let definition = TrackerDefinition::from_json(&definition)
-            .map_err(|error| format!("its definition would be refused here: {error}"))?;
+            .map_err(|error| format!("its definition is not valid here: {error}"))?;
         let (mut progress, mut cycle) = (self.progress, 0);
         let targets = definition.targets();
         let last = targets[targets.len() - 1];
         if self.loop_forever && !self.reset_progress && at_last && progress >= last {
-            // From its last target on 2.1.5 fires at every document and lets progress grow. What was passed so has fired:
-            // here it is cycles, and progress what is above them.
+            // Beyond its last target, 2.1.5 fires at every document and lets progress grow. The part that has fired becomes
+            // cycles here, and the rest becomes progress.
             cycle = u64::try_from(progress.units() / last.units()).unwrap_or(u64::MAX);
             progress = Amount::from_units(progress.units() % last.units()).unwrap_or_default();
             stage = targets.partition_point(|target| *target <= progress);
@@ -145,7 +145,7 @@ fn expected(value: &Value, field: &str, expected: &str) -> Fault {
     Fault::new(value.at, format!("`{field}` is {value}; expected {expected}"))
 }
 
-/// The entries of a map or the attributes of an instance, taken one by one; 2.1.5 writes no others.
+/// The entries of a map or the attributes of an instance. Each must be taken, since 2.1.5 writes no others.
 struct Fields<'v> {
     value: &'v Value,
     left: Vec<&'v (String, Value)>,
@@ -178,7 +178,7 @@ impl<'v> Fields<'v> {
 
 fn text<'v>(fields: &mut Fields<'v>, name: &str) -> Read<&'v str> {
     let value = fields.take(name)?;
-    if let Kind::Text(text) = &value.kind { Ok(text) } else { Err(expected(value, name, "a text")) }
+    if let Kind::Text(text) = &value.kind { Ok(text) } else { Err(expected(value, name, "a string")) }
 }
 
 fn flag(fields: &mut Fields<'_>, name: &str) -> Read<bool> {
@@ -190,7 +190,7 @@ fn items<'v>(value: &'v Value, field: &str) -> Read<&'v [Value]> {
     if let Kind::List(items) = &value.kind { Ok(items) } else { Err(expected(value, field, "a list")) }
 }
 
-/// A number that targets and progress can be.
+/// A number in the range of targets and progress.
 fn amount(value: &Value, field: &str) -> Read<(Json, Amount)> {
     let number = number(value, field)?;
     let rounded = number.to_rounded();
@@ -232,15 +232,15 @@ fn targets(current: &Value, following: &Value) -> Read<Vec<Json>> {
     std::iter::once(first).chain(following).map(|target| target.map(|(target, _)| target)).collect()
 }
 
-/// A dotted path, spelt as definitions spell it.
+/// A dotted path, as definitions write it.
 fn path(value: &Value) -> Read<Json> {
-    // 2.1.5 takes this word for a dot that does not part segments, as it takes `\.`.
+    // In 2.1.5 this word, like `\.`, stands for a dot that does not separate segments.
     const DOT: &str = "__dictor__";
-    let Kind::Text(text) = &value.kind else { return Err(expected(value, "key", "a text")) };
+    let Kind::Text(text) = &value.kind else { return Err(expected(value, "key", "a string")) };
     let segments: Vec<String> =
         text.replace("\\.", DOT).split('.').map(|segment| segment.replace(DOT, ".").replace('.', "\\.")).collect();
     if segments.iter().any(String::is_empty) {
-        let problem = "a path without empty segments: 2.1.5 looks for an empty key there, here they are ignored";
+        let problem = "a path without empty segments, which 2.1.5 reads as empty keys but which are ignored here";
         return Err(expected(value, "key", problem));
     }
     Ok(segments.join(".").into())
@@ -276,7 +276,7 @@ fn condition(value: &Value) -> Read<Json> {
         Kind::Class(class @ (Class::KeyValueListHasItem | Class::KeyValueListNotHasItem)) => {
             let value = fields.take("value")?;
             if !matches!(value.kind, Kind::Int(_) | Kind::Bool(_) | Kind::Text(_)) {
-                return Err(expected(value, "value", "a whole number or a text"));
+                return Err(expected(value, "value", "a whole number or a string"));
             }
             (if class == Class::KeyValueListHasItem { "has" } else { "not_has" }, operand(value)?)
         }
@@ -292,7 +292,7 @@ fn condition(value: &Value) -> Read<Json> {
     Ok(map([("key", key), test].into_iter().chain(ignores_case.then(|| ("ignore_case", true.into())))))
 }
 
-/// A test by an operator; the class of a condition, but for the general one, says the same as its operator.
+/// A test by operator. Except for the general class, the class of a condition must match its operator.
 fn comparison(class: Class, fields: &mut Fields<'_>) -> Read<(&'static str, Json)> {
     const OPERATORS: [(&str, &str, Class); 6] = [
         ("<built-in function eq>", "eq", Class::KeyValueEq),
@@ -309,20 +309,20 @@ fn comparison(class: Class, fields: &mut Fields<'_>) -> Read<(&'static str, Json
     let (_, operator, means) = known.ok_or_else(|| expected(op, "op", &format!("an operator of a {class}")))?;
     let is_order = !matches!(means, Class::KeyValueEq | Class::KeyValueNe);
     if is_order && !matches!(value.kind, Kind::Int(_) | Kind::Float(_) | Kind::Text(_)) {
-        // With any other type 2.1.5 raises, or compares what has no order here.
-        return Err(expected(value, "value", "a number or a string, which alone have an order"));
+        // With any other type, 2.1.5 raises an error or compares values that have no order here.
+        return Err(expected(value, "value", "a number or a string, since other types have no order"));
     }
     Ok((operator, operand(value)?))
 }
 
-/// What a value is compared with.
+/// The operand of a condition.
 fn operand(value: &Value) -> Read<Json> {
     match &value.kind {
         Kind::None => Ok(Json::Null),
         Kind::Bool(flag) => Ok((*flag).into()),
         Kind::Text(text) => Ok(text.as_str().into()),
         Kind::Int(_) | Kind::Float(_) => Ok(number(value, "value")?.into()),
-        // A tuple equals no list, and so nothing that a document can hold.
+        // A tuple does not equal a list, so it equals nothing that a document can contain.
         _ => Err(expected(value, "value", "None, a boolean, a number or a string")),
     }
 }
@@ -334,20 +334,20 @@ fn operands(fields: &mut Fields<'_>) -> Read<Json> {
             Ok(items.iter().map(operand).collect::<Read<Vec<_>>>()?.into())
         }
         Kind::List(_) | Kind::Tuple(_) => {
-            Err(Fault::new(value.at, "`value` is empty; expected a list or a tuple with an item"))
+            Err(Fault::new(value.at, "`value` is empty; expected a non-empty list or tuple"))
         }
         _ => Err(expected(value, "value", "a list or a tuple")),
     }
 }
 
-/// The limiters, of a tracker that is marked limited or not.
+/// The limiters of a tracker, given whether it is marked as limited.
 fn limiters(value: &Value, limited: bool) -> Read<Vec<(Json, Json)>> {
     let Kind::Set(limiters) = &value.kind else { return Err(expected(value, "limiters", "a set")) };
     let mut closes = false;
     let mut read = Vec::new();
     for limiter in limiters {
         let mut fields = Fields::of(limiter)?;
-        // Whether this one refused last; the tracker has a mark of its own.
+        // Whether this limiter refused last. The tracker has its own mark.
         flag(&mut fields, "limited")?;
         let limiter = match limiter.kind {
             Kind::Object(Class::CountLimiter, _) => count(limiter, &mut fields, limited, &mut closes)?,
@@ -361,10 +361,13 @@ fn limiters(value: &Value, limited: bool) -> Read<Vec<(Json, Json)>> {
         read.push((limiter.0.to_string(), limiter.1.to_string(), limiter));
     }
     if limited && !closes {
-        return Err(Fault::new(value.at, "`limited` is True; expected a limiter that is used up, or a TimeLimiter"));
+        return Err(Fault::new(
+            value.at,
+            "`limited` is True, but no limiter is used up; expected a used-up limiter or a TimeLimiter",
+        ));
     }
     read.sort_by(|(a, b, _), (c, d, _)| (a, b).cmp(&(c, d)));
-    // Those that a renewal made equal are one as soon as 2.1.5 reads them.
+    // Limiters that a renewal made equal become one when 2.1.5 reads them.
     read.dedup_by(|(a, b, _), (c, d, _)| a == c && b == d);
     Ok(read.into_iter().map(|(_, _, limiter)| limiter).collect())
 }
@@ -372,14 +375,14 @@ fn limiters(value: &Value, limited: bool) -> Read<Vec<(Json, Json)>> {
 fn count(limiter: &Value, fields: &mut Fields<'_>, limited: bool, closes: &mut bool) -> Read<(Json, Json)> {
     let (count, remaining) = (whole(fields, "count")?, whole(fields, "remaining")?);
     *closes |= remaining <= 0;
-    // Used up without the mark, 2.1.5 still counts one document: in memory it spends on documents that do not match.
+    // If it is used up without the mark, 2.1.5 still counts one document: in memory, documents that do not match use it up too.
     let remaining = remaining.max(if limited { 0 } else { 1 });
     let (Ok(limit), Ok(remaining)) = (u64::try_from(count), u64::try_from(remaining)) else {
-        let problem = format!("a CountLimiter of count {count}; expected whole numbers of 0 to {}", u64::MAX);
+        let problem = format!("CountLimiter with count {count}; expected whole numbers from 0 to {}", u64::MAX);
         return Err(Fault::new(limiter.at, problem));
     };
-    // One that was closed by `reset_count=0` has forgotten its number, and a definition of 0 is refused. The state
-    // alone decides: nothing is admitted, and a renewal changes nothing.
+    // A limiter that was closed by `reset_count=0` has lost its number, and a definition with 0 is not valid. The state
+    // decides: it admits nothing, and a renewal changes nothing.
     let definition = map([("count", limit.max(1).into())]);
     Ok((definition, map([("limit", limit.into()), ("remaining", remaining.into())])))
 }
@@ -388,22 +391,24 @@ fn window(limiter: &Value, fields: &mut Fields<'_>) -> Read<(Json, Json)> {
     let mut moment = |name: &str| {
         let value = fields.take(name)?;
         let moment = Timestamp::read(&number(value, name)?.into());
-        moment.map(|moment| (value, moment)).ok_or_else(|| expected(value, name, "a moment of the years -9999 to 9999"))
+        moment
+            .map(|moment| (value, moment))
+            .ok_or_else(|| expected(value, name, "a timestamp in the years -9999 to 9999"))
     };
     let ((_, start), (end, last)) = (moment("start")?, moment("end")?);
     let interval = fields.take("interval")?;
     let Kind::Span(length) = interval.kind else { return Err(expected(interval, "interval", "a timedelta")) };
-    let refuse = |problem: &str| Err(Fault::new(limiter.at, format!("a TimeLimiter {problem}")));
-    // Floats of seconds are about a microsecond off.
+    let refuse = |problem: &str| Err(Fault::new(limiter.at, format!("TimeLimiter {problem}")));
+    // Seconds as floats are off by about a microsecond.
     const SLACK: i128 = 1_000;
     if (i128::from(last.micros()) - i128::from(start.micros()) - length).abs() > SLACK {
-        return refuse("whose interval is not what lies between its start and end");
+        return refuse("interval does not match its start and end");
     }
     let Some(length) = i64::try_from(length).ok().filter(|length| *length >= 0) else {
-        return refuse("that ends before it starts and admits nothing; expected an interval that is not negative");
+        return refuse("ends before it starts, so it admits nothing; expected a non-negative interval");
     };
-    // Both are stored alike, but the end that 2.1.5 works out from an interval is a float. Only that kind is to begin
-    // anew at each stage.
+    // Both kinds are stored alike, but an end that 2.1.5 computed from an interval is a float. Only that kind restarts
+    // at each stage.
     let definition = if let Kind::Int(_) = end.kind {
         map([("start", start.to_number().into()), ("end", last.to_number().into())])
     } else {

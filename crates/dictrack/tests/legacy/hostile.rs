@@ -81,7 +81,7 @@ fn names(command: &str) -> Vec<Case> {
     let program = format!("__import__('os').system({command:?})");
     let unknown = |at: usize, name: &str| {
         format!(
-            "byte {at}: the Python name {name} is not of dictrack 2.1.5; expected its own trackers, conditions and limiters"
+            "byte {at}: the Python name {name} does not belong to dictrack 2.1.5; expected its trackers, conditions and limiters"
         )
     };
     let called = |what, module: &str, name: &str, argument: &str| {
@@ -134,7 +134,7 @@ fn names(command: &str) -> Vec<Case> {
         case(
             "a name without an end",
             pickle(&global("m", &"n".repeat(300))),
-            "byte 2: GLOBAL has a line without an end within 256 letters",
+            "byte 2: GLOBAL has a line longer than 256 bytes",
         ),
         raw("a name that is not UTF-8", &[b"c\xff\xfe\nx\n."], "byte 2: GLOBAL has a line that is not UTF-8"),
     ]
@@ -143,7 +143,7 @@ fn names(command: &str) -> Vec<Case> {
 fn opcodes(command: &str) -> Vec<Case> {
     let short = |text: &str| [&[0x8c, text.len() as u8], text.as_bytes()].concat();
     let refused = |name, code: u8, rest: &[u8]| {
-        raw(name, &[&[code], rest, b"."], &format!("byte 2: the opcode {name}, which 2.1.5 does not write"))
+        raw(name, &[&[code], rest, b"."], &format!("byte 2: unexpected opcode {name}, which 2.1.5 does not write"))
     };
     let class = global("dictrack.limiters.count", "CountLimiter");
     let tracker = global("dictrack.trackers.numerics.count", "CountTracker");
@@ -151,22 +151,22 @@ fn opcodes(command: &str) -> Vec<Case> {
         case(
             "posix.system by STACK_GLOBAL",
             [b"\x80\x04", &short("posix")[..], &short("system"), b"\x93", &short(command), b"\x85R."].concat(),
-            "byte 0: pickle protocol 4; 2.1.5 writes protocol 2",
+            "byte 0: pickle protocol 4; expected protocol 2, which 2.1.5 writes",
         ),
         raw(
             "STACK_GLOBAL in protocol 2",
             &[&text("posix"), &text("system"), b"\x93", &text(command), b"\x85R."],
-            "byte 23: the opcode STACK_GLOBAL, which 2.1.5 does not write",
+            "byte 23: unexpected opcode STACK_GLOBAL, which 2.1.5 does not write",
         ),
         raw(
             "INST",
             &[b"(", &text(command), b"ios\nsystem\n."],
-            &format!("byte {}: the opcode INST, which 2.1.5 does not write", 8 + command.len()),
+            &format!("byte {}: unexpected opcode INST, which 2.1.5 does not write", 8 + command.len()),
         ),
         raw(
             "OBJ",
             &[b"(", &global("os", "system"), &text(command), b"o."],
-            r#"byte 3: the Python name "os.system" is not of dictrack 2.1.5; expected its own trackers, conditions and limiters"#,
+            r#"byte 3: the Python name "os.system" does not belong to dictrack 2.1.5; expected its trackers, conditions and limiters"#,
         ),
         case(
             "subprocess.Popen by NEWOBJ_EX",
@@ -182,12 +182,12 @@ fn opcodes(command: &str) -> Vec<Case> {
                 b"}\x92.",
             ]
             .concat(),
-            "byte 0: pickle protocol 4; 2.1.5 writes protocol 2",
+            "byte 0: pickle protocol 4; expected protocol 2, which 2.1.5 writes",
         ),
         raw(
             "NEWOBJ_EX in protocol 2",
             &[&class, b")}\x92."],
-            "byte 42: the opcode NEWOBJ_EX, which 2.1.5 does not write",
+            "byte 42: unexpected opcode NEWOBJ_EX, which 2.1.5 does not write",
         ),
         refused("EXT1", 0x82, &[1]),
         refused("EXT2", 0x83, &[1, 0]),
@@ -210,44 +210,52 @@ fn opcodes(command: &str) -> Vec<Case> {
         refused("MEMOIZE", 0x94, b""),
         refused("BINBYTES", b'B', &[1, 0, 0, 0, 0]),
         refused("NEXT_BUFFER", 0x97, b""),
-        raw("a second PROTO", &[b"\x80\x02."], "byte 2: the opcode PROTO, which 2.1.5 does not write"),
-        raw("a byte that is no opcode", &[b"\xff."], "byte 2: the byte 0xff, which is no opcode"),
-        raw("BUILD on a map", &[b"}}b."], "byte 4: BUILD gives attributes to what has none"),
-        raw("BUILD on a class", &[&class, b"}b."], "byte 41: BUILD gives attributes to what has none"),
-        raw("BUILD on a set", &[&set(&[]), b"}b."], "byte 26: BUILD gives attributes to what has none"),
-        raw("BUILD with a pair of states", &[&class, b")\x81(}}tb."], "byte 46: BUILD has attributes that are no map"),
+        raw("a second PROTO", &[b"\x80\x02."], "byte 2: unexpected opcode PROTO, which 2.1.5 does not write"),
+        raw("a byte that is no opcode", &[b"\xff."], "byte 2: invalid opcode 0xff"),
+        raw("BUILD on a map", &[b"}}b."], "byte 4: BUILD sets attributes of something that cannot have any"),
+        raw("BUILD on a class", &[&class, b"}b."], "byte 41: BUILD sets attributes of something that cannot have any"),
+        raw("BUILD on a set", &[&set(&[]), b"}b."], "byte 26: BUILD sets attributes of something that cannot have any"),
+        raw(
+            "BUILD with a pair of states",
+            &[&class, b")\x81(}}tb."],
+            "byte 46: BUILD has attributes that are not a map",
+        ),
         raw(
             "BUILD a second time",
             &[&class, b")\x81}b}b."],
-            "byte 45: BUILD gives a CountLimiter attributes a second time",
+            "byte 45: BUILD sets the attributes of a CountLimiter twice",
         ),
-        raw("a limiter without BUILD", &[&class, b")\x81."], "byte 41: a CountLimiter without attributes"),
+        raw("a limiter without BUILD", &[&class, b")\x81."], "byte 41: CountLimiter has no attributes"),
         raw(
             "NEWOBJ of a tracker",
             &[&tracker, b")\x81."],
-            "byte 50: NEWOBJ makes a CountTracker in a way that 2.1.5 does not",
+            "byte 50: NEWOBJ creates a CountTracker in a way that 2.1.5 does not",
         ),
         raw(
             "NEWOBJ of a set",
             &[&global("__builtin__", "set"), b")\x81."],
-            "byte 20: NEWOBJ makes a set in a way that 2.1.5 does not",
+            "byte 20: NEWOBJ creates a set in a way that 2.1.5 does not",
         ),
         raw(
             "NEWOBJ with an argument",
             &[&class, b"(Nt\x81."],
-            "byte 43: NEWOBJ makes a CountLimiter in a way that 2.1.5 does not",
+            "byte 43: NEWOBJ creates a CountLimiter in a way that 2.1.5 does not",
         ),
-        raw("NEWOBJ of a text", &[&text("os"), b")\x81."], "byte 10: NEWOBJ makes an instance of what is no class"),
+        raw(
+            "NEWOBJ of a text",
+            &[&text("os"), b")\x81."],
+            "byte 10: NEWOBJ creates an instance of something that is not a class",
+        ),
         raw(
             "REDUCE of a limiter",
             &[&class, b"(Ntr\x00\x00\x00\x00R."],
             "byte 48: REDUCE calls CountLimiter in a way that 2.1.5 does not",
         ),
-        raw("REDUCE of a text", &[&text("os"), b")R."], "byte 10: REDUCE calls what is no class"),
+        raw("REDUCE of a text", &[&text("os"), b")R."], "byte 10: REDUCE calls something that is not a class"),
         raw(
             "REDUCE with a list",
             &[&global("__builtin__", "set"), b"]R."],
-            "byte 20: REDUCE has arguments that are no tuple",
+            "byte 20: REDUCE has arguments that are not a tuple",
         ),
         raw(
             "REDUCE of a set with a text",
@@ -262,17 +270,17 @@ fn opcodes(command: &str) -> Vec<Case> {
         raw(
             "a timedelta of floats",
             &[&call("datetime", "timedelta", &[float(1.0), int(0), int(0)]), b"."],
-            "byte 43: REDUCE makes a timedelta of other parts than Python's days, seconds, microseconds",
+            "byte 43: REDUCE creates a timedelta from something other than days, seconds and microseconds",
         ),
         raw(
             "a timedelta of too many days",
             &[&span(1_000_000_000, 0), b"."],
-            "byte 39: REDUCE makes a timedelta of other parts than Python's days, seconds, microseconds",
+            "byte 39: REDUCE creates a timedelta from something other than days, seconds and microseconds",
         ),
         raw(
             "a timedelta of too many seconds",
             &[&span(0, 86_400), b"."],
-            "byte 39: REDUCE makes a timedelta of other parts than Python's days, seconds, microseconds",
+            "byte 39: REDUCE creates a timedelta from something other than days, seconds and microseconds",
         ),
         raw(
             "a timedelta of one part",
@@ -290,62 +298,70 @@ fn sizes() -> Vec<Case> {
     let deep = |depth| pickle(&nested(depth));
     let limiter = global("dictrack.limiters.count", "CountLimiter");
     vec![
-        case("nothing", vec![], "byte 0: not a pickle of protocol 2, which is what 2.1.5 writes"),
+        case("nothing", vec![], "byte 0: not a pickle; expected protocol 2, which 2.1.5 writes"),
         case(
             "no pickle",
             b"{\"name\": \"x\"}".to_vec(),
-            "byte 0: not a pickle of protocol 2, which is what 2.1.5 writes",
+            "byte 0: not a pickle; expected protocol 2, which 2.1.5 writes",
         ),
-        case("protocol 0", b"(lp0\n.".to_vec(), "byte 0: not a pickle of protocol 2, which is what 2.1.5 writes"),
-        case("protocol 5", b"\x80\x05N.".to_vec(), "byte 0: pickle protocol 5; 2.1.5 writes protocol 2"),
-        case("a header", b"\x80\x02".to_vec(), "byte 2: the pickle is cut short: no STOP"),
+        case("protocol 0", b"(lp0\n.".to_vec(), "byte 0: not a pickle; expected protocol 2, which 2.1.5 writes"),
+        case(
+            "protocol 5",
+            b"\x80\x05N.".to_vec(),
+            "byte 0: pickle protocol 5; expected protocol 2, which 2.1.5 writes",
+        ),
+        case("a header", b"\x80\x02".to_vec(), "byte 2: the pickle is truncated: no STOP"),
         case(
             "17 MiB",
             [b"\x80\x02".to_vec(), vec![b'N'; 17 << 20]].concat(),
-            "byte 0: a pickle of 17825794 bytes; expected at most 16777216",
+            "byte 0: pickle of 17825794 bytes; expected up to 16777216",
         ),
         raw(
             "4 GiB of text",
             &[b"X\xff\xff\xff\xff", b"abc."],
-            "byte 2: the pickle is cut short: BINUNICODE of 4294967295 bytes, 4 left",
+            "byte 2: the pickle is truncated: BINUNICODE of 4294967295 bytes, 4 left",
         ),
         raw("a text of -1 bytes", &[b"T\xff\xff\xff\xff."], "byte 2: BINSTRING of -1 bytes"),
         raw(
             "2 GiB of byte string",
             &[b"T\xff\xff\xff\x7f."],
-            "byte 2: the pickle is cut short: BINSTRING of 2147483647 bytes, 1 left",
+            "byte 2: the pickle is truncated: BINSTRING of 2147483647 bytes, 1 left",
         ),
         raw(
             "BINUNICODE8 of all bytes there can be",
             &[b"\x8d", &huge, b"."],
-            "byte 2: the opcode BINUNICODE8, which 2.1.5 does not write",
+            "byte 2: unexpected opcode BINUNICODE8, which 2.1.5 does not write",
         ),
         raw(
             "BINBYTES8 of all bytes there can be",
             &[b"\x8e", &huge, b"."],
-            "byte 2: the opcode BINBYTES8, which 2.1.5 does not write",
+            "byte 2: unexpected opcode BINBYTES8, which 2.1.5 does not write",
         ),
         raw(
             "BYTEARRAY8 of all bytes there can be",
             &[b"\x96", &huge, b"."],
-            "byte 2: the opcode BYTEARRAY8, which 2.1.5 does not write",
+            "byte 2: unexpected opcode BYTEARRAY8, which 2.1.5 does not write",
         ),
         raw(
             "FRAME of all bytes there can be",
             &[b"\x95", &huge, b"."],
-            "byte 2: the opcode FRAME, which 2.1.5 does not write",
+            "byte 2: unexpected opcode FRAME, which 2.1.5 does not write",
         ),
-        raw("LONG4 of 2 GiB", &[b"\x8b\xff\xff\xff\x7f."], "byte 2: the opcode LONG4, which 2.1.5 does not write"),
+        raw(
+            "LONG4 of 2 GiB",
+            &[b"\x8b\xff\xff\xff\x7f."],
+            "byte 2: unexpected opcode LONG4, which 2.1.5 does not write",
+        ),
         raw(
             "LONG1 of 17 bytes",
             &[b"\x8a\x11", &[1; 17], b"."],
-            "byte 2: LONG1 is a whole number of 17 bytes; expected at most 16",
+            "byte 2: LONG1 is a whole number of 17 bytes; expected up to 16",
         ),
-        raw("LONG1 that is cut", &[b"\x8a\xff\x01."], "byte 2: the pickle is cut short: LONG1 of 255 bytes, 2 left"),
+        raw("LONG1 that is cut", &[b"\x8a\xff\x01."], "byte 2: the pickle is truncated: LONG1 of 255 bytes, 2 left"),
         raw(
             "a number of many digits",
             &[b"I", &[b'9'; 100_000], b"\n."],
-            "byte 2: INT has a line without an end within 20 letters",
+            "byte 2: INT has a line longer than 20 bytes",
         ),
         raw(
             "a number beyond 64 bits",
@@ -357,39 +373,43 @@ fn sizes() -> Vec<Case> {
         raw(
             "a text that is not UTF-8",
             &[b"X\x02\x00\x00\x00\xff\xfe."],
-            "byte 2: BINUNICODE is a text that is not UTF-8",
+            "byte 2: BINUNICODE is a string that is not UTF-8",
         ),
-        raw("half a surrogate", &[b"X\x03\x00\x00\x00\xed\xa0\x80."], "byte 2: BINUNICODE is a text that is not UTF-8"),
+        raw(
+            "half a surrogate",
+            &[b"X\x03\x00\x00\x00\xed\xa0\x80."],
+            "byte 2: BINUNICODE is a string that is not UTF-8",
+        ),
         raw(
             "a byte string that is not ASCII",
             &[b"U\x02\xc3\xa9."],
             "byte 2: SHORT_BINSTRING is a byte string that is not ASCII",
         ),
-        raw("600,000 values", &[&[b'N'; 600_000], b"."], "byte 262146: NONE makes more than 262144 values"),
-        raw("600,000 lists", &[&[b']'; 600_000], b"."], "byte 262146: EMPTY_LIST makes more than 262144 values"),
+        raw("600,000 values", &[&[b'N'; 600_000], b"."], "byte 262146: NONE creates more than 262144 values"),
+        raw("600,000 lists", &[&[b']'; 600_000], b"."], "byte 262146: EMPTY_LIST creates more than 262144 values"),
         raw(
             "600,000 values by the memo",
             &[b"Nq\x00", &b"h\x00".repeat(600_000), b"."],
-            "byte 524291: BINGET makes a stack of more than 262144 values",
+            "byte 524291: BINGET creates a stack of more than 262144 values",
         ),
         raw(
             "600,000 memos",
             &[b"N", &many_puts, b"."],
-            "byte 1310723: LONG_BINPUT makes a memo of more than 262144 values",
+            "byte 1310723: LONG_BINPUT creates a memo of more than 262144 values",
         ),
         raw("600,000 marks", &[&[b'('; 600_000], b"."], "byte 66: MARK nests more than 32 levels"),
-        case("200,000 lists within lists", deep(200_000), "byte 34: values nested more than 32 levels deep"),
+        case("200,000 lists within lists", deep(200_000), "byte 34: values are nested more than 32 levels deep"),
         raw(
             "200,000 tuples within tuples",
             &[b"N", &[0x85; 200_000], b"."],
-            "byte 199970: values nested more than 32 levels deep",
+            "byte 199970: values are nested more than 32 levels deep",
         ),
-        case("33 lists within lists", deep(33), "byte 34: values nested more than 32 levels deep"),
+        case("33 lists within lists", deep(33), "byte 34: values are nested more than 32 levels deep"),
         field(
             "lists within an operand",
             "conditions",
             list(&[nested(40)]),
-            "byte 127: values nested more than 32 levels deep",
+            "byte 127: values are nested more than 32 levels deep",
         ),
         raw(
             "a billion laughs",
@@ -404,30 +424,30 @@ fn sizes() -> Vec<Case> {
         raw(
             "a billion laughs of text",
             &[b"](", &long_text, b"q\x00", &b"h\x00".repeat(100), b"e."],
-            "byte 4: the memo repeats texts until there are more than 16777216 bytes",
+            "byte 4: the memo repeats strings until there are more than 16777216 bytes",
         ),
-        raw("a list that holds itself", &[b"]q\x00h\x00a."], "byte 2: a value that holds itself"),
-        raw("a map that holds itself", &[b"}q\x00", &text("a"), b"h\x00s."], "byte 2: a value that holds itself"),
-        raw("a list and a tuple that hold each other", &[b"]q\x00(h\x00ta."], "byte 2: a value that holds itself"),
+        raw("a list that holds itself", &[b"]q\x00h\x00a."], "byte 2: value contains itself"),
+        raw("a map that holds itself", &[b"}q\x00", &text("a"), b"h\x00s."], "byte 2: value contains itself"),
+        raw("a list and a tuple that hold each other", &[b"]q\x00(h\x00ta."], "byte 2: value contains itself"),
         raw(
             "a set that holds itself",
             &[&global("__builtin__", "set"), b"]q\x00\x85Rq\x01h\x00h\x01a\x86."],
-            "byte 23: a value that holds itself",
+            "byte 23: value contains itself",
         ),
         raw(
             "a limiter that holds itself",
             &[&limiter, b")\x81q\x00}", &text("a"), b"h\x00sb."],
-            "byte 41: a value that holds itself",
+            "byte 41: value contains itself",
         ),
         raw(
             "a limiter that holds its attributes",
             &[&limiter, b")\x81}q\x00", &text("a"), b"h\x00sb."],
-            "byte 42: a value that holds itself",
+            "byte 42: value contains itself",
         ),
         raw(
             "a map of 65 entries",
             &[b"}(", &(0..65).flat_map(|at| [text(&at.to_string()), none()].concat()).collect::<Vec<_>>(), b"u."],
-            "byte 514: SETITEMS makes a map of more than 64 entries",
+            "byte 514: SETITEMS creates a map of more than 64 entries",
         ),
     ]
 }
@@ -437,7 +457,7 @@ fn stacks() -> Vec<Case> {
         raw("STOP without a value", &[b"."], "byte 2: STOP leaves 0 values; expected one"),
         raw("STOP with two values", &[b"NN."], "byte 4: STOP leaves 2 values; expected one"),
         raw("STOP with an open mark", &[b"N(."], "byte 4: STOP leaves a mark open"),
-        raw("bytes behind STOP", &[b"N.N."], "byte 4: 2 bytes behind the end of the pickle"),
+        raw("bytes behind STOP", &[b"N.N."], "byte 4: 2 bytes after the end of the pickle"),
         raw("TUPLE3 of two", &[b"NN\x87."], "byte 4: TUPLE3 lacks values on the stack"),
         raw("TUPLE1 across a mark", &[b"N(\x85."], "byte 4: TUPLE1 lacks values on the stack"),
         raw("TUPLE without a mark", &[b"Nt."], "byte 3: TUPLE lacks a mark on the stack"),
@@ -455,27 +475,23 @@ fn stacks() -> Vec<Case> {
         raw("BUILD of nothing", &[b"}b."], "byte 3: BUILD lacks a value on the stack"),
         raw("BINPUT of nothing", &[b"q\x00."], "byte 2: BINPUT lacks a value on the stack"),
         raw("BINPUT across a mark", &[b"N(q\x00."], "byte 4: BINPUT lacks a value on the stack"),
-        raw("BINPUT a second time", &[b"Nq\x00q\x00."], "byte 5: BINPUT writes memo 0 a second time"),
-        raw("BINGET of what is not there", &[b"h\x07."], "byte 2: BINGET reads memo 7, which is not written"),
+        raw("BINPUT a second time", &[b"Nq\x00q\x00."], "byte 5: BINPUT writes memo 0 twice"),
+        raw("BINGET of what is not there", &[b"h\x07."], "byte 2: BINGET reads memo 7, which was not written"),
         raw(
             "LONG_BINGET of what is not there",
             &[b"j\xff\xff\xff\xff."],
-            "byte 2: LONG_BINGET reads memo 4294967295, which is not written",
+            "byte 2: LONG_BINGET reads memo 4294967295, which was not written",
         ),
-        raw(
-            "a key that is a number",
-            &[b"}", &int(1), b"Ns."],
-            "byte 3: the number 1 as the key of a map; expected a text",
-        ),
+        raw("a key that is a number", &[b"}", &int(1), b"Ns."], "byte 3: the number 1 as a map key; expected a string"),
         raw(
             "a key that is a class",
             &[b"}", &global("datetime", "timedelta"), b"Ns."],
-            "byte 3: the class timedelta as the key of a map; expected a text",
+            "byte 3: the class timedelta as a map key; expected a string",
         ),
         raw(
             "a key that stands twice",
             &[b"}(", &text("a"), b"N", &text("a"), b"Nu."],
-            r#"byte 11: the key "a" stands twice in its map"#,
+            r#"byte 11: the key "a" appears twice in its map"#,
         ),
     ]
 }
@@ -504,7 +520,7 @@ fn fields() -> Vec<Case> {
             "a class by its name",
             "cls",
             text("dictrack.trackers.numerics.count.CountTracker"),
-            r#"byte 12: `cls` is the text "dictrack.trackers.numerics.count.CountTracker"; expected CountTracker or AccumulationTracker"#,
+            r#"byte 12: `cls` is the string "dictrack.trackers.numerics.count.CountTracker"; expected CountTracker or AccumulationTracker"#,
         ),
         without("no name", "name", "byte 2: a map without `name`"),
         without("no progress", "progress", "byte 2: a map without `progress`"),
@@ -518,13 +534,13 @@ fn fields() -> Vec<Case> {
             none(),
             r#"byte 325: a map with "\u{1b}[2J\n", which 2.1.5 does not store"#,
         ),
-        field("a name that is a number", "name", int(1), "byte 68: `name` is the number 1; expected a text"),
-        field("a group that is None", "group_id", none(), "byte 206: `group_id` is None; expected a text"),
+        field("a name that is a number", "name", int(1), "byte 68: `name` is the number 1; expected a string"),
+        field("a group that is None", "group_id", none(), "byte 206: `group_id` is None; expected a string"),
         field(
             "progress that is a text",
             "progress",
             text("1"),
-            r#"byte 229: `progress` is the text "1"; expected a finite number"#,
+            r#"byte 229: `progress` is the string "1"; expected a finite number"#,
         ),
         field(
             "progress that is True",
@@ -624,60 +640,60 @@ fn fields() -> Vec<Case> {
             "limited without a limiter",
             "limited",
             truth(true),
-            "byte 133: `limited` is True; expected a limiter that is used up, or a TimeLimiter",
+            "byte 133: `limited` is True, but no limiter is used up; expected a used-up limiter or a TimeLimiter",
         ),
         field(
             "a completed tracker",
             "completed",
             truth(true),
-            "byte 248: `completed` is True; expected False, as 2.1.5 deletes what is completed or removed",
+            "byte 248: `completed` is True; expected False, since 2.1.5 deletes trackers that are completed or removed",
         ),
         field(
             "a removed tracker",
             "removed",
             truth(true),
-            "byte 261: `removed` is True; expected False, as 2.1.5 deletes what is completed or removed",
+            "byte 261: `removed` is True; expected False, since 2.1.5 deletes trackers that are completed or removed",
         ),
         field(
             "10,001 targets",
             "multi_target",
             list(&vec![int(20); 10_000]),
-            "its definition would be refused here: target: 10001 targets; expected up to 10000",
+            "its definition is not valid here: target: 10001 targets; expected up to 10000",
         ),
         case(
             "a loop that falls",
             looping(&[10, 5]).pickle(),
-            "its definition would be refused here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
+            "its definition is not valid here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
         ),
         case(
             "a loop of nothing",
             looping(&[0]).pickle(),
-            "its definition would be refused here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
+            "its definition is not valid here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
         ),
         case(
             "a loop below nothing",
             looping(&[-5]).with("progress", int(7)).pickle(),
-            "its definition would be refused here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
+            "its definition is not valid here: target: these targets cannot loop; expected positive, ascending targets because `loop_forever` is set",
         ),
         case(
             "a loop whose first targets are gone",
             looping(&[10, 20]).with("current_stage", int(2)).pickle(),
-            "`loop_forever` with targets that were passed and are not stored any more; expected all of them, which MongoDB may still have, or none passed",
+            "`loop_forever` with passed targets that are no longer stored; expected all of them, which MongoDB may still have, or no passed targets",
         ),
         case(
             "a sum with a key that is a number",
             Builder::sum().with("key", int(1)).pickle(),
-            "byte 337: `key` is the number 1; expected a text",
+            "byte 337: `key` is the number 1; expected a string",
         ),
         case(
             "a sum with an empty key",
             Builder::sum().with("key", text("")).pickle(),
-            r#"byte 337: `key` is the text ""; expected a path without empty segments: 2.1.5 looks for an empty key there, here they are ignored"#,
+            r#"byte 337: `key` is the string ""; expected a path without empty segments, which 2.1.5 reads as empty keys but which are ignored here"#,
         ),
         case(
             "a sum with an empty segment",
             Builder::sum().with("key", text("a..b")).pickle(),
-            r#"byte 337: `key` is the text "a..b"; expected a path without empty segments: 2.1.5 looks for an empty key there, here they are ignored"#,
+            r#"byte 337: `key` is the string "a..b"; expected a path without empty segments, which 2.1.5 reads as empty keys but which are ignored here"#,
         ),
     ]
 }
@@ -692,7 +708,7 @@ fn conditions() -> Vec<Case> {
             "a condition that is a text",
             "conditions",
             list(&[text("a")]),
-            r#"byte 97: the text "a"; expected a map"#,
+            r#"byte 97: the string "a"; expected a map"#,
         ),
         field(
             "a condition that is a tracker",
@@ -704,21 +720,21 @@ fn conditions() -> Vec<Case> {
             "10,001 conditions",
             "conditions",
             list(&vec![exists; 10_001]),
-            "its definition would be refused here: conditions[10000]: too many conditions; expected up to 10000 in one definition",
+            "its definition is not valid here: conditions[10000]: too many conditions; expected up to 10000 in one definition",
         ),
         condition("a condition without a key", "KeyExists", &[], "byte 97: a map without `key`"),
-        condition("a key that is None", "KeyExists", &[("key", none())], "byte 151: `key` is None; expected a text"),
+        condition("a key that is None", "KeyExists", &[("key", none())], "byte 151: `key` is None; expected a string"),
         condition(
             "an empty key",
             "KeyNotExists",
             &[("key", text(""))],
-            r#"byte 154: `key` is the text ""; expected a path without empty segments: 2.1.5 looks for an empty key there, here they are ignored"#,
+            r#"byte 154: `key` is the string ""; expected a path without empty segments, which 2.1.5 reads as empty keys but which are ignored here"#,
         ),
         condition(
             "a key of dots",
             "KeyExists",
             &[("key", text(".a"))],
-            r#"byte 151: `key` is the text ".a"; expected a path without empty segments: 2.1.5 looks for an empty key there, here they are ignored"#,
+            r#"byte 151: `key` is the string ".a"; expected a path without empty segments, which 2.1.5 reads as empty keys but which are ignored here"#,
         ),
         condition(
             "a condition with more",
@@ -730,13 +746,13 @@ fn conditions() -> Vec<Case> {
             "an operator that is not one of 2.1.5",
             "KeyValueComparison",
             &[key(), op("contains"), ("value", int(1))],
-            r#"byte 173: `op` is the text "<built-in function contains>"; expected an operator of a KeyValueComparison"#,
+            r#"byte 173: `op` is the string "<built-in function contains>"; expected an operator of a KeyValueComparison"#,
         ),
         condition(
             "an operator of another class",
             "KeyValueEQ",
             &[key(), op("lt"), ("value", int(1))],
-            r#"byte 165: `op` is the text "<built-in function lt>"; expected an operator of a KeyValueEQ"#,
+            r#"byte 165: `op` is the string "<built-in function lt>"; expected an operator of a KeyValueEQ"#,
         ),
         condition(
             "an operator that is None",
@@ -784,7 +800,7 @@ fn conditions() -> Vec<Case> {
             "a timedelta",
             "KeyValueGT",
             &[key(), op("gt"), ("value", span(1, 0))],
-            "byte 239: `value` is a timedelta; expected a number or a string, which alone have an order",
+            "byte 239: `value` is a timedelta; expected a number or a string, since other types have no order",
         ),
         condition(
             "NaN",
@@ -802,19 +818,19 @@ fn conditions() -> Vec<Case> {
             "the order of None",
             "KeyValueLE",
             &[key(), op("le"), ("value", none())],
-            "byte 202: `value` is None; expected a number or a string, which alone have an order",
+            "byte 202: `value` is None; expected a number or a string, since other types have no order",
         ),
         condition(
             "the order of a boolean",
             "KeyValueGE",
             &[key(), op("ge"), ("value", truth(false))],
-            "byte 202: `value` is False; expected a number or a string, which alone have an order",
+            "byte 202: `value` is False; expected a number or a string, since other types have no order",
         ),
         condition(
             "a number within",
             "KeyValueContained",
             &[key(), ("value", int(1)), ("case_sensitive", truth(true))],
-            "byte 175: `value` is the number 1; expected a text",
+            "byte 175: `value` is the number 1; expected a string",
         ),
         condition(
             "case that is 1",
@@ -832,13 +848,13 @@ fn conditions() -> Vec<Case> {
             "one of nothing",
             "KeyValueInList",
             &[key(), ("value", list(&[]))],
-            "byte 172: `value` is empty; expected a list or a tuple with an item",
+            "byte 172: `value` is empty; expected a non-empty list or tuple",
         ),
         condition(
             "one of a text",
             "KeyValueNotInList",
             &[key(), ("value", text("abc"))],
-            r#"byte 175: `value` is the text "abc"; expected a list or a tuple"#,
+            r#"byte 175: `value` is the string "abc"; expected a list or a tuple"#,
         ),
         condition(
             "one of a tuple",
@@ -850,19 +866,19 @@ fn conditions() -> Vec<Case> {
             "a float as an item",
             "KeyValueListHasItem",
             &[key(), ("value", float(1.0))],
-            "byte 177: `value` is the number 1.0; expected a whole number or a text",
+            "byte 177: `value` is the number 1.0; expected a whole number or a string",
         ),
         condition(
             "None as an item",
             "KeyValueListNotHasItem",
             &[key(), ("value", none())],
-            "byte 180: `value` is None; expected a whole number or a text",
+            "byte 180: `value` is None; expected a whole number or a string",
         ),
         condition(
             "nothing in common",
             "KeyValueListIntersectList",
             &[key(), ("value", tuple(&[]))],
-            "byte 184: `value` is empty; expected a list or a tuple with an item",
+            "byte 184: `value` is empty; expected a non-empty list or tuple",
         ),
         condition(
             "a map in common",
@@ -885,7 +901,7 @@ fn limiters() -> Vec<Case> {
             "65 limiters",
             "limiters",
             set(&many),
-            "its definition would be refused here: limiters: 65 limiters; expected at most 64",
+            "its definition is not valid here: limiters: 65 limiters; expected up to 64",
         ),
         limiter(
             "a limiter that is a map",
@@ -901,12 +917,12 @@ fn limiters() -> Vec<Case> {
         limiter(
             "a count that is negative",
             count_limiter(int(-5), int(1)),
-            "byte 170: a CountLimiter of count -5; expected whole numbers of 0 to 18446744073709551615",
+            "byte 170: CountLimiter with count -5; expected whole numbers from 0 to 18446744073709551615",
         ),
         limiter(
             "a count of 128 bits",
             count_limiter(int(i128::MAX), int(1)),
-            "byte 170: a CountLimiter of count 170141183460469231731687303715884105727; expected whole numbers of 0 to 18446744073709551615",
+            "byte 170: CountLimiter with count 170141183460469231731687303715884105727; expected whole numbers from 0 to 18446744073709551615",
         ),
         limiter(
             "a count that is True",
@@ -926,7 +942,7 @@ fn limiters() -> Vec<Case> {
         limiter(
             "what remains has 65 bits",
             count_limiter(int(5), int(1 << 64)),
-            "byte 170: a CountLimiter of count 5; expected whole numbers of 0 to 18446744073709551615",
+            "byte 170: CountLimiter with count 5; expected whole numbers from 0 to 18446744073709551615",
         ),
         limiter(
             "a limiter without a count",
@@ -951,12 +967,12 @@ fn limiters() -> Vec<Case> {
         case(
             "limited while some remains",
             used_up.pickle(),
-            "byte 224: `limited` is True; expected a limiter that is used up, or a TimeLimiter",
+            "byte 224: `limited` is True, but no limiter is used up; expected a used-up limiter or a TimeLimiter",
         ),
         limiter(
             "a start that is a text",
             time(text("1"), int(2), span(0, 1)),
-            r#"byte 194: `start` is the text "1"; expected a finite number"#,
+            r#"byte 194: `start` is the string "1"; expected a finite number"#,
         ),
         limiter(
             "a start that is NaN",
@@ -966,12 +982,12 @@ fn limiters() -> Vec<Case> {
         limiter(
             "a start before all years",
             time(float(-1e300), int(2), span(0, 1)),
-            "byte 194: `start` is the number -1e300; expected a moment of the years -9999 to 9999",
+            "byte 194: `start` is the number -1e300; expected a timestamp in the years -9999 to 9999",
         ),
         limiter(
             "an end behind all years",
             time(int(1), int(i64::MAX.into()), span(0, 1)),
-            "byte 207: `end` is the number 9223372036854775807; expected a moment of the years -9999 to 9999",
+            "byte 207: `end` is the number 9223372036854775807; expected a timestamp in the years -9999 to 9999",
         ),
         limiter(
             "an end that is True",
@@ -986,12 +1002,12 @@ fn limiters() -> Vec<Case> {
         limiter(
             "an interval of another length",
             time(int(1), int(2), span(0, 2)),
-            "byte 168: a TimeLimiter whose interval is not what lies between its start and end",
+            "byte 168: TimeLimiter interval does not match its start and end",
         ),
         limiter(
             "an end before the start",
             time(int(10), float(5.0), span(-1, 86_395)),
-            "byte 168: a TimeLimiter that ends before it starts and admits nothing; expected an interval that is not negative",
+            "byte 168: TimeLimiter ends before it starts, so it admits nothing; expected a non-negative interval",
         ),
     ]
 }
