@@ -1,4 +1,4 @@
-//! Conditions and limiters on their own, outside of any group: the same code that groups use.
+//! Conditions and limiters on their own, outside any group, evaluated by the same code as in groups.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::document::Document;
 use crate::state::limiter_for;
 use crate::{errors, value};
 
-/// The definition of a tracker that has nothing but `field`.
+/// The definition of a tracker that has only `field`.
 fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
     let fields = [
         ("name", Json::from("check")),
@@ -26,7 +26,7 @@ fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
     TrackerDefinition::from_json(&json).map_err(|error| errors::definition(&error))
 }
 
-/// One condition. Two are equal if kind, key, operand and flags are.
+/// One condition. Two conditions are equal if their kinds, keys, operands and flags are.
 #[pyclass(frozen, eq, hash, module = "dictrack._dictrack")]
 pub(crate) struct Condition(Arc<TrackerDefinition>);
 
@@ -70,7 +70,7 @@ impl Condition {
     }
 }
 
-/// One limiter with a state of its own.
+/// A limiter with its own state.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Limiter {
     definition: LimiterDefinition,
@@ -79,7 +79,7 @@ pub(crate) struct Limiter {
 
 #[pymethods]
 impl Limiter {
-    /// Reads a dict such as ``{"count": 100}``; windows of a length begin ``now``.
+    /// Reads a dict such as ``{"count": 100}``; windows with a length start ``now``.
     #[new]
     fn new(limiter: &Bound<'_, PyAny>, now: &Bound<'_, PyAny>) -> PyResult<Self> {
         let definition = with("limiters", value::read(limiter)?)?.limiters()[0].clone();
@@ -87,7 +87,7 @@ impl Limiter {
         Ok(Self { definition, state: Mutex::new(state) })
     }
 
-    /// The state, as trackers show that of their limiters.
+    /// The state, in the same form as for the limiters of a tracker.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let state = self.state.lock().clone();
         limiter_for(py, &state)
@@ -100,7 +100,7 @@ impl Limiter {
         Ok(verdict.map_err(|error| PyValueError::new_err(error.to_string()))? == Verdict::Admitted)
     }
 
-    /// Takes note of a document that counted at ``now``; whether more can.
+    /// Records a document that counted at ``now``. Returns whether more can.
     fn record(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
         let now = value::moment("now", now)?;
         let (mut state, registry) = (self.state.lock(), Registry::default());
@@ -109,7 +109,7 @@ impl Limiter {
         exhausted.map(|exhausted| !exhausted).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Makes it as new at ``now``, with a new count or length if given.
+    /// Renews it at ``now``, with a new count or length if given.
     #[pyo3(signature = (now, count=None, seconds=None))]
     fn renew(&self, now: &Bound<'_, PyAny>, count: Option<u64>, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let now = value::moment("now", now)?;

@@ -1,5 +1,5 @@
 //! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` knows them by name; nothing
-//! is imported because a store says so.
+//! is imported on behalf of a store.
 
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ impl CustomCode for PythonCode {
 struct Named(String);
 
 impl Named {
-    /// Calls `function` with the name, the parameters and `arguments`. What it raises is logged with its traceback, and
-    /// lists the tracker in `failed`.
+    /// Calls `function` with the name, the parameters and `arguments`. An exception is logged with its traceback, and the
+    /// tracker is listed in `failed`.
     fn ask<T>(
         &self,
         kind: &str,
@@ -80,12 +80,12 @@ impl Named {
 
 type Arguments<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
 
-/// A limiter's state, the moment and the document.
+/// A limiter's state, the time and the document.
 fn asked<'py>(py: Python<'py>, state: &Json, now: Timestamp, document: &dyn Seen) -> Arguments<'py> {
     Ok(vec![value::write(py, state)?, value::seconds_for(py, now)?, object(py, document)?])
 }
 
-/// The document as the caller gave it.
+/// The document as the caller passed it.
 fn object<'py>(py: Python<'py>, document: &dyn Seen) -> PyResult<Bound<'py, PyAny>> {
     match document.as_any().downcast_ref::<Document>() {
         Some(document) => Ok(document.object().bind(py).clone()),
@@ -141,7 +141,7 @@ impl CustomLimiter for Named {
     }
 
     fn exhausted(&self, _: &Json, state: &Json, _: Timestamp) -> Result<bool, BoxError> {
-        // `record` notes there what `post_track` answered.
+        // `record` stores the result of `post_track` there.
         Ok(state.as_map().and_then(|state| state.get("open")) == Some(&Json::Bool(false)))
     }
 }

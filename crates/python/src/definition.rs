@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::{errors, value};
 
-/// The definition of one tracker, in the shape that files, stores and other programs share.
+/// The definition of one tracker, in the form that files, stores and other programs share.
 #[pyclass(frozen, eq, hash, module = "dictrack._dictrack")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Definition(pub(crate) Arc<TrackerDefinition>);
@@ -47,7 +47,7 @@ impl Definition {
         }
     }
 
-    /// The registered name of what measures documents; ``None`` unless the kind is ``custom``.
+    /// The registered name of the measure; ``None`` unless the kind is ``custom``.
     #[getter]
     fn measure(&self) -> Option<&str> {
         match self.0.kind() {
@@ -56,18 +56,18 @@ impl Definition {
         }
     }
 
-    /// The targets, ``int`` where they are whole.
+    /// The targets, as ``int`` if they are whole.
     #[getter]
     fn targets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.0.targets().iter().map(|&target| value::amount_for(py, target)).collect()
     }
 
-    /// What in it often surprises its author, in words.
+    /// Warnings about parts that are often not what was meant.
     fn warnings(&self) -> Vec<String> {
         self.0.warnings().iter().map(|warning| format!("tracker {:?}: {warning}", self.0.name())).collect()
     }
 
-    /// The definition as a dict, default fields left out.
+    /// The definition as a dict, without fields that have their default value.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::write(py, &self.0.to_json())
     }
@@ -77,7 +77,7 @@ impl Definition {
     }
 }
 
-/// Reads the definitions of a TOML, YAML or JSON file, and the warnings about them with their places.
+/// Reads the definitions in a TOML, YAML or JSON file, and the warnings about them with their positions.
 #[pyfunction]
 pub(crate) fn read_file(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Definition>, Vec<String>)> {
     let (definitions, warnings) = py

@@ -1,9 +1,9 @@
 //! A Python document as the engine sees it.
 //!
-//! The dict is read once, before the call begins, and not looked into while the engine works: looking into one can run
-//! Python code (`__eq__` of a key, `__getitem__` of a mapping), which must not happen under the lock of a group, and a
-//! step may run again, on another thread, when another process was faster. Reading a dict of a few fields takes a few
-//! hundred nanoseconds (`benches/python.py`).
+//! The dict is read once, before the call, and never accessed while the engine works. Accessing it can run Python code
+//! (`__eq__` of a key, `__getitem__` of a mapping), which must not happen under the lock of a group; and a step may run
+//! again, on another thread, if another process was faster. Reading a dict with a few fields takes a few hundred
+//! nanoseconds (`benches/python.py`).
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use crate::value;
 
-/// A document: what the engine looks at, and the object that custom conditions get.
+/// A document: what the engine reads, and the object that custom conditions receive.
 pub(crate) struct Document {
     json: Json,
     object: Py<PyAny>,
@@ -32,7 +32,7 @@ impl Document {
         Ok(Self { json, object: data.clone().unbind() })
     }
 
-    /// The object that the caller gave.
+    /// The object that the caller passed.
     pub(crate) fn object(&self) -> &Py<PyAny> {
         &self.object
     }

@@ -1,4 +1,4 @@
-//! Errors as exceptions: one class for each thing that a caller can do about it (`dictrack/utils/errors.py`).
+//! Converts errors into exceptions, with one class for each way in which a caller can react (`dictrack/utils/errors.py`).
 
 use dictrack::{DefinitionError, Error, GroupError};
 use pyo3::prelude::*;
@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 
 use crate::python::{dict, error_function};
 
-/// The exception of the class `name`.
+/// An exception of the class `name`.
 pub(crate) fn of(name: &str, message: &str) -> PyErr {
     Python::attach(|py| with(py, name, message, &[]).unwrap_or_else(|error| error))
 }
@@ -22,7 +22,7 @@ pub(crate) fn definition(error: &DefinitionError) -> PyErr {
     of("DefinitionError", &error.to_string())
 }
 
-/// The exception of an error.
+/// The exception for an error.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     let message = error.to_string();
     let made = match error {

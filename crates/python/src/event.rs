@@ -1,4 +1,4 @@
-//! Events as listeners hear them.
+//! Events as passed to listeners.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::python::event_function;
 use crate::state::State;
 use crate::value;
 
-/// What happened to a tracker; `dictrack.events` makes of it what listeners get.
+/// An event of a tracker, which `dictrack.events` converts for listeners.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Event(pub(crate) Arc<dictrack::Event>);
 
@@ -32,13 +32,13 @@ impl Event {
         self.0.name()
     }
 
-    /// The tracker as it was then, with the stage, target and progress of the event.
+    /// The tracker at that time, with the stage, target and progress of the event.
     #[getter]
     fn state(&self) -> State {
         State::at(&self.0)
     }
 
-    /// The moment of the document or call, in seconds since 1970 UTC.
+    /// The time of the document or call, in seconds since 1970 UTC.
     #[getter]
     fn occurred_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::seconds_for(py, self.0.occurred_at)
@@ -56,14 +56,14 @@ impl Event {
         self.0.limiter
     }
 
-    /// The same for each delivery of this event.
+    /// The same for every delivery of this event.
     #[getter]
     fn id(&self) -> String {
         self.0.id().to_string()
     }
 }
 
-/// The event for people.
+/// The event as passed to listeners.
 pub(crate) fn event_for<'py>(py: Python<'py>, event: &Arc<dictrack::Event>) -> PyResult<Bound<'py, PyAny>> {
     event_function(py)?.call1((Event(Arc::clone(event)),))
 }

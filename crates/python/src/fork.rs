@@ -1,4 +1,4 @@
-//! What a fork leaves behind: memory, but none of the threads that write it.
+//! Forks: the child inherits the memory, but none of the threads that write to it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use crate::errors;
 
-/// How many forks lie between this process and the one that loaded the module.
+/// How many forks there were between the process that loaded the module and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// Called by Python in the child of a fork.
@@ -15,7 +15,7 @@ pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Something of the process that made it.
+/// A value that belongs to the process that created it.
 pub(crate) struct Own<T> {
     value: Option<T>,
     forks: u32,
@@ -30,20 +30,20 @@ impl<T> Own<T> {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
-    /// The value to change, in the process that made it only.
+    /// Mutable access to the value, only in the process that created it.
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
         self.get()?;
         self.value.as_mut().ok_or_else(|| errors::of("ForkError", "the value is gone"))
     }
 
-    /// The value, in the process that made it only.
+    /// The value, only in the process that created it.
     pub(crate) fn get(&self) -> PyResult<&T> {
         match &self.value {
             Some(value) if self.is_own() => Ok(value),
             _ => Err(errors::of(
                 "ForkError",
-                "this manager was made before a fork, and its threads are in the parent: make a manager in each process, \
-                 after the fork; processes share groups through a Redis cache",
+                "this manager was opened before a fork, and its threads are in the parent; open a manager in each process \
+                 after the fork; processes can share groups through a Redis cache",
             )),
         }
     }
@@ -52,7 +52,7 @@ impl<T> Own<T> {
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
         if !self.is_own() {
-            // Its end would wait for threads that are not here, and write what the parent still writes.
+            // Dropping it would wait for threads that do not exist here, and write what the parent also writes.
             std::mem::forget(self.value.take());
         }
     }

@@ -1,10 +1,9 @@
-//! `dictrack._dictrack`: what the Python package is made of.
+//! `dictrack._dictrack`: the native part of the Python package.
 //!
-//! The classes that people use are Python (`python/dictrack`); they say what is wanted as plain dicts, and this module
-//! hands that to the same engine, caches and stores that Rust programs use. One rule keeps it free of deadlocks: no lock
-//! of dictrack is waited for, and none is held, while the GIL is held. So a document is read before its call begins
-//! (`document.rs`), every call lets the GIL go (`pending.rs`), and Python code that runs within takes it for as long as it
-//! runs (`custom.rs`).
+//! The public classes are written in Python (`python/dictrack`). They describe definitions and calls as plain dicts, and this
+//! module passes those to the same engine, caches and stores that Rust programs use. One rule prevents deadlocks: no code
+//! holds a dictrack lock, or waits for one, while it holds the GIL. So a document is read before its call (`document.rs`),
+//! every call releases the GIL (`pending.rs`), and Python code inside a call takes it only while it runs (`custom.rs`).
 
 mod check;
 mod custom;
@@ -56,8 +55,8 @@ mod _dictrack {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // What dictrack logs goes to Python's `logging`, whose configuration decides what is shown; what other crates say of
-        // servers that are away, dictrack says itself.
+        // Log records of dictrack go to Python's `logging`, whose configuration decides what is shown. Other crates are left
+        // out: dictrack itself reports unreachable servers.
         let logger = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::LoggersAndLevels)?;
         let logger = logger.filter(LevelFilter::Off).filter_target("dictrack".to_owned(), LevelFilter::Debug);
         let _ = logger.install();

@@ -1,8 +1,8 @@
-//! The trackers that a caller added follow what this manager does to them.
+//! Live trackers: the objects that a caller added stay up to date with what this manager does to the trackers.
 //!
-//! They are looked up when they are read, so that following costs a document nothing. What ends a tracker (completion,
-//! removal, a flush) is handed to it at once, since it may not be found afterwards; so is the state of limiters that are
-//! Python objects, whose attributes nobody can see being read.
+//! Their state is looked up when it is read, so documents do not pay for them. When a tracker ends (completion, removal, a
+//! flush), its object gets the final state at once, since the tracker may not be found afterwards. Limiters that are Python
+//! objects also get their state at once, since reading their attributes cannot be intercepted.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,24 +19,24 @@ use crate::manager::Inner;
 use crate::state::{State, limiter_for};
 use crate::value;
 
-/// One tracker that is followed.
+/// A live tracker.
 struct Followed {
     manager: Own<Weak<Inner>>,
     group: String,
     name: String,
     generation: u32,
     seen: Mutex<Seen>,
-    /// Called with the states of its limiters when they change; there where one of them is a Python object.
+    /// Called with the states of its limiters when they change, if one of them is a Python object.
     limiters_changed: Option<Py<PyAny>>,
 }
 
 struct Seen {
     state: State,
-    /// Whether nothing can change it any more.
+    /// Whether it can no longer change.
     ended: bool,
 }
 
-/// Follows a tracker for as long as it is kept.
+/// Gives the current state of a tracker.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Live(Arc<Followed>);
 
@@ -50,12 +50,12 @@ impl Followed {
         (seen.state.clone(), seen.ended)
     }
 
-    /// The newest state of the tracker, wherever it is; where the manager is gone, the last one that was seen.
+    /// The latest state of the tracker; if the manager is gone, the last known one.
     async fn look(&self) -> Result<State, Error> {
         let (last, ended) = self.last();
         let manager = self.manager.get().ok().and_then(Weak::upgrade).filter(|_| !ended);
         let Some(manager) = manager.as_ref().map(|inner| &inner.manager) else { return Ok(last) };
-        // Before the beginning of time nothing has expired: what has is shown as it was.
+        // At the earliest possible time nothing has expired yet, so expired trackers are shown as they were.
         let ever = Some(Timestamp::from_micros(i64::MIN));
         let active = manager.get_trackers_at(&self.group, Some(&[&self.name]), ever).await?;
         if let Some(found) = active.iter().find(|found| found.generation == self.generation) {
@@ -76,7 +76,7 @@ impl Followed {
 
 #[pymethods]
 impl Live {
-    /// The tracker as it is now, or as it was last, where the manager is closed or busy with its group.
+    /// The current state of the tracker, or the last known one if the manager is closed or using the group.
     fn state(&self, py: Python<'_>) -> PyResult<State> {
         match py.detach(|| pollster::block_on(self.0.look())) {
             Ok(state) => Ok(state),
@@ -85,28 +85,28 @@ impl Live {
         }
     }
 
-    /// What the clock of the tracker's manager shows, in seconds since 1970 UTC; ``None`` where the manager is gone.
+    /// The time by the clock of the tracker's manager, in seconds since 1970 UTC; ``None`` if the manager is gone.
     fn now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let manager = self.0.manager.get().ok().and_then(Weak::upgrade);
         manager.map(|inner| value::seconds_for(py, inner.manager.now())).transpose()
     }
 
-    /// The tracker as it was when it was last looked at.
+    /// The last known state of the tracker.
     fn last(&self, py: Python<'_>) -> State {
         py.detach(|| self.0.last().0)
     }
 }
 
-/// The trackers that are followed through one manager.
+/// The live trackers of one manager.
 #[derive(Default)]
 pub(crate) struct Following {
     groups: Mutex<HashMap<String, Vec<Weak<Followed>>>>,
-    /// How many lists there are: most managers, and most documents, have to do with none.
+    /// How many lists there are. Most managers and most documents have none.
     len: AtomicUsize,
 }
 
 impl Following {
-    /// Begins to follow a tracker.
+    /// Makes a tracker live.
     pub(crate) fn begin(
         &self,
         manager: &Arc<Inner>,
@@ -126,7 +126,7 @@ impl Following {
         let list = groups.entry(group.to_owned()).or_default();
         list.push(Arc::downgrade(&followed));
         if list.len().is_power_of_two() {
-            // Those that nobody keeps any more are in nobody's way, but there must not be ever more of them.
+            // Abandoned entries do no harm, but they must not accumulate.
             list.retain(|entry| entry.strong_count() > 0);
         }
         if groups.len().is_power_of_two() {
@@ -144,20 +144,20 @@ impl Following {
         groups.get(group).map_or_else(Vec::new, |list| list.iter().filter_map(Weak::upgrade).collect())
     }
 
-    /// Whether a document did something that cannot be looked up later.
+    /// Whether a document changed something that cannot be looked up later.
     pub(crate) fn has_to_follow(&self, outcome: &dictrack::Outcome) -> bool {
         self.len.load(Ordering::Relaxed) > 0
             && outcome.changed()
             && outcome.dirtied().any(|tracked| tracked.is_completed() || has_custom(tracked.limiters()))
     }
 
-    /// Hands that on. Must be called without the GIL.
+    /// Passes such changes on. Must be called without the GIL.
     pub(crate) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
         let asks_custom = |tracked: &dictrack::Tracked<'_>| has_custom(tracked.limiters());
         let followed = self.of(group);
         for tracked in outcome.completed() {
             for followed in followed.iter().filter(|followed| followed.name == tracked.name()) {
-                // Looked up for what an outcome does not say: the cycle, when it completed.
+                // Looked up for what is not in an outcome: the cycle, and when it completed.
                 if followed.look().await.is_err() {
                     followed.end(State::after(&tracked, true));
                 }
@@ -168,7 +168,7 @@ impl Following {
         }
     }
 
-    /// Tells the limiters of a tracker that are Python objects what their state is. Must be called without the GIL.
+    /// Passes their state to the limiters of a tracker that are Python objects. Must be called without the GIL.
     pub(crate) fn limiters_changed(&self, group: &str, name: &str, limiters: &[LimiterState]) {
         if !has_custom(limiters) {
             return;
@@ -180,19 +180,19 @@ impl Following {
                 changed.call1(py, (PyList::new(py, states?)?,)).map(drop)
             });
             if let Err(error) = told {
-                tracing::error!(%error, group, name, "a limiter did not take its state over");
+                tracing::error!(%error, group, name, "a limiter did not accept its state");
             }
         }
     }
 
-    /// Looks the trackers of `group` up that are followed, before some of them end; all groups if there is no group.
+    /// Looks up the live trackers of `group`, or of all groups, before some of them end.
     pub(crate) async fn look(&self, group: Option<&str>) {
         let groups: Vec<String> = match group {
             Some(group) => vec![group.to_owned()],
             None => self.groups.lock().keys().cloned().collect(),
         };
         for followed in groups.iter().flat_map(|group| self.of(group)) {
-            // What cannot be looked up stays as it was last seen.
+            // What cannot be looked up keeps its last known state.
             let _ = followed.look().await;
         }
     }

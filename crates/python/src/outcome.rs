@@ -1,4 +1,4 @@
-//! What one document did, made into Python objects where they are looked at.
+//! What one document changed, converted into Python objects on demand.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::event::event_for;
 use crate::python::tracker_function;
 use crate::state::State;
 
-/// What one document did. It unpacks as ``is_ok, dirtied, completed, limited``.
+/// What one document changed. Unpacks as ``is_ok, dirtied, completed, limited``.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Outcome {
     outcome: Arc<dictrack::Outcome>,
     group: Py<PyString>,
-    /// The moment of the document.
+    /// The time of the document.
     now: Timestamp,
 }
 
@@ -51,13 +51,13 @@ impl Outcome {
 
 #[pymethods]
 impl Outcome {
-    /// Always true: what fails raises.
+    /// Always true, since failures raise.
     #[getter]
     fn is_ok(&self) -> bool {
         true
     }
 
-    /// The trackers that counted or whose state changed, completed ones among them, as they are after the document.
+    /// The trackers that counted or whose state changed, including completed ones, as they are after the document.
     #[getter]
     fn dirtied(&self, py: Python<'_>) -> Trackers {
         self.list(py, Which::Dirtied)
@@ -69,7 +69,7 @@ impl Outcome {
         self.list(py, Which::Completed)
     }
 
-    /// The trackers that a limiter refused, or whose limiter has run out.
+    /// The trackers with a limiter that refused the document or ran out.
     #[getter]
     fn limited(&self, py: Python<'_>) -> Trackers {
         self.list(py, Which::Limited)
@@ -81,7 +81,7 @@ impl Outcome {
         self.list(py, Which::Refused)
     }
 
-    /// The trackers whose custom code failed, by name, with what it said; they are untouched.
+    /// The trackers whose custom code failed, by name, with the error. They are unchanged.
     #[getter]
     fn failed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let failed = PyDict::new(py);
@@ -91,7 +91,7 @@ impl Outcome {
         Ok(failed)
     }
 
-    /// The names of trackers whose conditions hold and that found no amount to add; ``explain`` says why.
+    /// The names of trackers whose conditions hold but that found no amount to add; ``explain`` says why.
     #[getter]
     fn skipped(&self) -> Vec<&str> {
         self.outcome.skipped().collect()
@@ -103,7 +103,7 @@ impl Outcome {
         self.outcome.events().iter().map(|event| event_for(py, event)).collect()
     }
 
-    /// Whether the document's id was applied before; then nothing else is listed.
+    /// Whether a document with this id was applied before. Then everything else is empty.
     #[getter]
     fn duplicate(&self) -> bool {
         self.outcome.duplicate()
@@ -154,7 +154,7 @@ impl Which {
     }
 }
 
-/// The trackers of one list of an outcome, made when they are first looked at: a document may touch a thousand.
+/// The trackers in one list of an outcome, created on first use, since a document may touch a thousand trackers.
 #[pyclass(frozen, sequence, module = "dictrack._dictrack")]
 pub(crate) struct Trackers {
     outcome: Arc<dictrack::Outcome>,
@@ -172,7 +172,7 @@ impl Trackers {
             for tracked in self.which.of(&self.outcome) {
                 let dirtied = match self.which {
                     Which::Dirtied | Which::Completed => true,
-                    // A refusal changes a tracker where it is the first one.
+                    // Only the first refusal changes a tracker.
                     Which::Limited | Which::Refused => {
                         self.outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())
                     }
@@ -235,7 +235,7 @@ impl Trackers {
         self.items(py)?.call_method1("index", (tracker,))
     }
 
-    /// How often a tracker is listed.
+    /// How many times a tracker is listed.
     fn count<'py>(&self, py: Python<'py>, tracker: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.items(py)?.call_method1("count", (tracker,))
     }

@@ -12,18 +12,18 @@ use pyo3::prelude::*;
 use crate::fork::Own;
 use crate::{errors, interrupted};
 
-/// Makes the result, with the GIL.
+/// Converts the result, with the GIL.
 pub(crate) type Make = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 type Task = Pin<Box<dyn Future<Output = Result<Make, Error>> + Send>>;
 
-/// A call that was begun.
+/// A call in progress.
 #[pyclass(frozen, generic, module = "dictrack._dictrack")]
 pub(crate) struct Pending {
     task: Mutex<Option<Own<Task>>>,
 }
 
 impl Pending {
-    /// The call that `task` makes; what it gives is made by `make`.
+    /// The call that `task` makes; `make` converts its result.
     pub(crate) fn new<T: Send + 'static>(
         task: impl Future<Output = Result<T, Error>> + Send + 'static,
         make: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
@@ -37,7 +37,7 @@ impl Pending {
 
     fn take(&self) -> PyResult<Own<Task>> {
         let task = self.task.lock().take();
-        task.ok_or_else(|| PyRuntimeError::new_err("the call is over, or is being waited for elsewhere"))
+        task.ok_or_else(|| PyRuntimeError::new_err("the call is finished, or is being awaited elsewhere"))
     }
 }
 
@@ -57,14 +57,14 @@ impl Wake for WakeLoop {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // An interpreter that ends, or a loop that was closed, waits for nothing.
+        // A terminating interpreter or a closed loop no longer waits.
         let _ = Python::try_attach(|py| self.0.call0(py).map(drop).ok());
     }
 }
 
 #[pymethods]
 impl Pending {
-    /// Waits for the result, without the GIL.
+    /// Waits for the result without the GIL.
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut task = self.take()?;
         let future = task.get_mut()?;
@@ -73,8 +73,8 @@ impl Pending {
         finished(py, result)
     }
 
-    /// Goes on with the call as far as it comes: ``(True, result)``, or ``(False, None)``, and then ``wake`` is called,
-    /// from any thread, when it can go on.
+    /// Continues the call as far as possible. Returns ``(True, result)``, or ``(False, None)``; then ``wake`` is called, from
+    /// any thread, when the call can continue.
     fn poll(&self, py: Python<'_>, wake: Py<PyAny>) -> PyResult<(bool, Option<Py<PyAny>>)> {
         let mut task = self.take()?;
         let future = task.get_mut()?;

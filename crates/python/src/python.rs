@@ -1,10 +1,10 @@
-//! The functions of the Python half that this half calls, looked up once.
+//! Functions of the Python part that are called from here, looked up once.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// Looks `name` of `module` up, the first time only.
+/// Looks up `name` in `module`, only the first time.
 macro_rules! imported {
     ($(#[$doc:meta])* $name:ident, $module:literal, $attribute:literal) => {
         $(#[$doc])*
@@ -20,15 +20,15 @@ imported!(
     decimal_class, "decimal", "Decimal"
 );
 imported!(
-    /// Makes a value of any type plain.
+    /// Converts a value of any type to a plain one.
     plain_function, "dictrack._values", "plain"
 );
 imported!(
-    /// Makes a tracker of a definition and a state.
+    /// Creates a tracker from a definition and a state.
     tracker_function, "dictrack.trackers.base", "tracker_of"
 );
 imported!(
-    /// Makes an event for listeners.
+    /// Creates an event for listeners.
     event_function, "dictrack.events", "event_of"
 );
 imported!(
@@ -36,23 +36,23 @@ imported!(
     tell_function, "dictrack.events", "tell"
 );
 imported!(
-    /// The class of the error of this name.
+    /// The error class of this name.
     error_function, "dictrack.utils.errors", "error_of"
 );
 imported!(
-    /// Whether custom code of a kind is registered by a name.
+    /// Whether custom code of a kind is registered under a name.
     knows_function, "dictrack._custom", "knows"
 );
 imported!(
-    /// Asks a registered condition.
+    /// Evaluates a registered condition.
     check_function, "dictrack._custom", "check"
 );
 imported!(
-    /// Asks a registered measure.
+    /// Evaluates a registered measure.
     amount_function, "dictrack._custom", "amount"
 );
 imported!(
-    /// Puts a registered limiter to as-new.
+    /// Renews a registered limiter.
     renewed_function, "dictrack._custom", "renewed"
 );
 imported!(
@@ -60,11 +60,11 @@ imported!(
     admits_function, "dictrack._custom", "admits"
 );
 imported!(
-    /// Has a registered limiter take note of a document.
+    /// Lets a registered limiter record a document.
     record_function, "dictrack._custom", "record"
 );
 imported!(
-    /// Logs what custom code raised.
+    /// Logs an exception in custom code.
     raised_function, "dictrack._custom", "raised"
 );
 
@@ -73,12 +73,12 @@ pub(crate) fn decimal<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, P
     decimal_class(py)?.call1((text,))
 }
 
-/// The value made of Python's own types.
+/// The value, converted to built-in Python types.
 pub(crate) fn plain<'py>(value: &Bound<'py, PyAny>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
     plain_function(value.py())?.call1((value, strict))
 }
 
-/// A dict of some entries.
+/// A dict with these entries.
 pub(crate) fn dict<'py>(py: Python<'py>, entries: &[(&str, Bound<'py, PyAny>)]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (key, value) in entries {

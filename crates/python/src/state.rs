@@ -1,4 +1,4 @@
-//! A tracker at one moment.
+//! A snapshot of a tracker.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::definition::Definition;
 use crate::value;
 
-/// A tracker at one moment: its definition, and what changes.
+/// A snapshot of a tracker: its definition and its state.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 #[derive(Clone)]
 pub(crate) struct State {
@@ -18,30 +18,30 @@ pub(crate) struct State {
     limiters: Vec<LimiterState>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
-    /// The moment that it shows; none where it follows its tracker.
+    /// The time of the snapshot; `None` if it is the current state of a live tracker.
     as_of: Option<Timestamp>,
-    /// The stage that is worked on, counted from one.
+    /// The current stage, counted from 1.
     #[pyo3(get)]
     stage: usize,
-    /// How often a looping tracker completed its list of targets; 0 in an outcome.
+    /// How many times a looping tracker has completed its list of targets; 0 in an outcome.
     #[pyo3(get)]
     cycle: u64,
-    /// Whether it is marked limited.
+    /// Whether it is marked as limited.
     #[pyo3(get)]
     limited: bool,
     /// Whether it has reached its last target.
     #[pyo3(get)]
     completed: bool,
-    /// Whether it was removed, or its group emptied.
+    /// Whether it was removed, or everything was flushed.
     #[pyo3(get)]
     removed: bool,
-    /// Whether the document or call that gave this state changed it.
+    /// Whether the document or call that returned this state changed it.
     #[pyo3(get)]
     dirtied: bool,
 }
 
 impl State {
-    /// Of a tracker that is active.
+    /// The state of an active tracker.
     pub(crate) fn of(snapshot: &TrackerSnapshot) -> Self {
         Self {
             definition: Arc::clone(&snapshot.definition),
@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// Of a tracker that a document touched.
+    /// The state of a tracker that a document touched.
     pub(crate) fn after(tracked: &Tracked<'_>, dirtied: bool) -> Self {
         Self {
             definition: Arc::clone(tracked.definition()),
@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Of an event: the stage, the target and the progress that it is about.
+    /// The state in an event: the stage, target and progress that it is about.
     pub(crate) fn at(event: &dictrack::Event) -> Self {
         Self {
             amount: event.progress,
@@ -92,13 +92,13 @@ impl State {
         }
     }
 
-    /// The same, as it is at this moment.
+    /// The same state, as of this time.
     pub(crate) fn at_moment(mut self, moment: Timestamp) -> Self {
         self.as_of = Some(moment);
         self
     }
 
-    /// The same, completed at this moment.
+    /// The same state, completed at this time.
     pub(crate) fn done(mut self, moment: Timestamp) -> Self {
         self.completed = true;
         self.completed_at = Some(moment);
@@ -106,7 +106,7 @@ impl State {
         self
     }
 
-    /// The same, of a tracker that was removed.
+    /// The same state, for a tracker that was removed.
     pub(crate) fn gone(mut self) -> Self {
         self.removed = true;
         self
@@ -115,13 +115,13 @@ impl State {
 
 #[pymethods]
 impl State {
-    /// What the user wrote.
+    /// The definition.
     #[getter]
     fn definition(&self) -> Definition {
         Definition(Arc::clone(&self.definition))
     }
 
-    /// The progress, ``int`` where it is whole, else ``float``.
+    /// The progress: an ``int`` if it is whole, otherwise a ``float``.
     #[getter]
     fn progress<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::amount_for(py, self.amount)
@@ -133,13 +133,13 @@ impl State {
         value::exact_for(py, self.amount)
     }
 
-    /// The current target, ``int`` where it is whole, else ``float``.
+    /// The current target: an ``int`` if it is whole, otherwise a ``float``.
     #[getter]
     fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::amount_for(py, self.target)
     }
 
-    /// From when on the tracker is gone, in seconds since 1970 UTC.
+    /// When the tracker expires, in seconds since 1970 UTC.
     #[getter]
     fn expire_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.expire_at.map(|moment| value::seconds_for(py, moment)).transpose()
@@ -151,7 +151,7 @@ impl State {
         self.completed_at.map(|moment| value::seconds_for(py, moment)).transpose()
     }
 
-    /// The moment that the state shows, in seconds since 1970 UTC; ``None`` where it is that of a tracker that is followed.
+    /// The time of this state, in seconds since 1970 UTC; ``None`` for the current state of a live tracker.
     #[getter]
     fn as_of<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.as_of.map(|moment| value::seconds_for(py, moment)).transpose()

@@ -18,41 +18,41 @@ pub(crate) struct Exact(Number);
 
 #[pymethods]
 impl Exact {
-    /// The number that `text` says in JSON's grammar.
+    /// The number for `text` in the JSON grammar.
     #[new]
     fn new(text: &str) -> PyResult<Self> {
         Number::parse(text).map(Self).ok_or_else(|| PyValueError::new_err(format!("{text:?} is not a number")))
     }
 }
 
-/// Reads what definitions and calls say; a value that JSON cannot hold is refused.
+/// Reads a value of a definition or a call; rejects what JSON cannot represent.
 pub(crate) fn read(value: &Bound<'_, PyAny>) -> PyResult<Json> {
     read_plain(value, true)
 }
 
-/// Reads any value; what JSON cannot hold exists and equals nothing.
+/// Reads any value. What JSON cannot represent becomes a value that exists but equals nothing.
 pub(crate) fn read_any(value: &Bound<'_, PyAny>) -> PyResult<Json> {
     read_plain(value, false)
 }
 
-/// What is not of JSON's types is made plain by `dictrack._values.plain` first.
+/// Values of other types are first converted by `dictrack._values.plain`.
 fn read_plain(value: &Bound<'_, PyAny>, strict: bool) -> PyResult<Json> {
     if let Some(json) = read_builtin(value, 0, &mut { MAX_VALUES })? {
         return Ok(json);
     }
     read_builtin(&plain(value, strict)?, 0, &mut { MAX_VALUES })?
-        .ok_or_else(|| PyTypeError::new_err(format!("{} is no JSON value", a_type(value))))
+        .ok_or_else(|| PyTypeError::new_err(format!("{} is not a JSON value", a_type(value))))
 }
 
-/// Reads a value that is made of exactly Python's own dict, list, tuple, str, int, float, bool and None; `None` for any
-/// other. It runs no Python code, which might change what is being read: that is why subclasses are left to `plain`.
+/// Reads a value that consists of exactly Python's dict, list, tuple, str, int, float, bool and None; `None` for any other.
+/// Runs no Python code, which could change the value while it is read; so subclasses are left to `plain`.
 fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Option<Json>> {
-    // A list of few lists that are all the same one may have 2⁶⁴ values.
+    // Nested lists that contain the same list several times may amount to 2⁶⁴ values.
     *left = left.checked_sub(1).ok_or_else(|| {
-        PyValueError::new_err(format!("the value has more than {MAX_VALUES} values in it; expected at most that"))
+        PyValueError::new_err(format!("the value contains more than {MAX_VALUES} values, which is the maximum"))
     })?;
     if let Ok(text) = value.cast_exact::<PyString>() {
-        // A lone surrogate is no Unicode text.
+        // A lone surrogate is not valid Unicode.
         return Ok(text.to_str().ok().map(|text| Json::Text(text.into())));
     }
     if let Ok(whole) = value.cast_exact::<PyInt>() {
@@ -72,7 +72,7 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyR
     }
     if depth == MAX_DEPTH {
         return Err(PyValueError::new_err(format!(
-            "the value nests deeper than {MAX_DEPTH} levels; expected at most that, and nothing that contains itself"
+            "the value is nested deeper than {MAX_DEPTH} levels, which is the maximum; does it contain itself?"
         )));
     }
     if let Ok(dict) = value.cast_exact::<PyDict>() {
@@ -103,14 +103,14 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyR
     Ok(None)
 }
 
-/// The type of a value with its article, for errors.
+/// The type of a value with its article, for error messages.
 pub(crate) fn a_type(value: &Bound<'_, PyAny>) -> String {
     let name = value.get_type().qualname().map_or_else(|_| "value".to_owned(), |name| name.to_string());
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
     format!("{article} {name}")
 }
 
-/// A value for Python: numbers are `int` where they are whole, `float` where one says the same decimal, else `Decimal`.
+/// Converts a value for Python. Numbers become `int` if they are whole, `float` if it has the same decimal, else `Decimal`.
 pub(crate) fn write<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
     Ok(match json {
         Json::Null => py.None().into_bound(py),
@@ -151,7 +151,7 @@ fn number_for<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py, PyAn
     }
 }
 
-/// An amount as `int` where it is whole, else as `float`.
+/// An amount as `int` if it is whole, otherwise as `float`.
 pub(crate) fn amount_for(py: Python<'_>, amount: Amount) -> PyResult<Bound<'_, PyAny>> {
     Ok(match amount.to_integer() {
         Some(whole) => whole.into_pyobject(py)?.into_any(),
@@ -164,7 +164,7 @@ pub(crate) fn exact_for(py: Python<'_>, amount: Amount) -> PyResult<Bound<'_, Py
     decimal(py, &amount.to_string())
 }
 
-/// Reads a number that a definition or a call gives.
+/// Reads a number in a definition or a call.
 pub(crate) fn amount(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Amount> {
     match read(value)? {
         Json::Number(Number::Infinite(_) | Number::NotANumber) => {
@@ -177,11 +177,11 @@ pub(crate) fn amount(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Amount> {
     }
 }
 
-/// Reads a moment: seconds since 1970 UTC, `datetime`, `date`, or an RFC 3339 text.
+/// Reads a timestamp: seconds since 1970 UTC, `datetime`, `date`, or an RFC 3339 string.
 pub(crate) fn moment(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
     let json = read(value)?;
     Timestamp::read(&json).ok_or_else(|| {
-        let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text";
+        let expected = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 string";
         match json {
             Json::Number(number) => {
                 PyValueError::new_err(format!("{what} is {}; {expected}", text::plain(&number.to_string())))
@@ -206,7 +206,7 @@ pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
     })
 }
 
-/// A moment as seconds since 1970 UTC.
+/// A timestamp as seconds since 1970 UTC.
 pub(crate) fn seconds_for(py: Python<'_>, moment: Timestamp) -> PyResult<Bound<'_, PyAny>> {
     number_for(py, &moment.to_number())
 }

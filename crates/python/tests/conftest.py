@@ -1,4 +1,4 @@
-"""What the tests share: servers, and programs that run in processes of their own.
+"""Shared by the tests: servers, and programs that run in separate processes.
 
 ``DICTRACK_TEST_REDIS_URL`` and ``DICTRACK_TEST_MONGODB_URL`` name servers to use instead of those that are started,
 ``DICTRACK_TEST_REDIS_SERVER`` and ``DICTRACK_TEST_MONGOD`` other binaries. A test whose server is missing fails.
@@ -26,7 +26,7 @@ Run = Callable[..., str]
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = 30) -> None:
-    """Waits until something holds; fails, naming it, where it does not in time."""
+    """Waits until something holds. Fails with its name if it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} seconds"
@@ -41,17 +41,17 @@ class Servers:
         self.running = running
 
     def redis(self, *options: str, port: int = 0) -> int:
-        """Starts Redis; its port."""
+        """Starts Redis. Returns its port."""
         return self.running.enter_context(started_redis(self.home, *options, port=port))
 
     def mongod(self, *options: str) -> int:
-        """Starts MongoDB; its port."""
+        """Starts MongoDB. Returns its port."""
         return self.running.enter_context(started_mongod(self.home, "--wiredTigerCacheSizeGB", "0.25", *options))
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """What starts servers."""
+    """Starts servers."""
     with contextlib.ExitStack() as running:
         yield Servers(tmp_path_factory.mktemp("servers"), running)
 
@@ -87,13 +87,13 @@ def mongodb_url(mongodb_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def run(tmp_path: pathlib.Path) -> Run:
-    """Runs a program in a process of its own and gives what it printed. One that hangs, or fails, fails the test."""
+    """Runs a program in a separate process and returns what it printed. If it hangs or fails, so does the test."""
 
     def run_program(source: str, *arguments: str | os.PathLike[str], timeout: float = 60, code: int = 0) -> str:
         path = tmp_path / f"program_{uuid.uuid4().hex}.py"
         path.write_text(textwrap.dedent(source))
         python = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-X", "faulthandler"]
-        # With a session of its own, so that what it forked ends with it.
+        # In its own session, so that processes it forked end with it.
         process = subprocess.Popen(
             [*python, str(path), *(os.fspath(argument) for argument in arguments)],
             stdout=subprocess.PIPE,

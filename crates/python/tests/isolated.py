@@ -22,7 +22,7 @@ from servers import started_mongod, started_redis
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 # Example 5 takes 70 seconds.
 LIMIT = 180
-# What the first example leaves: seven more documents make ten.
+# After the first example, seven more documents make ten.
 ON_TO_TEN = """
 import example_1
 from dictrack.data_caches.redis import RedisDataCache
@@ -49,7 +49,7 @@ def loopback_up() -> None:
 
 
 def run(command: list[str], folder: pathlib.Path) -> dict[str, object]:
-    """What a program printed and how it ended."""
+    """The output of a program, and how it ended."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT)
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 

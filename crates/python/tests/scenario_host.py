@@ -1,4 +1,4 @@
-"""Runs the steps of a scenario on a manager and compares what they give; ``docs/scenarios.md`` describes the format."""
+"""Runs the steps of a scenario on a manager and compares the results; ``docs/scenarios.md`` describes the format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import dictrack as dt
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CODES = {1001: "added", 1002: "stage_completed", 1003: "all_completed", 1004: "reset", 1005: "limited"}
 FLAGS = {"progress": dt.ResetPolicy.PROGRESS, "limiter": dt.ResetPolicy.LIMITER}
-# What of an outcome or an answer is a list of names, without an order.
+# The parts of a result that are lists of names in any order.
 UNORDERED = {"completed", "limited", "refused", "failed", "added", "existing", "removed", "updated"}
 
 
@@ -25,13 +25,13 @@ def files() -> list[pathlib.Path]:
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
-    """A scenario, its numbers exact."""
+    """A scenario with exact numbers."""
     scenario: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_float=decimal.Decimal)
     return scenario
 
 
 def seen(tracker: dt.BaseTracker) -> dict[str, Any]:
-    """A tracker as scenarios show it."""
+    """A tracker in the form of scenarios."""
     state = tracker._dt.state
     assert state is not None
     limiters = [
@@ -54,7 +54,7 @@ def seen(tracker: dt.BaseTracker) -> dict[str, Any]:
 
 
 def event(event: dt.TrackerEvent) -> dict[str, Any]:
-    """An event as scenarios show it."""
+    """An event in the form of scenarios."""
     shown = {
         "event": CODES[event.code],
         "name": event.name,
@@ -71,7 +71,7 @@ def event(event: dt.TrackerEvent) -> dict[str, Any]:
 
 
 def same(wanted: Any, found: Any) -> bool:
-    """Whether all that is wanted is found; maps may hold more, lists may not; types are strict, numbers exact."""
+    """Whether everything expected was found. Maps may have more, lists may not. Types are strict and numbers exact."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(key in found and same(wanted[key], found[key]) for key in wanted)
     if isinstance(wanted, list):
@@ -84,7 +84,7 @@ def same(wanted: Any, found: Any) -> bool:
 
 
 def same_events(wanted: list[Any], found: list[Any], ordered: bool) -> bool:
-    """Whether the events are those, each once."""
+    """Whether these are the events, each once."""
     if ordered:
         return same(wanted, found)
     left = list(found)
@@ -105,7 +105,7 @@ class Host:
         self.run = run
 
     def step(self, group: str, step: dict[str, Any]) -> dict[str, Any]:
-        """What a step gives."""
+        """The result of a step."""
         if "now" in step:
             self.clock.set(step["now"])
         answer = getattr(self, f"do_{step['op']}")
@@ -179,7 +179,7 @@ class Host:
         found = self.run(self.manager.explain(group, step["data"]))
         shown = [{key: value for key, value in vars(one).items() if value is not None} for one in found]
         for explained, one in zip(found, shown):
-            # A value that was seen may be null.
+            # The value may be null.
             if explained.verdict == "no_match":
                 one["seen"] = explained.seen
         return {"explain": {one["name"]: one for one in shown}}
@@ -189,7 +189,7 @@ class Host:
 
 
 def differences(step: dict[str, Any], given: dict[str, Any], ordered: bool) -> list[str]:
-    """What differs from what is expected of a step."""
+    """How the result of a step differs from what is expected."""
     if "error" in given and "error" not in step:
         return [f"error: {given['error']}"]
     found = []
@@ -204,7 +204,7 @@ def differences(step: dict[str, Any], given: dict[str, Any], ordered: bool) -> l
         "duplicate",
         *sorted(UNORDERED),
     ):
-        # What some steps take has the name of what others give.
+        # Some steps have arguments with the names of results of other steps.
         gives = {"trackers": "get", "names": "completed"}.get(field, step["op"])
         if field not in step or gives != step["op"]:
             continue
@@ -225,7 +225,7 @@ def differences(step: dict[str, Any], given: dict[str, Any], ordered: bool) -> l
 
 
 def replay(scenario: dict[str, Any], host: Host) -> list[str]:
-    """Runs a scenario; what differs."""
+    """Runs a scenario. Returns the differences."""
     group, ordered = scenario.get("group", "g"), scenario.get("ordered", False)
     found = []
     start = {"op": "add", "now": scenario["t0"], "trackers": scenario["definitions"]}
@@ -238,12 +238,12 @@ def replay(scenario: dict[str, Any], host: Host) -> list[str]:
 
 
 def plainly(value: Any) -> Any:
-    """What a call for threads gives."""
+    """The result of a call for threads."""
     return value
 
 
 def on_loop(loop: asyncio.AbstractEventLoop) -> Callable[[Any], Any]:
-    """What runs calls for asyncio."""
+    """Runs calls for asyncio."""
 
     def run(value: Awaitable[Any]) -> Any:
         assert inspect.isawaitable(value)

@@ -1,4 +1,4 @@
-"""Real servers for tests: they end with the process that started them, also when it is killed."""
+"""Real servers for tests. They end with the process that started them, even if it is killed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-# Everything a test may wait for takes less, on a busy machine too.
+# Everything that a test waits for takes less, even on a busy machine.
 PATIENCE = 60.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on.
+    """A free port.
 
     Below those that the system hands out to clients, one of which might take it in the meantime; and a node of a cluster
     also needs the port 10,000 above.
@@ -55,7 +55,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def started(command: list[str], port: int) -> Iterator[int]:
     """Runs a server that listens on a port."""
-    # Whoever listens there already is not ours to write to.
+    # A server that already listens there must not be written to.
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         raise RuntimeError(f"port {port} is in use")
     server = subprocess.Popen(
@@ -71,7 +71,7 @@ def started(command: list[str], port: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def started_redis(place: str | os.PathLike[str], *options: str, port: int = 0) -> Iterator[int]:
-    """A Redis server with its files in `place`; its port."""
+    """Starts a Redis server with its files in `place`. Returns its port."""
     port = port or free_port()
     command = [redis_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", os.fspath(place), "--save", ""]
     with started([*command, *options], port) as started_port:
@@ -80,7 +80,7 @@ def started_redis(place: str | os.PathLike[str], *options: str, port: int = 0) -
 
 @contextlib.contextmanager
 def started_mongod(place: str | os.PathLike[str], *options: str, port: int = 0) -> Iterator[int]:
-    """A MongoDB server with its files in `place`; its port."""
+    """Starts a MongoDB server with its files in `place`. Returns its port."""
     port = port or free_port()
     files = pathlib.Path(place, f"mongod-{port}")
     files.mkdir()

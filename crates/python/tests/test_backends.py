@@ -26,7 +26,7 @@ Opens = Callable[..., dt.TrackingManager]
 
 @pytest.fixture(params=itertools.product(CACHES, STORES), ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> tuple[str, str, Opens]:
-    """A cache, a store, and what opens a manager on them."""
+    """A cache, a store, and a function that opens a manager with them."""
     cache, store = request.param
     redis_url = request.getfixturevalue("redis_url") if cache == "redis" else None
     mongodb_url = request.getfixturevalue("mongodb_url") if store == "mongodb" else None
@@ -126,7 +126,7 @@ def test_servers_end_with_the_tests_also_when_those_are_killed(tmp_path: pathlib
 
 @pytest.fixture(scope="module")
 def guarded_redis(servers: Servers) -> dict[str, Any]:
-    """A Redis server that wants a login: redis-py's keywords for it."""
+    """The redis-py keywords for a Redis server that requires a login."""
     port = servers.redis("--requirepass", "administrator")
     with redis.Redis(port=port, password="administrator") as client:
         client.acl_setuser(
@@ -137,7 +137,7 @@ def guarded_redis(servers: Servers) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def guarded_mongodb(servers: Servers) -> dict[str, Any]:
-    """A MongoDB server that wants a login: pymongo's keywords for it."""
+    """The pymongo keywords for a MongoDB server that requires a login."""
     port = servers.mongod("--auth")
     users: list[tuple[str, str, Any]] = [("administrator", "administrator", "root")]
     users.append(("shop", PASSWORD, {"role": "readWrite", "db": "shop"}))
@@ -197,13 +197,13 @@ def test_a_refused_login_names_the_server_and_no_password(
     assert message.startswith("MongoDB could not ")
     assert "uthentication failed" in message
     assert "wr0ng" not in message
-    # What the driver shows of itself tells nobody anything.
+    # The repr of the driver is not useful.
     assert "labels: {" not in message
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A directory with a certificate for localhost, that of who signed it, and one of somebody else."""
+    """A directory with a certificate for localhost, that of its authority, and that of another authority."""
     home = tmp_path_factory.mktemp("authority")
     leaf = "-CA authority.pem -CAkey authority.key -addext basicConstraints=critical,CA:FALSE"
     for name, more in [("authority", ""), ("other", ""), ("server", f"{leaf} -addext subjectAltName=DNS:localhost")]:
@@ -259,7 +259,7 @@ def test_a_store_has_one_writer_whom_the_error_names(
         refused = subprocess.run([sys.executable, "-c", other, place], capture_output=True, text=True)
         assert refused.returncode == 1
         assert f"OwnedError: {raised.value}" in refused.stderr
-        # The first one goes on.
+        # The first one continues.
         assert manager.track("g", {}).dirtied
 
 

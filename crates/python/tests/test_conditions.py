@@ -1,4 +1,4 @@
-"""Conditions on texts, moments, other keys and items, as Python spells them."""
+"""Conditions on strings, timestamps, other keys and items, in Python."""
 
 import datetime as dt
 

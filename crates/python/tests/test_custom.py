@@ -1,4 +1,4 @@
-"""Conditions, limiters and trackers of the program: registered by name, stored as JSON, asked, and never trusted."""
+"""Custom conditions, limiters and trackers: registered by name, stored as JSON, evaluated, and never trusted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Squares(dt.BaseTracker):
 
 
 class EveryOther(dt.BaseLimiter):
-    """Admits every other document that it is asked about and that counts, at most ``most`` of them."""
+    """Admits every other document that it evaluates and that counts, up to ``most`` of them."""
 
     def __init__(self, most: int = 3) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ def test_a_limiter_of_the_program_is_asked_takes_note_is_reset_and_its_object_fo
     manager.add_tracker("g", tracker)
     assert manager.track("g", {"even": False}).refused
     assert (limiter.counted, tracker.limited, len(events)) == ([], True, 1)
-    # What no condition lets through asks no limiter.
+    # Limiters are only evaluated for documents that satisfy the conditions.
     assert not manager.track("g", {}).limited
     manager.track("g", {"even": True}, now=101)
     assert (limiter.counted, limiter.limited, tracker.limited) == ([101], False, False)

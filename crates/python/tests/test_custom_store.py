@@ -1,4 +1,4 @@
-"""What a store names is looked up among what the program registered, and nowhere else."""
+"""Names in a store are only looked up among what the program registered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What definitions mean in Python: windows, warnings, what a program does at every start."""
+"""Definitions in Python: windows, warnings, and what a program does at every start."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_end_admits_to_its_last_microsecond(limiter: Callable[[], dt.TimeLimi
     assert manager.track("g", {}, now=last).dirtied and not manager.track("g", {}, now=last).refused
     last_micros = round(datetime.datetime.fromisoformat(last.replace("Z", "+00:00")).timestamp() * 1_000_000)
     after = dt.CountTracker("n", target=100, limiters=[limiter()])
-    # A definition means the same wherever it was.
+    # A definition means the same wherever it comes from.
     assert dt.BaseTracker.from_dict(after.to_dict()) == after
     following = datetime.datetime.fromtimestamp(0, datetime.timezone.utc) + datetime.timedelta(
         microseconds=last_micros + 1
@@ -85,7 +85,7 @@ def test_limited_is_asked_of_the_clock_that_counts() -> None:
     (listed,) = manager.get_trackers("g")
     clock.set(START + 61)
     assert window.limited and window.pre_track({}, None) is False
-    # They show one moment, and that is in the window.
+    # They are snapshots, from a time within the window.
     for shown in (counted, listed, heard[0].tracker):
         assert not shown.limiters[0].limited
     assert manager.track("g", {}).refused[0].limiters[0].limited

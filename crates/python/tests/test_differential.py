@@ -44,28 +44,28 @@ def reference_python() -> str:
 
 
 class Reference:
-    """Python's dictrack 2.1.5 in a process of its own."""
+    """Python's dictrack 2.1.5 in a separate process."""
 
     def __init__(self, *options: str) -> None:
         command = [reference_python(), str(HERE / "differential" / "reference.py"), *options]
-        # The same hashes of texts each time. Those of operators are addresses: answers carry the orders of sets.
+        # The same string hashes each time. Hashes of operators are addresses, so the answers include the orders of sets.
         environment = {**os.environ, "PYTHONHASHSEED": "215"}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=HERE
         )
 
     def run(self, cases: list[list[Step]]) -> Iterator[list[Step]]:
-        """Runs cases and gives their answers one after the other."""
+        """Runs cases and yields their answers one after another."""
         assert self.process.stdin is not None and self.process.stdout is not None
         stdin, lines = self.process.stdin, "".join(json.dumps(steps) + "\n" for steps in cases)
 
         def write() -> None:
-            # What ended reads no more: the missing answer tells of it.
+            # A process that has ended reads no more; its missing answer shows this.
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(lines)
                 stdin.flush()
 
-        # Beside the reading, since a pipe holds little: both processes work at the same time.
+        # Concurrently with reading, since a pipe buffers little and both processes work at the same time.
         writer = threading.Thread(target=write, daemon=True)
         writer.start()
         for _ in cases:
@@ -89,7 +89,7 @@ def reference() -> Iterator[Reference]:
 
 
 class Ours:
-    """Cases on one manager in memory, each in a group of its own."""
+    """Runs cases on one in-memory manager, each in its own group."""
 
     def __init__(self) -> None:
         self.manager = dt.TrackingManager()
@@ -132,7 +132,7 @@ class Ours:
         data = build.document(step["data"])
         before = repr(data)
         outcome = self.manager.track(self.group, data, now_ts=step["now"])
-        # Listeners hear what the outcome tells, and nobody changes the caller's document.
+        # Listeners receive the events of the outcome, and the caller's document does not change.
         assert [event.id for event in outcome.events] == [event.id for event in self.events]
         assert (outcome.is_ok, outcome.failed, outcome.duplicate) == (True, {}, False)
         assert repr(data) == before
@@ -154,12 +154,14 @@ class Ours:
 
 
 def _built(spec: Step) -> tuple[Any, str | None]:
-    """The tracker of a specification; where its window is refused for being turned round, with that turned back."""
+    """The tracker for a specification. If its window is rejected because its bounds are swapped, swaps them back."""
     try:
         return build.tracker(spec), None
     except dt.DefinitionError as error:
         if not re.fullmatch(r"limiters\[0\].end: end .* is before start .*", str(error)):
-            assert re.fullmatch(r"conditions\[0\]\.[lg]t: a list; expected a number or a string", str(error)), str(error)
+            assert re.fullmatch(r"conditions\[0\]\.[lg]t: a list; expected a number or a string", str(error)), str(
+                error
+            )
             return None, "for good"
     turned = [[kind, *sorted(numbers)] for kind, *numbers in spec["limiters"]]
     return build.tracker({**spec, "limiters": turned}), "swapped"
@@ -177,7 +179,7 @@ def _event(event: TrackerEvent) -> list[Any]:
 
 
 def _parsed(answer: Step) -> Step:
-    """An answer with its numbers as the model has them."""
+    """An answer with its numbers in the form of the model."""
     made = {key: value for key, value in answer.items() if key != "orders"}
     for listed in ("dirtied", "trackers"):
         if listed in made:
@@ -193,14 +195,14 @@ def _parsed(answer: Step) -> Step:
 
 
 def _told(rules: Any, steps: list[Step], orders: list[Any]) -> tuple[list[Step], set[str]]:
-    """What the model tells with some rules, and the rules that have to do with the case."""
+    """The result of the model with some rules, and the rules that affect the case."""
     group = Group(rules)
     return [group.step(step, order) for step, order in zip(steps, orders)], group.rules.asked
 
 
 @dataclasses.dataclass
 class Compared:
-    """What the cases showed."""
+    """The results of the cases."""
 
     ours: Ours = dataclasses.field(default_factory=Ours)
     documents: int = 0
@@ -235,7 +237,7 @@ class Compared:
 
 
 def _expected(told: Step, found: Step) -> Step:
-    """What the model tells, of what was found: only 2.1.5 says which wrong type it met, only here is a refusal."""
+    """The part of the model's result to compare: only 2.1.5 names a wrong type, and only this version has refusals."""
     told = {key: value for key, value in told.items() if key in found or key not in ("refused", "found")}
     if told["raised"] == "wrong type" and found["raised"] in ("TypeError", "ValueError", "AttributeError"):
         told["raised"] = found["raised"]
@@ -249,7 +251,7 @@ def _alike(ours: Step, theirs: Step) -> bool:
 def _reasons(
     different: set[int], steps: list[Step], orders: list[Any], law: list[Step], legacy: list[Step], asked: set[str]
 ) -> dict[int, set[str]]:
-    """For each step that differs the rules without which 2.1.5 would do something else there.
+    """For each step that differs, the rules without which 2.1.5 would behave differently.
 
     Where it would not, since several say the same, those with which dictrack would, or else one of them.
     """
@@ -268,7 +270,7 @@ def _reasons(
         for rule in asked:
             look(rule, [rule], law)
     if not all(reasons.values()):
-        # Of several that say the same, the last one that is turned off.
+        # Of several rules with the same effect, the last one to be turned off.
         left = {at: reasons.pop(at) for at in list(reasons) if reasons[at]}
         on = list(RULES)
         while on and not all(reasons.values()):
@@ -284,7 +286,7 @@ def _reasons(
 
 @pytest.fixture(scope="module")
 def migration() -> set[str]:
-    """What the table of differences in MIGRATION.md is about, row by row."""
+    """The subjects in the table of differences in MIGRATION.md."""
     text = (REPOSITORY / "MIGRATION.md").read_text().split("## Differences")[1]
     return {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")}
 

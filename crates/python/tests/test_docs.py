@@ -1,4 +1,4 @@
-"""The code in the documentation runs, and prints what it says."""
+"""The code in the documentation runs and prints what is shown."""
 
 from __future__ import annotations
 

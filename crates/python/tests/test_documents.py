@@ -1,4 +1,4 @@
-"""Documents of any content: none crashes anything, none is changed, and ``explain`` says what ``track`` does."""
+"""Documents with any content: none causes a crash, none is changed, and ``explain`` agrees with ``track``."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _trackers() -> list[dt.BaseTracker]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, also where they do not equal themselves."""
+    """Whether two values are the same, even if they do not equal themselves."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -150,7 +150,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of what can be changed."""
+    """A copy of the mutable parts."""
     if isinstance(value, Mapping):
         return type(value)({key: _copied(item) for key, item in value.items()})  # type: ignore[call-arg]
     if isinstance(value, (list, tuple, collections.deque, collections.UserList)):
@@ -227,7 +227,7 @@ def test_64_levels_are_read_and_what_is_deeper_is_refused(level: Callable[[Any],
     manager = dt.TrackingManager()
     manager.add_tracker("g", dt.CountTracker("all", target=10**6))
     value: Any = 1
-    # The document is a level, too.
+    # The document itself is a level.
     for _ in range(63):
         value = level(value)
         assert manager.track("g", {"value": value}).dirtied
@@ -238,7 +238,7 @@ def test_64_levels_are_read_and_what_is_deeper_is_refused(level: Callable[[Any],
             with pytest.raises(ValueError, match="64 levels") as raised:
                 call("g", {"value": value})
             assert len(str(raised.value)) < 200
-    # Taken apart by hand: some types of containers would overflow the stack when they are freed.
+    # Taken apart manually, since some container types overflow the stack when they are freed.
     while value != 1:
         value = next(iter(value.values() if isinstance(value, Mapping) else value))
 

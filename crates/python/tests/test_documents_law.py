@@ -1,4 +1,4 @@
-"""Conditions and sums by the law, which is written down here a second time, in plain Python."""
+"""Conditions and sums compared with a second implementation of the rules in plain Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import dictrack as dt
 
-# Few values, so that many of them meet their like.
+# Few values, so that many of them are equal.
 _atoms: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, 1, 1.0, -1, 0.1, 0.5, 2**53, 2**53 + 1, float(2**53), 10**22, 1e22, 2**70]
     + ["", "a", "A", "ab", "AB", "ß", "SS", "ss", "ſ", "ς", "Σ", "1", "true", "\uffff", "\U00010000", "İ"]
@@ -36,7 +36,7 @@ def is_number(value: Any) -> bool:
 
 
 def exact(value: Any) -> Any:
-    """The full value: of a float the shortest decimal that reads back to it."""
+    """The exact value; for a float, the shortest decimal that reads back."""
     return Fraction(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 
@@ -96,7 +96,7 @@ _ORDER = ("lt", "le", "gt", "ge")
 
 
 def _of(operand: Any) -> dict[str, Callable[..., dt.BaseCondition]]:
-    """The conditions that take an operand."""
+    """Conditions with an operand."""
     has_order = is_number(operand) or isinstance(operand, str)
     return {word: cls for word, cls in _ONE.items() if has_order or word not in _ORDER}
 

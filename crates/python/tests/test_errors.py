@@ -1,4 +1,4 @@
-"""Each error says where, what and what was expected, so that reading it aloud tells what to do."""
+"""Each error says what is wrong, where, and what was expected, so that the user knows what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-# Without its types, which forbid what is tried here.
+# Without types, which would forbid what is tested here.
 dt: Any = importlib.import_module("dictrack")
 
 
@@ -50,7 +50,7 @@ CALLS: Calls = [
     (lambda m: m.add_tracker("g", tracker("a"), expire_at=[]), TypeError,
      "expire_at is a list; expected seconds since 1970"),
     (lambda m: m.add_tracker("g", tracker("a"), expire=1, expire_at=5), ValueError,
-     "expire and expire_at are both given"),
+     "both expire and expire_at are given"),
     (lambda m: m.get_trackers("g", 5), TypeError, "name is 5; expected a str, a list of them, or None for all"),
     (lambda m: m.remove_tracker("g", [5]), TypeError,
      "name is a list; expected a str, a list of them, or None for all"),
@@ -79,7 +79,7 @@ MADE: Calls = [
     (lambda _: tracker(target="5"), TypeError, "target is a str; expected a number"),
     (lambda _: tracker(target=[1, True]), TypeError, r"target\[1\] is a bool; expected a number"),
     (lambda _: tracker(target=[1, math.nan]), dt.DefinitionError, r"target\[1\]: NaN.*; expected a number"),
-    (lambda _: dt.CountTracker("t"), TypeError, "target is missing; expected a number, or a list or tuple of them"),
+    (lambda _: dt.CountTracker("t"), TypeError, "target is missing; expected a number, or a list or tuple of numbers"),
     (lambda _: tracker(""), dt.DefinitionError, 'name: a string ""; expected a non-empty string'),
     (lambda _: tracker(5), TypeError, "name is an int; expected str"),
     (lambda _: tracker("n" * 2000), dt.DefinitionError, "name: name is 2000 bytes long; expected up to 1024 bytes"),
@@ -97,9 +97,9 @@ MADE: Calls = [
     (lambda _: dt.AccumulationTracker("a", target=1, key=""), dt.DefinitionError,
      'key: a string ""; expected a dotted path'),
     (lambda _: dt.CustomTracker("a", target=1), TypeError,
-     "measure is missing; expected what a function decorated with"),
+     "measure is missing; expected the result of a function decorated with"),
     (lambda _: dt.BaseTracker("a", target=1), TypeError,
-     "BaseTracker does not say what a document adds: define amount"),
+     "BaseTracker does not define what a document adds; define amount"),
     (lambda _: dt.BaseTracker.from_dict({"name": "a"}), dt.DefinitionError,
      'kind: required field is missing; expected "count"'),
     (lambda _: dt.BaseTracker.from_dict({"name": "a", "kind": "count", "target": 1, "tarket": 2}), dt.DefinitionError,
@@ -112,7 +112,7 @@ MADE: Calls = [
      "op is .*; expected one of operator.eq, ne, lt, le, gt, ge"),
     (lambda _: dt.AllOf(), dt.DefinitionError, "all: an empty list; expected a non-empty list of conditions"),
     (lambda _: dt.AnyOf(5), TypeError, "expected conditions; found an int"),
-    (lambda _: dt.CountLimiter(0), ValueError, "count is 0; expected at least 1"),
+    (lambda _: dt.CountLimiter(0), ValueError, "count is 0; expected 1 or more"),
     (lambda _: dt.CountLimiter(1.5), TypeError, "count is a float; expected int"),
     (lambda _: dt.TimeLimiter(), ValueError, "expected start_ts, end_ts, interval or seconds"),
     (lambda _: dt.TimeLimiter(5, 4), ValueError, "expected an end"),
@@ -139,7 +139,7 @@ OPENED: Calls = [
      "id_window is -5; expected seconds, 0 or more, or a timedelta"),
     (lambda _: dt.TrackingManager.open(5), TypeError, "place is an int; expected a path or URL"),
     (lambda _: dt.TrackingManager.open("redis://h"), ValueError,
-     "no store has the scheme 'redis'; expected a file, mongodb"),
+     "unknown scheme 'redis'; expected a file, mongodb"),
 ]  # fmt: skip
 ALL = CALLS + MADE + OPENED
 
@@ -183,7 +183,7 @@ def test_a_closed_manager_says_so_at_every_call(name: str, store: str, tmp_path:
     manager.close()
     with pytest.raises(dt.ClosedError, match="^the manager is closed$"):
         CLOSED[name](manager)
-    # Closing twice is no error.
+    # Closing twice is not an error.
     manager.close()
 
 
@@ -232,7 +232,7 @@ def test_errors_keep_the_names_and_bases_of_dictrack_2_1_5_and_say_their_facts()
         manager.add_tracker("g", tracker(target=6))
     assert isinstance(raised.value, dt.DictrackError)
     assert (raised.value.group_id, raised.value.name, raised.value.store) == ("g", "t", None)
-    # A KeyError of Python's would show its text in quotes.
+    # A plain KeyError would show the message in quotes.
     assert str(raised.value).startswith("group ")
     for error in (dt.UnavailableError, dt.OwnedError, dt.CorruptError, dt.RedisOperationError):
         assert issubclass(error, (dt.DataStoreOperationError, OSError))

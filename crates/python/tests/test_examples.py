@@ -1,4 +1,4 @@
-"""The example programs of this project, and the six programs for dictrack 2.1.5 that they stand for, as they are written."""
+"""The example programs of this project, and the six original programs for dictrack 2.1.5, unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 HERE = pathlib.Path(__file__).resolve().parent
 SEED = pathlib.Path(os.environ.get("DICTRACK_TEST_PROGRAMS", ROOT.parent / "shared/seed"))
 sys.path.insert(0, str(ROOT / "examples/python"))
-# No example surprises its reader.
+# The examples cause no warnings.
 pytestmark = pytest.mark.filterwarnings("error::dictrack.utils.errors.DictrackWarning")
 
 
@@ -84,7 +84,7 @@ def test_custom_condition_asks_the_program() -> None:
 
 @pytest.fixture(scope="module")
 def printed() -> dict[str, Any]:
-    """What the six programs printed."""
+    """The output of the six programs."""
     command = [sys.executable, str(HERE / "isolated.py"), str(SEED)]
     if os.geteuid() != 0 or subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0:
         command = ["unshare", "--user", "--map-root-user", "--net", *command]
@@ -97,7 +97,7 @@ def printed() -> dict[str, Any]:
     return results
 
 
-# Those who have the programs run them, and say where with DICTRACK_TEST_PROGRAMS.
+# Only run if DICTRACK_TEST_PROGRAMS says where the programs are.
 has_seed = pytest.mark.skipif(not SEED.is_dir(), reason=f"the six programs are not in {SEED}")
 
 

@@ -1,4 +1,4 @@
-"""Forks, pickles and the end of the interpreter: nothing of one process is used by another, and nothing is lost."""
+"""Forks, pickles and interpreter exit: no process uses anything of another one, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from conftest import Run
 
 import dictrack as dt
 
-# What forks in a program of its own: `in_child(function)` runs it in a child and gives what it returned.
+# For programs that fork: `in_child(function)` runs a function in a child and returns its result.
 FORKS = """
     import json, os, pickle, sys, threading, warnings
     import dictrack as dt
 
-    # Python warns of forks with threads; that there are some is the point.
+    # Python warns about forks with threads, which are intended here.
     warnings.simplefilter("ignore", DeprecationWarning)
 
     def in_child(function):
@@ -34,7 +34,7 @@ FORKS = """
                     json.dump(answer, pipe)
                 code = 0
             finally:
-                # As multiprocessing ends its children: without what atexit runs.
+                # Like multiprocessing, which ends its children without running atexit.
                 os._exit(code)
         os.close(writing)
         with os.fdopen(reading) as pipe:
@@ -54,9 +54,9 @@ STORES = ["memory", "sqlite", "redis"]
 
 @pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    """What `opened` of the programs opens."""
+    """The backends that `opened` uses in the programs."""
     if request.param == "redis":
-        # Not the groups that the tests find at `redis_url`.
+        # Not the groups at `redis_url`.
         return f"{request.getfixturevalue('redis_url')}-parent"
     return "memory" if request.param == "memory" else str(tmp_path / "parent.db")
 
@@ -92,7 +92,7 @@ def test_a_child_is_refused_by_the_parents_manager_with_a_clear_error(place: str
     }
     for name, call in calls.items():
         error = in_child(call)
-        expected = "ForkError: this manager was made before a fork, and its threads are in the parent: make"
+        expected = "ForkError: this manager was opened before a fork, and its threads are in the parent; open"
         assert str(error).startswith(expected), (name, error)
     print(counted(manager, "g", 3))
     """
@@ -122,7 +122,7 @@ def test_live_trackers_show_their_last_state_in_a_child(place: str, run: Run) ->
 def test_a_child_makes_a_manager_of_its_own_and_the_parent_goes_on(
     place: str, tmp_path: pathlib.Path, redis_url: str, run: Run
 ) -> None:
-    # The parent has used Redis, and so has a network thread, which the child has not.
+    # The parent has used Redis, so it has a network thread that the child does not have.
     source = (
         OPENED
         + """
@@ -141,7 +141,7 @@ def test_a_child_makes_a_manager_of_its_own_and_the_parent_goes_on(
         return counts
 
     print(in_child(child), in_child(child), counted(manager, "g", 1), counted(beside, "g", 1))
-    # A child of a child, and one that begins while another thread is within a call.
+    # A child of a child, and one that starts while another thread is in a call.
     stop = threading.Event()
     def busily():
         while not stop.is_set():
@@ -169,7 +169,7 @@ def test_the_end_of_a_child_does_not_disturb_the_parents_file(end: str, tmp_path
     counted(manager, "g", 2)
     child = os.fork()
     if child == 0:
-        # With sys.exit all that atexit and the garbage collector do is done here, too.
+        # With sys.exit, atexit and the garbage collector run here as well.
         (os._exit if sys.argv[2] == "_exit" else sys.exit)(0)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
@@ -179,7 +179,7 @@ def test_the_end_of_a_child_does_not_disturb_the_parents_file(end: str, tmp_path
     )
     store = tmp_path / "parent.db"
     printed = run(source, store, end).splitlines()
-    # The parent owns its file still.
+    # The parent still owns its file.
     assert printed[0].startswith("OwnedError: ")
     assert printed[1] == "4"
     with dt.TrackingManager.open(store) as manager:
@@ -218,7 +218,7 @@ def test_managers_and_trackers_are_not_pickled_or_copied() -> None:
     manager.add_tracker("g", tracker)
     (dirtied,) = manager.track("g", {}).dirtied
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError, match="manager cannot be pickled.*make one in each process"):
+        with pytest.raises(TypeError, match="manager cannot be pickled.*open one in each process"):
             pickle.dumps(manager, protocol)
         for one in (tracker, dirtied):
             with pytest.raises(TypeError, match=r"not pickled; to_dict\(\) and from_dict\(\) carry definitions"):

@@ -1,4 +1,4 @@
-"""Documents, arguments and operands as nobody should give them: a clear error or a count, never a crash, never half a change."""
+"""Hostile documents, arguments and operands: a clear error or a count, never a crash, never a partial change."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _laughs(kind: type = list) -> Any:
 
 
 class Items(list):  # type: ignore[type-arg]
-    """A list that is not exactly one."""
+    """A subclass of list."""
 
 
 COUNTED: dict[str, Callable[[], Any]] = {
@@ -159,12 +159,12 @@ COUNTED: dict[str, Callable[[], Any]] = {
     "moments": lambda: {"n": 1, "x": datetime.datetime.max, "y": datetime.timedelta.min, "z": datetime.time()},
 }
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "deep": (lambda: {"n": 1, "x": _nested(64)}, ValueError, "nests deeper than 64 levels"),
-    "cyclic": (_cyclic, ValueError, "nests deeper than 64 levels"),
-    "very deep": (lambda: {"n": 1, "x": _nested(100_000)}, ValueError, "nests deeper than 64 levels"),
-    "laughs": (lambda: {"n": 1, "x": _laughs()}, ValueError, "has more than 1048576 values"),
-    "foreign laughs": (lambda: {"n": 1, "x": _laughs(Items)}, ValueError, "has more than 1,048,576 values"),
-    "endless": (Endless, ValueError, "has more than 1,048,576 values"),
+    "deep": (lambda: {"n": 1, "x": _nested(64)}, ValueError, "nested deeper than 64 levels"),
+    "cyclic": (_cyclic, ValueError, "nested deeper than 64 levels"),
+    "very deep": (lambda: {"n": 1, "x": _nested(100_000)}, ValueError, "nested deeper than 64 levels"),
+    "laughs": (lambda: {"n": 1, "x": _laughs()}, ValueError, "contains more than 1048576 values"),
+    "foreign laughs": (lambda: {"n": 1, "x": _laughs(Items)}, ValueError, "contains more than 1,048,576 values"),
+    "endless": (Endless, ValueError, "contains more than 1,048,576 values"),
     "iter": (lambda: RaisingMapping("iter"), Boom, ""),
     "item": (lambda: RaisingMapping("item"), Boom, ""),
     "shrinking": (lambda: Shrinking(n=1, x=2), KeyError, "x"),
@@ -264,8 +264,8 @@ def test_members_of_an_enum_are_explained_by_their_type() -> None:
         assert condition.why.endswith("the value is NaN, which equals nothing")
         assert amount.why == "the value at a.0.color is not finite"
         assert "a bytes, which" in manager.explain("g", {"a": [{"color": b"red"}]})[0].why
-        assert "a text with a lone surrogate" in manager.explain("g", {"a": [{"color": "\ud800"}]})[0].why
-        # A member that is a text, or an int, is its value.
+        assert "a string with a lone surrogate" in manager.explain("g", {"a": [{"color": "\ud800"}]})[0].why
+        # A member that is also a string or an int counts as its value.
         assert manager.explain("g", {"a": [{"color": Word.RED}]})[0].verdict == "counted"
         assert manager.explain("g", {"a": [{"color": Number.TWO}]})[1].amount == 2
 
@@ -275,7 +275,7 @@ def test_a_value_that_json_cannot_hold_is_refused_with_its_place_and_type() -> N
         (
             lambda: dt.KeyValueEQ("a", Color.RED),
             "KeyValueEQ['eq']",
-            "is a Color, which JSON cannot hold; give its value",
+            "is a Color, which JSON cannot represent; use its value",
         ),
         (
             lambda: dt.KeyValueInList("a", [1, {2: 3}]),
@@ -285,7 +285,7 @@ def test_a_value_that_json_cannot_hold_is_refused_with_its_place_and_type() -> N
         (
             lambda: dt.KeyValueEQ("a", {"b": "\ud800"}),
             "KeyValueEQ['eq']['b']",
-            "is not Unicode text: it has a lone surrogate",
+            "is not valid Unicode: it has a lone surrogate",
         ),
         (
             lambda: dt.KeyValueContained("a", object()),
@@ -360,7 +360,7 @@ def test_no_class_swallows_an_argument() -> None:
 
 
 def test_a_manager_for_asyncio_is_opened() -> None:
-    words = r"^a manager for asyncio is opened: write await dictrack\.aio\.TrackingManager\.open\(\.\.\.\)$"
+    words = r"^do not create this directly; use await dictrack\.aio\.TrackingManager\.open\(\.\.\.\)$"
     for arguments in ((), ("x.db",), (None,), ("x.db", "redis://h")):
         with pytest.raises(TypeError, match=words):
             dictrack.aio.TrackingManager(*arguments)
@@ -459,7 +459,7 @@ def _calls(manager: dt.TrackingManager, value: Any) -> dict[str, Callable[[], An
     }
 
 
-# Names of things that are nobody's business but ours.
+# Names of internals that must not be shown.
 INTERNAL = (
     "_dictrack",
     "PyString",

@@ -1,6 +1,6 @@
-"""A process that tracks is killed again and again: every document counts once, every event is heard, always the same.
+"""A tracking process is killed again and again: every document counts once, and every event is delivered, always the same.
 
-``DICTRACK_KILLS`` says how often, for each durability."""
+``DICTRACK_KILLS`` sets how often, for each durability."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("DICTRACK_KILLS", "50"))
 
 
 class Heard:
-    """What all processes said."""
+    """The output of all processes."""
 
     def __init__(self) -> None:
         self.counted: set[int] = set()
@@ -50,7 +50,7 @@ def test_a_process_that_is_killed_counts_every_document_once(durability: str, tm
     heard = Heard()
 
     def started(last: int, *more: str) -> subprocess.Popen[bytes]:
-        # Documents that may have counted without a word of it are sent again.
+        # Documents that may have counted without a reply are sent again.
         first = max(heard.counted, default=0)
         arguments = [store, durability, max(0, first - 20), last, *more]
         program = [sys.executable, tracking_program.__file__, *(str(argument) for argument in arguments)]

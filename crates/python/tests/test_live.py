@@ -1,4 +1,4 @@
-"""Objects that were added follow what their manager does to them; objects that were given out do not."""
+"""Objects that were added stay up to date with their manager; objects that were returned do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGIN = {"event": "login"}
 
 @pytest.fixture(params=["memory", "sqlite"])
 def manager(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Any:
-    """A manager whose clock stands at 1,000."""
+    """A manager whose clock shows 1,000."""
     store = dt.SQLiteDataStore(tmp_path / "live.db") if request.param == "sqlite" else None
     with dt.TrackingManager(data_store=store, clock=dt.TestClock(1000)) as made:
         yield made
@@ -69,7 +69,7 @@ def test_stages_and_completion_are_followed_and_the_end_is_kept(manager: dt.Trac
     for _ in range(2):
         assert (tracker.progress, tracker.completed, tracker.completed_at, tracker.removed) == (3, True, 1500, False)
         assert repr(tracker).startswith("[COMPLETED] <CountTracker (target=3 ")
-        # A new tracker of its name is another one.
+        # A new tracker of the same name is a different one.
         manager.add_tracker("g", counter(target=5))
         manager.track("g", LOGIN)
     with pytest.raises(dt.TrackerAlreadyCompletedError, match="'logins' of group 'g' has completed"):
@@ -101,7 +101,7 @@ def test_what_the_manager_sets_is_followed(manager: dt.TrackingManager) -> None:
     assert isinstance(limiter, dt.CountLimiter)
     manager.track("g", {"other": 1})
     assert (tracker.progress, limiter.remaining) == (3.5, 6)
-    # What replaced it was not added: it shows what it says.
+    # The replacement was not added, so it shows its own definition.
     assert replaced.progress == 0
 
 
@@ -171,7 +171,7 @@ def test_the_lists_of_the_caller_are_never_changed_and_not_looked_into_again(man
     conditions.clear()
     limiters.clear()
     assert (tracker.targets, len(tracker.conditions), len(tracker.limiters)) == ([1, 2, 3], 1, 1)
-    # Nor do lists that the object gives out lead into it.
+    # Changing returned lists does not change the object either.
     tracker.targets.append(5)
     tracker.conditions.clear()
     assert (tracker.targets, len(tracker.conditions)) == ([1, 2, 3], 1)
@@ -191,7 +191,7 @@ def test_setters_change_the_object_and_update_tracker_makes_that_take_effect(man
     (after,) = manager.get_trackers("g")
     assert (after.progress, after.targets, after.reset_policy) == (2, [3, 6, 9], dt.ResetPolicy.ALL)
     assert after.limiters[0].remaining == 4  # type: ignore[attr-defined]
-    # From here on the object follows again.
+    # From here on, the object is live again.
     manager.track("g", LOGIN)
     assert (tracker.progress, tracker.current_stage) == (0, 2)
     tracker.loop_forever = True
@@ -242,7 +242,7 @@ def test_a_limiter_of_the_program_is_defined_by_what_it_was_when_it_was_added(ma
     before = tracker.to_dict()
     assert manager.add_tracker("g", tracker)
     manager.track("g", LOGIN)
-    # Its attributes are its state; the definition is the same, and so is the tracker.
+    # Its attributes are its state; the definition and the tracker do not change.
     assert (ones.ones, tracker.to_dict()) == (1, before)
     assert not manager.add_tracker("g", tracker)
     tracker.add_targets(3)
@@ -254,7 +254,7 @@ def test_a_limiter_of_the_program_is_defined_by_what_it_was_when_it_was_added(ma
     assert manager.add_tracker("g", tracker)
     manager.track("g", LOGIN)
     assert (ones.ones, tracker.progress) == (1, 1)
-    # What the program itself sets is another definition.
+    # Attributes set by the program make a different definition.
     ones.ones = 5
     assert manager.update_tracker("g", tracker)
     manager.track("g", LOGIN)
@@ -296,7 +296,7 @@ def test_a_limiter_of_a_tracker_is_renewed_through_the_manager_only(manager: dt.
     manager.add_tracker("g", counter(limiters=[limiter]))
     with pytest.raises(dt.DictrackError, match="belongs to a tracker"):
         limiter.reset()
-    # What counts is what the definition says.
+    # Only the definition matters.
     assert limiter.remaining == 2
 
 

@@ -1,4 +1,4 @@
-"""Memory: nothing grows with the number of documents, and what nobody holds any more is freed."""
+"""Memory: nothing grows with the number of documents, and unreferenced objects are freed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conftest import Run, wait_until
 
 import dictrack as dt
 
-# `flat(times, body)` calls `body(n)` so often, after a tenth as warm-up, and prints by how many bytes it grew.
+# `flat(times, body)` calls `body(n)` this many times, after a tenth as warm-up, and prints by how many bytes memory grew.
 MEASURED = """
     import collections, datetime, decimal, gc, os, sys, uuid
     import numpy
@@ -169,12 +169,12 @@ WORK = {
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK.keys())
 def test_memory_is_flat(work: str, tmp_path: pathlib.Path, run: Run) -> None:
     grown = int(run(MEASURED + work.replace("\n    ", "\n"), tmp_path, timeout=120))
-    # A leak of 8 bytes would take 7 MB of a million documents.
+    # With a million documents, a leak of 8 bytes would take 7 MB.
     assert grown < 2 << 20
 
 
 def _freed(make: Callable[[], list[Any]]) -> None:
-    """What ``make`` gives weak references to is freed, once nobody holds it."""
+    """The objects that ``make`` returns weak references to are freed once they are unreferenced."""
     references = make()
     gc.collect()
     alive = [reference() for reference in references if reference() is not None]
@@ -228,7 +228,7 @@ def test_live_trackers_and_limiters_are_freed_when_the_caller_drops_them() -> No
         return [weakref.ref(one) for one in (tracker, *limiters, *conditions)]
 
     _freed(make)
-    # The tracker itself is in the group, and its limiters go on.
+    # The tracker itself is in the group, and its limiters continue.
     manager.track("g", {"a": 1})
     (found,) = manager.get_trackers("g")
     assert (found.progress, found.limiters[0].seen) == (2, 2)  # type: ignore[attr-defined]
@@ -256,7 +256,7 @@ def test_managers_are_freed_with_their_listeners(store: str, is_closed: bool, tm
         return [weakref.ref(manager), weakref.ref(manager._native), weakref.ref(listener)]
 
     _freed(make)
-    # What follows a tracker does not keep the manager, and shows what it was.
+    # A live object does not keep the manager alive, and shows the last state.
     assert kept.progress in (0, 1)
     if store == "sqlite":
         with dt.TrackingManager.open(place) as manager:

@@ -1,4 +1,4 @@
-"""What the tests of Python's dictrack 2.1.5 assert of conditions and limiters, and what this version adds to it.
+"""What the tests of dictrack 2.1.5 assert about conditions and limiters, and what this version adds.
 
 Where the two differ, MIGRATION.md says so. No test here sleeps: limiters are told the moment.
 """
@@ -45,7 +45,7 @@ from dictrack.utils.errors import DefinitionError
 
 MADRID = datetime.timezone(datetime.timedelta(hours=2))
 MOMENT = datetime.datetime(2026, 5, 1, 2, 0, 1, tzinfo=MADRID)
-# For arguments that the types refuse.
+# For arguments that type checkers reject.
 UNTYPED: Any = dt
 
 
@@ -55,7 +55,7 @@ def seconds(number: float) -> datetime.timedelta:
 
 @dataclasses.dataclass
 class Kind:
-    """A condition, and what is true of it."""
+    """A condition and its expected properties."""
 
     make: Callable[[], BaseCondition]
     shown: str
@@ -89,7 +89,7 @@ def contained(cls: type[Any], word: str, case_sensitive: bool, match: list[Any],
     return kind(cls, ("tim", case_sensitive), shown, spelled, match, differ)
 
 
-# Values that order tests and lists do not take: a match of none of them, and no error.
+# Values that order tests and lists do not accept: they do not match, without an error.
 OTHER_TYPES = [None, True, [10], {"10": 10}]
 WITH_TIM = ["tim", "optimal", ["tim"], {"tim": 1}]
 WITHOUT_TIM = ["tom", "", ["optimal"], {"key": "tim"}, 1, None, True]
@@ -181,7 +181,7 @@ def test_equal_conditions_are_one_element_of_a_set(kind: Kind) -> None:
 
 
 def test_conditions_are_equal_only_if_kind_key_operand_and_flags_are() -> None:
-    # Each comparison has two forms, which are one kind.
+    # Each comparison has two equivalent forms.
     for at, one in enumerate(KINDS):
         for other in KINDS[at + 1 :]:
             assert (one.make() == other.make()) is (one.spelled == other.spelled), (one.shown, other.shown)
@@ -319,7 +319,7 @@ def test_check_takes_documents_only() -> None:
             KeyExists("a").check(value)
 
 
-# Conditions made of others.
+# Compound conditions.
 
 LOW, HIGH = KeyValueGT("age", 10), KeyValueLT("age", 20)
 
@@ -380,7 +380,7 @@ def test_conditions_nest_to_32_levels() -> None:
 
 
 class Tracker:
-    """What a limiter is told of its tracker."""
+    """What a limiter is told about its tracker."""
 
     def __init__(self, dirtied: bool = True, completed: bool = False) -> None:
         self.dirtied = dirtied
@@ -504,8 +504,8 @@ def test_windows_take_dates_with_their_zone() -> None:
         (lambda: UNTYPED.CountLimiter("3"), TypeError, "count is a str; expected int"),
         (lambda: UNTYPED.CountLimiter(1.5), TypeError, "count is a float; expected int"),
         (lambda: CountLimiter(True), TypeError, "count is a bool; expected int"),
-        (lambda: CountLimiter(0), ValueError, "count is 0; expected at least 1"),
-        (lambda: CountLimiter(-1), ValueError, "count is -1; expected at least 1"),
+        (lambda: CountLimiter(0), ValueError, "count is 0; expected 1 or more"),
+        (lambda: CountLimiter(-1), ValueError, "count is -1; expected 1 or more"),
         (lambda: TimeLimiter(start_ts="5", end_ts=9), ValueError, r'start: a string "5"; expected seconds since 1970'),
         (lambda: TimeLimiter(start_ts=5, end_ts="9"), ValueError, r'end: a string "9"; expected seconds since 1970'),
         (lambda: TimeLimiter(start_ts=[5]), TypeError, "start_ts is a list; expected seconds"),
@@ -517,9 +517,9 @@ def test_windows_take_dates_with_their_zone() -> None:
         (
             lambda: TimeLimiter(end_ts=9, interval=seconds(1)),
             ValueError,
-            "expected one of end_ts, interval and seconds",
+            "use only one of end_ts, interval and seconds",
         ),
-        (lambda: TimeLimiter(seconds=1, interval=seconds(1)), ValueError, "interval and seconds are both given"),
+        (lambda: TimeLimiter(seconds=1, interval=seconds(1)), ValueError, "both interval and seconds are given"),
         (lambda: TimeLimiter(start_ts=5, end_ts=5), ValueError, "expected an end after the start"),
         (lambda: TimeLimiter(start_ts=7, end_ts=5), ValueError, "is before start"),
         (lambda: TimeLimiter(interval=seconds(0)), ValueError, "expected an end after the start"),
@@ -628,7 +628,7 @@ def test_a_tracker_that_cannot_be_is_refused_in_words(
 
 
 def test_a_tracker_without_a_target_or_with_a_key_that_is_no_text_is_refused() -> None:
-    with pytest.raises(TypeError, match="target is missing; expected a number, or a list or tuple of them"):
+    with pytest.raises(TypeError, match="target is missing; expected a number, or a list or tuple of numbers"):
         CountTracker("tracker", [])
     with pytest.raises(TypeError, match="key is an int; expected str"):
         UNTYPED.AccumulationTracker("tracker", [], 1, key=5)

@@ -1,4 +1,4 @@
-"""What a call gives: it unpacks as four, and its lists are sequences."""
+"""Outcomes unpack as four values, and their lists are sequences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dictrack as dt
 
 @pytest.fixture
 def outcome() -> dt.Outcome:
-    """Of a document that two trackers count, one of which it completes."""
+    """The outcome of a document that two trackers count, one of which it completes."""
     manager = dt.TrackingManager()
     manager.add_trackers("g", [dt.CountTracker("one", target=1), dt.CountTracker("two", target=2)])
     return manager.track("g", {})

@@ -1,4 +1,4 @@
-"""The scenarios, as every host runs them: for threads and for asyncio, in memory and on SQLite."""
+"""The scenarios, for threads and for asyncio, in memory and on SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads share one manager: every document counts once, nothing deadlocks, and who waits lets the others run."""
+"""Threads share one manager: every document counts once, nothing deadlocks, and a waiting thread lets others run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ STORM = """
     def listener(event):
         with lock:
             heard.append((event.group_id, event.stage))
-        # A call within a listener commits at once; `n` is too high for the others to be disturbed by it.
+        # A call in a listener commits at once; `n` is too high to disturb the others.
         manager.track(event.group_id, {"from listener": 1, "n": 10**6}, event_id=event.id)
         live[event.group_id][0].progress
 
@@ -76,7 +76,7 @@ STORM = """
                 outcomes = manager.track_many([(groups[at], {"n": n}, None, f"{at}-{n}")])
             else:
                 outcomes = [manager.track(groups[at], {"n": n}, event_id=f"{at}-{n}")]
-            # The same id again: once is enough.
+            # The same id again does not count.
             again = manager.track(groups[at], {"n": n}, event_id=f"{at}-{n}") if n % 7 == 0 else None
             assert again is None or again.duplicate
             dirtied[at] += sum("sum" in [tracker.name for tracker in outcome.dirtied] for outcome in outcomes)
@@ -127,7 +127,7 @@ def test_eight_threads_count_every_document_once(store: str, groups: str, tmp_pa
     assert found["errors"] == []
     lists, documents = (1, each * 8) if groups == "shared" else (8, each)
     heard = len(next(iter(found["stages"].values())))
-    # The documents of the listeners count in `all`, too, and have listeners of their own.
+    # The documents of the listeners also count in `all`, and have their own listeners.
     assert heard == (documents + heard) // 50
     for stages in found["stages"].values():
         assert stages == list(range(1, heard + 1))
@@ -141,7 +141,7 @@ def test_eight_threads_count_every_document_once(store: str, groups: str, tmp_pa
 
 
 def test_waiting_for_a_commit_lets_other_threads_run(tmp_path: pathlib.Path, run: Run) -> None:
-    # Another process holds the lock on the file: the commit waits for this thread, which has it let go.
+    # Another process holds the lock on the file. The commit waits for this thread to make that process release it.
     source = """
         import subprocess, sys, threading
         import dictrack as dt
@@ -197,7 +197,7 @@ def test_a_condition_that_waits_lets_other_threads_run(call: str, run: Run) -> N
         thread = threading.Thread(target=calls[sys.argv[1]])
         thread.start()
         assert asked.wait(20)
-        # Another group is free, and so is everything else.
+        # Other groups, and everything else, are available.
         for _ in range(100):
             manager.track("h", {})
         assert thread.is_alive()
@@ -206,7 +206,7 @@ def test_a_condition_that_waits_lets_other_threads_run(call: str, run: Run) -> N
         print(thread.is_alive(), other.progress, [tracker.progress for tracker in manager.get_trackers("g")])
     """
     counted = 0 if call == "explain" else 1
-    # The other one has completed meanwhile: its 99th document was its last.
+    # The other one has completed in the meantime: its 99th document was the last.
     assert run(source, call) == f"False 99 [{counted}]\n"
 
 
@@ -228,7 +228,7 @@ def test_ctrl_c_while_python_code_runs_within_a_call_ends_the_program(
             if armed:
                 armed.clear()
                 os.kill(os.getpid(), signal.SIGINT)
-                # The interpreter raises it here, at the latest in time.sleep.
+                # The interpreter raises it here, in time.sleep at the latest.
                 time.sleep(20)
 
         @dt.condition(name="tests.interrupted")
@@ -255,7 +255,7 @@ def test_ctrl_c_while_python_code_runs_within_a_call_ends_the_program(
         manager.close()
     """
     place = "memory" if store == "memory" else str(tmp_path / "interrupted.db")
-    # What a condition was interrupted in did not count; what a listener heard of did.
+    # A document whose condition was interrupted did not count; one that a listener received did.
     progress = {"condition": 1, "listener": 2}[where]
     assert run(source, where, place) == f"interrupted True\n{progress}\n"
 

@@ -1,4 +1,4 @@
-"""Clients, pools and keywords of redis-py and pymongo become URLs, or are refused by name; no password is shown."""
+"""Clients, pools and keywords of redis-py and pymongo become URLs or are rejected by name; no password is shown."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: mongodb_url(client=redis.Redis()), "MongoDBDataStore: a Redis is no client of pymongo"),
     (lambda: mongodb_url(client=_mongo("h", tls=True, tlsAllowInvalidCertificates=True)), "or that checks none"),
-    (lambda: mongodb_url(host=["mongodb://a", "b"]), "a list of hosts has a URL in it"),
+    (lambda: mongodb_url(host=["mongodb://a", "b"]), "the list of hosts contains a URL"),
     (lambda: mongodb_url(url="mongodb://h", port=1), "MongoDBDataStore got an unexpected keyword argument 'port'"),
     (lambda: mongodb_url(database=5), "database is an int; expected str"),
 ]
@@ -149,11 +149,11 @@ def test_what_cannot_be_followed_is_refused_by_name(made: Callable[[], Any], nam
 
 def test_values_that_a_url_cannot_hold_are_refused() -> None:
     for keywords in ({"prefix": "a&b"}, {"ssl": True, "ssl_ca_certs": "/a&b"}):
-        with pytest.raises(ValueError, match="RedisDataCache: (prefix|ca) is '/?a&b'; expected a text without '&'"):
+        with pytest.raises(ValueError, match="RedisDataCache: (prefix|ca) is '/?a&b'; expected a string without '&'"):
             dt.RedisDataCache(**keywords)
     for data_expire in (0, -1, 1.5, True, "60"):
         with pytest.raises(
-            ValueError, match=f"^data_expire is {data_expire!r}; expected a number of seconds, at least 1$"
+            ValueError, match=f"^data_expire is {data_expire!r}; expected a number of seconds, 1 or more$"
         ):
             dt.RedisDataCache(data_expire=data_expire)  # type: ignore[arg-type]
 
@@ -184,13 +184,13 @@ WRONG: list[tuple[Any, str]] = [
         dt.RedisDataCache(url=f"http://u:{QUOTED}@h"),
         "^Redis could not read the URL http://h: its scheme is not one of Redis;",
     ),
-    (dt.RedisDataCache(url=f"u:{QUOTED}@h"), r"URL …: it has no scheme, .*; expected redis://\[user:password@\]host"),
-    (dt.RedisDataCache(url="redis://"), "redis://…: it names no host; .*; expected"),
-    (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h:port"), "redis://…: its port is not a number; .*; expected"),
+    (dt.RedisDataCache(url=f"u:{QUOTED}@h"), r"URL …: no scheme; .*; expected redis://\[user:password@\]host"),
+    (dt.RedisDataCache(url="redis://"), "redis://…: no host; .*; expected"),
+    (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h:port"), "redis://…: port is not a number; .*; expected"),
     (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h/db"), "redis://h: its database is not a number; expected"),
     (
         dt.RedisDataCache(url="redis://u:s3cr@t?h1dden@h"),
-        "^Redis could not read the URL redis://…: it has an @ or a # after its hosts; .*; expected redis",
+        "^Redis could not read the URL redis://…: contains @ or # after the hosts; .*; expected redis",
     ),
     (dt.RedisDataCache(url="redis://h?nonsense=1"), 'the option "nonsense" is not known; expected'),
     (dt.RedisDataCache(url="redis://h?idle=never"), "the option idle is not a time such as 90s, 30m, 24h; expected"),
@@ -199,10 +199,10 @@ WRONG: list[tuple[Any, str]] = [
         dt.MongoDBDataStore(url=f"http://u:{QUOTED}@h"),
         "could not read the URL http://h: its scheme is not one of MongoDB; expected mongodb://",
     ),
-    (dt.MongoDBDataStore(url=f"u:{QUOTED}@h"), "could not read the URL …: it has no scheme.*; expected mongodb://"),
+    (dt.MongoDBDataStore(url=f"u:{QUOTED}@h"), "could not read the URL …: no scheme.*; expected mongodb://"),
     (
         dt.MongoDBDataStore(url=f"mongodb://u:{QUOTED}@h:port"),
-        "mongodb://…: its port is not a number.*; expected mongodb://",
+        "mongodb://…: port is not a number.*; expected mongodb://",
     ),
     (
         dt.MongoDBDataStore(url="mongodb://u:s3cr@t?h1dden@h"),
@@ -223,7 +223,7 @@ def test_a_wrong_url_is_refused_with_what_is_expected_and_without_its_password(m
         dt.TrackingManager(made if is_cache else None, None if is_cache else made)
     message = str(raised.value)
     assert not any(part in message for part in ("s3cr", "%26", "h1dden"))
-    # For people, not as the driver shows itself.
+    # A readable message, not the repr of the driver.
     assert not any(noise in message for noise in ("labels: {", "Kind: ", "source: None", "InvalidClientConfig"))
 
 
@@ -247,7 +247,7 @@ def test_a_server_that_is_away_is_an_error_that_names_it_and_nothing_is_printed(
     import dictrack as dt
 
     url, backends, printed = sys.argv[1], sys.argv[2:], []
-    # Where Python prints what nobody configured logging for.
+    # Python prints records to this handler if logging is not configured.
     logging.lastResort.emit = printed.append
     began = time.monotonic()
     try:

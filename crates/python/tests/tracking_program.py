@@ -1,4 +1,4 @@
-"""Tracks documents with ids and says on standard output, as JSON, what it counted and which events it heard.
+"""Tracks documents with ids and prints, as JSON, what it counted and which events it received.
 
     python tracking_program.py STORE DURABILITY FIRST LAST [stay]
 
@@ -32,7 +32,7 @@ def trackers() -> list[dt.BaseTracker]:
 
 
 def described(event: dt.TrackerEvent) -> dict[str, Any]:
-    """All that a listener sees of an event."""
+    """Everything that a listener sees of an event."""
     names = ("id", "code", "group_id", "name", "stage", "target", "progress", "times", "occurred_at")
     return {name: getattr(event, name) for name in names}
 
@@ -50,7 +50,7 @@ def track(manager: dt.TrackingManager, numbers: Iterable[int], say: Callable[[di
 
 
 def state(manager: dt.TrackingManager) -> list[Any]:
-    """What each group has reached."""
+    """The progress of each group."""
     return [
         (group, tracker.name, tracker.progress, tracker.current_stage, tracker.limited, tracker.completed)
         for group in GROUPS

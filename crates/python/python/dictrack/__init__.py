@@ -1,7 +1,7 @@
-"""dictrack counts what matches, for each user: milestones, quests, quotas, campaign goals, usage limits.
+"""dictrack counts matching events for each user: for milestones, quests, quotas, campaign goals and usage limits.
 
-Say once what counts (conditions), how far (targets) and how often (limiters); hand in documents; the same call says what
-each of them did. Counting is exact, atomic with storage, and a document with an id counts once.
+Declare once what counts (conditions), how far (targets) and how often (limiters), then submit documents. Each call returns
+what that document changed. Counting is exact and atomic with storage, and a document with an id counts once.
 
 >>> import dictrack as dt
 >>> manager = dt.TrackingManager()
@@ -96,22 +96,22 @@ os.register_at_fork(after_in_child=_dictrack.after_fork_in_child)
 
 
 def load_trackers(path: str | os.PathLike[str]) -> list[BaseTracker]:
-    """Reads the trackers of a TOML, YAML or JSON file.
+    """Reads the trackers in a TOML, YAML or JSON file.
 
     Parameters
     ----------
     path : str or path-like
-        The file; its ending says which.
+        The file. Its extension determines the format.
 
     Raises
     ------
     DefinitionError
-        With file, line and what was expected there.
+        If a definition is invalid. Gives file, line and what was expected.
 
     Warns
     -----
     DictrackWarning
-        With file and line, where a definition is valid and often not meant.
+        If a definition is valid but often not what was meant. Gives file and line.
     """
     definitions, warnings = _dictrack.read_file(os.fspath(path))
     _warnings.warn(warnings)

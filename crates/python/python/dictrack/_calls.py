@@ -1,6 +1,6 @@
-"""The calls of a manager, each written once: threads run them, event loops await them.
+"""The calls of a manager, shared by threads and event loops.
 
-A call is a generator. It yields what may have to wait and is sent what that gives.
+A call is a generator. It yields operations that may have to wait, and is sent their results.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ Moment = Any
 
 @dataclasses.dataclass(frozen=True)
 class Added:
-    """What adding found, by name.
+    """The result of adding trackers, by name.
 
     Attributes
     ----------
     added : list of str
         New trackers.
     existing : list of str
-        Trackers that were there with an equal definition.
+        Trackers that existed with an equal definition.
     completed : list of str
-        Trackers that have completed and were left alone; of ``ensure_trackers`` only.
+        Trackers that have completed and were left alone. Only from ``ensure_trackers``.
     updated, removed : list of str
-        Trackers whose definition was replaced, or that the list lacks; of ``ensure_trackers(update=True)`` only.
+        Trackers whose definition was replaced, and those that are not in the list. Only from
+        ``ensure_trackers(update=True)``.
     events : list of TrackerEvent
         The ADDED events.
     """
@@ -69,21 +70,21 @@ class Explanation:
     verdict : str
         ``counted``, ``no_match``, ``skipped``, ``limited``, ``expired`` or ``failed``.
     why : str
-        The reason in words.
+        The reason, for people.
     amount : int, float or Decimal, optional
-        By how much the progress would change, if it is counted.
+        By how much the progress would change, if the document counts.
     key : str, optional
-        The path that the condition looks at that does not hold.
+        The path used by the condition that does not hold.
     seen : Any
         The value there.
     other_key : str, optional
-        The path of the value that it is compared with, if that is in the document, too.
+        The path of the value to compare with, if that is in the document as well.
     other_seen : Any
         The value there.
     limiter : int, optional
-        The position of the limiter that refuses.
+        The position of the limiter that refuses the document.
     until : int or float, optional
-        The first moment that is admitted again, in seconds since 1970 UTC.
+        When documents are admitted again, in seconds since 1970 UTC.
     """
 
     name: str
@@ -118,7 +119,7 @@ def opened(
         if given is not None:
             if not isinstance(given, cls):
                 hint = (
-                    "; a path or URL goes to TrackingManager.open(...)" if isinstance(given, (str, os.PathLike)) else ""
+                    "; pass a path or URL to TrackingManager.open(...)" if isinstance(given, (str, os.PathLike)) else ""
                 )
                 raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}{hint}")
             options |= given._options()
@@ -137,17 +138,17 @@ def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
     if scheme in ("mongodb", "mongodb+srv"):
         return MongoDBDataStore(url=text)
     if scheme is not None:
-        raise ValueError(f"no store has the scheme {scheme!r}; expected a file, mongodb:// or mongodb+srv://")
+        raise ValueError(f"unknown scheme {scheme!r}; expected a file, mongodb:// or mongodb+srv://")
     if _dictrack.is_meant_as_url(text):
         raise ValueError(
-            "place looks like a URL, and has no scheme that is known; expected mongodb:// or mongodb+srv://, or a file, with "
-            "./ before a name like this"
+            "place looks like a URL with an unknown scheme; expected mongodb://, mongodb+srv:// or a file; if it is a file, "
+            "write ./ before its name"
         )
     return SQLiteDataStore(text)
 
 
 def cache_at(url: str | None) -> BaseDataCache:
-    """The cache at a URL; memory if there is none."""
+    """The cache at a URL, or a memory cache if there is none."""
     if url is not None and not isinstance(url, str):
         raise TypeError(f"cache is {a_type(url)}; expected a URL, redis://…")
     return MemoryDataCache() if url is None else RedisDataCache(url=url)
@@ -159,31 +160,31 @@ def _id(what: str, value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{what} is {value!a:.80}, which is not Unicode text: it has a lone surrogate") from None
+        raise ValueError(f"{what} is {value!a:.80}, which is not valid Unicode: it has a lone surrogate") from None
     return value
 
 
 def checked_group(group_id: Any) -> str:
-    """The id of a group."""
+    """The id of a group, checked."""
     return _id("group_id", group_id)
 
 
 def check_ids(group_id: Any, event_id: Any) -> None:
-    """Says what is wrong with the ids of a document, if something is."""
+    """Raises if the ids of a document are invalid."""
     checked_group(group_id)
     if event_id is not None:
         _id("event_id", event_id)
 
 
 def checked_name(name: Any) -> str:
-    """The name of a tracker."""
+    """The name of a tracker, checked."""
     if not isinstance(name, str):
         raise TypeError(f"name is {a_type(name)}; expected str")
     return name
 
 
 def names_of(name: Any) -> list[str] | None:
-    """One name, some or all."""
+    """One name, several, or all."""
     if name is None:
         return None
     names = [name] if isinstance(name, str) else name
@@ -193,14 +194,14 @@ def names_of(name: Any) -> list[str] | None:
 
 
 def checked_code(code: Any) -> int:
-    """The code of an event."""
+    """The code of an event, checked."""
     if isinstance(code, bool) or code not in EVENT_ALL:
         raise ValueError(f"code is {shown(code)}; expected one of {', '.join(map(str, EVENT_ALL))}")
     return int(code)
 
 
 def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
-    """The moment of a call: ``now``, or ``now_ts`` as dictrack 2.1.5 spells it."""
+    """The time of a call: ``now``, or ``now_ts`` as in dictrack 2.1.5."""
     legacy = keywords.pop("now_ts", None)
     _compat.unexpected(where, keywords)
     return legacy if now is None else now
@@ -211,19 +212,19 @@ def _trackers(trackers: Any) -> list[BaseTracker]:
 
 
 def _span(moment: Any, now: Any) -> Any:
-    """The seconds from ``now`` to a moment."""
+    """The seconds from ``now`` to a time."""
     moments = [_read(one) if isinstance(one, str) else one for one in (moment, now)]
     exact = _values.plain(moments)
     if not all(isinstance(one, (int, float, _values.Exact)) and not isinstance(one, bool) for one in exact):
         raise TypeError(
-            f"expire_at is {shown(moment)}; expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text"
+            f"expire_at is {shown(moment)}; expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 string"
         )
     seconds = [_seconds(one) for one in moments]
     return max(seconds[0] - seconds[1], 0)
 
 
 def _read(moment: str) -> Any:
-    """The seconds that a text names, read as in definition files."""
+    """The seconds since 1970 for a string, read as in definition files."""
     return _dictrack.Limiter({"start": moment}, 0).state()["start"]
 
 
@@ -239,10 +240,10 @@ def _seconds(moment: Any) -> Any:
 def add_trackers(
     native: Manager, group_id: Any, trackers: Any, expire: Any, expire_at: Any, now: Moment
 ) -> Call[Added]:
-    """Adds trackers, which follow theirs from then on."""
+    """Adds trackers. The objects then stay up to date."""
     group_id, trackers = checked_group(group_id), _trackers(trackers)
     if expire is not None and expire_at is not None:
-        raise ValueError("expire and expire_at are both given; expected one of them")
+        raise ValueError("both expire and expire_at are given; use only one of them")
     if expire_at is not None:
         expire = _span(expire_at, native.now() if now is None else now)
     found = yield native.add_trackers(group_id, [tracker._definition() for tracker in trackers], now, expire)
@@ -251,7 +252,7 @@ def add_trackers(
 
 
 def ensure_trackers(native: Manager, group_id: Any, trackers: Any, update: bool, now: Moment) -> Call[Added]:
-    """Sees to it that a group has trackers."""
+    """Makes sure that a group has trackers."""
     group_id, trackers = checked_group(group_id), _trackers(trackers)
     definitions = [tracker._definition() for tracker in trackers]
     found = yield native.ensure_trackers(group_id, definitions, update, now)
@@ -274,13 +275,13 @@ def get_trackers(native: Manager, group_id: Any, name: Any, now: Moment) -> Call
 
 
 def completed(native: Manager, group_id: Any) -> Call[list[BaseTracker]]:
-    """The trackers that completed."""
+    """The completed trackers."""
     group_id = checked_group(group_id)
     return [tracker_of(state, group_id) for state in (yield native.completed(group_id))]
 
 
 def update_tracker(native: Manager, group_id: Any, tracker: Any, now: Moment) -> Call[bool]:
-    """Makes what was set on a tracker take effect."""
+    """Applies what was set on a tracker object."""
     group_id = checked_group(group_id)
     if not isinstance(tracker, BaseTracker):
         raise TypeError(f"tracker is {a_type(tracker)}; expected a tracker")
@@ -312,13 +313,13 @@ def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list
     return [Explanation(**_typed(data, one)) for one in found]
 
 
-# What the engine says of a value that equals nothing: NaN, and what JSON cannot hold.
+# How the engine describes a value that equals nothing: NaN, and what JSON cannot represent.
 _NAN = "the value is NaN"
 _NO_AMOUNT = re.compile(r"the value at (?P<key>.*) is not finite", re.DOTALL)
 
 
 def _typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
-    """An explanation with the type of a value that JSON cannot hold."""
+    """Adds to an explanation the type of a value that JSON cannot represent."""
     amount = _NO_AMOUNT.fullmatch(found["why"]) if found["verdict"] == "skipped" else None
     is_nan = isinstance(found.get("seen"), float) and found["seen"] != found["seen"]
     key = amount["key"] if amount else found.get("key") if is_nan else None
@@ -327,11 +328,11 @@ def _typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
     try:
         value = _values.at(data, key)
     except Exception:
-        # The program's own mapping. The engine has read it before.
+        # A mapping of the program's own class. The engine could read it before.
         return found
     if value is None or isinstance(value, (numbers.Real, decimal.Decimal)):
         return found
-    kind = "a text with a lone surrogate" if isinstance(value, str) else a_type(value)
+    kind = "a string with a lone surrogate" if isinstance(value, str) else a_type(value)
     hint = "; use its value" if isinstance(value, enum.Enum) else ""
     why = found["why"]
     if amount:
@@ -342,7 +343,7 @@ def _typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
 def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
     """Applies documents."""
     if not isinstance(items, Iterable):
-        raise TypeError(f"items is {a_type(items)}; expected (group_id, data[, now[, event_id]]) of each")
+        raise TypeError(f"items is {a_type(items)}; expected an iterable of (group_id, data[, now[, event_id]])")
     read = []
     for at, item in enumerate(items):
         if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:
@@ -354,7 +355,7 @@ def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
 
 
 class Listeners:
-    """The listeners of a manager by code and function, for removing them."""
+    """The listeners of a manager by code and function, so that they can be removed."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, int], list[tuple[Callable[[Any], Any], int]]] = {}
@@ -362,7 +363,7 @@ class Listeners:
     def add(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> None:
         code = checked_code(code)
         if not callable(cb):
-            raise TypeError(f"cb is {a_type(cb)}; expected a function of one event")
+            raise TypeError(f"cb is {a_type(cb)}; expected a function that takes one event")
         self._numbers.setdefault((code, hash(cb)), []).append((cb, native.add_listener(code, cb)))
 
     def remove(self, native: Manager, code: Any, cb: Callable[[Any], Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of arguments, and those of Python's dictrack 2.1.5 that mean nothing any more."""
+"""Checks of arguments, including those of dictrack 2.1.5 that no longer have any effect."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _warned: set[tuple[str, str]] = set()
 
 
 def ignored(where: str, arguments: dict[str, Any]) -> None:
-    """Warns, once for each, that arguments that were given have no effect."""
+    """Warns about arguments without effect, once for each."""
     for name in arguments:
         if (where, name) not in _warned:
             _warned.add((where, name))
-            warnings.warn(f"{where}: {name} has no effect any more", DeprecationWarning, stacklevel=3)
+            warnings.warn(f"{where}: {name} no longer has any effect", DeprecationWarning, stacklevel=3)
 
 
 def given(**arguments: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def given(**arguments: Any) -> dict[str, Any]:
 
 
 def whole(name: str, value: Any, least: int = 0) -> Any:
-    """The value, checked to be ``None`` or a whole number that the engine can hold."""
+    """The value, checked to be ``None`` or a whole number that the engine supports."""
     if value is not None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} is {a_type(value)}; expected int")
@@ -34,6 +34,6 @@ def whole(name: str, value: Any, least: int = 0) -> Any:
 
 
 def unexpected(where: str, arguments: dict[str, Any]) -> None:
-    """Refuses arguments that nobody knows."""
+    """Raises an error for unknown arguments."""
     if arguments:
         raise TypeError(f"{where} got an unexpected keyword argument {next(iter(arguments))!r}")

@@ -1,7 +1,7 @@
-"""The conditions, measures and limiters of the program, by name.
+"""Custom conditions, measures and limiters, by name.
 
-Subclasses register themselves when they are made, functions when they are decorated. What a store names is looked up
-here and nowhere else: nothing is imported, and nothing but attributes is restored.
+Subclasses register themselves when they are defined, functions when they are decorated. Names from a store are looked up
+only here: nothing is imported, and nothing but attributes is restored.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Reference", "condition", "limiter", "measure"]
 
 logger = logging.getLogger("dictrack.custom")
 
-# What is registered: kind, name, and the class or function.
+# Registered classes and functions, by kind and name.
 _registered: dict[str, dict[str, Any]] = {"condition": {}, "measure": {}, "limiter": {}}
 
 
 def register(kind: str, name: str, code: Any) -> None:
-    """Registers a class or function; one of the same name is replaced."""
+    """Registers a class or function, replacing any with the same name."""
     _registered[kind][name] = code
 
 
@@ -36,13 +36,13 @@ def name_of(cls: type) -> str:
 
 
 def is_of_program(cls: type, *methods: str) -> bool:
-    """Whether the program, and not dictrack, says one of these methods of a class."""
+    """Whether one of these methods of a class is defined by the program and not by dictrack."""
     mine = (base for base in cls.__mro__ if not base.__module__.startswith("dictrack."))
     return any(method in base.__dict__ for base in mine for method in methods)
 
 
 def reference(thing: Any) -> dict[str, Any]:
-    """How definitions name an object of a registered class: its name, and its attributes as ``params``."""
+    """An object of a registered class as written in definitions: its name, and its attributes as ``params``."""
     made: dict[str, Any] = {"custom": name_of(type(thing))}
     params = attributes(thing)
     if params:
@@ -60,7 +60,7 @@ def attributes(thing: Any) -> dict[str, Any]:
     """
     cls = type(thing).__qualname__
     if hasattr(thing, "to_json"):
-        return _json(thing.to_json(), f"what {cls}.to_json() gives")  # type: ignore[no-any-return]
+        return _json(thing.to_json(), f"the result of {cls}.to_json()")  # type: ignore[no-any-return]
     if not hasattr(thing, "__dict__"):
         raise TypeError(f"{cls} has no __dict__ to store; define to_json() and the class method from_json(params)")
     own = {name: value for name, value in vars(thing).items() if name != "_dt"}
@@ -79,13 +79,13 @@ def _json(value: Any, where: str, depth: int = 0) -> Any:
         return {key: _json(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
     found = repr(value) if isinstance(value, float) else a_type(value)
     raise TypeError(
-        f"{where} is {found}, which JSON cannot hold; it is stored with the tracker: keep None, bool, int, float, str, list "
-        "or dict there, or define to_json() and the class method from_json(params)"
+        f"{where} is {found}, which JSON cannot represent, but it is stored with the tracker; use None, bool, int, float, str, "
+        "list or dict, or define to_json() and the class method from_json(params)"
     )
 
 
 def _restored(cls: Any, params: dict[str, Any] | None) -> Any:
-    """An object with these attributes; ``__init__`` is not called."""
+    """An object with these attributes. Does not call ``__init__``."""
     from_json = getattr(cls, "from_json", None)
     if from_json is not None and hasattr(cls, "to_json"):
         return from_json(params or {})
@@ -96,19 +96,19 @@ def _restored(cls: Any, params: dict[str, Any] | None) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _flat(params: str) -> dict[str, Any] | None:
-    """The attributes, where nothing in them can be changed."""
+    """The attributes, if all of them are immutable."""
     attributes = json.loads(params) or {}
     return None if any(isinstance(value, (list, dict)) for value in attributes.values()) else attributes
 
 
 def _fresh(cls: Any, params: str) -> Any:
-    """An object with its attributes as they are stored: what earlier documents left on one is gone."""
+    """An object with its attributes as they are stored, without anything that earlier documents left on it."""
     flat = None if hasattr(cls, "to_json") else _flat(params)
     return _restored(cls, json.loads(params) if flat is None else flat)
 
 
 class _Function:
-    """A function that was decorated, asked with the parameters that its definition has."""
+    """A decorated function, called with the parameters in the definition."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -126,7 +126,7 @@ class Reference:
         self.params = {key: _json(value, f"{name}({key})") for key, value in params.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """How definitions name it."""
+        """The reference as written in definitions."""
         made: dict[str, Any] = {"custom": self.name}
         if self.params:
             made["params"] = self.params
@@ -138,7 +138,7 @@ class Reference:
 
 
 def decorated(kind: str, function: Any, name: str | None, make: Callable[..., Any]) -> Any:
-    """Registers a function and gives what makes references to it."""
+    """Registers a function and returns a function that creates references to it."""
     if not callable(function):
         raise TypeError(f"@{kind} decorates a function; found {a_type(function)}")
     named = name or f"{function.__module__}.{function.__qualname__}"
@@ -151,7 +151,7 @@ def decorated(kind: str, function: Any, name: str | None, make: Callable[..., An
     return refer
 
 
-# What the engine calls. `params` is the text of the definition's parameters.
+# Called by the engine. `params` is the JSON of the parameters in the definition.
 
 
 def knows(kind: str, name: str) -> bool:
@@ -160,7 +160,7 @@ def knows(kind: str, name: str) -> bool:
 
 
 def check(name: str, params: str, data: Any) -> Any:
-    """Asks a condition."""
+    """Evaluates a condition."""
     code = _registered["condition"][name]
     if isinstance(code, _Function):
         return code(data, params)
@@ -168,7 +168,7 @@ def check(name: str, params: str, data: Any) -> Any:
 
 
 def amount(name: str, params: str, data: Any) -> Any:
-    """Asks a measure."""
+    """Evaluates a measure."""
     code = _registered["measure"][name]
     if isinstance(code, _Function):
         return code(data, params)
@@ -176,9 +176,10 @@ def amount(name: str, params: str, data: Any) -> Any:
 
 
 class Tracked:
-    """What a limiter hears of the tracker that it is asked for.
+    """What a limiter is told about its tracker.
 
-    Its answer depends on its own state and the moment of the document alone, so that it is the same on every machine.
+    The result of a limiter must depend only on its own state and the time of the document, so that it is the same on every
+    machine.
     """
 
     dirtied = True
@@ -186,7 +187,7 @@ class Tracked:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"a limiter is not told the tracker's {name}: its answer depends on its own attributes and now_ts only"
+            f"a limiter cannot read the tracker's {name}; its result must depend only on its own attributes and now_ts"
         )
 
 
@@ -214,7 +215,7 @@ def _state(limiter: Any, is_open: bool) -> dict[str, Any]:
 
 
 def renewed(name: str, params: str, state: dict[str, Any] | None, count: Any, seconds: Any, now: Any) -> dict[str, Any]:
-    """The state of a limiter that is as new, or that was reset."""
+    """The state of a limiter that is new or was reset."""
     from dictrack.limiters.base import BaseLimiter
 
     code = _registered["limiter"][name]
@@ -241,31 +242,31 @@ def record(name: str, params: str, state: dict[str, Any], now: Any, data: Any) -
     if isinstance(_registered["limiter"][name], _Function):
         return state
     limiter = _limiter(name, state)
-    # As it was when it admitted the document: pre_track may have taken note of something.
+    # In the state in which it admitted the document: pre_track may have recorded something.
     _asked(limiter, "pre_track", data, now)
     is_open = _asked(limiter, "post_track", data, now)
     return _state(limiter, is_open)
 
 
 def raised(kind: str, name: str, error: BaseException) -> None:
-    """Logs what custom code raised."""
+    """Logs an exception in custom code."""
     logger.error("the %s %s failed: %r", kind, name, error, exc_info=error)
 
 
 def condition(function: Any = None, *, name: str | None = None) -> Any:
-    """Makes a function ``(data, **params) -> bool`` a condition.
+    """Turns a function ``(data, **params) -> bool`` into a condition.
 
     Parameters
     ----------
     function : callable
-        Says whether a document counts. It may be asked more than once for one document.
+        Returns whether a document counts. May be called more than once for the same document.
     name : str, optional
-        The name under which definitions and stores know it; module and function if not given.
+        Its name in definitions and stores; default: module and function.
 
     Returns
     -------
     callable
-        Called with the function's parameters by name, it gives a condition.
+        Call it with the parameters of the function as keywords to get a condition.
 
     Examples
     --------
@@ -286,14 +287,14 @@ def condition(function: Any = None, *, name: str | None = None) -> Any:
 
 
 def measure(function: Any = None, *, name: str | None = None) -> Any:
-    """Makes a function ``(data, **params) -> number or None`` a measure: what a document adds to a ``CustomTracker``.
+    """Turns a function ``(data, **params) -> number or None`` into a measure: what a document adds to a ``CustomTracker``.
 
     Parameters
     ----------
     function : callable
-        Says by how much a document changes the progress; ``None`` where it has no amount: then it does not count.
+        Returns by how much a document changes the progress, or ``None`` if the document does not count.
     name : str, optional
-        The name under which definitions and stores know it; module and function if not given.
+        Its name in definitions and stores; default: module and function.
     """
 
     def make(named: str, params: dict[str, Any]) -> Reference:
@@ -306,14 +307,14 @@ def measure(function: Any = None, *, name: str | None = None) -> Any:
 
 
 def limiter(function: Any = None, *, name: str | None = None) -> Any:
-    """Makes a function ``(data, **params) -> bool`` a limiter without a state: whether a document may count now.
+    """Turns a function ``(data, **params) -> bool`` into a stateless limiter.
 
     Parameters
     ----------
     function : callable
-        Says whether a document that matches may count.
+        Returns whether a document that matches may count.
     name : str, optional
-        The name under which definitions and stores know it; module and function if not given.
+        Its name in definitions and stores; default: module and function.
     """
     from dictrack.limiters.base import FunctionLimiter
 

@@ -36,7 +36,7 @@ __version__: Final[str]
 
 @final
 class Exact:
-    """A number by its decimal text."""
+    """A number as an exact decimal string."""
 
     def __new__(cls, text: str) -> Exact: ...
 
@@ -71,7 +71,7 @@ class Condition:
 
 @final
 class Limiter:
-    """One limiter with a state of its own."""
+    """A limiter with its own state."""
 
     def __new__(cls, limiter: Any, now: Any) -> Limiter: ...
     def state(self) -> dict[str, Any]: ...
@@ -81,7 +81,7 @@ class Limiter:
 
 @final
 class State:
-    """A tracker at one moment."""
+    """A snapshot of a tracker."""
 
     @property
     def definition(self) -> Definition: ...
@@ -114,7 +114,7 @@ class State:
 
 @final
 class Live:
-    """Follows a tracker for as long as it is kept."""
+    """Gives the current state of a tracker."""
 
     def state(self) -> State: ...
     def now(self) -> int | float | None: ...
@@ -122,7 +122,7 @@ class Live:
 
 @final
 class Event:
-    """What happened to a tracker."""
+    """An event of a tracker."""
 
     @property
     def code(self) -> int: ...
@@ -143,7 +143,7 @@ class Event:
 
 @final
 class Trackers:
-    """The trackers of one list of an outcome: a sequence, made when it is first looked at."""
+    """The trackers in one list of an outcome: a lazy sequence."""
 
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
@@ -161,7 +161,7 @@ class Trackers:
 
 @final
 class Outcome:
-    """What one document did. It unpacks as ``is_ok, dirtied, completed, limited``."""
+    """What one document changed. Unpacks as ``is_ok, dirtied, completed, limited``."""
 
     @property
     def is_ok(self) -> bool: ...
@@ -187,7 +187,7 @@ class Outcome:
 
 @final
 class Pending(Generic[_T]):
-    """A call that was begun."""
+    """A call in progress."""
 
     @classmethod
     def __class_getitem__(cls, key: Any) -> Any: ...
@@ -196,7 +196,7 @@ class Pending(Generic[_T]):
 
 @final
 class TestClock:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that only moves when it is told to."""
 
     def __new__(cls, now: Any) -> TestClock: ...
     def advance(self, seconds: Any) -> None: ...
@@ -204,7 +204,7 @@ class TestClock:
 
 @final
 class Manager:
-    """The manager of one cache and one store."""
+    """A manager of one cache and one store."""
 
     def track(self, group_id: str, data: Any, now: Any = None, event_id: str | None = None) -> Outcome: ...
     def begin_track(

@@ -1,4 +1,4 @@
-"""Making values plain: what JSON has, and exact numbers."""
+"""Converts values to plain ones: JSON types and exact numbers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dictrack.utils.errors import UnsupportedValueError
 
 __all__ = ["Exact", "a_type", "at", "plain", "shown"]
 
-# As many levels as a JSON document may have.
+# The same limit as for JSON documents.
 MAX_DEPTH = 64
 # More values than a JSON document of 1 MiB can have.
 MAX_VALUES = 2**20
-# An int beyond this is handed over as its digits.
+# A larger int is passed on as its digits.
 MAX_INT = 2**63 - 1
-# A value that no condition can compare with anything: it exists, and equals nothing.
+# A value that exists but equals nothing in any condition.
 OPAQUE = float("nan")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -35,9 +35,9 @@ def a_type(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for errors: simple ones themselves, of others the type. It runs no code of the program."""
+    """A value for error messages: simple values as they are, others by type. Runs no code of the program."""
     if value is None or type(value) in (bool, int, float, str):
-        # Of a very long int str() is refused.
+        # str() rejects a very long int.
         text = f"an int of {value.bit_length()} bits" if type(value) is int and abs(value) >= 10**40 else ascii(value)
         return text if len(text) <= 80 else f"{text[:80]}…"
     return a_type(value)
@@ -50,19 +50,19 @@ def _refuse(where: str, problem: str) -> UnsupportedValueError:
 
 
 def plain(value: Any, strict: bool = False, where: str = "value") -> Any:
-    """The value made of exactly dict, list, str, int, float, bool, None and ``Exact``.
+    """The value, converted to exactly dict, list, str, int, float, bool, None and ``Exact``.
 
-    Mappings become dicts, sequences and sets lists; a ``datetime`` or ``date`` is its seconds since 1970 UTC (UTC where it
-    has no zone), a ``timedelta`` its seconds, a ``Decimal`` its exact value, a ``UUID`` its text, a scalar of numpy what it
-    holds. Any other value exists and equals nothing; so does a text that is not Unicode (lone surrogates), and keys that
-    are no Unicode text are left out. If ``strict``, such a value or key is an ``UnsupportedValueError`` that says where it
-    is.
+    Mappings become dicts; sequences and sets become lists. A ``datetime`` or ``date`` becomes seconds since 1970 UTC (UTC if it
+    has no time zone), a ``timedelta`` its seconds, a ``Decimal`` its exact value, a ``UUID`` its string form, a numpy scalar
+    its value. Any other value, and a string that is not valid Unicode (lone surrogates), becomes a value that exists but
+    equals nothing. Keys that are not Unicode strings are ignored. If ``strict``, such a value or key raises
+    ``UnsupportedValueError`` with its place.
     """
     return _Plain(strict).made(value, where, 0)
 
 
 class _Plain:
-    """One value being made plain."""
+    """The conversion of one value."""
 
     def __init__(self, strict: bool) -> None:
         self.strict = strict
@@ -71,13 +71,13 @@ class _Plain:
     def made(self, value: Any, where: str, depth: int) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"the value has more than {MAX_VALUES:,} values in it; expected at most that")
+            raise ValueError(f"the value contains more than {MAX_VALUES:,} values, which is the maximum")
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
             return self.text(value, where)
         if isinstance(value, int):
-            # Not int() and float(), which a subclass may answer.
+            # Not int() and float(), which a subclass may override.
             return _whole(int.__int__(value))
         if isinstance(value, float):
             return float.__float__(value)
@@ -86,9 +86,9 @@ class _Plain:
         if isinstance(value, Exact):
             return value
         if depth == MAX_DEPTH:
-            # 64 steps to it would hide what is said of it.
+            # A path of 64 steps would hide the message.
             raise ValueError(
-                f"{where:.60} nests deeper than {MAX_DEPTH} levels; expected at most that, and nothing that contains itself"
+                f"{where:.60} is nested deeper than {MAX_DEPTH} levels, which is the maximum; does it contain itself?"
             )
         if isinstance(value, Mapping):
             return self.mapping(value, where, depth + 1)
@@ -109,7 +109,7 @@ class _Plain:
 
     def mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
         made = {}
-        # Not list(), which would make room for as many as __len__ says.
+        # Not list(), which would allocate as much as __len__ claims.
         keys = []
         for key in value:
             keys.append(key)
@@ -129,17 +129,17 @@ class _Plain:
             text.encode()
         except UnicodeEncodeError:
             if self.strict:
-                raise _refuse(where, "is not Unicode text: it has a lone surrogate") from None
+                raise _refuse(where, "is not valid Unicode: it has a lone surrogate") from None
             return OPAQUE
         return text
 
     def foreign(self, value: Any, where: str, depth: int) -> Any:
-        """What a library other than Python's own made."""
-        # The scalars and arrays of numpy, and of what imitates it. Not asked of the object, which may have any attribute.
+        """A value of a type that is not from the standard library."""
+        # Scalars and arrays of numpy and compatible libraries. Checked on the class, since the object may have any attribute.
         if hasattr(type(value), "dtype") and hasattr(type(value), "tolist"):
             kind = getattr(value.dtype, "kind", "")
             if kind == "f" and isinstance(value, numbers.Real):
-                # Its own shortest decimal: float32(0.1) is 0.1.
+                # The shortest decimal for its own precision: float32(0.1) is 0.1.
                 return float(str(value))
             if kind in ("M", "m"):
                 return self.moments(value, where, depth)
@@ -150,22 +150,22 @@ class _Plain:
             return _whole(int.__int__(int(value)))
         if self.strict:
             hint = (
-                f"; give its value ({type(value).__name__}.{value.name}.value)" if isinstance(value, enum.Enum) else ""
+                f"; use its value ({type(value).__name__}.{value.name}.value)" if isinstance(value, enum.Enum) else ""
             )
-            raise _refuse(where, f"is {a_type(value)}, which JSON cannot hold{hint}")
+            raise _refuse(where, f"is {a_type(value)}, which JSON cannot represent{hint}")
         return OPAQUE
 
     def moments(self, value: Any, where: str, depth: int) -> Any:
-        """A ``datetime64`` or ``timedelta64`` of numpy, or an array of them."""
+        """A numpy ``datetime64`` or ``timedelta64``, or an array of them."""
         if value.ndim:
             return [self.made(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
-        # Of nanoseconds, and beyond the year 9999, tolist() makes a bare int.
+        # For nanoseconds, and beyond the year 9999, tolist() returns a plain int.
         moment = value.astype(f"{value.dtype.kind}8[us]").tolist()
         return _seconds(moment * MICROSECOND) if isinstance(moment, int) else self.made(moment, where, depth)
 
 
 def at(value: Any, path: str) -> Any:
-    """What is at a dotted path of a document, as the program gave it; ``None`` where nothing is."""
+    """The value at a dotted path of a document, as the program passed it; ``None`` if there is none."""
     for segment in re.split(r"(?<!\\)\.", path):
         name = segment.replace("\\.", ".")
         if isinstance(value, Mapping):
@@ -179,7 +179,7 @@ def at(value: Any, path: str) -> Any:
 
 
 def _decimal(value: decimal.Decimal) -> Any:
-    # Not what a subclass answers. A signaling NaN refuses to become a float.
+    # Not the methods of a subclass. A signaling NaN cannot be converted to a float.
     if decimal.Decimal.is_finite(value):
         return Exact(decimal.Decimal.__str__(value))
     return OPAQUE if decimal.Decimal.is_nan(value) else decimal.Decimal.__float__(value)
@@ -188,7 +188,7 @@ def _decimal(value: decimal.Decimal) -> Any:
 def _whole(value: int) -> Any:
     if -MAX_INT <= value <= MAX_INT:
         return value
-    # Not str(): its length is limited.
+    # Not str(), which limits the length.
     return Exact(str(decimal.Decimal(value)))
 
 

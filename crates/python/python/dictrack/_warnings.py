@@ -1,4 +1,4 @@
-"""Warnings about definitions, shown where the program makes them."""
+"""Warnings about definitions, shown at the line that creates them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def warn(texts: Iterable[str]) -> None:
-    """Warns of each, at the line of the program that called the package."""
+    """Issues each warning, at the line of the program that called the package."""
     for text in texts:
         depth, frame = 1, sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 async def _wait(pending: Pending[T]) -> T:
-    """Goes on with a call whenever it can go on; the loop is free meanwhile."""
+    """Continues a call whenever it can make progress; the loop is free in the meantime."""
     loop = asyncio.get_running_loop()
     while True:
         woken = asyncio.Event()
@@ -48,7 +48,7 @@ async def _wait(pending: Pending[T]) -> T:
 
 
 async def _run(call: Call[T]) -> T:
-    """Runs a call to its end on this loop."""
+    """Runs a call to completion on this loop."""
     try:
         pending = next(call)
         while True:
@@ -64,15 +64,15 @@ async def _run(call: Call[T]) -> T:
 
 
 class TrackingManager:
-    """A ``dictrack.TrackingManager`` whose calls are awaited. ``await TrackingManager.open(...)`` makes one.
+    """A ``dictrack.TrackingManager`` whose calls are awaited. Create one with ``await TrackingManager.open(...)``.
 
-    The calls, their arguments and what they give are those of ``dictrack.TrackingManager``; see there. Listeners are plain
-    functions and run on the loop's thread.
+    Calls, arguments and results are those of ``dictrack.TrackingManager``; see there. Listeners are plain functions and run
+    on the thread of the event loop.
     """
 
     def __init__(self, *native: Any, **options: Any) -> None:
         if options or len(native) != 1 or not isinstance(native[0], Manager):
-            raise TypeError("a manager for asyncio is opened: write await dictrack.aio.TrackingManager.open(...)")
+            raise TypeError("do not create this directly; use await dictrack.aio.TrackingManager.open(...)")
         self._native = native[0]
         self._listeners = _calls.Listeners()
         _open.add(self._native)
@@ -89,16 +89,16 @@ class TrackingManager:
         clock: TestClock | None = None,
         **limits: Any,
     ) -> TrackingManager:
-        """Opens a manager: on ``place`` and ``cache`` as ``dictrack.TrackingManager.open``, or on a cache and a store as its
-        constructor."""
+        """Opens a manager with ``place`` and ``cache``, like ``dictrack.TrackingManager.open``, or with a cache and a store, like
+        its constructor."""
         _check_limits(limits)
         if place is not None:
             if data_store is not None:
-                raise TypeError("place and data_store are both given; expected one of them")
+                raise TypeError("both place and data_store are given; use only one of them")
             data_store = _calls.store_at(place)
         if cache is not None:
             if data_cache is not None:
-                raise TypeError("cache and data_cache are both given; expected one of them")
+                raise TypeError("both cache and data_cache are given; use only one of them")
             data_cache = _calls.cache_at(cache)
         return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, limits)))
 
@@ -120,7 +120,7 @@ class TrackingManager:
         return await _run(_calls.track_many(self._native, items))
 
     async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
-        """What a document would do to each tracker of a group, and why. Nothing is changed."""
+        """What a document would do to each tracker of a group, and why. Changes nothing."""
         return await _run(_calls.explain(self._native, group_id, data, now))
 
     async def add_tracker(
@@ -133,8 +133,8 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> bool:
-        """Adds a tracker; false if an equal one was there and nothing changed. A name that has completed is added again and
-        starts from nothing; at every start of a program, call ``ensure_tracker``."""
+        """Adds a tracker. False if an equal one existed and nothing changed. A completed tracker of the same name starts over;
+        every time your program starts, call ``ensure_tracker`` instead."""
         now = _calls.moment_of("add_tracker", now, kwargs)
         return bool((await _run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now))).added)
 
@@ -148,49 +148,49 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> Added:
-        """Adds trackers: all or none. Names that have completed are added again and start from nothing."""
+        """Adds trackers: all or none. Completed trackers of the same names start over."""
         now = _calls.moment_of("add_trackers", now, kwargs)
         return await _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
 
     async def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
-        """Sees to it that a group has a tracker: adds it, unless it is there or has completed. True if it is new."""
+        """Makes sure that a group has a tracker: adds it, unless it exists or has completed. True if it is new."""
         return bool((await _run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now))).added)
 
     async def ensure_trackers(
         self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
     ) -> Added:
-        """Sees to it that a group has these trackers; those that have completed are left alone, but for those that gain
-        targets where ``update`` is true."""
+        """Makes sure that a group has these trackers. Completed ones are left alone, unless ``update`` is true and they gain
+        targets."""
         return await _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
     async def get_trackers(
         self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
     ) -> list[BaseTracker]:
-        """The active trackers of a group, in the order added."""
+        """The active trackers of a group, in the order in which they were added."""
         return await _run(_calls.get_trackers(self._native, group_id, name, now))
 
     async def completed(self, group_id: str) -> list[BaseTracker]:
-        """The trackers that a group completed, in that order."""
+        """The last 100 trackers that a group completed, in that order."""
         return await _run(_calls.completed(self._native, group_id))
 
     async def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
-        """Makes what was set on a tracker take effect; false if there is no active tracker of that name."""
+        """Applies what was set on a tracker object. False if there is no active tracker of that name."""
         return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
     async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
-        """Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
-        counts. False if there is no such tracker."""
+        """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
+        that counts. False if there is no such tracker."""
         group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
         return await _wait(self._native.set_progress(group_id, name, progress))
 
     async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
-        """Puts targets behind those of a tracker; a completed one is active again. False if there is none of that name."""
+        """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         group_id, name = _calls.checked_group(group_id), _calls.checked_name(name)
         return await _wait(self._native.add_targets(group_id, name, more))
 
     async def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
-        """Removes active trackers; the names of those that were there."""
+        """Removes active trackers. Returns the names of those that existed."""
         return await _wait(self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now))
 
     async def reset_tracker(
@@ -204,7 +204,7 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> bool:
-        """Resets an active tracker; false if there is none of that name."""
+        """Resets an active tracker. False if there is no such tracker."""
         now = _calls.moment_of("reset_tracker", now, kwargs)
         return await _run(
             _calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now)
@@ -213,19 +213,19 @@ class TrackingManager:
     def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
         """Calls ``cb(event)`` for each event with this code; ``cb`` is a plain function."""
         if asyncio.iscoroutinefunction(cb):
-            raise TypeError("cb is a coroutine function; expected a plain one, which may start a task")
+            raise TypeError("cb is a coroutine function; expected a plain function, which may start a task")
         self._listeners.add(self._native, code, cb)
 
     def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
-        """Removes a listener; false if it is not there."""
+        """Removes a listener. False if there is no such listener."""
         return self._listeners.remove(self._native, code, cb)
 
     async def flush(self, confirm: bool = False) -> None:
-        """Empties cache and store for good."""
+        """Deletes everything in the cache and the store, permanently."""
         await _wait(self._native.flush(confirm is True))
 
     async def close(self) -> None:
-        """Writes everything and ends the manager."""
+        """Writes everything and closes the manager."""
         await _wait(self._native.close())
         _open.discard(self._native)
 
@@ -236,4 +236,4 @@ class TrackingManager:
         await self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a manager cannot be pickled: it holds connections and threads; make one in each process")
+        raise TypeError("a manager cannot be pickled, since it has connections and threads; open one in each process")

@@ -1,4 +1,4 @@
-"""What listeners hear."""
+"""The events that listeners receive."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ logger = logging.getLogger("dictrack.events")
 
 #: A tracker was added.
 EVENT_TRACKER_ADDED = 1001
-#: It reached a target that others follow.
+#: A tracker reached a target that is not its last.
 EVENT_TRACKER_STAGE_COMPLETED = 1002
-#: It reached its last target.
+#: A tracker reached its last target.
 EVENT_TRACKER_ALL_COMPLETED = 1003
 #: ``reset_tracker`` was called.
 EVENT_TRACKER_RESET = 1004
-#: A limiter refused a document, or has run out.
+#: A limiter refused a document or ran out.
 EVENT_TRACKER_LIMITED = 1005
 EVENT_ALL = [
     EVENT_TRACKER_ADDED,
@@ -79,13 +79,13 @@ class TrackerEvent(BaseEvent):
     tracker : BaseTracker
         The tracker as it was then.
     stage : int
-        The stage that was just reached, counted from one; of other codes the stage that is worked on.
+        The stage that was just reached, counted from 1; for other codes, the current stage.
     target, progress : int or float
         The target of that stage, and the progress.
     times : int
-        How many such events this one stands for: more than 1 where one document passed several cycles of a loop.
+        How many events this one stands for: more than 1 if one document completed several cycles of a loop.
     id : str
-        The same for each delivery of this event: events are delivered at least once.
+        The same for every delivery of this event, since events are delivered at least once.
     """
 
     def __init__(self, code: int, group_id: str, name: str, tracker: BaseTracker, occurred_at: float = 0) -> None:
@@ -104,12 +104,12 @@ class TrackerEvent(BaseEvent):
 
 
 class LimitedTrackerEvent(TrackerEvent):
-    """A limiter refused a document, or has run out.
+    """A limiter refused a document or ran out.
 
     Attributes
     ----------
     limiter : BaseLimiter
-        The first limiter that did, in the order of the definition.
+        The limiter; if several did, the first in the definition.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class LimitedTrackerEvent(TrackerEvent):
 
 
 def event_of(event: Event) -> TrackerEvent:
-    """The event for people."""
+    """The event as passed to listeners."""
     from dictrack.trackers.base import tracker_of
 
     tracker = tracker_of(event.state, event.group_id)
@@ -145,7 +145,7 @@ def event_of(event: Event) -> TrackerEvent:
 
 
 def tell(listener: Callable[[Any], Any], event: TrackerEvent) -> None:
-    """Calls a listener. One that fails is logged and stops nobody."""
+    """Calls a listener. If it raises, the exception is logged and the others still run."""
     try:
         listener(event)
     except Exception:

@@ -1,4 +1,4 @@
-"""The manager: hand it documents, and it says what each of them did."""
+"""The manager: submit documents to it, and it returns what each of them changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("dictrack.manager")
 
 
 def _run(call: Call[T]) -> T:
-    """Runs a call to its end on this thread."""
+    """Runs a call to completion on this thread."""
     try:
         pending = next(call)
         while True:
@@ -40,34 +40,36 @@ def _run(call: Call[T]) -> T:
 
 
 class TrackingManager:
-    """Tracks documents for groups: finds the group, counts, keeps the result, tells the listeners.
+    """Tracks documents for groups: finds the group, counts, stores the result, and calls the listeners.
 
-    Safe to use from several threads; within a call others run. Without arguments groups are in memory and nothing is kept;
-    ``TrackingManager.open("dictrack.db")`` keeps them in a file. ``close``, the end of a ``with`` block and the end of the
-    interpreter write everything.
+    Safe to use from several threads; other threads run during a call. Without arguments, groups are kept in memory only;
+    ``TrackingManager.open("dictrack.db")`` stores them in a file. ``close``, the end of a ``with`` block and interpreter
+    exit write everything to the store.
 
     Parameters
     ----------
     data_cache : BaseDataCache, optional
-        Where groups are held: ``MemoryDataCache()`` if not given, or ``RedisDataCache(...)``.
+        Holds the groups in use: ``MemoryDataCache()``, the default, or ``RedisDataCache(...)``.
     data_store : BaseDataStore, optional
-        Where groups are kept: ``SQLiteDataStore(...)`` or ``MongoDBDataStore(...)``; nowhere if not given.
+        Keeps all groups: ``SQLiteDataStore(...)`` or ``MongoDBDataStore(...)``. By default, nothing is stored.
     durability : str, optional
-        When a call returns: ``fsync`` (the disk has it), ``os`` (the operating system has it; the default of SQLite), or
-        ``interval(100ms)`` (at once, and the store follows within that time; the default of MongoDB and Redis).
+        When a call returns: ``fsync`` (when the change is on disk), ``os`` (when the operating system has it; the default
+        for SQLite), or ``interval(100ms)`` (immediately, and the store gets it within that time; the default for MongoDB
+        and Redis).
     clock : TestClock, optional
-        Takes the time from it instead of the system.
+        Use this clock instead of the system clock.
     completed_kept : int, optional
-        How many completed trackers of a group stay readable; 100.
+        How many completed trackers of a group stay readable; default 100.
     id_window : number or timedelta, optional
-        For how many seconds the id of a document is remembered at least; a day.
+        For how many seconds the id of a document is remembered; default one day.
     ids_at_least, ids_at_most : int, optional
-        The newest ids of a group, remembered whatever their age, 1,024, and the most, 2**20.
+        How many of the latest ids of a group are remembered regardless of age, default 1,024, and how many in total,
+        default 2**20.
 
     Raises
     ------
     DataStoreOperationError
-        If cache or store cannot be used; subclasses say why.
+        If the cache or the store cannot be used; the subclass tells why.
     """
 
     def __init__(
@@ -93,11 +95,11 @@ class TrackingManager:
         Parameters
         ----------
         place : str or path-like
-            A SQLite file, which is made if there is none, or ``mongodb://host/database``.
+            A SQLite file, which is created if necessary, or ``mongodb://host/database``.
         cache : str, optional
             ``redis://host``.
         **options
-            As of ``TrackingManager``.
+            Passed to ``TrackingManager``.
         """
         return cls(_calls.cache_at(cache), _calls.store_at(place), **options)
 
@@ -113,29 +115,30 @@ class TrackingManager:
         data : dict or mapping
             The document.
         now : number, datetime or str, optional
-            Its moment: seconds since 1970 UTC, a datetime (UTC where it has no zone) or RFC 3339; the manager's clock if
-            not given. ``now_ts`` is the same.
+            The time of the document: seconds since 1970 UTC, a datetime (UTC if it has no time zone) or an RFC 3339
+            string. Default: the manager's clock. ``now_ts`` is the same.
         event_id : str, optional
-            The id of the document: it is applied once in its group.
+            The id of the document, which then counts only once in its group.
 
         Returns
         -------
         Outcome
-            What it did. It unpacks as ``is_ok, dirtied, completed, limited``; ``is_ok`` is always true, failures raise.
+            What the document changed. Unpacks as ``is_ok, dirtied, completed, limited``; ``is_ok`` is always true, since
+            failures raise.
 
         Raises
         ------
         TypeError
-            If ``data`` is no mapping.
+            If ``data`` is not a mapping.
         ValueError
             If it nests deeper than 64 levels.
         UnavailableError
-            If cache or store cannot be reached: whether the document counted is not known; with an id it can be sent
+            If the cache or the store is unreachable. It is unknown whether the document counted; if it has an id, send it
             again.
         LostError
-            If the cache lost the change: the document did not count, send it again.
+            If the cache lost the change. The document did not count; send it again.
         ReentrantError
-            If a condition, measure or limiter of the program called this.
+            If a custom condition, measure or limiter called this.
         """
         if kwargs:
             now = _calls.moment_of("track", now, kwargs)
@@ -156,17 +159,17 @@ class TrackingManager:
         Returns
         -------
         list
-            For each document its outcome, or the exception that ``track`` would have raised.
+            For each document, its outcome or the exception that ``track`` would have raised.
         """
         return _run(_calls.track_many(self._native, items))
 
     def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
-        """What a document would do to each tracker of a group, and why. Nothing is changed.
+        """What a document would do to each tracker of a group, and why. Changes nothing.
 
         Parameters
         ----------
         group_id, data, now
-            As of ``track``.
+            As for ``track``.
         """
         return _run(_calls.explain(self._native, group_id, data, now))
 
@@ -180,10 +183,10 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> bool:
-        """Adds a tracker; a name that has completed is added again, starts from nothing, and what it awards is awarded again.
-        At every start of a program, call ``ensure_tracker``.
+        """Adds a tracker. If a tracker of this name has completed, it starts over, and its rewards are given again. Every time
+        your program starts, call ``ensure_tracker`` instead.
 
-        The object follows what this manager does to the tracker from then on.
+        From then on, the object stays up to date with what this manager does to the tracker.
 
         Parameters
         ----------
@@ -192,21 +195,21 @@ class TrackingManager:
         tracker : BaseTracker
             The tracker.
         expire : number or timedelta, optional
-            After how many seconds it is gone.
+            After how many seconds the tracker expires.
         expire_at : number, datetime, date or str, optional
-            From when on it is gone.
+            When the tracker expires.
         now : number, datetime or str, optional
-            The moment of the call; the manager's clock if not given.
+            The time of the call. Default: the manager's clock.
 
         Returns
         -------
         bool
-            False if an equal one was there and nothing changed.
+            False if an equal tracker existed and nothing changed.
 
         Raises
         ------
         ConflictingNameError
-            If an active tracker of that name has another definition; nothing was changed.
+            If an active tracker of that name has a different definition. Nothing is changed.
         """
         now = _calls.moment_of("add_tracker", now, kwargs)
         return bool(_run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now)).added)
@@ -221,24 +224,24 @@ class TrackingManager:
         now: Any = None,
         **kwargs: Any,
     ) -> Added:
-        """Adds trackers: all or none. Names that have completed are added again and start from nothing; at every start of a
-        program, call ``ensure_trackers``. The parameters are those of ``add_tracker``.
+        """Adds trackers: all or none. Completed trackers of the same names start over. Every time your program starts, call
+        ``ensure_trackers`` instead. The parameters are those of ``add_tracker``.
 
         Raises
         ------
         ConflictingNameError
-            If an active tracker of one of the names has another definition.
+            If an active tracker of one of the names has a different definition.
         RepeatedNameError
-            If a name stands twice.
+            If a name appears twice.
         """
         now = _calls.moment_of("add_trackers", now, kwargs)
         return _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
 
     def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
-        """Sees to it that a group has a tracker: adds it, unless it is there or has completed. This is the call for every
-        start of a program.
+        """Makes sure that a group has a tracker: adds it, unless it exists or has completed. Call this every time your program
+        starts.
 
-        The object follows what this manager does to the tracker from then on, if it is active.
+        If the tracker is active, the object then stays up to date with what this manager does to it.
 
         Parameters
         ----------
@@ -247,24 +250,24 @@ class TrackingManager:
         tracker : BaseTracker
             The tracker.
         now : number, datetime or str, optional
-            The moment of the call; the manager's clock if not given.
+            The time of the call. Default: the manager's clock.
 
         Returns
         -------
         bool
-            True if it is new.
+            True if the tracker is new.
 
         Raises
         ------
         ConflictingNameError
-            If an active tracker of that name has another definition; nothing was changed.
+            If an active tracker of that name has a different definition. Nothing is changed.
         """
         return bool(_run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now)).added)
 
     def ensure_trackers(
         self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
     ) -> Added:
-        """Sees to it that a group has these trackers; those that have completed are left alone.
+        """Makes sure that a group has these trackers. Completed ones are left alone.
 
         Parameters
         ----------
@@ -273,37 +276,37 @@ class TrackingManager:
         trackers : iterable of BaseTracker
             The trackers.
         update : bool
-            Adopts definitions that differ, and removes active trackers that the list lacks, instead of refusing. A completed
-            tracker that gains targets is active again, as after ``update_tracker``.
+            If true, applies definitions that differ and removes active trackers that are not in the list, instead of
+            raising an error. A completed tracker that gains targets becomes active again, as with ``update_tracker``.
         """
         return _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
     def get_trackers(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
-        """The active trackers of a group, in the order added.
+        """The active trackers of a group, in the order in which they were added.
 
         Parameters
         ----------
         group_id : str
             The group.
         name : str or list of str, optional
-            Which; all if not given.
+            Which ones; default all.
 
         Returns
         -------
         list of BaseTracker
-            As they are now; empty where there are none.
+            Snapshots of the trackers; empty if there are none.
         """
         return _run(_calls.get_trackers(self._native, group_id, name, now))
 
     def completed(self, group_id: str) -> list[BaseTracker]:
-        """The trackers that a group completed, in that order, in their final state; the last 100."""
+        """The last 100 trackers that a group completed, in that order and in their final state."""
         return _run(_calls.completed(self._native, group_id))
 
     def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
-        """Makes what was set on a tracker take effect: its definition replaces that of the active tracker of its name, which
-        keeps its state, but for a progress that was set. A limiter that differs in its ``count`` only keeps what was used.
+        """Applies what was set on a tracker object. Its definition replaces that of the active tracker of its name, which keeps
+        its state, except for a progress that was set. A limiter that differs only in its ``count`` keeps what was used.
 
-        A completed tracker that gains targets is active again at its progress, on the first of the new targets.
+        A completed tracker that gains targets becomes active again, with its progress, at the first of the new targets.
 
         Returns
         -------
@@ -313,12 +316,12 @@ class TrackingManager:
         return _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
     def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
-        """Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
-        counts. False if there is no such tracker."""
+        """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
+        that counts. False if there is no such tracker."""
         return self._native.set_progress(_calls.checked_group(group_id), _calls.checked_name(name), progress).wait()
 
     def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
-        """Puts targets behind those of a tracker; a completed one is active again. False if there is none of that name."""
+        """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         return self._native.add_targets(_calls.checked_group(group_id), _calls.checked_name(name), more).wait()
 
@@ -330,12 +333,12 @@ class TrackingManager:
         group_id : str
             The group.
         name : str or list of str, optional
-            Which; all if not given.
+            Which ones; default all.
 
         Returns
         -------
         list of str
-            The names of those that were there.
+            The names of those that existed.
         """
         return self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now).wait()
 
@@ -357,14 +360,14 @@ class TrackingManager:
         group_id, name : str
             Which tracker.
         reset_policy : int, optional
-            Flags of ``ResetPolicy``: ``PROGRESS`` puts the progress to 0 and the stage to the first, ``LIMITER`` renews the
-            limiters; the tracker's own policy if not given.
+            Flags of ``ResetPolicy``: ``PROGRESS`` sets the progress to 0 and returns to the first stage, ``LIMITER`` renews
+            the limiters. Default: the tracker's own policy.
         reset_count : int, optional
             A new number of documents for ``CountLimiter``; 0 closes it.
         reset_seconds : number or timedelta, optional
             A new length for ``TimeLimiter``.
         now : number, datetime or str, optional
-            The moment of the call; ``now_ts`` is the same.
+            The time of the call. ``now_ts`` is the same.
 
         Returns
         -------
@@ -377,9 +380,9 @@ class TrackingManager:
     def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
         """Calls ``cb(event)`` for each event with this code, once its change has the chosen durability.
 
-        In commit order, one at a time for each group, at least once: a repeat has the same ``id``. Events that an earlier run
-        left go out 100 ms after the first listener was added. A listener may call the manager. One that raises is logged
-        and stops nobody.
+        Events are delivered in commit order, one at a time per group, and at least once; a repeated event has the same
+        ``id``. Events left by an earlier run are delivered 100 ms after the first listener is added. A listener may call the
+        manager. If a listener raises, the exception is logged and the others still run.
 
         Parameters
         ----------
@@ -391,21 +394,21 @@ class TrackingManager:
         self._listeners.add(self._native, code, cb)
 
     def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
-        """Removes a listener; false if it is not there."""
+        """Removes a listener. False if there is no such listener."""
         return self._listeners.remove(self._native, code, cb)
 
     def flush(self, confirm: bool = False) -> None:
-        """Empties cache and store for good.
+        """Deletes everything in the cache and the store, permanently.
 
         Raises
         ------
         UnconfirmedError
-            If ``confirm`` is not true; nothing was emptied.
+            If ``confirm`` is not true. Nothing is deleted.
         """
         self._native.flush(confirm is True).wait()
 
     def close(self) -> None:
-        """Writes everything and ends the manager; further calls raise ``ClosedError``. Takes at most 5 seconds.
+        """Writes everything and closes the manager. Later calls raise ``ClosedError``. Takes up to 5 seconds.
 
         Raises
         ------
@@ -423,7 +426,7 @@ class TrackingManager:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "a manager cannot be pickled: it holds connections and threads; make one in each process, and share groups "
+            "a manager cannot be pickled, since it has connections and threads; open one in each process, and share groups "
             "through RedisDataCache"
         )
 
@@ -441,7 +444,7 @@ def _check_limits(limits: dict[str, Any]) -> None:
 
 
 class _Open:
-    """The managers that are open, to close them when the interpreter ends."""
+    """The open managers, to close them at interpreter exit."""
 
     def __init__(self) -> None:
         self._managers: weakref.WeakSet[Manager] = weakref.WeakSet()
@@ -458,7 +461,7 @@ class _Open:
             self._managers.discard(manager)
 
     def _forget(self) -> None:
-        # They are the parent's.
+        # They belong to the parent.
         self._managers = weakref.WeakSet()
         self._lock = threading.Lock()
 
@@ -467,7 +470,7 @@ class _Open:
             try:
                 manager.close().wait()
             except Exception:
-                logger.exception("a manager did not write everything when the interpreter ended")
+                logger.exception("a manager could not write everything at interpreter exit")
 
 
 _open = _Open()

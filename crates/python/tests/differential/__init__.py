@@ -1,1 +1,1 @@
-"""Cases that run here and on Python's dictrack 2.1.5, and what says beforehand where the two may differ."""
+"""Cases that run here and on dictrack 2.1.5, and a model that predicts where the two may differ."""

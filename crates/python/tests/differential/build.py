@@ -1,4 +1,4 @@
-"""Makes trackers of specifications and describes what became of them.
+"""Creates trackers from specifications and describes their states.
 
 It runs under either package: both are called ``dictrack``, and definitions are written alike.
 """
@@ -18,12 +18,12 @@ from dictrack.trackers.numerics.count import CountTracker
 
 # The key whose list is a tuple in the documents: only tuples can be operands of 2.1.5.
 PAIR = "pair"
-# The key whose text is a moment.
+# The key whose string is a timestamp.
 AT = "at"
 
 
 def condition(spec: list[Any]) -> Any:
-    """The condition of ``[class, key, *operands]``; lists that are compared are tuples."""
+    """The condition for ``[class, key, *operands]``; lists to compare are tuples."""
     name, key, *operands = spec
     if operands and key == AT:
         operands[0] = moment(operands[0])
@@ -35,7 +35,7 @@ def condition(spec: list[Any]) -> Any:
 
 
 def limiter(spec: list[Any]) -> Any:
-    """The limiter of ``["count", n]``, ``["window", start, end]`` or ``["interval", seconds]``."""
+    """The limiter for ``["count", n]``, ``["window", start, end]`` or ``["interval", seconds]``."""
     kind, *numbers = spec
     if kind == "count":
         return CountLimiter(*numbers)
@@ -45,7 +45,7 @@ def limiter(spec: list[Any]) -> Any:
 
 
 def tracker(spec: dict[str, Any]) -> Any:
-    """The tracker of a specification, the target of which is the caller's own object."""
+    """The tracker for a specification; its target is the caller's own object."""
     options: dict[str, Any] = {
         name: spec[name] for name in ("reset_policy", "loop_forever", "init_progress") if name in spec
     }
@@ -59,12 +59,12 @@ def tracker(spec: dict[str, Any]) -> Any:
 
 
 def moment(text: str) -> datetime.datetime:
-    """A moment of what JSON carried."""
+    """A timestamp from JSON."""
     return datetime.datetime.fromisoformat(text)
 
 
 def document(data: dict[str, Any]) -> dict[str, Any]:
-    """The document of what JSON carried."""
+    """A document from JSON."""
     made = dict(data)
     if isinstance(made.get(PAIR), list):
         made[PAIR] = tuple(made[PAIR])
@@ -74,12 +74,12 @@ def document(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def number(value: Any) -> str:
-    """A number by its shortest decimal."""
+    """A number as its shortest decimal."""
     return repr(value) if isinstance(value, float) else str(value)
 
 
 def limiter_states(limiters: Iterable[tuple[int, Any]]) -> dict[str, list[str]]:
-    """What limiters have left, by their positions in the definition."""
+    """What remains of each limiter, by position in the definition."""
     return {
         str(at): [number(one.count), number(one.remaining)]
         if isinstance(one, CountLimiter)
@@ -89,7 +89,7 @@ def limiter_states(limiters: Iterable[tuple[int, Any]]) -> dict[str, list[str]]:
 
 
 def described(tracker: Any, limiters: Iterable[tuple[int, Any]]) -> list[Any]:
-    """A tracker: its name, progress, target, stage, whether it is marked limited, and its limiters."""
+    """A tracker: its name, progress, target, stage, whether it is marked as limited, and its limiters."""
     return [
         tracker.name,
         number(getattr(tracker, "progress_exact", tracker.progress)),

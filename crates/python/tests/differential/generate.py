@@ -1,4 +1,4 @@
-"""Cases at random: trackers, documents and resets, the same for the same seed."""
+"""Random cases: trackers, documents and resets, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from differential import build
 
 START = 1_000_000
-# What a case is about, and how many of a hundred are. Most are about nothing in particular: there both do the same.
+# What a case is about, and how many of a hundred are. Most are about nothing in particular, and both versions agree.
 FLAVOURS = {"plain": 62, "stages": 7, "limiters": 8, "values": 9, "conditions": 7, "group": 7}
 EVENTS = ["login", "purchase", "view"]
 TIERS = ["gold", "Silver", "bronze"]
@@ -18,7 +18,7 @@ TAGS = ["red", "green", "blue", "login"]
 
 
 class Maker:
-    """What makes one case."""
+    """Generates one case."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -53,7 +53,7 @@ class Maker:
         return {"do": "add", "spec": self.spec(name), "again": False, "now": self.now}
 
     def more_of_group(self, specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Adds that meet what is there, and resets of what is not."""
+        """Adds of existing trackers, and resets of missing ones."""
         spec = copy.deepcopy(self.random.choice(specs))
         what = self.one("object", "equal", "different", "new", "unknown")
         if what == "object":
@@ -70,7 +70,7 @@ class Maker:
 
     def reset(self, spec: dict[str, Any]) -> dict[str, Any]:
         kinds = [kind for kind, *_ in spec["limiters"]]
-        # One count, one window: 2.1.5 takes limiters that became equal for one at some later moment.
+        # One count and one window, since 2.1.5 merges limiters that become equal later.
         count = kinds.count("count") == 1 and self.chance(0.4)
         seconds = len(kinds) - kinds.count("count") == 1 and self.chance(0.4)
         return {
@@ -126,7 +126,7 @@ class Maker:
             return [self.limiter()] if self.chance(0.05) else []
         if self.of("stages", "group") and self.chance(0.6):
             return []
-        # Two windows of one length could become equal; a doubled one is equal from the beginning.
+        # Two windows of the same length could become equal; a duplicate is equal from the start.
         kinds = self.random.sample(["count", "window", "interval"], self.one(1, 1, 2, 3))
         limiters = [self.limiter(kind) for kind in kinds]
         if self.chance(0.15):
@@ -208,7 +208,7 @@ class Maker:
         )
 
     def clashing(self) -> list[list[Any]]:
-        """Conditions that 2.1.5 takes for equal, or the order of which it gives away."""
+        """Conditions that 2.1.5 treats as equal, or whose order it reveals."""
         return list(
             self.one(
                 [["KeyExists", "optional"]],
@@ -250,14 +250,14 @@ class Maker:
         if self.of("values"):
             self.add_wild(data)
         if self.of("stages"):
-            # One of them passes several targets, none of them a whole cycle of a loop.
+            # One of them passes several targets, but none completes a whole cycle of a loop.
             data["amount"], data["leap"] = self.one(3, 8, 9.5, 12, 19), self.one(3, 12, 45)
         if self.of("conditions"):
             data["wild"] = self.one(0, 2, 2, 3, "text")
         return data
 
     def add_wild(self, data: dict[str, Any]) -> None:
-        """Values of any type, in places where others are expected."""
+        """Values of any type, where other types are expected."""
         anything = [True, False, None, 0, 1, 1.0, 3, "red", "1", "m", ["red"], [1], [True, "e"], [[1]], {"red": 1}, {}]
         data["wild"] = self.random.choice(anything)
         data["flag"] = self.chance(0.5)
@@ -280,6 +280,6 @@ class Maker:
 
 
 def case(seed: int) -> tuple[str, list[dict[str, Any]]]:
-    """The case of a seed: what it is about, and its steps."""
+    """The case for a seed: what it is about, and its steps."""
     maker = Maker(seed)
     return maker.flavour, maker.steps()

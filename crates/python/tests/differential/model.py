@@ -1,4 +1,4 @@
-"""What a case does, told once more and in a few lines, with each difference of 2.1.5 as a rule that is on or off.
+"""A second, short implementation of what a case does, with each difference of 2.1.5 as a rule that is on or off.
 
 With all rules off this tells what dictrack does, with all on what Python's dictrack 2.1.5 does. Both have to do exactly
 that, so that a difference between them can have no other reason than a rule, at a document that the rule is about.
@@ -26,7 +26,7 @@ LARGEST = 170_141_183_460_469_231_731
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A difference: the row of MIGRATION.md that tells of it, and what 2.1.5 does."""
+    """A difference: the row of MIGRATION.md that describes it, and what 2.1.5 does."""
 
     row: str
     text: str
@@ -51,26 +51,26 @@ RULES = {
     # Values.
     "wrong_types_raise": Rule("wrong types", "raise and stop the group"),
     "true_is_one": Rule("`True`", "is 1"),
-    "nan_completes": Rule("NaN", "NaN and infinity are added; NaN completes"),
+    "nan_completes": Rule("NaN and infinity", "NaN and infinity are added; NaN completes"),
     "out_of_range": Rule("range of numbers", "none: amounts of any size count"),
-    "text_amounts": Rule("text amounts", "whatever `float` reads"),
+    "text_amounts": Rule("amounts in strings", "whatever `float` reads"),
     "has_in_texts": Rule("`has`, `intersects`", "look into texts and maps"),
     "order_of_lists": Rule("order tests", "work on lists"),
     "lower_case": Rule("case folding", "`lower()`"),
     "empty_segments": Rule("empty path segments", "address empty keys"),
-    "dictor_marker": Rule("the text `__dictor__` and one marker text", "`__dictor__` is a dot"),
-    "missing_marker": Rule("the text `__dictor__` and one marker text", "one text counts as missing"),
-    "index_grammar": Rule("indices in paths", "whatever `int` reads"),
-    "missing_amount": Rule("a sum without amount", "the tracker is dirtied, and completes if it is past its target"),
+    "dictor_marker": Rule("the string `__dictor__` and one marker string", "`__dictor__` is a dot"),
+    "missing_marker": Rule("the string `__dictor__` and one marker string", "one text counts as missing"),
+    "index_grammar": Rule("indexes in paths", "whatever `int` reads"),
+    "missing_amount": Rule("a sum without an amount", "the tracker is dirtied, and completes if it is past its target"),
     "float_sums": Rule("sums", "binary floats"),
     # Conditions.
-    "equal_conditions": Rule("negations", "conditions of one key and operand are one, and share their result"),
+    "equal_conditions": Rule("condition identity", "conditions of one key and operand are one, and share their result"),
     "random_order": Rule("order of conditions and limiters", "that of sets"),
     # The group.
     "names_overwritten": Rule("adding an existing name", "overwrites, or raises where the group is cached"),
     "object_again": Rule("adding an object again", "raises"),
     "completed_deleted": Rule("completed trackers", "deleted"),
-    "target_consumed": Rule("the caller's target list", "loses its first target"),
+    "target_consumed": Rule("the list passed as `target`", "loses its first target"),
     "fires_twice": Rule("events after a reset", "each is told twice"),
     "reset_unknown": Rule("resetting an unknown name", "raises where the group is cached"),
 }
@@ -90,20 +90,20 @@ class Raised(Exception):
 
 
 class Rules:
-    """The rules that are on, and which were asked: what has to do with a case."""
+    """The rules that are on, and those that were checked, which are the ones that affect a case."""
 
     def __init__(self, on: Iterable[str]) -> None:
         self.enabled = frozenset(on)
         self.asked: set[str] = set()
 
     def on(self, rule: str) -> bool:
-        """Whether a rule is on. Asked only where that matters."""
+        """Whether a rule is on. Only called where it matters."""
         self.asked.add(rule)
         return rule in self.enabled
 
 
 def exact(value: Any) -> Any:
-    """A number without a rounding error, by its shortest decimal; what is no number by its name."""
+    """A number without rounding errors, as its shortest decimal; anything else by name."""
     if isinstance(value, (int, fractions.Fraction)):
         return value
     if isinstance(value, float) and not math.isfinite(value):
@@ -114,7 +114,7 @@ def exact(value: Any) -> Any:
 
 
 class Limiter:
-    """A limiter of a specification, with its state."""
+    """A limiter from a specification, with its state."""
 
     def __init__(self, spec: list[Any], at: int, now: int) -> None:
         self.kind, *numbers = spec
@@ -135,19 +135,19 @@ class Limiter:
         return self.remaining > 0 if self.kind == "count" else self.start <= now <= self.end
 
     def renew(self, now: int, count: int | None, seconds: int | None) -> None:
-        """Begins anew."""
+        """Starts over."""
         if self.kind == "count":
             self.count = self.remaining = self.count if count is None else count
         else:
             self.start, self.end = now, now + (self.end - self.start if seconds is None else seconds)
 
     def state(self) -> list[Any]:
-        """What it has left."""
+        """What remains of it."""
         return [self.count, self.remaining] if self.kind == "count" else [self.start, self.end]
 
 
 class Tracker:
-    """A tracker of a specification, with its state."""
+    """A tracker from a specification, with its state."""
 
     def __init__(self, spec: dict[str, Any], now: int, rules: Rules) -> None:
         self.rules = rules
@@ -169,7 +169,7 @@ class Tracker:
         self.limited = False
         self.dirtied = False
         self.completed = False
-        # How many times a listener hears of each event: nobody listens until the group is cached.
+        # How many times a listener receives each event: there are no listeners until the group is cached.
         self.told = 0
 
     @property
@@ -178,7 +178,7 @@ class Tracker:
         return self.targets[self.at]
 
     def number(self, value: Any) -> Any:
-        """A number as it is counted with."""
+        """A number in the form used for counting."""
         if isinstance(value, str):
             value = float(value) if "float_sums" in self.rules.enabled else decimal.Decimal(value.strip())
         if isinstance(value, float) and not value.is_integer():
@@ -186,22 +186,22 @@ class Tracker:
         return value if "float_sums" in self.rules.enabled or exact(value) in ("nan", "inf", "-inf") else exact(value)
 
     def described(self) -> list[Any]:
-        """As `build.described` has it."""
+        """In the form of `build.described`."""
         limiters = {str(one.at): [exact(number) for number in one.state()] for one in self.limiters}
         return [self.name, exact(self.progress), exact(self.target), self.at + 1, self.limited, limiters]
 
     def event(self, code: int, limiter: Limiter | None = None) -> list[Any]:
-        """An event about the tracker as it is now."""
+        """An event about the current state of the tracker."""
         at = None if limiter is None else limiter.at
         return [code, self.name, exact(self.progress), exact(self.target), self.at + 1, at]
 
     def set_orders(self, orders: list[list[int]]) -> None:
-        """Takes over the orders of 2.1.5's sets."""
+        """Applies the orders of the sets in 2.1.5."""
         if self.rules.enabled == RULES.keys():
             kept = [[at for at, _ in self.conditions], [one.at for one in self.limiters]]
             assert [*map(sorted, orders)] == [*map(sorted, kept)], f"2.1.5 kept {orders} of {kept}"
         conditions, limiters = ({at: place for place, at in enumerate(order)} for order in orders)
-        # Those that 2.1.5 did not keep come last, where a rule less keeps them.
+        # Those that 2.1.5 dropped come last, if they are kept with one rule less.
         ordered = sorted(self.conditions, key=lambda one: conditions.get(one[0], len(conditions)))
         if ordered != self.conditions and self.rules.on("random_order"):
             self.conditions = ordered
@@ -212,9 +212,9 @@ class Tracker:
     # One document.
 
     def track(self, document: dict[str, Any], now: int, shared: dict[Any, bool], tell: Tell) -> bool:
-        """Applies a document; whether the tracker is listed as limited."""
+        """Applies a document. Returns whether the tracker is listed as limited."""
         first = bool(self.limiters) and self.rules.on("limiters_first")
-        # Then counts are not asked: what a count refuses is told by the mark that it left.
+        # Counts are not checked in this case: the mark tells what a count refuses.
         if first and self.refuses(now, tell, [one for one in self.limiters if self.limited or one.kind != "count"]):
             return True
         matches, amount = self.matches(document, shared), None
@@ -222,7 +222,7 @@ class Tracker:
             try:
                 amount = self.amount(document)
             except Raised:
-                # Marked before the amount is looked at, so that the next document lists it.
+                # Marked before the amount is read, so that the next document lists it.
                 self.dirtied = True
                 raise
             matches = amount is not None or self.rules.on("missing_amount")
@@ -265,7 +265,7 @@ class Tracker:
             tell(self.event(LIMITED, limiter))
 
     def spend(self) -> None:
-        """Takes note of a document."""
+        """Records a document."""
         for limiter in self.limiters:
             limiter.remaining -= limiter.kind == "count"
 
@@ -274,14 +274,14 @@ class Tracker:
         return not self.progress + (0 if amount is None else amount) < self.target
 
     def stages(self, now: int, tell: Tell) -> None:
-        """Passes the targets that are reached."""
+        """Passes the targets that were reached."""
         passed = 0
         while not self.progress < self.target:
             if passed and self.rules.on("one_stage"):
                 return
             passed += 1
             if passed > MOST_STAGES:
-                # Neither does that: a loop on the last target, or with NaN, would have no end.
+                # Neither does this, since a loop on the last target or with NaN would be endless.
                 return
             is_last = self.at == len(self.targets) - 1
             reached = self.event(STAGE)
@@ -307,7 +307,7 @@ class Tracker:
     def renew(
         self, now: int, is_renewed: Callable[[Limiter], bool], count: int | None = None, seconds: int | None = None
     ) -> None:
-        """Begins the limiters anew."""
+        """Renews the limiters."""
         self.limited = False
         for at, limiter in enumerate(self.limiters):
             if not is_renewed(limiter):
@@ -337,7 +337,7 @@ class Tracker:
         """Whether all conditions hold."""
         for at, condition in self.conditions:
             identity = _identity(condition)
-            # A result that an equal condition, of another tracker, left: only failure is looked at.
+            # The result of an equal condition of another tracker; only failures matter.
             if shared.get(identity) is False and self.rules.on("equal_conditions"):
                 return False
             holds = shared[identity] = self.holds(condition, document)
@@ -369,7 +369,7 @@ class Tracker:
         return ask[kind](value, *operands) is (kind == name)
 
     def wrong_type(self) -> bool:
-        """What an operation on other types says."""
+        """The result of an operation on other types."""
         if self.rules.on("wrong_types_raise"):
             raise Raised
         return False
@@ -402,7 +402,7 @@ class Tracker:
         return self.wrong_type()
 
     def contains(self, value: Any, operand: str, case_sensitive: bool = True) -> bool:
-        """A text in a text, a list or a map."""
+        """A string in a string, a list or a map."""
         if not isinstance(value, (str, list, tuple, dict)):
             return self.wrong_type()
         if case_sensitive:
@@ -453,7 +453,7 @@ class Tracker:
         return MISSING if isinstance(value, str) and value == MARKER and self.rules.on("missing_marker") else value
 
     def index(self, segment: str) -> int | None:
-        """The index that a segment says."""
+        """The index in a segment."""
         try:
             index = int(segment)
         except ValueError:
@@ -468,7 +468,7 @@ class Tracker:
         return amount
 
     def read_amount(self, document: dict[str, Any]) -> Any:
-        """The number of a document, of any size."""
+        """A number in a document, of any size."""
         if self.spec["kind"] == "count":
             return self.number(1)
         value = self.look_up(self.spec["key"], document)
@@ -489,7 +489,7 @@ class Tracker:
         return self.number(value) if isinstance(value, (int, float)) else self.no_amount()
 
     def no_amount(self) -> None:
-        """What is no number."""
+        """Not a number."""
         self.wrong_type()
 
 
@@ -501,11 +501,11 @@ class Group:
         self.trackers: dict[str, Tracker] = {}
         # Those that completed, in that order.
         self.kept: list[str] = []
-        # 2.1.5 tells some calls apart by whether the group is in its cache.
+        # Some calls of 2.1.5 depend on whether the group is in its cache.
         self.cached = False
 
     def step(self, step: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
-        """Does one step and says what it did, in the shape of the reference's answers."""
+        """Does one step and returns the result in the form of the reference's answers."""
         done: dict[str, Any] = {"raised": None, "events": []}
         getattr(self, step["do"])(step, done, orders)
         return done

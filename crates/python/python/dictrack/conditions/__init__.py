@@ -1,1 +1,1 @@
-"""What has to hold for a document to count."""
+"""Conditions: what must hold for a document to count."""

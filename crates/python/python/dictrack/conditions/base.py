@@ -1,4 +1,4 @@
-"""The base of all conditions, and conditions made of others."""
+"""The base class of all conditions, and conditions that combine others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["AllOf", "AnyOf", "BaseCondition", "FunctionCondition", "Not"]
 class BaseCondition(metaclass=ABCMeta):
     """A condition on a document.
 
-    A subclass with ``check`` is a condition of the program: it registers itself, its attributes are stored with the
-    definition, and ``check`` is asked with the document. ``registered_name`` names it in stores; module and class if it has
-    none. Conditions are values: they are equal if kind, key, operand and flags are.
+    A subclass with ``check`` is a custom condition. It registers itself, its attributes are stored with the definition, and
+    ``check`` is called with the document. Stores refer to it by its ``registered_name``, or by module and class if it has
+    none. Conditions are values: they are equal if their kinds, keys, operands and flags are.
     """
 
     registered_name: str
@@ -31,21 +31,21 @@ class BaseCondition(metaclass=ABCMeta):
 
     @abstractmethod
     def check(self, data: Any, *args: Any, **kwargs: Any) -> bool:
-        """Whether a document counts. It may be asked more than once for one document.
+        """Whether a document counts. May be called more than once for the same document.
 
         Parameters
         ----------
         data : dict
-            The document as it was given to ``track``.
+            The document as passed to ``track``.
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it.
+        """The condition as written in definitions.
 
         Raises
         ------
         TypeError
-            If an attribute of a condition of the program is not JSON.
+            If an attribute of a custom condition is not JSON.
         """
         return _custom.reference(self)
 
@@ -71,13 +71,13 @@ class BaseCondition(metaclass=ABCMeta):
 
 
 class _Builtin(BaseCondition):
-    """A condition that the engine knows."""
+    """A built-in condition of the engine."""
 
     _checked: Condition | None = None
 
     @property
     def _about_item(self) -> bool:
-        """Whether it is, or has, a condition about the item of a list itself, which only makes sense within that list."""
+        """Whether it is or contains a condition on a list item itself, which is only valid inside ``any_item`` or ``all_items``."""
         return False
 
     def _native(self) -> Condition:
@@ -86,16 +86,16 @@ class _Builtin(BaseCondition):
         return self._checked
 
     def _whole(self) -> dict[str, Any]:
-        """The condition as it can be alone."""
+        """The condition in a form that is valid on its own."""
         spelled = self._spell()
         return {"key": "item", "any_item": [spelled]} if self._about_item else spelled
 
     @abstractmethod
     def _spell(self) -> dict[str, Any]:
-        """The condition as it was given: operands may be of Python's own types."""
+        """The condition as it was given. Operands may have Python types."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The condition as definitions spell it."""
+        """The condition as written in definitions."""
         whole = {"name": "condition", "kind": "count", "target": 1, "conditions": [self._whole()]}
         spelled: dict[str, Any] = Definition(whole).to_dict()["conditions"][0]
         return spelled["any_item"][0] if self._about_item else spelled
@@ -111,7 +111,7 @@ class _Builtin(BaseCondition):
         Raises
         ------
         TypeError
-            If it is no mapping.
+            If it is not a mapping.
         """
         return self._native().check({"item": [data]} if self._about_item else data)
 
@@ -128,7 +128,7 @@ class _Compound(_Builtin):
 
     @property
     def conditions(self) -> tuple[BaseCondition, ...]:
-        """The conditions it is made of."""
+        """The conditions that it combines."""
         return self._conditions
 
     @property
@@ -143,19 +143,19 @@ class _Compound(_Builtin):
 
 
 class AllOf(_Compound):
-    """Every one of some conditions, at least one, holds. ``a & b`` is the same."""
+    """All of one or more conditions hold. Same as ``a & b``."""
 
     _word = "all"
 
 
 class AnyOf(_Compound):
-    """One of some conditions, at least one, holds. ``a | b`` is the same."""
+    """At least one of one or more conditions holds. Same as ``a | b``."""
 
     _word = "any"
 
 
 class Not(_Compound):
-    """A condition does not hold, also because its key is missing. ``~a`` is the same."""
+    """A condition does not hold, for example because its key is missing. Same as ``~a``."""
 
     def __init__(self, condition: BaseCondition) -> None:
         super().__init__(condition)
@@ -165,7 +165,7 @@ class Not(_Compound):
 
 
 class FunctionCondition(_Builtin):
-    """A condition that is a decorated function, or one that this process does not know by its class."""
+    """A condition that is a decorated function, or whose class is not registered in this process."""
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         self._reference = _custom.Reference("condition", name, params)

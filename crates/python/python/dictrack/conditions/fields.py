@@ -48,7 +48,7 @@ class KeyNEKey(KeyEQKey):
 
 
 class KeyLTKey(KeyEQKey):
-    """The value at a key is less than the one at another key; both are numbers, or both are texts."""
+    """The value at a key is less than the one at another key; both are numbers or both are strings."""
 
     _word = "lt_key"
 

@@ -12,9 +12,9 @@ __all__ = ["ITEM", "AllItems", "AnyItem"]
 
 
 class AnyItem(KeyExists):
-    """The list at a key has an item that satisfies all of some conditions, at least one.
+    """The list at a key has an item that satisfies all of one or more conditions.
 
-    Within them paths begin at the item, and ``ITEM`` is the item itself:
+    In these conditions, paths start at the item, and ``ITEM`` is the item itself:
     ``AnyItem("tags", KeyValueEQ(ITEM, "gift"))``.
 
     Parameters
@@ -36,7 +36,7 @@ class AnyItem(KeyExists):
 
     @property
     def conditions(self) -> tuple[BaseCondition, ...]:
-        """What an item must satisfy."""
+        """The conditions that an item must satisfy."""
         return self._conditions
 
     def _operand(self) -> Any:
@@ -47,6 +47,6 @@ class AnyItem(KeyExists):
 
 
 class AllItems(AnyItem):
-    """The list at a key has items, and each of them satisfies all of some conditions, at least one."""
+    """The list at a key is not empty, and each item satisfies all of one or more conditions."""
 
     _word = "all_items"

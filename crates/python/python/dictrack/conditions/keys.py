@@ -1,7 +1,7 @@
 """Conditions on the value at a key.
 
-A key is a dotted path: ``payment.method``; on a list a segment is an index, ``items.0`` or ``items.-1``; ``\\.`` is a dot
-that is part of a name.
+A key is a dotted path, such as ``payment.method``. In a list, a segment is an index: ``items.0`` or ``items.-1``. Write
+``\\.`` for a dot that is part of a name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ITEM = _Item()
 
 
 class KeyExists(_Builtin):
-    """There is a value at the key; ``None`` is one.
+    """There is a value at the key, which may be ``None``.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ class KeyExists(_Builtin):
     Raises
     ------
     TypeError
-        If ``key`` is no text.
+        If ``key`` is not a string.
     DefinitionError
-        If it has no segment.
+        If it has no segments.
     """
 
     _word = "exists"
@@ -72,7 +72,7 @@ class KeyExists(_Builtin):
         self._prepare()
 
     def _prepare(self) -> None:
-        """Checks the whole, once all of it is there."""
+        """Checks the condition once it is complete."""
         if type(self).to_dict is not BaseCondition.to_dict:
             self._native()
 
@@ -113,7 +113,7 @@ class _KeyValue(KeyExists):
 
     @property
     def value(self) -> Any:
-        """What the value at the key is compared with."""
+        """The operand, which the value at the key is compared with."""
         return self._value
 
     def _operand(self) -> Any:
@@ -134,23 +134,23 @@ _WORDS: dict[Callable[[Any, Any], Any], str] = {
 
 
 class KeyValueComparison(_KeyValue):
-    """The value at the key compares so to a value.
+    """The value at the key compares as requested with a value.
 
-    Order is between two numbers or two texts; types are strict: ``True`` is not 1, ``"1"`` is not 1.
+    Order is defined between two numbers or two strings. Types are strict: ``True`` is not 1, ``"1"`` is not 1.
 
     Parameters
     ----------
     key : str
         A dotted path.
     value : Any
-        What JSON can hold; dates are seconds since 1970 UTC.
+        A value that JSON can represent. Dates are converted to seconds since 1970 UTC.
     op : callable
         One of ``operator.eq``, ``ne``, ``lt``, ``le``, ``gt``, ``ge``.
 
     Raises
     ------
     ValueError
-        If ``op`` is none of those.
+        If ``op`` is not one of these.
     """
 
     def __init__(self, key: str, value: Any, op: Callable[[Any, Any], Any] = operator.eq) -> None:
@@ -238,16 +238,16 @@ class _KeyValueOfCase(_KeyValue):
 
 
 class KeyValueContained(_KeyValueOfCase):
-    """The value at the key contains a value: a text a part of it, a list an item, a map a key.
+    """The value at the key contains a value: as a substring, a list item or a map key.
 
     Parameters
     ----------
     key : str
         A dotted path.
     value : Any
-        What is looked for.
+        The value to look for.
     case_sensitive : bool
-        If false, texts are compared by full Unicode case folding.
+        If false, strings are compared with full Unicode case folding.
     """
 
     _word = "contains"
@@ -272,13 +272,13 @@ class _KeyValues(_KeyValue):
 
 
 class KeyValueInList(_KeyValues):
-    """The value at the key equals one of some values, at least one."""
+    """The value at the key equals one of the given values."""
 
     _word = "in"
 
 
 class KeyValueNotInList(_KeyValues):
-    """The key exists and its value equals none of some values, at least one."""
+    """The key exists and its value equals none of the given values."""
 
     _word = "not_in"
 
@@ -290,18 +290,18 @@ class KeyValueListHasItem(_KeyValue):
 
 
 class KeyValueListNotHasItem(_KeyValue):
-    """The key exists and its value is no list with the item."""
+    """The key exists and its value is not a list with the item."""
 
     _word = "not_has"
 
 
 class KeyValueListIntersectList(_KeyValues):
-    """The list at the key has one of some items, at least one."""
+    """The list at the key has at least one of the given items."""
 
     _word = "intersects"
 
 
 class KeyValueListNotIntersectList(_KeyValues):
-    """The key exists and its value is no list with one of the items."""
+    """The key exists and its value is not a list with any of the given items."""
 
     _word = "not_intersects"

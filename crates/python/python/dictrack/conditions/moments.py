@@ -1,4 +1,4 @@
-"""Conditions on the moment at a key."""
+"""Conditions on the timestamp at a key."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ __all__ = ["KeyValueBefore", "KeyValueSince"]
 
 
 class KeyValueBefore(_KeyValue):
-    """The moment at the key is before another one.
+    """The timestamp at the key is before another one.
 
-    In documents a moment is a number of seconds since 1970, an RFC 3339 text, a plain date or a ``datetime``.
+    In documents, a timestamp is a number of seconds since 1970, an RFC 3339 string, a plain date or a ``datetime``.
 
     Parameters
     ----------
     key : str
         A dotted path.
     value : float, str, datetime or date
-        The other moment.
+        The other timestamp.
 
     Raises
     ------
     DefinitionError
-        If ``value`` is not a moment.
+        If ``value`` is not a timestamp.
     """
 
     _word = "before"
 
 
 class KeyValueSince(KeyValueBefore):
-    """The moment at the key is another one, or a later one."""
+    """The timestamp at the key is equal to another one, or later."""
 
     _word = "since"

@@ -1,4 +1,4 @@
-"""Conditions from the definitions that spell them."""
+"""Creates conditions from definitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dictrack.conditions.texts import KeyValueEndsWith, KeyValueMatches, KeyValu
 
 __all__ = ["condition_of"]
 
-# What has a key and an operand.
+# Conditions with a key and an operand.
 _WITH_OPERAND: dict[str, Callable[[str, Any], BaseCondition]] = {
     "eq": KeyValueEQ,
     "ne": KeyValueNE,
@@ -56,7 +56,7 @@ _WITH_OPERAND: dict[str, Callable[[str, Any], BaseCondition]] = {
     "gt_key": KeyGTKey,
     "ge_key": KeyGEKey,
 }
-# Those in which letter case may be ignored.
+# Conditions that can ignore letter case.
 _OF_TEXTS: dict[str, Callable[[str, Any, bool], BaseCondition]] = {
     "contains": KeyValueContained,
     "not_contains": KeyValueNotContained,
@@ -67,7 +67,7 @@ _WITH_CONDITIONS: dict[str, Callable[..., BaseCondition]] = {"any_item": AnyItem
 
 
 def condition_of(definition: dict[str, Any]) -> BaseCondition:
-    """The condition that a definition spells."""
+    """The condition for a definition."""
     if "all" in definition:
         return AllOf(*map(condition_of, definition["all"]))
     if "any" in definition:

@@ -1,4 +1,4 @@
-"""Conditions on the text at a key."""
+"""Conditions on the string at a key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def _text(value: str) -> str:
 
 
 class KeyValueStartsWith(_KeyValueOfCase):
-    """The text at the key starts with a text.
+    """The string at the key starts with another string.
 
     Parameters
     ----------
     key : str
         A dotted path.
     value : str
-        The beginning.
+        The prefix.
     case_sensitive : bool
-        If false, texts are compared by full Unicode case folding.
+        If false, strings are compared with full Unicode case folding.
     """
 
     _word = "starts_with"
@@ -34,16 +34,16 @@ class KeyValueStartsWith(_KeyValueOfCase):
 
 
 class KeyValueEndsWith(KeyValueStartsWith):
-    """The text at the key ends with a text."""
+    """The string at the key ends with another string."""
 
     _word = "ends_with"
 
 
 class KeyValueMatches(_KeyValue):
-    """A regular expression matches anywhere in the text at the key.
+    """A regular expression matches anywhere in the string at the key.
 
-    Its syntax is that of the Rust crate ``regex``: Unicode, without look-around and back-references. A search takes time
-    linear in the text.
+    It uses the syntax of the Rust crate ``regex``: Unicode, without look-around or back-references. A search takes time
+    linear in the length of the string.
 
     Parameters
     ----------

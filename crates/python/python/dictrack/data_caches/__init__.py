@@ -1,4 +1,4 @@
-"""Where groups are held while they are used."""
+"""Caches: where groups are held while they are in use."""
 
 from dictrack.data_caches.base import BaseDataCache
 

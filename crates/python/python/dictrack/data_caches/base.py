@@ -1,4 +1,4 @@
-"""The base of the caches."""
+"""The base class of the caches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["BaseDataCache"]
 
 
 class BaseDataCache:
-    """Says where a manager holds groups. Nothing is connected before a manager is made with it."""
+    """Tells a manager where to hold groups. Does not connect until a manager is opened with it."""
 
     def _options(self) -> dict[str, Any]:
-        """What the manager is opened with."""
+        """The options for opening the manager."""
         raise TypeError(
-            f"{type(self).__qualname__} is no cache that dictrack has; expected MemoryDataCache or RedisDataCache"
+            f"{type(self).__qualname__} is not a cache of dictrack; expected MemoryDataCache or RedisDataCache"
         )

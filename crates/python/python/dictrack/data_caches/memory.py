@@ -1,4 +1,4 @@
-"""Groups in the memory of this process."""
+"""Holds groups in the memory of this process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class MemoryDataCache(BaseDataCache):
     Parameters
     ----------
     scheduler_class, check_interval, stale_threshold
-        Of dictrack 2.1.5; they have no effect any more.
+        From dictrack 2.1.5; they no longer have any effect.
     max_bytes : int, optional
-        How many bytes of groups are held before idle ones that the store has are dropped; 1 GiB if not given.
+        The memory limit in bytes, beyond which idle groups that the store has are dropped; default 1 GiB.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Groups in Redis, shared by processes and machines."""
+"""Holds groups in Redis, shared by processes and machines."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["RedisDataCache"]
 
 
 class RedisDataCache(BaseDataCache):
-    """Holds groups in Redis, where every process that names the same server and prefix shares them.
+    """Holds groups in Redis. All processes with the same server and prefix share them.
 
-    Redis is said by ``url``, by a client or pool of redis-py, or by redis-py's connection keywords (``host``, ``port``,
-    ``db``, ``username``, ``password``, ``ssl``, ``ssl_ca_certs``), in this order; those are read for where it is, and
-    dictrack connects on its own. Keywords that dictrack cannot follow are refused by name.
+    Specify the server with ``url``, a client or pool of redis-py, or the connection keywords of redis-py (``host``, ``port``,
+    ``db``, ``username``, ``password``, ``ssl``, ``ssl_ca_certs``); the first of these that is given is used. dictrack only
+    takes the address and settings from them and makes its own connection. A keyword that it cannot honour is an error.
 
     Parameters
     ----------
     scheduler_class, check_interval, stale_threshold, data_key, last_cached_key, check_flag_key, batch_size, strict
-        Of dictrack 2.1.5; they have no effect any more.
+        From dictrack 2.1.5; they no longer have any effect.
     data_expire : int, optional
-        After how many seconds a group that nobody touched, and that the store has, leaves Redis; a day if not given.
+        After how many idle seconds a group that the store has leaves Redis; default one day.
     client : redis.Redis or redis.RedisCluster, optional
         A client of redis-py.
     pool : redis.ConnectionPool, optional
@@ -32,14 +32,14 @@ class RedisDataCache(BaseDataCache):
     url : str, optional
         ``redis://[user:password@]host[:port][/database]``, ``rediss://`` for TLS, or ``redis-cluster://host:port,host:port``.
     prefix : str, optional
-        What all keys begin with; ``dictrack`` if not given.
+        What all keys start with; default ``dictrack``.
     max_bytes : int, optional
-        How many bytes of this process its copies of groups may take; 256 MiB if not given.
+        The memory limit in bytes for copies of groups in this process; default 256 MiB.
 
     Raises
     ------
     TypeError
-        If a connection keyword, a client or a pool cannot be followed.
+        If a connection keyword, a client or a pool is not supported.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RedisDataCache(BaseDataCache):
             options["prefix"] = prefix
         if data_expire is not None:
             if isinstance(data_expire, bool) or not isinstance(data_expire, int) or data_expire <= 0:
-                raise ValueError(f"data_expire is {shown(data_expire)}; expected a number of seconds, at least 1")
+                raise ValueError(f"data_expire is {shown(data_expire)}; expected a number of seconds, 1 or more")
             options["idle"] = f"{data_expire}s"
         if url is not None:
             _compat.unexpected(where, connect_kwargs)

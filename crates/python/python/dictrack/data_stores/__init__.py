@@ -1,4 +1,4 @@
-"""Where groups are kept."""
+"""Stores: where all groups are kept."""
 
 from dictrack.data_stores.base import BaseDataStore
 

@@ -1,4 +1,4 @@
-"""The base of the stores."""
+"""The base class of the stores."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["BaseDataStore"]
 
 
 class BaseDataStore:
-    """Says where a manager keeps groups. Nothing is connected before a manager is made with it."""
+    """Tells a manager where to keep groups. Does not connect until a manager is opened with it."""
 
     def _options(self) -> dict[str, Any]:
-        """What the manager is opened with."""
+        """The options for opening the manager."""
         raise TypeError(
-            f"{type(self).__qualname__} is no store that dictrack has; expected SQLiteDataStore or MongoDBDataStore"
+            f"{type(self).__qualname__} is not a store of dictrack; expected SQLiteDataStore or MongoDBDataStore"
         )

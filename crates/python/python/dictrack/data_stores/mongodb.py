@@ -1,4 +1,4 @@
-"""Groups in MongoDB."""
+"""Keeps groups in MongoDB."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["MongoDBDataStore"]
 
 
 class MongoDBDataStore(BaseDataStore):
-    """Keeps groups in MongoDB, one readable document a group.
+    """Keeps groups in MongoDB, one readable document per group.
 
-    MongoDB is said by ``url``, by a client of pymongo, or by pymongo's connection keywords (``host``, ``port``,
-    ``username``, ``password``, and what its URLs take), in this order; those are read for where it is, and dictrack
-    connects on its own. Keywords that dictrack cannot follow are refused by name.
+    Specify the server with ``url``, a client of pymongo, or the connection keywords of pymongo (``host``, ``port``,
+    ``username``, ``password``, and URL options); the first of these that is given is used. dictrack only takes the address and
+    settings from them and makes its own connection. A keyword that it cannot honour is an error.
 
     Parameters
     ----------
     scheduler_class, check_interval, strict
-        Of dictrack 2.1.5; they have no effect any more.
+        From dictrack 2.1.5; they no longer have any effect.
     collection : str, optional
-        ``groups`` if not given. What dictrack 2.1.5 stored is in ``data_store`` and is not touched: ``dictrack import
-        --from-dictrack`` takes it over.
+        Default ``groups``. The data of dictrack 2.1.5 is in ``data_store`` and is not touched; import it with ``dictrack
+        import --from-dictrack``.
     database : str, optional
-        ``dictrack`` if neither this nor the URL says it.
+        Default: the one in the URL, or ``dictrack``.
     client : pymongo.MongoClient, optional
         A client of pymongo.
     url : str, optional
@@ -36,7 +36,7 @@ class MongoDBDataStore(BaseDataStore):
     Raises
     ------
     TypeError
-        If a connection keyword or a client cannot be followed.
+        If a connection keyword or a client is not supported.
     """
 
     def __init__(

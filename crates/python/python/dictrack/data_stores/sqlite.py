@@ -1,4 +1,4 @@
-"""Groups in a SQLite file."""
+"""Keeps groups in a SQLite file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SQLiteDataStore"]
 
 
 class SQLiteDataStore(BaseDataStore):
-    """Keeps groups in a SQLite file, which is made if there is none. One process writes a file; others read it meanwhile.
+    """Keeps groups in a SQLite file, which is created if necessary. One process writes the file; others can read it.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class SQLiteDataStore(BaseDataStore):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
         if not isinstance(self._path, str):
-            raise TypeError(f"path is {shown(self._path)}; expected str or a path of it")
+            raise TypeError(f"path is {shown(self._path)}; expected a str or path")
 
     def _options(self) -> dict[str, Any]:
         return {"sqlite": self._path}

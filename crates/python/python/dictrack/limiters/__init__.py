@@ -1,4 +1,4 @@
-"""How often, and how long, a tracker may count."""
+"""Limiters: how often, and for how long, a tracker may count."""
 
 from dictrack.limiters.base import BaseLimiter
 

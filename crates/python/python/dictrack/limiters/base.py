@@ -1,4 +1,4 @@
-"""The base of all limiters."""
+"""The base class of all limiters."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["BaseLimiter", "FunctionLimiter"]
 class BaseLimiter:
     """A limiter of a tracker.
 
-    A subclass with ``pre_track`` or ``post_track`` is a limiter of the program: it registers itself, its attributes are
-    stored with the tracker, and every call starts from the stored ones. The object that was added follows them.
-    ``registered_name`` names it in stores; module and class if it has none.
+    A subclass with ``pre_track`` or ``post_track`` is a custom limiter. It registers itself, its attributes are stored with
+    the tracker, and every call starts from the stored attributes. The object that was added stays up to date with them.
+    Stores refer to it by its ``registered_name``, or by module and class if it has none.
     """
 
     registered_name: str
@@ -42,54 +42,54 @@ class BaseLimiter:
         data : dict
             The document.
         pre_tracker
-            Says ``dirtied`` and ``completed``; a limiter's answer depends on its own state and the moment alone.
+            Has ``dirtied`` and ``completed``. The result of a limiter must depend only on its own state and the time.
         **kwargs
-            ``now_ts``: the moment of the document, in seconds since 1970 UTC.
+            ``now_ts``: the time of the document, in seconds since 1970 UTC.
         """
         return True
 
     def post_track(self, data: Any, post_tracker: Any, *args: Any, **kwargs: Any) -> bool:
-        """Takes note of a document that counts; false if none can count any more before a reset.
+        """Records a document that counts. Returns false if no more can count before a reset.
 
         The parameters are those of ``pre_track``.
         """
         return True
 
     def reset(self, *args: Any, **kwargs: Any) -> Any:
-        """Renews the limiter; false if none can count all the same. A subclass without it is as new.
+        """Renews the limiter. Returns false if documents still cannot count. Without this method, a custom limiter starts over.
 
         Parameters
         ----------
         **kwargs
-            ``now_ts``, and what ``reset_tracker`` was given of ``reset_count`` and ``reset_seconds``.
+            ``now_ts``, and ``reset_count`` and ``reset_seconds`` if they were passed to ``reset_tracker``.
         """
         self.limited = False
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """The limiter as definitions spell it.
+        """The limiter as written in definitions.
 
         Raises
         ------
         TypeError
-            If an attribute of a limiter of the program is not JSON.
+            If an attribute of a custom limiter is not JSON.
         """
         source = self.__dict__.get("_dt") if hasattr(self, "__dict__") else None
         if source is not None and _custom.attributes(self) == source.handed:
-            # The attributes are the state of a tracker: its definition says with which ones the limiter is as new.
+            # The attributes are the state in a tracker. Its definition has the initial ones.
             definition: dict[str, Any] = source.definition()
             return definition
         return _custom.reference(self)
 
     def _follow(self, source: Callable[[], dict[str, Any]]) -> None:
-        """Shows from now on the state that ``source`` gives."""
-        # Whoever has the limiter has what follows its tracker, too. Not an attribute that is stored.
+        """Shows the state from ``source`` from now on."""
+        # The limiter keeps what updates its tracker alive. This is not a stored attribute.
         if hasattr(self, "__dict__"):
             self.__dict__["_dt"] = source
 
     def _changed(self, state: Any) -> None:
-        """Takes over a state that is the object's own attributes."""
-        # A limiter that was not known when it was added has no state yet.
+        """Applies a state that consists of the object's own attributes."""
+        # A limiter that was not registered when it was added has no state yet.
         if isinstance(state, dict) and "attributes" in state and not hasattr(self, "to_json"):
             self.__dict__.update(state["attributes"])
             self.limited = not state["open"]
@@ -98,7 +98,7 @@ class BaseLimiter:
 
 
 class _Builtin(BaseLimiter):
-    """A limiter that the engine knows. On its own it has a state of its own; of a tracker it shows that one's."""
+    """A built-in limiter. On its own it has its own state; in a tracker it shows the state there."""
 
     _source: Any = None
     _own: Limiter
@@ -106,8 +106,8 @@ class _Builtin(BaseLimiter):
 
     @property
     def limited(self) -> bool:
-        """Whether it lets no document count: now, by the clock of the manager that has its tracker; of a tracker in an outcome,
-        an event or a list, at the moment of that. On its own, what its ``pre_track`` or ``post_track`` found last."""
+        """Whether it lets no document count. For a tracker that was added, this is as of the manager's clock; for a snapshot, as of
+        its time; and for a limiter on its own, the last result of ``pre_track`` or ``post_track``."""
         return self._limited if self._source is None else self._is_limited()
 
     @limited.setter
@@ -118,7 +118,7 @@ class _Builtin(BaseLimiter):
         raise NotImplementedError
 
     def _now(self) -> Any:
-        """The moment that is asked about."""
+        """The time to evaluate at."""
         return time.time() if self._source is None else self._source.now()
 
     def _state(self) -> dict[str, Any]:
@@ -132,22 +132,22 @@ class _Builtin(BaseLimiter):
 
     def _check_own(self) -> None:
         if self._source is not None:
-            raise DictrackError("the limiter belongs to a tracker: renew it with manager.reset_tracker(...)")
+            raise DictrackError("the limiter belongs to a tracker; renew it with manager.reset_tracker(...)")
 
 
 class FunctionLimiter(BaseLimiter):
-    """A limiter that is a decorated function, or one that this process does not know by its class."""
+    """A limiter that is a decorated function, or whose class is not registered in this process."""
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__()
         self._reference = _custom.Reference("limiter", name, params)
 
     def to_dict(self) -> dict[str, Any]:
-        """The limiter as definitions spell it."""
+        """The limiter as written in definitions."""
         return self._reference.to_dict()
 
     def _changed(self, state: Any) -> None:
-        # What a class keeps that is not known here is nothing of this object's.
+        # The attributes of an unregistered class do not belong to this object.
         self.limited = isinstance(state, dict) and state.get("open") is False
 
     def __repr__(self) -> str:
@@ -155,7 +155,7 @@ class FunctionLimiter(BaseLimiter):
 
 
 def limiter_of(definition: dict[str, Any]) -> BaseLimiter:
-    """The limiter that a definition spells."""
+    """The limiter for a definition."""
     from dictrack.limiters.count import CountLimiter
     from dictrack.limiters.time import TimeLimiter
 

@@ -1,4 +1,4 @@
-"""A number of documents."""
+"""Limits the number of documents."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["CountLimiter"]
 
 
 class CountLimiter(_Builtin):
-    """Lets a number of documents count.
+    """Lets a limited number of documents count.
 
     Parameters
     ----------
     count : int
-        How many, at least 1.
+        How many; 1 or more.
 
     Raises
     ------
     TypeError
-        If ``count`` is no ``int``.
+        If ``count`` is not an ``int``.
     ValueError
         If it is less than 1.
     """
@@ -33,7 +33,7 @@ class CountLimiter(_Builtin):
         if isinstance(count, bool) or not isinstance(count, int):
             raise TypeError(f"count is {a_type(count)}; expected int")
         if count <= 0:
-            raise ValueError(f"count is {count}; expected at least 1")
+            raise ValueError(f"count is {count}; expected 1 or more")
         self._definition = {"count": count}
         self._own = Limiter(self._definition, time.time())
 
@@ -53,7 +53,7 @@ class CountLimiter(_Builtin):
         return remaining
 
     def to_dict(self) -> dict[str, Any]:
-        """The limiter as definitions spell it."""
+        """The limiter as written in definitions."""
         return dict(self._definition)
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
@@ -61,14 +61,14 @@ class CountLimiter(_Builtin):
         return self.remaining > 0
 
     def post_track(self, data: Any, post_tracker: Any, *args: Any, **kwargs: Any) -> bool:
-        """Takes note of a document that counts; whether more can."""
+        """Records a document that counts. Returns whether more can."""
         self._check_own()
         is_open = self._own.record(kwargs.get("now_ts", time.time()))
         self.limited = not is_open and post_tracker.dirtied and not post_tracker.completed
         return not self.limited
 
     def reset(self, *args: Any, **kwargs: Any) -> bool:
-        """Renews the limiter; whether documents may count.
+        """Renews the limiter. Returns whether documents may count.
 
         Parameters
         ----------

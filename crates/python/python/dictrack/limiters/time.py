@@ -1,4 +1,4 @@
-"""A window of time."""
+"""Limits counting to a time window."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ __all__ = ["TimeLimiter"]
 def _moment(name: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, datetime.date, str)):
         raise TypeError(
-            f"{name} is {a_type(value)}; expected seconds since 1970 UTC, a datetime, a date, or a text such as "
+            f"{name} is {a_type(value)}; expected seconds since 1970 UTC, a datetime, a date, or a string such as "
             "'2026-12-31T23:59:59Z' or '2026-12-31'"
         )
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-        # Read as the text of a file is: as an end it is the whole of that day.
+        # Read like a string in a file: as an end, it includes the whole day.
         return value.isoformat()
     return value
 
 
 class TimeLimiter(_Builtin):
-    """Lets documents count within a window of time, both ends included.
+    """Lets documents count within a time window, both ends included.
 
-    The moment of a document is the ``now`` that ``track`` was given, else the manager's clock.
+    The time of a document is the ``now`` passed to ``track``, or the manager's clock.
 
     Parameters
     ----------
     start_ts : int, float, datetime, date or str, optional
-        When the window opens; without it the window has no start.
+        When the window opens. By default, it has no start.
     end_ts : int, float, datetime, date or str, optional
-        When it closes; without it, and without a length, the window has no end. A date, or its text ``"2026-12-31"``, means
-        the whole of that day, a text whose seconds have no fraction (``"2026-12-31T23:59:59Z"``) the whole of that second;
-        a number or a ``datetime`` is that moment.
+        When it closes. Without this and without a length, the window has no end. A date, or the string ``"2026-12-31"``,
+        includes that whole day. A string without fractional seconds (``"2026-12-31T23:59:59Z"``) includes that whole second.
+        A number or a ``datetime`` is that exact time.
     interval : timedelta, optional
-        How long it is; without ``start_ts`` from the moment that the tracker is added or renewed.
+        How long it is. Without ``start_ts``, it starts when the tracker is added or the limiter is renewed.
     seconds : int, float or timedelta, optional
         The same in seconds.
 
     Raises
     ------
     TypeError
-        If one of them is of another type.
+        If an argument has the wrong type.
     ValueError
-        If no bound and no length is given, or an end and a length, or the window does not end after it starts.
+        If there is neither a bound nor a length, if there are both an end and a length, or if the window does not end after
+        it starts.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class TimeLimiter(_Builtin):
             if isinstance(seconds, bool) or not isinstance(seconds, (numbers.Real, datetime.timedelta)):
                 raise TypeError(f"seconds is {a_type(seconds)}; expected a number or timedelta")
             if interval is not None:
-                raise ValueError("interval and seconds are both given; expected one of them")
+                raise ValueError("both interval and seconds are given; use only one of them")
         length = seconds if seconds is not None else interval
         start = None if start_ts is None else _moment("start_ts", start_ts)
         end = None if end_ts is None else _moment("end_ts", end_ts)
         if end is not None and length is not None:
-            raise ValueError("end_ts and a length are both given; expected one of end_ts, interval and seconds")
+            raise ValueError("both end_ts and a length are given; use only one of end_ts, interval and seconds")
         if start is None and end is None and length is None:
             raise ValueError("expected start_ts, end_ts, interval or seconds")
         if length is None:
@@ -126,16 +127,16 @@ class TimeLimiter(_Builtin):
         state = self._state()
         if "start" not in state or "end" not in state:
             return None
-        # Exact: a float of seconds cannot tell microseconds in the year 9999.
+        # Exact: seconds as a float do not have microsecond precision in the year 9999.
         length = decimal.Decimal(str(state["end"])) - decimal.Decimal(str(state["start"]))
         return datetime.timedelta(microseconds=int(length * 1_000_000))
 
     def to_dict(self) -> dict[str, Any]:
-        """The limiter as definitions spell it."""
+        """The limiter as written in definitions."""
         return dict(self._definition)
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
-        """Whether a document may count at ``now_ts``, now if not given."""
+        """Whether a document may count at ``now_ts``, by default now."""
         if self._source is not None:
             return self._is_open(kwargs.get("now_ts", self._now()))
         admitted = self._own.admits(kwargs.get("now_ts", int(time.time())))
@@ -143,7 +144,7 @@ class TimeLimiter(_Builtin):
         return admitted
 
     def reset(self, *args: Any, **kwargs: Any) -> bool:
-        """Opens the window at ``now_ts``, now if not given, for as long as it was, or for ``reset_seconds``."""
+        """Opens the window at ``now_ts``, by default now, for its previous length or for ``reset_seconds``."""
         self._check_own()
         now = kwargs.get("now_ts", int(time.time()))
         self._own.renew(now, seconds=kwargs.get("reset_seconds"))
@@ -160,7 +161,7 @@ class TimeLimiter(_Builtin):
 
 
 def _spelled(definition: dict[str, Any]) -> dict[str, Any]:
-    """The limiter in numbers, as JSON has them: dates and lengths are Python's own."""
+    """The limiter with dates and lengths as JSON numbers."""
     whole = {"name": "limiter", "kind": "count", "target": 1, "limiters": [definition]}
     spelled: dict[str, Any] = Definition(_values.plain(whole, strict=True)).to_dict()["limiters"][0]
     return spelled

@@ -1,4 +1,4 @@
-"""What is counted, and how far."""
+"""Trackers: what to count, and how far."""
 
 from dictrack.trackers.base import BaseTracker, ResetPolicy
 

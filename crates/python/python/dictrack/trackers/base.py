@@ -1,4 +1,4 @@
-"""The base of all trackers."""
+"""The base class of all trackers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FLAGS = ("progress", "limiter")
 
 
 class ResetPolicy:
-    """What starts anew when a stage is completed, or when a tracker is reset; may be combined with ``|``."""
+    """What starts over when a stage is completed or a tracker is reset. Combine with ``|``."""
 
     NONE = 0
     PROGRESS = 1
@@ -41,10 +41,10 @@ class ResetPolicy:
 
 
 def checked_policy(value: Any) -> int:
-    """The flags of a reset policy."""
+    """The flags of a reset policy, checked."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= ResetPolicy.ALL:
         raise ValueError(
-            f"reset_policy is {shown(value)}; expected a combination of ResetPolicy: 0 to {ResetPolicy.ALL}"
+            f"reset_policy is {shown(value)}; expected a combination of ResetPolicy flags, 0 to {ResetPolicy.ALL}"
         )
     return int(value)
 
@@ -63,7 +63,7 @@ class _Fields:
         self.loop_forever: bool = definition.get("loop_forever", False)
         self.init_progress: Any = definition.get("init_progress", 0)
         self.expire_at: Any = definition.get("expire_at")
-        # What belongs to one kind: the key of a sum, the measure of a custom one.
+        # What only one kind has: the key of a sum, the measure of a custom tracker.
         self.measured: dict[str, Any] = {
             field: definition[field] for field in ("key", "measure", "params") if field in definition
         }
@@ -84,7 +84,7 @@ class _Fields:
 
 
 class _Data:
-    """What a tracker object knows: its definition, in either form, and its state, where it is in a group."""
+    """The data of a tracker object: its definition, in either form, and its state if it is in a group."""
 
     def __init__(self, definition: Definition | None = None, state: State | None = None) -> None:
         self.definition = definition
@@ -92,61 +92,61 @@ class _Data:
         self.state = state
         self.live: Live | None = None
         self.group_id: str | None = None
-        # What was set and not yet given to update_tracker: a progress, and whether fields of the definition differ.
+        # What was set but not applied by update_tracker yet: a progress, and whether the definition was edited.
         self.progress: Any = None
         self.edited = False
 
 
 class BaseTracker:
-    """A tracker: its definition, and its state where it is in a group.
+    """A tracker: its definition, and its state if it is in a group.
 
-    The object that was added to a manager follows what that manager does to the tracker; those in outcomes and events,
-    and those of ``get_trackers``, show it at one moment. Setters change the object; ``update_tracker`` makes that take
-    effect.
+    An object that was added to a manager stays up to date with what that manager does to the tracker. Objects in outcomes
+    and events, and those from ``get_trackers``, are snapshots. Setters change only the object; ``update_tracker`` applies
+    the change.
 
-    A subclass with ``amount(self, data)`` is a tracker of the program: it registers itself, the attributes that it sets
-    beside those of this class are stored with the definition, and ``amount`` says by how much a document changes the
-    progress (``None``: the document does not count).
+    A subclass with ``amount(self, data)`` is a custom tracker. It registers itself, the attributes that it adds are stored
+    with the definition, and ``amount`` returns by how much a document changes the progress (``None``: the document does
+    not count).
 
     Parameters
     ----------
     name : str
         Unique in its group.
     conditions : iterable of BaseCondition
-        All of them must hold for a document to count; with none every document counts.
+        All of them must hold for a document to count. Without conditions, every document counts.
     target : number, or list or tuple of them
-        How far; several are stages, reached one after the other.
+        How far to count. Several targets are stages, reached one after another.
     group_id : str, optional
-        The group; set by adding.
+        The group; set when the tracker is added.
     limiters : iterable of BaseLimiter, optional
         All of them must admit a document.
     reset_policy : int
-        What starts anew at each stage.
+        What starts over at each stage.
     loop_forever : bool
-        Whether the first target follows the last.
+        Whether to start again at the first target after the last.
     init_progress : number
         The progress to start with.
     expire_at : number, datetime, date or str, optional
-        From when on the tracker is gone.
+        When the tracker expires.
 
     Raises
     ------
     TypeError
-        If an argument is of another type.
+        If an argument has the wrong type.
     DefinitionError
-        If the definition is refused; it is a ``ValueError``.
+        If the definition is invalid. This is a ``ValueError``.
 
     Warns
     -----
     DictrackWarning
-        If each stage renews a limit of a count or a length of time, or targets do not ascend.
+        If each stage renews a count or a length of time, or targets are not in ascending order.
     """
 
     DEFAULT_GROUP_ID = "_THIS_IS_DEFAULT_GID"
 
     registered_name: str
     _kind = ""
-    # Of an object that was not made by __init__: amount() is asked on one.
+    # For objects that were not created by __init__, such as those that amount() is called on.
     _dt: _Data = _Data()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -156,8 +156,8 @@ class BaseTracker:
             _custom.register("measure", _custom.name_of(cls), cls)
         elif "_push_progress" in cls.__dict__:
             raise TypeError(
-                f"{cls.__qualname__} defines _push_progress, as for dictrack 2.1.5; define amount(self, data) instead: it "
-                "returns by how much the document changes the progress"
+                f"{cls.__qualname__} defines _push_progress, as for dictrack 2.1.5; define amount(self, data) instead, "
+                "which returns by how much the document changes the progress"
             )
 
     def __init__(
@@ -176,7 +176,7 @@ class BaseTracker:
     ) -> None:
         if not self._kind:
             raise TypeError(
-                f"{type(self).__qualname__} does not say what a document adds: define amount(self, data), or use "
+                f"{type(self).__qualname__} does not define what a document adds; define amount(self, data), or use "
                 "CountTracker or AccumulationTracker"
             )
         if not isinstance(name, str):
@@ -198,7 +198,7 @@ class BaseTracker:
         self._dt = _Data()
         self._dt.fields = fields
         self._dt.group_id = group_id
-        # Refused now rather than when it is added. A tracker of the program is not whole yet.
+        # Checked now rather than when it is added. A custom tracker is not complete yet.
         definition = fields.to_dict(self._kind)
         if self._kind == "custom" and not fields.measured:
             definition |= {"measure": "not yet"}
@@ -206,23 +206,23 @@ class BaseTracker:
 
     @classmethod
     def from_dict(cls, definition: dict[str, Any]) -> BaseTracker:
-        """The tracker that a definition spells, of the class of its kind.
+        """Creates a tracker from a definition, as an instance of the class for its kind.
 
         Raises
         ------
         DefinitionError
-            If the definition is refused.
+            If the definition is invalid.
         """
         made = Definition(definition)
         _warnings.warn(made.warnings())
         return _made(_Data(made))
 
     def to_dict(self) -> dict[str, Any]:
-        """The definition in the shape of definition files, fields at their defaults left out."""
+        """The definition in the form of definition files, without fields that have their default value."""
         return self._definition().to_dict()
 
     def _definition(self) -> Definition:
-        """The definition, read and checked anew where it may have changed."""
+        """The definition, read and checked again if it may have changed."""
         data = self._dt
         if data.fields is None and data.definition is not None:
             return data.definition
@@ -240,8 +240,8 @@ class BaseTracker:
         if data.fields is None:
             if data.definition is None:
                 raise DictrackError(
-                    "the tracker has no definition here: amount() sees the attributes that its own class sets, and __init__ has "
-                    "to call super().__init__(...)"
+                    "the tracker has no definition here: amount() only sees the attributes that its own class sets; also check "
+                    "that __init__ calls super().__init__(...)"
                 )
             data.fields = _Fields(data.definition.to_dict())
             if isinstance(_custom._registered["measure"].get(data.definition.measure or ""), type):
@@ -250,7 +250,7 @@ class BaseTracker:
         return data.fields
 
     def _show_limiters(self, fields: _Fields) -> None:
-        """Has each limiter show its state in this tracker, where that is in a group."""
+        """Makes each limiter show its state in this tracker, if it is in a group."""
         if self._dt.state is None:
             return
         for at, limiter in enumerate(fields.limiters):
@@ -260,7 +260,7 @@ class BaseTracker:
             limiter._changed(found)
 
     def _follow(self, live: Live | None, group_id: str) -> None:
-        """Follows the tracker in a group."""
+        """Keeps this object up to date with the tracker in a group."""
         self._dt.group_id = group_id
         self._dt.live = live
         self._dt.progress = None
@@ -271,14 +271,14 @@ class BaseTracker:
             self._show_limiters(self._fields())
 
     def _updated(self, definition: Definition) -> None:
-        """What was set has taken effect."""
+        """Called when what was set has been applied."""
         data = self._dt
         data.definition, data.edited = definition, False
         if data.live is not None:
             data.progress = None
 
     def _take_over(self, definition: Definition, before: State | None) -> None:
-        """Shows a definition that came by other ways; limiters that are in both stay the same objects."""
+        """Shows a definition that was changed elsewhere. Limiters that are in both definitions stay the same objects."""
         data = self._dt
         mine = list(zip(data.fields.limiters if data.fields is not None else [], _limiters_of(data.definition)))
         states = before.limiters if before is not None else []
@@ -295,7 +295,7 @@ class BaseTracker:
         self._show_limiters(self._fields())
 
     def _limiters_changed(self) -> Any:
-        """What is called when limiters that are objects of the program change; ``None`` if there are none."""
+        """A callback for changes of limiters that are objects of the program; ``None`` if there are none."""
         if any(type(limiter).to_dict is BaseLimiter.to_dict for limiter in self._fields().limiters):
             return _LimitersChanged(self._dt)
         return None
@@ -309,7 +309,7 @@ class BaseTracker:
         return data.state
 
     def _current(self) -> _Fields:
-        """The fields of the definition that the tracker has now."""
+        """The fields of the current definition."""
         self._state()
         return self._fields()
 
@@ -327,12 +327,12 @@ class BaseTracker:
 
     @property
     def conditions(self) -> list[BaseCondition]:
-        """The conditions, all of which must hold."""
+        """The conditions. All of them must hold."""
         return list(self._current().conditions)
 
     @property
     def limiters(self) -> list[BaseLimiter]:
-        """The limiters, all of which must admit."""
+        """The limiters. All of them must admit a document."""
         return list(self._current().limiters)
 
     @property
@@ -346,14 +346,14 @@ class BaseTracker:
             raise TypeError(f"group_id is {a_type(value)}; expected str")
         self._check_health()
         if self._dt.group_id == value:
-            raise GroupIdDuplicateSetError(f"the tracker's group_id is {value!r} already")
+            raise GroupIdDuplicateSetError(f"the tracker's group_id is already {value!r}")
         if self._dt.group_id is not None:
             raise GroupIdAlreadySetError(f"the tracker's group_id is {self._dt.group_id!r}; it cannot become {value!r}")
         self._dt.group_id = value
 
     @property
     def progress(self) -> int | float:
-        """The progress, ``int`` where it is whole, else the nearest ``float``."""
+        """The progress: an ``int`` if it is whole, otherwise the nearest ``float``."""
         if self._dt.progress is not None:
             return self._dt.progress  # type: ignore[no-any-return]
         state = self._state()
@@ -366,7 +366,7 @@ class BaseTracker:
 
     @property
     def progress_exact(self) -> decimal.Decimal:
-        """The progress as it is counted: an exact decimal of 18 fraction digits."""
+        """The exact progress, as a decimal with up to 18 fractional digits."""
         state = self._state()
         if self._dt.progress is None and state is not None:
             return state.progress_exact
@@ -374,7 +374,7 @@ class BaseTracker:
 
     @property
     def targets(self) -> list[int | float]:
-        """All targets, in their order."""
+        """All targets, in order."""
         data = self._dt
         self._state()
         return (
@@ -385,24 +385,24 @@ class BaseTracker:
 
     @property
     def target(self) -> int | float:
-        """The current target; of a completed tracker the last one."""
+        """The current target; for a completed tracker, the last one."""
         state = self._state()
         return state.target if state is not None else self.targets[0]
 
     @property
     def multi_target(self) -> list[int | float]:
-        """The targets that follow the current one."""
+        """The targets after the current one."""
         return self.targets[self.current_stage :]
 
     @property
     def current_stage(self) -> int:
-        """The stage that is worked on, counted from one."""
+        """The current stage, counted from 1."""
         state = self._state()
         return state.stage if state is not None else 1
 
     @property
     def cycle(self) -> int:
-        """How often a tracker that loops has completed its targets; 0 in an outcome."""
+        """How many times a looping tracker has completed its targets; 0 in an outcome."""
         state = self._state()
         return state.cycle if state is not None else 0
 
@@ -414,7 +414,7 @@ class BaseTracker:
 
     @property
     def completed_at(self) -> int | float | None:
-        """When it completed, in seconds since 1970 UTC; only of what ``completed`` gives and of what was added."""
+        """When it completed, in seconds since 1970 UTC. Only for trackers from ``completed`` and those that were added."""
         state = self._state()
         return state.completed_at if state is not None else None
 
@@ -426,19 +426,19 @@ class BaseTracker:
 
     @property
     def dirtied(self) -> bool:
-        """Whether the document that gave this object changed the tracker."""
+        """Whether the document that this object is the outcome of changed the tracker."""
         state = self._state()
         return state is not None and state.dirtied
 
     @property
     def limited(self) -> bool:
-        """Whether it is marked limited: a limiter refused a document or has run out, and none counted since."""
+        """Whether it is marked as limited: a limiter refused a document or ran out, and no document has counted since."""
         state = self._state()
         return state is not None and state.limited
 
     @property
     def expire_at(self) -> int | float | None:
-        """From when on it is gone, in seconds since 1970 UTC."""
+        """When it expires, in seconds since 1970 UTC."""
         state = self._state()
         if state is not None:
             return state.expire_at
@@ -447,7 +447,7 @@ class BaseTracker:
 
     @property
     def reset_policy(self) -> int:
-        """What starts anew at each stage: flags of ``ResetPolicy``."""
+        """What starts over at each stage: flags of ``ResetPolicy``."""
         return self._current().reset_policy
 
     @reset_policy.setter
@@ -458,7 +458,7 @@ class BaseTracker:
 
     @property
     def loop_forever(self) -> bool:
-        """Whether the first target follows the last."""
+        """Whether to start again at the first target after the last."""
         return self._current().loop_forever
 
     @loop_forever.setter
@@ -470,9 +470,9 @@ class BaseTracker:
         self._fields().loop_forever = value
 
     def add_targets(self, target: Any) -> None:
-        """Puts one or more targets behind those it has; ``update_tracker`` makes it take effect.
+        """Adds one or more targets after the existing ones; ``update_tracker`` applies the change.
 
-        A completed tracker that gains targets is active again from then on.
+        A completed tracker that gains targets then becomes active again.
 
         Parameters
         ----------
@@ -485,8 +485,8 @@ class BaseTracker:
         self._fields().targets.extend(more)
 
     def amount(self, data: Any) -> Any:
-        """By how much a document changes the progress; a subclass says it."""
-        raise NotImplementedError(f"{type(self).__qualname__} has no amount of its own: the engine counts")
+        """By how much a document changes the progress. To be defined by a subclass."""
+        raise NotImplementedError(f"{type(self).__qualname__} does not define amount(): the engine does the counting")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BaseTracker):
@@ -503,7 +503,7 @@ class BaseTracker:
     __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
-        raise TypeError("trackers are not pickled; to_dict() and from_dict() carry definitions")
+        raise TypeError("trackers cannot be pickled; use to_dict() and from_dict() to pass on definitions")
 
     def _details(self) -> str:
         return ""
@@ -519,12 +519,12 @@ class BaseTracker:
 
 
 class _LimiterOf:
-    """Where the state of a limiter is: in that of its tracker."""
+    """Finds the state of a limiter in that of its tracker."""
 
     def __init__(self, data: _Data, at: int) -> None:
         self.data = data
         self.at = at
-        # The attributes of the limiter as they were handed to it.
+        # The attributes of the limiter as they were last set by the engine.
         self.handed: Any = None
 
     def __call__(self) -> dict[str, Any]:
@@ -536,25 +536,25 @@ class _LimiterOf:
                 state = data.state = now
             elif self.definition() in _limiters_of(now.definition)[self.at : self.at + 1]:
                 state = now
-            # Else another limiter is in its place, and it stays as it was last.
+            # Otherwise another limiter has its position, and this one keeps its last state.
         if state is None:
-            raise DictrackError("the limiter's tracker is in no group")
+            raise DictrackError("the limiter's tracker is not in a group")
         found: dict[str, Any] = state.limiters[self.at]
         return found
 
     def now(self) -> Any:
-        """The moment that the state is about: what the manager's clock shows, or that of what gave the tracker."""
+        """The time of the state: that of the manager's clock, or of the snapshot."""
         data = self.data
         now = data.live.now() if data.live is not None else None if data.state is None else data.state.as_of
         return time.time() if now is None else now
 
     def definition(self) -> Any:
-        """What the definition of the tracker says of the limiter."""
+        """The limiter in the definition of the tracker."""
         return _limiters_of(self.data.definition)[self.at]
 
 
 class _Dropped:
-    """The last state of a limiter that its tracker has no more."""
+    """The last state of a limiter that its tracker no longer has."""
 
     def __init__(self, definition: Any, state: dict[str, Any], now: Callable[[], Any]) -> None:
         self._definition = definition
@@ -566,7 +566,7 @@ class _Dropped:
         return self._state
 
     def definition(self) -> Any:
-        """What the definition of the tracker said of the limiter."""
+        """The limiter in the former definition of the tracker."""
         return self._definition
 
 
@@ -575,7 +575,7 @@ def _limiters_of(definition: Definition | None) -> list[Any]:
 
 
 class _LimitersChanged:
-    """Hands the states of limiters to the objects that the program added, as long as it has them or their tracker."""
+    """Passes the states of limiters to the objects that the program added, while it keeps them or their tracker."""
 
     def __init__(self, data: _Data) -> None:
         self.data = weakref.ref(data)
@@ -586,7 +586,7 @@ class _LimitersChanged:
         if data is None or data.live is None or data.fields is None:
             return
         with self.lock:
-            # Looked up again: threads that counted one after the other may come here the other way round.
+            # Looked up again, since threads may arrive here in a different order than they counted.
             state = data.live.state()
             new = _limiters_of(state.definition) if state.definition != data.definition else None
             for at, (limiter, found) in enumerate(zip(data.fields.limiters, state.limiters)):
@@ -595,7 +595,7 @@ class _LimitersChanged:
 
 
 def all_of(name: str, values: Any, cls: type[Any], one: str, more: str) -> list[Any]:
-    """The values as a list, checked to be of a class; ``one`` and ``more`` of it are named in errors."""
+    """The values as a list, checked to be of a class. ``one`` and ``more`` are its names in errors."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} is {a_type(values)}; expected a list of {more}")
     found = list(values)
@@ -614,21 +614,21 @@ def _number(name: str, value: Any) -> Any:
 
 def _targets(target: Any) -> list[Any]:
     if target is MISSING:
-        raise TypeError("target is missing; expected a number, or a list or tuple of them")
+        raise TypeError("target is missing; expected a number, or a list or tuple of numbers")
     if isinstance(target, (list, tuple)):
         return [_number(f"target[{at}]", value) for at, value in enumerate(target)]
     return [_number("target", target)]
 
 
 def _made(data: _Data) -> BaseTracker:
-    """The tracker of the class that its definition names."""
+    """A tracker of the class for its definition."""
     from dictrack.trackers.numerics.accumulation import AccumulationTracker
     from dictrack.trackers.numerics.count import CountTracker
     from dictrack.trackers.numerics.custom import CustomTracker
 
     definition = data.definition
     if definition is None:
-        raise DefinitionError("there is no definition")
+        raise DefinitionError("the tracker has no definition")
     made: BaseTracker
     if definition.kind == "custom":
         code = _custom._registered["measure"].get(definition.measure or "")
@@ -645,7 +645,7 @@ def _made(data: _Data) -> BaseTracker:
 
 
 def tracker_of(state: State, group_id: str) -> BaseTracker:
-    """The tracker at one moment."""
+    """A snapshot of a tracker."""
     data = _Data(state.definition, state)
     data.group_id = group_id
     return _made(data)

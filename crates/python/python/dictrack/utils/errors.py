@@ -1,4 +1,4 @@
-"""The exceptions of dictrack: one class for each thing that a caller can do about it."""
+"""The exceptions of dictrack, one class for each way in which a caller can react."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
 
 
 class DictrackError(Exception):
-    """What every error of dictrack is.
+    """The base class of all errors of dictrack.
 
-    The facts of an error are attributes: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid``, ``place``,
-    where they apply; else they are ``None``.
+    The details of an error are attributes: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid`` and ``place``.
+    Those that do not apply are ``None``.
     """
 
     group_id: str | None = None
@@ -51,28 +51,28 @@ class DictrackError(Exception):
     pid: str | None = None
     place: str | None = None
 
-    # Of a KeyError the text would be in quotes.
+    # KeyError would put the message in quotes.
     __str__ = Exception.__str__
 
 
 class DictrackWarning(UserWarning):
-    """A definition is valid, and says something that often surprises its author."""
+    """A definition is valid, but often not what its author meant."""
 
 
 class DefinitionError(DictrackError, ValueError):
-    """A definition is refused; the text names the field and what was expected there."""
+    """A definition is invalid. The message names the field and what was expected."""
 
 
 class UnsupportedValueError(DictrackError, TypeError):
-    """A definition or a call has a value that JSON cannot hold; ``place`` says where, the text also what it is."""
+    """A definition or a call has a value that JSON cannot represent. ``place`` tells where; the message adds the type."""
 
 
 class ConflictingNameError(DictrackError, KeyError):
-    """An active tracker of that name has another definition; nothing was changed."""
+    """An active tracker of that name has a different definition. Nothing was changed."""
 
 
 class RepeatedNameError(DictrackError, ValueError):
-    """One call names a tracker twice; nothing was changed."""
+    """One call names a tracker twice. Nothing was changed."""
 
 
 class GroupIdAlreadySetError(DictrackError, ValueError):
@@ -80,7 +80,7 @@ class GroupIdAlreadySetError(DictrackError, ValueError):
 
 
 class GroupIdDuplicateSetError(DictrackError, ValueError):
-    """The tracker object has this group already."""
+    """The tracker object already belongs to this group."""
 
 
 class TrackerLookupError(DictrackError, KeyError):
@@ -104,15 +104,15 @@ class TrackerAlreadyCompletedError(DictrackError, ValueError):
 
 
 class CustomCodeError(DictrackError):
-    """A condition, measure or limiter of the program failed, or is not known."""
+    """A custom condition, measure or limiter failed, or is not registered."""
 
 
 class ReentrantError(DictrackError):
-    """A custom condition, measure or limiter called the manager, which is busy with its group."""
+    """A custom condition, measure or limiter called the manager while the manager was using its group."""
 
 
 class UnconfirmedError(DictrackError):
-    """``flush`` was not confirmed; nothing was emptied."""
+    """``flush`` was not confirmed. Nothing was deleted."""
 
 
 class ClosedError(DictrackError):
@@ -120,7 +120,7 @@ class ClosedError(DictrackError):
 
 
 class ForkError(DictrackError):
-    """The manager was made before a fork: make one in each process."""
+    """The manager was opened before a fork. Open one in each process."""
 
 
 class DataStoreOperationError(DictrackError, OSError):
@@ -132,39 +132,39 @@ class RedisOperationError(DataStoreOperationError):
 
 
 class UnavailableError(DataStoreOperationError):
-    """A cache or a store cannot be reached.
+    """A cache or a store is unreachable.
 
-    What was acknowledged is written when it is back. Whether this call took effect is not known: a document with an id
-    can be sent again.
+    What was acknowledged is written when it is back. It is unknown whether this call took effect; if the document has an id,
+    send it again.
     """
 
 
 class StoppedError(DataStoreOperationError):
-    """The store failed earlier. What was acknowledged is kept; nothing is acknowledged any more: reopen it."""
+    """The store failed earlier. What was acknowledged is kept, but nothing more is acknowledged. Reopen the store."""
 
 
 class LostError(DataStoreOperationError):
-    """The cache lost the group before the store had this change; it did not count: call again."""
+    """The cache lost the group before the store had this change. It did not count; call again."""
 
 
 class TakenOverError(DataStoreOperationError):
-    """Another process took the store over; this one writes nothing more."""
+    """Another process has taken over the store. This one no longer writes to it."""
 
 
 class OwnedError(DataStoreOperationError):
-    """Another manager owns the store: one writer a store, unless they share a Redis cache."""
+    """Another manager owns the store. A store has one writer, unless several share a Redis cache."""
 
 
 class NewerVersionError(DataStoreOperationError):
-    """A newer dictrack wrote the store."""
+    """The store was written by a newer version of dictrack."""
 
 
 class OlderVersionError(DataStoreOperationError):
-    """An older dictrack wrote the store; the next program that opens it to write migrates it."""
+    """The store was written by an older version of dictrack. The next program that opens it for writing migrates it."""
 
 
 class CorruptError(DataStoreOperationError):
-    """Something in the store is not what dictrack writes; it is left as it is."""
+    """The store contains something that dictrack did not write. It is left as it is."""
 
 
 def error_of(name: str, message: str, facts: dict[str, Any]) -> DictrackError:

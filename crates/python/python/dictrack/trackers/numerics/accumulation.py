@@ -1,4 +1,4 @@
-"""Summing a number of each document."""
+"""Sums a number in each document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AccumulationTracker(NumericTracker):
     Parameters
     ----------
     key : str
-        The dotted path of the number; ``amount`` if not given.
+        The dotted path of the number; default ``amount``.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Counting documents."""
+"""Counts documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adding what a function says of each document."""
+"""Adds what a function returns for each document."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["CustomTracker"]
 
 
 class CustomTracker(NumericTracker):
-    """Adds what a measure says of each document.
+    """Adds what a measure returns for each document.
 
     Parameters
     ----------
     measure : Reference or str
-        What a function decorated with ``@dictrack.measure`` gives when it is called with its parameters, or the
-        registered name of one.
+        The result of calling a function decorated with ``@dictrack.measure`` with its parameters, or its registered
+        name.
 
     Notes
     -----
@@ -44,7 +44,9 @@ class CustomTracker(NumericTracker):
         if isinstance(measure, str):
             measure = _custom.Reference("measure", measure, {})
         if not isinstance(measure, _custom.Reference) or measure.kind != "measure":
-            raise TypeError("measure is missing; expected what a function decorated with @measure gives, or a name")
+            raise TypeError(
+                "measure is missing; expected the result of a function decorated with @measure, or a registered name"
+            )
         measured = {"measure": measure.name} | ({"params": measure.params} if measure.params else {})
         super().__init__(
             name,

@@ -1,4 +1,4 @@
-"""The base of trackers whose progress is a number."""
+"""The base class of trackers whose progress is a number."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ __all__ = ["NumericTracker"]
 class NumericTracker(BaseTracker):
     """A tracker whose progress is a number.
 
-    A subclass with ``amount`` is a tracker of the program; see ``BaseTracker``.
+    A subclass with ``amount`` is a custom tracker; see ``BaseTracker``.
     """
