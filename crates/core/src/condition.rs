@@ -1,4 +1,4 @@
-//! Conditions: what a document must be like to count.
+//! Conditions: what a document must satisfy to count.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -33,25 +33,25 @@ pub use order::Order;
 pub use pattern::Pattern;
 pub(crate) use read::{name_of_custom, read, unique_keys};
 
-/// How deep `all`, `any`, `not`, `any_item` and `all_items` may nest.
+/// How deeply `all`, `any`, `not`, `any_item` and `all_items` may be nested.
 pub const MAX_CONDITION_DEPTH: usize = 32;
 
-/// One condition of a tracker. Evaluation never fails, except for [`Condition::Custom`].
+/// A condition of a tracker. Evaluation never fails, except for [`Condition::Custom`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Condition {
     /// A test of the value at one path.
     Test {
-        /// Where the value is; [`Path::item`] only within [`Items`].
+        /// Where the value is; [`Path::item`] only inside [`Items`].
         key: Path,
-        /// What it must be like.
+        /// What it must satisfy.
         test: Test,
     },
-    /// Every one of these, of which there is at least one.
+    /// All of these conditions, of which there must be at least one.
     All(Box<[Self]>),
-    /// At least one of these.
+    /// At least one of these conditions.
     Any(Box<[Self]>),
-    /// The contrary.
+    /// The negation of this condition.
     Not(Box<Self>),
     /// A comparison of the values at two paths.
     Fields(FieldComparison),
@@ -61,12 +61,12 @@ pub enum Condition {
     Custom {
         /// The registered name.
         name: CompactString,
-        /// What the definition hands to it; `null` if nothing.
+        /// The parameters in the definition; `null` if there are none.
         params: Json,
     },
 }
 
-/// A test of one value, which may be absent. A negative test wants the value to exist.
+/// A test of one value, which may be absent. Negative tests require the value to exist.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each test is named by its operator")]
 #[non_exhaustive]
@@ -122,7 +122,7 @@ impl Test {
         }
     }
 
-    /// The operator as definitions spell it.
+    /// The operator as written in definitions.
     pub fn operator(&self) -> &'static str {
         match self {
             Self::Exists => "exists",
@@ -149,7 +149,7 @@ impl Test {
         }
     }
 
-    /// The operand as definitions spell it.
+    /// The operand as written in definitions.
     pub fn operand(&self) -> Cow<'_, Json> {
         match self {
             Self::Exists | Self::Absent => Cow::Owned(Json::Bool(true)),
@@ -166,7 +166,7 @@ impl Test {
         }
     }
 
-    /// Whether letter case is ignored; `None` where the operator has no such flag.
+    /// Whether letter case is ignored; `None` if the operator has no such flag.
     pub fn ignore_case(&self) -> Option<bool> {
         match self {
             Self::Contains(needle) | Self::NotContains(needle) => Some(needle.ignore_case()),
@@ -189,17 +189,17 @@ impl Test {
     }
 }
 
-/// `conditions` with their positions, in the order in which they are evaluated: those last that ask custom code.
+/// `conditions` with their positions, in evaluation order: those that run custom code come last.
 pub(crate) fn custom_last(conditions: &[Condition]) -> impl Iterator<Item = (usize, &Condition)> {
     let asks = |asks: bool| conditions.iter().enumerate().filter(move |(_, condition)| condition.asks_custom() == asks);
     asks(false).chain(asks(true))
 }
 
 impl Condition {
-    /// Whether `document` satisfies this condition, evaluated plainly.
+    /// Whether `document` satisfies this condition, evaluated without an index.
     ///
     /// # Errors
-    /// A [`CustomError`] if custom code is not known or fails.
+    /// A [`CustomError`] if custom code is not registered or fails.
     pub fn holds(&self, document: &dyn Document, registry: &Registry) -> Result<bool, CustomError> {
         match self {
             Self::Test { key, test } => Ok(test.holds(document.value_at(key).as_ref())),
@@ -226,7 +226,7 @@ impl Condition {
         }
     }
 
-    /// The conditions that it is made of.
+    /// The conditions that it combines.
     pub fn parts(&self) -> &[Self] {
         match self {
             Self::Test { .. } | Self::Fields(_) | Self::Custom { .. } => &[],
@@ -236,12 +236,12 @@ impl Condition {
         }
     }
 
-    /// Whether custom code has to be asked. It is asked last: only where the conditions without any leave it open.
+    /// Whether it runs custom code. Custom code runs last, and only if the other conditions do not decide.
     pub(crate) fn asks_custom(&self) -> bool {
         matches!(self, Self::Custom { .. }) || self.parts().iter().any(Self::asks_custom)
     }
 
-    /// The path that it looks at, the first where it looks at several.
+    /// The path that it uses; if there are several, the first.
     pub(crate) fn first_key(&self) -> Option<&Path> {
         match self {
             Self::Test { key, .. } | Self::Fields(FieldComparison { key, .. }) | Self::Items(Items { key, .. }) => {
@@ -253,12 +253,12 @@ impl Condition {
         }
     }
 
-    /// How many conditions this is, counting itself and all within.
+    /// The number of conditions, counting this one and all nested ones.
     pub fn count(&self) -> usize {
         1 + self.parts().iter().map(Self::count).sum::<usize>()
     }
 
-    /// The condition as definitions spell it.
+    /// The condition as written in definitions.
     pub fn to_json(&self) -> Json {
         let parts = |parts: &[Self]| Json::List(parts.iter().map(Self::to_json).collect());
         let keyed = |key: &Path, rest: Vec<(&'static str, Json)>| {
@@ -295,7 +295,7 @@ pub(crate) fn custom_json(name: &str, params: &Json) -> Json {
 }
 
 impl fmt::Display for Condition {
-    /// As people say it: `amount ge 100`, `not (tier eq "gold")`.
+    /// In a readable form: `amount ge 100`, `not (tier eq "gold")`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let join = |f: &mut fmt::Formatter<'_>, word: &str, parts: &[Self]| {
             for (at, part) in parts.iter().enumerate() {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_between_two_numbers_or_two_texts() {
+    fn order_is_between_two_numbers_or_two_strings() {
         let above = Test::Order(Order::Gt, json("5"));
         assert!(holds(&above, "5.000000000000000000000001"));
         for other in ["5", "\"6\"", "true", "null", "[6]", "{}"] {
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_wants_the_value_to_exist() {
+    fn a_negative_test_requires_the_value_to_exist() {
         for test in [
             Test::Ne(json("1")),
             Test::NotIn(vec![json("1")]),

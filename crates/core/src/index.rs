@@ -1,16 +1,17 @@
 //! The compiled index of a definition set: which trackers a document matches.
 //!
-//! Cost follows matches, not trackers. This is the counting algorithm with access predicates (Fabret et al., "Filtering
+//! The cost depends on matches, not on trackers. This is the counting algorithm with access predicates (Fabret et al., "Filtering
 //! algorithms and implementation for very fast publish/subscribe systems", SIGMOD 2001; Zhang et al., A-Tree, SIGMOD
 //! 2021), laid out as bit sets:
 //!
-//! - A tracker with a selective equality test is *sparse*: it stands in the posting list of that test's value and is
-//!   looked at only where a document has the value.
-//! - All others are *dense*: each indexable test belongs to a [`Column`], a column turns a document's value into the set
-//!   of trackers that may pass, and the sets are intersected word by word.
-//! - Order tests of which each path has few are [`Checks`] of the trackers that are left.
-//! - What no column can answer (negatives, `contains`, `any`, custom …) is a [`Predicate`], evaluated at most once a
-//!   document and only for trackers that all else lets pass; one that many trackers have is [`Shared`].
+//! - A tracker with a selective equality test is *sparse*: it is in the posting list for the value of that test, and only
+//!   looked at if a document has that value.
+//! - All others are *dense*: each indexable test belongs to a [`Column`], which maps a document's value to the set of
+//!   trackers that may pass. These sets are intersected word by word.
+//! - Order tests on paths with few tests are [`Checks`] of the remaining trackers.
+//! - Conditions that no column supports (negatives, `contains`, `any`, custom …) are [`Predicate`]s. A predicate is evaluated
+//!   at most once per document, and only for trackers that pass everything else. If many trackers have it, it is
+//!   [`Shared`].
 
 use std::collections::HashMap;
 
@@ -35,25 +36,25 @@ pub(crate) use scratch::Scratch;
 
 /// A set smaller than this has no sparse trackers: intersecting its few words is cheaper.
 const SPARSE_FROM: usize = 4096;
-/// A posting list is selective if it holds at most this share of the trackers.
+/// A posting list is selective if it has no more than this fraction of the trackers.
 const SELECTIVE_SHARE: usize = 128;
 
-/// What `track` needs of one tracker for the common case, in half a cache line.
+/// What `track` needs to know about a tracker in the common case, in half a cache line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hot {
     /// Its first target.
     pub(crate) target: Amount,
-    /// Which of the sums it adds, after [`COUNT`], which adds one, and [`CUSTOM`], which asks a measure.
+    /// What it adds: [`COUNT`] adds 1, [`CUSTOM`] uses a measure, and higher values number the sums.
     pub(crate) amount: u32,
     /// The position of the tracker in its set.
     pub(crate) tracker: u32,
     /// Its first predicate.
     predicate: u32,
-    /// How many predicates it has: none, one, or more, which are looked up.
+    /// How many predicates it has: none, one, or several, which are looked up.
     predicates: u8,
-    /// Whether one of them asks custom code.
+    /// Whether one of them runs custom code.
     pub(crate) asks_custom: bool,
-    /// Whether nothing but conditions and targets decides: it has no limiters and no measure.
+    /// Whether it has neither limiters nor a measure.
     pub(crate) plain: bool,
 }
 
@@ -64,7 +65,7 @@ impl Hot {
     }
 }
 
-/// [`Hot::amount`] of a `count` tracker: the sum that is always one.
+/// [`Hot::amount`] of a `count` tracker: always 1.
 pub(crate) const COUNT: u32 = 0;
 /// [`Hot::amount`] of a `custom` tracker: no sum.
 pub(crate) const CUSTOM: u32 = 1;
@@ -74,29 +75,29 @@ const FIRST_SUM: u32 = 2;
 /// The compiled form of a definition set.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// The paths whose values are kept while a document is tracked: those that not only columns ask for.
+    /// The paths whose values are kept while a document is tracked, because not only columns need them.
     paths: Vec<Path>,
     columns: Vec<PathColumns>,
     checks: Checks,
     /// How many trackers are dense.
     dense: usize,
     sparse: Vec<SparsePath>,
-    /// The conditions that no column can answer and that many dense trackers have.
+    /// Conditions that no column supports and that many dense trackers have.
     shared: Vec<Shared>,
     predicates: Vec<Predicate>,
     /// Whether any tracker has predicates.
     asks: bool,
-    /// Where the predicates of each tracker begin in `predicate_ids`; one more than there are trackers.
+    /// Where the predicates of each tracker start in `predicate_ids`; has one more entry than there are trackers.
     predicate_starts: Vec<u32>,
     predicate_ids: Vec<u32>,
     /// The distinct paths that are summed.
     sums: Vec<u32>,
-    /// One for each tracker: the dense ones in order, then the sparse ones as they stand in the posting lists, so that
-    /// those of one list share cache lines. Matches are positions in this list.
+    /// One for each tracker: the dense ones in order, then the sparse ones in the order of the posting lists, so that those
+    /// in one list share cache lines. Matches are positions in this list.
     pub(crate) hot: Vec<Hot>,
 }
 
-/// The columns that ask for one path.
+/// The columns for one path.
 #[derive(Debug)]
 struct PathColumns {
     path: Path,
@@ -122,21 +123,21 @@ struct SparsePath {
     postings: column::ScalarMap<Vec<u32>>,
 }
 
-/// A condition that is evaluated at most once a document.
+/// A condition that is evaluated at most once per document.
 #[derive(Debug)]
 enum Predicate {
-    /// The test at one place of the set: kept there, not copied.
+    /// The test at one place in the set, which is not copied.
     Leaf {
         path: u32,
         tracker: u32,
         condition: u32,
     },
     Tree(Box<Tree>),
-    /// A condition that asks a custom one.
+    /// A condition that runs custom code.
     Custom(Box<Condition>),
 }
 
-/// A condition whose paths are numbered.
+/// A condition with numbered paths.
 #[derive(Clone, Debug)]
 enum Tree {
     Test(u32, Test),
@@ -148,7 +149,7 @@ enum Tree {
     Items(u32, Box<Items>),
 }
 
-/// A condition of many trackers: evaluated once, then they all pass or fail.
+/// A condition of many trackers, evaluated once for all of them.
 #[derive(Debug)]
 struct Shared {
     tree: Tree,
@@ -322,14 +323,14 @@ impl Index {
         order
     }
 
-    /// Whether every tracker stands in `hot` where it stands in the set.
+    /// Whether every tracker has the same position in `hot` as in the set.
     #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.sparse.is_empty()
     }
 
-    /// Puts the positions of the trackers that match into `scratch.matches`, in the order of the trackers. Those that pass
-    /// every column and posting list but have predicates still have to pass `ask`, which is handed what it needs for
+    /// Puts the positions of matching trackers into `scratch.matches`, in the order of the trackers. Trackers that pass every
+    /// column and posting list but have predicates must also pass `ask`, which gets what it needs for
     /// [`holds`](Self::holds).
     #[inline]
     pub(crate) fn select<'d>(
@@ -345,7 +346,7 @@ impl Index {
             for path in &self.columns {
                 let value = view.document.value_at(&path.path);
                 path.restrict(value.as_ref(), scratch, &mut sets);
-                // Moved only after it was used, which would otherwise wait for the move.
+                // Moved only after its use, which would otherwise wait for the move.
                 if let Some(kept) = path.kept {
                     view.values[kept as usize] = Some(value);
                 }
@@ -425,7 +426,7 @@ impl Index {
                 let Condition::Test { test, .. } = condition else { unreachable!("a leaf is a test") };
                 test.holds(view.value(self, *path))
             }
-            // A failure is not remembered: each tracker concerned is listed with it.
+            // A failure is not cached, since each tracker concerned is listed with it.
             Predicate::Tree(tree) => tree.holds(self, view),
             Predicate::Custom(condition) => condition.holds(view.document, registry)?,
         };
@@ -438,13 +439,13 @@ impl Index {
         view.value(self, self.sums[(sum - FIRST_SUM) as usize])
     }
 
-    /// The [`Hot::amount`]s of what is read from the document.
+    /// The [`Hot::amount`]s of values that are read from the document.
     pub(crate) fn sums(&self) -> std::ops::Range<u32> {
         FIRST_SUM..FIRST_SUM + self.sums.len() as u32
     }
 }
 
-/// For each tracker the position of the equality test that it is found by, if one is selective.
+/// For each tracker, the position of the equality test that it is found by, if one is selective.
 fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u32>> {
     let mut access = vec![None; trackers.len()];
     if trackers.len() < SPARSE_FROM {
@@ -472,7 +473,7 @@ fn sparse_access(trackers: &[std::sync::Arc<TrackerDefinition>]) -> Vec<Option<u
     access
 }
 
-/// Enters `tracker` into the posting lists of its access test.
+/// Adds `tracker` to the posting lists of its access test.
 fn post(sparse: &mut Vec<SparsePath>, paths: &mut Paths, condition: &Condition, tracker: u32) {
     let Condition::Test { key, test } = condition else { unreachable!("an access is a test") };
     let path = paths.number(key);
@@ -505,7 +506,7 @@ impl Predicates {
         });
     }
 
-    /// Takes the predicates that many dense trackers have out of the lists of those.
+    /// Removes predicates that many dense trackers have from the lists of those trackers.
     fn share(
         &mut self,
         starts: &mut [u32],
@@ -561,7 +562,7 @@ impl Predicates {
 }
 
 impl Tree {
-    /// Numbers the paths of a condition that asks no custom one.
+    /// Numbers the paths of a condition that runs no custom code.
     fn of(condition: &Condition, paths: &mut Paths) -> Self {
         let mut parts = |parts: &[Condition]| parts.iter().map(|part| Self::of(part, paths)).collect();
         match condition {
@@ -584,17 +585,17 @@ impl Tree {
             Self::Any(parts) => parts.iter().any(|part| part.holds(index, view)),
             Self::Not(part) => !part.holds(index, view),
             Self::Fields(key, other, fields) => {
-                // One of the two is copied, since looking up a value borrows all that were seen.
+                // One of the two is copied, since looking up a value borrows all values found so far.
                 let value = view.value(index, *key).cloned();
                 fields.compare(value.as_ref(), view.value(index, *other))
             }
-            // Only custom conditions fail, and a tree has none.
+            // Only custom conditions can fail, and there are none here.
             Self::Items(key, items) => items.holds(view.value(index, *key), &Registry::default()).unwrap_or(false),
         }
     }
 }
 
-/// Whether an operand can be the key of a column: a scalar on the grid.
+/// Whether an operand can be the key of a column: a scalar, and if a number, exact.
 fn scalar(value: &Json) -> Option<Scalar> {
     Scalar::of(&Value::from(value))
 }

@@ -16,7 +16,7 @@ pub use parse::{Bounds, Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, pa
 
 /// A JSON value whose numbers are exact.
 ///
-/// Equality is deep; numbers compare by value, maps without regard to order, NaN equals nothing.
+/// Equality is deep. Numbers compare by value, maps in any order, and NaN equals nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Json {
     /// `null`
@@ -35,26 +35,26 @@ pub enum Json {
 }
 
 impl Json {
-    /// Reads a document: one JSON text of at most [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels.
+    /// Reads a document: JSON of up to [`MAX_BYTES`] bytes and [`MAX_DEPTH`] levels.
     ///
-    /// A text with a lone surrogate, `"\ud800"`, is JSON but not Unicode: it exists and equals nothing, as NaN does, and an
-    /// entry with such a key is left out.
+    /// A string with a lone surrogate, `"\ud800"`, is JSON but not Unicode. It exists but equals nothing, like NaN. An entry
+    /// with such a key is left out.
     ///
     /// # Errors
-    /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.
+    /// A [`SyntaxError`] with the position of the error, or the limit that was exceeded.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
         Self::parse_within(text, Bounds::DOCUMENT)
     }
 
-    /// Reads one JSON text within `bounds`.
+    /// Reads JSON within `bounds`.
     ///
     /// # Errors
-    /// A [`SyntaxError`] that says where the text is not JSON, or which bound it exceeds.
+    /// A [`SyntaxError`] with the position of the error, or the limit that was exceeded.
     pub fn parse_within(text: &[u8], bounds: Bounds) -> Result<Self, SyntaxError> {
         parse_with(&mut Plain, text, bounds)
     }
 
-    /// The same value, the entries of its maps in the order of their keys: equal values print alike then.
+    /// The same value with the entries of its maps sorted by key, so that equal values print the same.
     pub(crate) fn sorted(self) -> Self {
         match self {
             Self::List(items) => Self::List(items.into_iter().map(Self::sorted).collect()),
@@ -72,7 +72,7 @@ impl Json {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
 
-    /// The text, if this is one.
+    /// The string, if this is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -87,7 +87,7 @@ impl Json {
         if let Self::Map(map) = self { Some(map) } else { None }
     }
 
-    /// What kind of value this is, as an error message names it.
+    /// The kind of value, as named in error messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -130,27 +130,27 @@ impl Builder for Plain {
     }
 }
 
-/// Maps with more entries than this are indexed by hash; below, comparing keys one by one is faster.
+/// Maps with more entries than this are indexed by hash. For smaller ones, comparing all keys is faster.
 const INDEXED_ABOVE: usize = 8;
 
-/// The map of a [`Json`] value: entries in the order they were inserted, each key once.
+/// The map of a [`Json`] value, with unique keys in insertion order.
 #[derive(Clone, Default)]
 pub struct Map {
     entries: Vec<(CompactString, Json)>,
     index: Option<Box<HashTable<u32>>>,
 }
 
-/// Hashes a map key. The seed is fresh in each process, so that nobody can prepare keys that collide.
+/// Hashes a map key. The seed differs in each process, so that nobody can prepare colliding keys.
 #[inline]
 pub(crate) fn key_hash(key: &str) -> u64 {
     static SEED: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
     SEED.hash_one(key)
 }
 
-/// Whether two texts are the same: most keys are short, and comparing those takes less time than a call that compares any.
+/// Whether two strings are equal. Most keys are short, and comparing those here is faster than calling a general comparison.
 #[inline]
 pub(crate) fn same(a: &str, b: &str) -> bool {
-    /// The first and the last `N` bytes, which overlap where there are fewer than twice as many.
+    /// The first and the last `N` bytes, which overlap if there are fewer than 2 `N`.
     fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
         key.first_chunk().zip(key.last_chunk())
     }
@@ -171,17 +171,17 @@ impl Map {
         self.entries.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The entries in the order they were inserted.
+    /// The entries in insertion order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.entries.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// Sets `key`; a value that it had is replaced.
+    /// Sets `key`, replacing any previous value.
     pub fn insert(&mut self, key: CompactString, value: Json) {
         if self.index.is_none() && self.entries.len() < INDEXED_ABOVE {
             match self.entries.iter_mut().find(|(present, _)| *present == key) {
@@ -212,7 +212,7 @@ impl Map {
         self.position(key, || key_hash(key)).map(|at| &self.entries[at].1)
     }
 
-    /// The value at the key of a path segment: first looked for where the last document had it, since most come in the
+    /// The value at the key of a path segment. Looks first where the previous document had it, since most documents have the
     /// same shape.
     #[inline]
     pub(crate) fn at(&self, segment: &Segment) -> Option<&Json> {
@@ -258,7 +258,7 @@ impl FromIterator<(CompactString, Json)> for Map {
 }
 
 impl fmt::Display for Json {
-    /// Compact JSON text; NaN and the infinities, which JSON lacks, print as `null`.
+    /// Compact JSON. NaN and infinities, which JSON does not have, print as `null`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),
@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_the_same_if_every_byte_is() {
+    fn keys_are_equal_if_all_bytes_are() {
         for len in 0..40 {
             let key = "k".repeat(len);
             assert!(same(&key, &key.clone()));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_doubled_keys_counts() {
+    fn the_last_of_duplicate_keys_counts() {
         let small = Json::parse(br#"{"a": 1, "b": 2, "a": 3}"#).unwrap();
         assert_eq!(small.to_string(), r#"{"a":3,"b":2}"#);
         let mut text = String::from("{");

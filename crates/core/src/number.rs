@@ -1,18 +1,18 @@
-//! Numbers of documents and definitions, compared by their full value.
+//! Numbers in documents and definitions, compared by their full value.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use crate::amount::{Amount, FRACTION_DIGITS};
 
-/// A number as it stands in a document: exact, whatever its size.
+/// A number as written in a document: exact, whatever its size.
 ///
-/// Two numbers compare by value: `1` equals `1.0`, 2⁵³+1 differs from 2⁵³ and NaN equals nothing.
+/// Numbers compare by value: `1` equals `1.0`, 2⁵³+1 differs from 2⁵³, and NaN equals nothing.
 #[derive(Debug)]
 pub enum Number {
-    /// A number on the grid of [`Amount`].
+    /// A number that is exactly an [`Amount`].
     Exact(Amount),
-    /// A finite number with more than 18 fraction digits or out of the range of [`Amount`].
+    /// A finite number with more than 18 fractional digits, or out of the range of [`Amount`].
     Wide(Box<Decimal>),
     /// Positive (`false`) or negative (`true`) infinity; never read from JSON.
     Infinite(bool),
@@ -21,7 +21,7 @@ pub enum Number {
 }
 
 impl Clone for Number {
-    /// As derived, but inlined: each value that is looked at is cloned, and nearly all are exact.
+    /// Like the derived method, but inlined: every value that is read is cloned, and nearly all are exact.
     #[inline]
     fn clone(&self) -> Self {
         match self {
@@ -41,10 +41,10 @@ pub struct Decimal {
     digits: Box<[u8]>,
 }
 
-/// The longest number that is written in plain digits: more than the 327 characters that any binary float needs.
+/// The maximum length of a number written in plain digits: more than the 327 characters that any binary float needs.
 const PLAIN_DIGITS: i64 = 1000;
 
-/// The largest exponent that is told apart from larger ones.
+/// The largest exponent that is distinguished from larger ones.
 const FAR: i64 = i64::MAX / 8;
 
 /// Why a number is not an amount.
@@ -55,20 +55,20 @@ pub(crate) enum NotAnAmount {
 }
 
 impl Number {
-    /// Reads a number in JSON's grammar (`-?int[.frac][e±exp]`), or `None` if `text` is not one.
+    /// Reads a number in the JSON grammar (`-?int[.frac][e±exp]`); `None` if `text` is not one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_integer(text.as_bytes()).or_else(|| Self::parse_general(text.as_bytes()))
     }
 
-    /// Reads a number that was written as text: JSON's grammar, with one optional `+` and ASCII spaces around it.
+    /// Reads a number in a string: the JSON grammar with an optional `+` and surrounding ASCII spaces.
     pub fn parse_text(text: &str) -> Option<Self> {
         let text = text.trim_matches(' ');
-        // One sign: `+-1` is not a number.
+        // Only one sign: `+-1` is not a number.
         Self::parse(text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text))
     }
 
-    /// The one spelling of this number as a name: plain digits without an exponent, up to 1,000 of them. Longer numbers
-    /// keep scientific notation.
+    /// The canonical spelling of this number as a name: up to 1,000 plain digits without an exponent. Longer numbers use
+    /// scientific notation.
     pub fn to_plain(&self) -> String {
         match self {
             Self::Wide(decimal) => decimal.to_plain().unwrap_or_else(|| decimal.to_string()),
@@ -76,7 +76,7 @@ impl Number {
         }
     }
 
-    /// The common case, a whole number of at most 18 digits.
+    /// The common case: a whole number of up to 18 digits.
     #[inline]
     fn parse_integer(text: &[u8]) -> Option<Self> {
         let (negative, digits) = match text {
@@ -134,10 +134,10 @@ impl Number {
         }
         let count = total - leading - trailing;
         // Position of the decimal point, counted from the first digit that is not zero.
-        // An exponent beyond all reason is cut so far inside 64 bits that what is printed reads back.
+        // A huge exponent is clamped far enough inside 64 bits that the printed form reads back.
         let point = exponent.saturating_add(whole.len() as i64 - leading as i64).clamp(-FAR, FAR);
         let digits = || all().skip(leading).take(count).map(|digit| digit - b'0');
-        // On the grid if the last digit does not lie beyond it and the whole is in range.
+        // Exact if it has no more than 18 fractional digits and is in range.
         let below = count as i64 - point;
         if below <= i64::from(FRACTION_DIGITS) && point <= 21 {
             let shift = (i64::from(FRACTION_DIGITS) - below) as u32;
@@ -152,7 +152,7 @@ impl Number {
         Self::Wide(Box::new(Decimal { negative, exponent: point, digits: digits().collect() }))
     }
 
-    /// This number as an amount and whether decimals were rounded away (half to even).
+    /// This number as an amount, and whether decimals were rounded (half to even).
     pub(crate) fn to_amount(&self) -> Result<(Amount, bool), NotAnAmount> {
         match self {
             Self::Exact(amount) => Ok((*amount, false)),
@@ -161,14 +161,14 @@ impl Number {
         }
     }
 
-    /// This number as an amount, decimals beyond the 18th rounded half to even, as a definition's are when it is read.
-    /// `None` out of range, and if this is not finite.
+    /// This number as an amount, with decimals beyond the 18th rounded half to even, as when a definition is read. `None` if it
+    /// is out of range or not finite.
     pub fn to_rounded(&self) -> Option<Amount> {
         self.to_amount().ok().map(|(amount, _)| amount)
     }
 
-    /// The nearest multiple of 10⁻¹⁸ that is not above this number, or not below it if `up`; ±`i128::MAX` beyond the range
-    /// of amounts. `None` if this is NaN.
+    /// The largest multiple of 10⁻¹⁸ that is not above this number or, if `up`, the smallest that is not below it;
+    /// ±`i128::MAX` beyond the range of amounts. `None` if this is NaN.
     pub(crate) fn neighbour(&self, up: bool) -> Option<i128> {
         let Ok((rounded, _)) = self.to_amount() else {
             let beyond = self.compare(&Self::Exact(Amount::ZERO))?;
@@ -204,7 +204,7 @@ impl Number {
     }
 }
 
-/// Reads `[+-]?digits`; an exponent too long for 64 bits saturates far outside every range.
+/// Reads `[+-]?digits`. An exponent that does not fit into 64 bits saturates far outside every range.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -221,9 +221,9 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 }
 
 impl Decimal {
-    /// Rounds half to even onto the grid of [`Amount`].
+    /// Rounds half to even to an [`Amount`].
     fn round(&self) -> Option<Amount> {
-        // The digits before position `kept` lie on the grid.
+        // The digits before position `kept` are kept.
         let kept = self.exponent.saturating_add(i64::from(FRACTION_DIGITS));
         if kept < 0 {
             return Some(Amount::ZERO);
@@ -313,7 +313,7 @@ impl From<f64> for Number {
         if whole as f64 == float && whole.unsigned_abs() < 1 << 53 {
             return Self::Exact(Amount::from(whole));
         }
-        // `{:e}` prints the shortest digits that read back, in JSON's grammar.
+        // `{:e}` prints the shortest digits that read back, in the JSON grammar.
         Self::parse(&format!("{float:e}")).unwrap_or(Self::NotANumber)
     }
 }
@@ -342,7 +342,7 @@ impl fmt::Display for Number {
 }
 
 impl fmt::Display for Decimal {
-    /// Scientific notation in JSON's grammar.
+    /// Scientific notation in the JSON grammar.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, rest) = self.digits.split_first().unwrap_or((&0, &[]));
         write!(f, "{}{first}", if self.negative { "-" } else { "" })?;
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_spelt_in_plain_digits() {
+    fn names_are_spelled_in_plain_digits() {
         for (text, plain) in [
             ("1e21", "1000000000000000000000".to_owned()),
             ("1000000000000000000000.0", "1000000000000000000000".to_owned()),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_as_text_may_have_spaces_and_a_plus() {
+    fn a_number_in_a_string_may_have_spaces_and_a_plus() {
         for text in ["5", "+5", " 5", "5  ", " +5 ", "5.0", "+0.5e1"] {
             assert_eq!(Number::parse_text(text), Some(number("5")), "{text:?}");
         }
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_grammar_of_json_is_a_number() {
+    fn only_the_json_grammar_is_a_number() {
         for text in ["", "-", "+1", "01", ".5", "1.", "1e", "1_000", "0x10", "inf", "NaN", " 1", "1 ", "--1"] {
             assert!(Number::parse(text).is_none(), "{text:?}");
         }

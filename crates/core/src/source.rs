@@ -1,17 +1,17 @@
-//! A parsed definition source: values with the place where they stand, whatever the file format.
+//! A parsed definition source: values with their positions, for any file format.
 
 use compact_str::CompactString;
 
 use crate::json::{Bounds, Builder, Json, MAX_DEPTH, Map, SyntaxError, parse_with};
 use crate::number::Number;
 
-/// The longest definition source that is read, in bytes.
+/// The maximum size of a definition source in bytes.
 pub const MAX_SOURCE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A value and the byte of its source where it begins.
+/// A value, and the byte offset in its source where it starts.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The byte where it begins, if it came from a text.
+    /// The byte offset where it starts, if it has a source.
     pub at: Option<usize>,
     /// The value.
     pub value: NodeValue,
@@ -29,10 +29,10 @@ pub enum NodeValue {
     Map(Vec<Entry>),
 }
 
-/// One entry of a map; a key may stand there twice, and then the reader says so.
+/// One entry of a map. A key may appear twice, which the reader reports.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The byte where the key stands.
+    /// The byte offset of the key.
     pub at: Option<usize>,
     /// The key.
     pub key: CompactString,
@@ -41,16 +41,16 @@ pub struct Entry {
 }
 
 impl Node {
-    /// Reads a JSON text with positions.
+    /// Reads JSON with positions.
     ///
     /// # Errors
-    /// A [`SyntaxError`] if the text is not JSON, too long or too deep.
+    /// A [`SyntaxError`] if the text is not JSON, is too long or is nested too deeply.
     pub fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
         let bounds = Bounds { bytes: MAX_SOURCE_BYTES, depth: MAX_DEPTH, lone_surrogates: false };
         parse_with(&mut Spanned { text }, text, bounds)
     }
 
-    /// The value without its places. Of a doubled key the last counts.
+    /// The value without positions. Of duplicate keys, the last one counts.
     pub fn to_json(&self) -> Json {
         match &self.value {
             NodeValue::Null => Json::Null,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_stands_where_its_key_begins() {
+    fn the_position_of_an_entry_is_that_of_its_key() {
         let text = br#" { "a" : 1 , "b":{"c":[2,{"d" :3}]} }"#;
         let node = Node::parse(text).unwrap();
         let NodeValue::Map(entries) = &node.value else { panic!("a map") };

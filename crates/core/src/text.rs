@@ -1,16 +1,16 @@
-//! How texts of others are shown to people: names, ids, paths, what documents hold. No other file decides that.
+//! How untrusted text is displayed: names, ids, paths, values in documents. No other file decides this.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::path::Path;
 
-/// Letters of a text that are shown; of a longer one the first.
+/// How many characters of a text are shown.
 const SHOWN: usize = 120;
-/// Letters of a sentence that are shown.
+/// How many characters of a sentence are shown.
 const SENTENCE: usize = 2_000;
 
-/// Whether a character moves the cursor, ends a line, turns the direction of writing, or cannot be seen: what could make a
-/// text look like another one, or like a line of the program.
+/// Whether a character moves the cursor, ends a line, changes the writing direction, or is invisible. Such characters could
+/// make a text look like another one, or like output of the program.
 pub fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -20,7 +20,7 @@ pub fn is_hidden(letter: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A text on one line, with what is hidden written out: `\n`, `\u{202e}`. A long one is shortened, and says how long it is.
+/// A text on one line, with hidden characters escaped: `\n`, `\u{202e}`. A long text is shortened, and its length is shown.
 ///
 /// ```
 /// assert_eq!(dictrack_core::text::plain("a\nb\u{202e}é"), "a\\nb\\u{202e}é");
@@ -33,7 +33,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Shown { text, most: SHOWN }.to_string().into()
 }
 
-/// The text in quotes, as [`plain`] shows it.
+/// The text in quotes, displayed as by [`plain`].
 pub fn quoted(text: &str) -> impl Display {
     struct Quoted<'a>(&'a str);
     impl Display for Quoted<'_> {
@@ -47,7 +47,7 @@ pub fn quoted(text: &str) -> impl Display {
     Quoted(text)
 }
 
-/// A sentence on one line, with what is hidden written out; of a very long one the first 2,000 letters.
+/// A sentence on one line, with hidden characters escaped; at most its first 2,000 characters.
 pub fn sentence(text: &str) -> Cow<'_, str> {
     if text.len() <= SENTENCE && !text.chars().any(is_hidden) {
         return text.into();
@@ -55,7 +55,7 @@ pub fn sentence(text: &str) -> Cow<'_, str> {
     Shown { text, most: SENTENCE }.to_string().into()
 }
 
-/// JSON with what is hidden in its strings as `\uXXXX`. It means the same.
+/// JSON with hidden characters in its strings as `\uXXXX`. The meaning does not change.
 pub fn json(json: &str) -> Cow<'_, str> {
     if json.bytes().all(|byte| byte < 0x7f) {
         return json.into();
@@ -73,7 +73,7 @@ pub fn json(json: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// A path, as [`plain`] shows it.
+/// A path, displayed as by [`plain`].
 pub fn path(path: &Path) -> String {
     plain(&path.to_string_lossy()).into_owned()
 }
@@ -90,7 +90,7 @@ impl Display for Shown<'_> {
     }
 }
 
-/// Writes the first letters of a text.
+/// Writes the first characters of a text.
 fn begin(text: &str, most: usize, quoted: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for letter in text.chars().take(most) {
         if is_hidden(letter) {
@@ -104,7 +104,7 @@ fn begin(text: &str, most: usize, quoted: bool, f: &mut fmt::Formatter<'_>) -> f
     Ok(())
 }
 
-/// Writes that there is more of a text.
+/// Writes that a text was shortened.
 fn rest(text: &str, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match text.chars().nth(most) {
         Some(_) => write!(f, "… ({} bytes)", text.len()),
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_hidden_is_written_out() {
+    fn hidden_characters_are_escaped() {
         assert_eq!(plain("a\u{1b}[2J\n\u{9b}é\u{202e}\u{7f}"), "a\\u{1b}[2J\\n\\u{9b}é\\u{202e}\\u{7f}");
         assert_eq!(plain("a\u{200b}b\u{feff}\u{e0041}"), "a\\u{200b}b\\u{feff}\\u{e0041}");
         assert_eq!(plain("日本 e\u{301} ❤\u{fe0f} \\\""), "日本 e\u{301} ❤\u{fe0f} \\\"");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_shortened_and_say_how_long_they_are() {
+    fn long_texts_are_shortened_and_show_their_length() {
         let exact = "é".repeat(SHOWN);
         assert_eq!(plain(&exact), exact);
         assert_eq!(plain(&format!("{exact}é")), format!("{exact}… (242 bytes)"));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn json_means_the_same_with_what_is_hidden_escaped() {
+    fn json_with_hidden_characters_escaped_means_the_same() {
         let text = "{\"a\u{7f}\u{85}é\":\"\u{202e}\u{e0041}\u{200d}\"}";
         let shown = json(text);
         assert_eq!(shown, "{\"a\\u007f\\u0085é\":\"\\u202e\\udb40\\udc41\\u200d\"}");

@@ -1,4 +1,4 @@
-//! `starts_with` and `ends_with`: how a text begins or ends.
+//! `starts_with` and `ends_with`: prefixes and suffixes of strings.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use crate::document::Value;
 use crate::json::Json;
 use crate::source::Node;
 
-/// What a text begins or ends with.
+/// A prefix or suffix.
 #[derive(Clone, Debug)]
 pub struct Affix {
     text: Json,
-    /// What is compared: the text, in full Unicode case folding where case is ignored.
+    /// The text to compare with, with full Unicode case folding if case is ignored.
     compared: String,
     ignore_case: bool,
 }
 
 impl Affix {
-    /// Compares with `text`, in any letter case if `ignore_case`.
+    /// A prefix or suffix, in any letter case if `ignore_case`.
     pub fn new(text: &str, ignore_case: bool) -> Self {
         let compared = if ignore_case { fold(text) } else { text.to_owned() };
         Self { text: text.into(), compared, ignore_case }
@@ -28,7 +28,7 @@ impl Affix {
         Ok(Self::new(node.text("a string")?, ignore_case))
     }
 
-    /// The text, as it was given.
+    /// The text as it was given.
     pub fn text(&self) -> &str {
         self.text.as_str().unwrap_or_default()
     }

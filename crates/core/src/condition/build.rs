@@ -1,7 +1,7 @@
-//! Making conditions in code.
+//! Constructors for conditions.
 //!
-//! A key is a dotted path such as `"user.tier"`. An empty key is the item itself within [`any_item`](Condition::any_item)
-//! and [`all_items`](Condition::all_items); elsewhere the definition that has it is refused.
+//! A key is a dotted path such as `"user.tier"`. Inside [`any_item`](Condition::any_item) and
+//! [`all_items`](Condition::all_items), an empty key is the item itself; elsewhere it makes the definition invalid.
 
 use super::{Affix, Comparison, Condition, FieldComparison, Items, Needle, Order, Pattern, Quantifier, Test};
 use crate::definition::DefinitionError;
@@ -37,7 +37,7 @@ macro_rules! comparisons {
 
 impl Condition {
     tests! {
-        /// The value at `key` exists; `null` is one.
+        /// The value at `key` exists; it may be `null`.
         exists() => Test::Exists;
         /// There is no value at `key`.
         absent() => Test::Absent;
@@ -47,13 +47,13 @@ impl Condition {
         ne(value: impl Into<Json>) => Test::Ne(value.into());
         /// The value at `key` is less than `value`.
         lt(value: impl Into<Json>) => Test::Order(Order::Lt, value.into());
-        /// The value at `key` is at most `value`.
+        /// The value at `key` is less than or equal to `value`.
         le(value: impl Into<Json>) => Test::Order(Order::Le, value.into());
         /// The value at `key` is greater than `value`.
         gt(value: impl Into<Json>) => Test::Order(Order::Gt, value.into());
-        /// The value at `key` is at least `value`.
+        /// The value at `key` is greater than or equal to `value`.
         ge(value: impl Into<Json>) => Test::Order(Order::Ge, value.into());
-        /// The value at `key` contains `value`: a substring of a text, an item of a list, a key of a map.
+        /// The value at `key` contains `value` as a substring, list item or map key.
         contains(value: impl Into<Json>) => Test::Contains(Needle::new(value.into(), false));
         /// The value at `key` exists and does not contain `value`.
         not_contains(value: impl Into<Json>) => Test::NotContains(Needle::new(value.into(), false));
@@ -65,17 +65,17 @@ impl Condition {
         has(value: impl Into<Json>) => Test::Has(value.into());
         /// The value at `key` exists and is not a list with the item `value`.
         not_has(value: impl Into<Json>) => Test::NotHas(value.into());
-        /// The list at `key` has one of `operands`.
+        /// The list at `key` has at least one of `operands`.
         intersects(operands: impl IntoIterator<Item = impl Into<Json>>) => Test::Intersects(values(operands));
-        /// The value at `key` exists and is not a list with one of `operands`.
+        /// The value at `key` exists and is not a list with any of `operands`.
         not_intersects(operands: impl IntoIterator<Item = impl Into<Json>>) => Test::NotIntersects(values(operands));
-        /// The text at `key` starts with `text`.
+        /// The string at `key` starts with `text`.
         starts_with(text: &str) => Test::StartsWith(Affix::new(text, false));
-        /// The text at `key` ends with `text`.
+        /// The string at `key` ends with `text`.
         ends_with(text: &str) => Test::EndsWith(Affix::new(text, false));
-        /// The moment at `key` is before `moment`.
+        /// The timestamp at `key` is before `moment`.
         before(moment: Timestamp) => Test::Before(moment.into());
-        /// The moment at `key` is `moment` or a later one.
+        /// The timestamp at `key` is `moment` or later.
         since(moment: Timestamp) => Test::Since(moment.into());
     }
 
@@ -86,15 +86,15 @@ impl Condition {
         ne_key => Comparison::Ne;
         /// The value at `key` is less than the one at `other`.
         lt_key => Comparison::Order(Order::Lt);
-        /// The value at `key` is at most the one at `other`.
+        /// The value at `key` is less than or equal to the one at `other`.
         le_key => Comparison::Order(Order::Le);
         /// The value at `key` is greater than the one at `other`.
         gt_key => Comparison::Order(Order::Gt);
-        /// The value at `key` is at least the one at `other`.
+        /// The value at `key` is greater than or equal to the one at `other`.
         ge_key => Comparison::Order(Order::Ge);
     }
 
-    /// A part of the text at `key` matches a regular expression.
+    /// A regular expression matches anywhere in the string at `key`.
     ///
     /// # Errors
     /// A [`DefinitionError`] if `pattern` is not a regular expression or compiles to more than 1 MiB.
@@ -102,17 +102,17 @@ impl Condition {
         Ok(Self::Test { key: path(key), test: Test::Matches(Pattern::new(pattern)?) })
     }
 
-    /// The conditions all hold for at least one item of the list at `key`.
+    /// All conditions hold for at least one item of the list at `key`.
     pub fn any_item(key: &str, conditions: impl IntoIterator<Item = Self>) -> Self {
         Self::Items(Items::new(path(key), Quantifier::Any, conditions.into_iter().collect::<Vec<_>>()))
     }
 
-    /// The list at `key` has items, and the conditions all hold for each of them.
+    /// The list at `key` is not empty, and all conditions hold for each item.
     pub fn all_items(key: &str, conditions: impl IntoIterator<Item = Self>) -> Self {
         Self::Items(Items::new(path(key), Quantifier::All, conditions.into_iter().collect::<Vec<_>>()))
     }
 
-    /// Every one of the conditions holds.
+    /// All of the conditions hold.
     pub fn all(conditions: impl IntoIterator<Item = Self>) -> Self {
         Self::All(conditions.into_iter().collect())
     }
@@ -122,8 +122,8 @@ impl Condition {
         Self::Any(conditions.into_iter().collect())
     }
 
-    /// `condition` does not hold, which includes that its key is missing.
-    #[expect(clippy::should_implement_trait, reason = "it is named as definitions spell it, like the others")]
+    /// `condition` does not hold, for example because its key is missing.
+    #[expect(clippy::should_implement_trait, reason = "it has the name used in definitions, like the others")]
     pub fn not(condition: Self) -> Self {
         Self::Not(Box::new(condition))
     }
@@ -133,8 +133,8 @@ impl Condition {
         Self::Custom { name: name.into(), params: params.into() }
     }
 
-    /// The same condition in any letter case, for `contains`, `not_contains`, `starts_with` and `ends_with`; any other stays as
-    /// it is.
+    /// The same condition, ignoring letter case. Affects `contains`, `not_contains`, `starts_with` and `ends_with`; other
+    /// conditions do not change.
     pub fn ignoring_case(self) -> Self {
         let Self::Test { key, test } = self else { return self };
         let folded = |needle: Needle| Needle::new(needle.value().clone(), true);

@@ -1,4 +1,4 @@
-//! Checking a condition that code has built as strictly as one that was read.
+//! Validates conditions built in code as strictly as those that were read.
 
 use super::{Condition, Items, MAX_CONDITION_DEPTH, Test};
 use crate::definition::{DefinitionError, MAX_CONDITIONS, Read};
@@ -6,19 +6,19 @@ use crate::json::Json;
 use crate::number::Number;
 use crate::path::Path;
 
-/// How deep the lists and maps of an operand or of parameters may nest.
+/// How deeply the lists and maps in an operand or in parameters may be nested.
 const MAX_VALUE_DEPTH: usize = 32;
 
 /// Where a condition is in its definition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     depth: usize,
-    /// Whether paths begin at an item of a list.
+    /// Whether paths start at a list item.
     pub(super) within_item: bool,
 }
 
 impl Place {
-    /// The place of a condition of a tracker.
+    /// The place of a top-level condition.
     pub(crate) const OUTERMOST: Self = Self { depth: 1, within_item: false };
 
     pub(super) fn deeper(self) -> Self {
@@ -29,7 +29,7 @@ impl Place {
         Self { within_item: true, ..self.deeper() }
     }
 
-    /// Takes one condition from those that a definition may still have.
+    /// Uses up one of the conditions that a definition may still have.
     pub(super) fn spend(self, left: &mut usize) -> Read<()> {
         let of = DefinitionError::of;
         if self.depth > MAX_CONDITION_DEPTH {
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-/// Checks a condition and all within it; each takes one from `left`.
+/// Checks a condition and all nested ones. Each uses up one of `left`.
 pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Read<()> {
     let of = DefinitionError::of;
     place.spend(left)?;
@@ -77,7 +77,7 @@ pub(crate) fn check(condition: &Condition, place: Place, left: &mut usize) -> Re
     }
 }
 
-/// Checks the conditions that `operator` has; errors name their position.
+/// Checks the conditions under `operator`. Errors name their position.
 fn check_list(operator: &str, conditions: &[Condition], place: Place, left: &mut usize) -> Read<()> {
     if conditions.is_empty() {
         return Err(DefinitionError::of(operator, "an empty list", "a non-empty list of conditions"));
@@ -87,7 +87,7 @@ fn check_list(operator: &str, conditions: &[Condition], place: Place, left: &mut
     })
 }
 
-/// A path without segments is the item itself, within a list.
+/// Only inside a list may a path have no segments; it is then the item itself.
 fn check_key(key: &Path, place: Place) -> Read<()> {
     if key.is_item() && !place.within_item {
         return Err(DefinitionError::of("key", "path is empty", "at least one segment"));
@@ -95,7 +95,7 @@ fn check_key(key: &Path, place: Place) -> Read<()> {
     Ok(())
 }
 
-/// Checks the name and the parameters of something that the process registers.
+/// Checks the name and the parameters of custom code.
 pub(crate) fn check_custom(name: &str, params: &Json) -> Read<()> {
     if name.is_empty() {
         return Err(DefinitionError::of("custom", "an empty string", "a registered name"));
@@ -103,7 +103,7 @@ pub(crate) fn check_custom(name: &str, params: &Json) -> Read<()> {
     check_value(params).map_err(|error| error.within("params"))
 }
 
-/// Checks that a value can be written down and read back.
+/// Checks that a value can be written and read back.
 fn check_value(value: &Json) -> Read<()> {
     if !finite(value) {
         return Err(DefinitionError::of("", "NaN or infinite", "finite numbers"));

@@ -1,4 +1,4 @@
-//! `eq_key`, `ne_key`, `lt_key`, `le_key`, `gt_key`, `ge_key`: two values of one document, compared.
+//! `eq_key`, `ne_key`, `lt_key`, `le_key`, `gt_key`, `ge_key`: compare two values of one document.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::Order;
 use crate::document::{Document, Value};
 use crate::path::Path;
 
-/// Compares the value at `key` with the value at `other`. It does not hold unless both exist.
+/// Compares the value at `key` with the value at `other`. Only holds if both exist.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FieldComparison {
@@ -25,7 +25,7 @@ pub struct FieldComparison {
 pub enum Comparison {
     Eq,
     Ne,
-    /// Between two numbers or two texts.
+    /// Between two numbers or two strings.
     Order(Order),
 }
 
@@ -39,7 +39,7 @@ impl Comparison {
         Self::Order(Order::Ge),
     ];
 
-    /// The operator as definitions spell it.
+    /// The operator as written in definitions.
     pub fn operator(self) -> &'static str {
         match self {
             Self::Eq => "eq_key",
@@ -62,7 +62,7 @@ impl FieldComparison {
         self.compare(document.value_at(&self.key).as_ref(), document.value_at(&self.other).as_ref())
     }
 
-    /// Whether the two values compare as they must.
+    /// Whether the two values compare as required.
     pub(crate) fn compare(&self, value: Option<&Value<'_>>, other: Option<&Value<'_>>) -> bool {
         let (Some(value), Some(other)) = (value, other) else { return false };
         match self.comparison {

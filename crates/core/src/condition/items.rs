@@ -6,9 +6,9 @@ use crate::document::Value;
 use crate::json::Json;
 use crate::path::Path;
 
-/// Conditions that must hold together for one item, or for every item, of a list that has some.
+/// Conditions that must all hold for at least one item, or for every item, of a non-empty list.
 ///
-/// Within them paths begin at the item, and [`Path::item`] is the item itself.
+/// In these conditions, paths start at the item, and [`Path::item`] is the item itself.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Items {
@@ -16,7 +16,7 @@ pub struct Items {
     pub key: Path,
     /// How many of its items must satisfy the conditions.
     pub quantifier: Quantifier,
-    /// The conditions, of which there is at least one.
+    /// The conditions; there must be at least one.
     pub conditions: Box<[Condition]>,
 }
 
@@ -26,14 +26,14 @@ pub struct Items {
 pub enum Quantifier {
     /// At least one.
     Any,
-    /// All, of which there is at least one.
+    /// All of them; the list must not be empty.
     All,
 }
 
 impl Quantifier {
     pub(super) const ALL: [Self; 2] = [Self::Any, Self::All];
 
-    /// The operator as definitions spell it.
+    /// The operator as written in definitions.
     pub fn operator(self) -> &'static str {
         match self {
             Self::Any => "any_item",
@@ -48,7 +48,7 @@ impl Items {
         Self { key, quantifier, conditions: conditions.into() }
     }
 
-    /// Whether the items of the list that was found at the key satisfy the conditions.
+    /// Whether the items of the list found at the key satisfy the conditions.
     pub(crate) fn holds(&self, value: Option<&Value<'_>>, registry: &Registry) -> Result<bool, CustomError> {
         let Some(Value::List(items)) = value else { return Ok(false) };
         let wanted = match self.quantifier {

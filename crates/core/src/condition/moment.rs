@@ -1,4 +1,4 @@
-//! `before` and `since`: whether a value is a moment before another one.
+//! `before` and `since`: compare a timestamp with another one.
 
 use crate::definition::{DefinitionError, Read};
 use crate::document::Value;
@@ -6,7 +6,7 @@ use crate::json::Json;
 use crate::source::Node;
 use crate::time::Timestamp;
 
-/// The moment that values are compared with.
+/// The timestamp that values are compared with.
 #[derive(Clone, Debug)]
 pub struct Moment {
     operand: Json,
@@ -14,7 +14,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment that `operand` says: seconds since 1970, an RFC 3339 moment or a date.
+    /// The timestamp in `operand`: seconds since 1970, an RFC 3339 timestamp or a date.
     ///
     /// # Errors
     /// A [`DefinitionError`] if it is none of these.
@@ -29,7 +29,7 @@ impl Moment {
         Ok(Self { at: node.moment()?, operand: node.to_json() })
     }
 
-    /// The moment.
+    /// The timestamp.
     pub fn at(&self) -> Timestamp {
         self.at
     }
@@ -38,7 +38,7 @@ impl Moment {
         &self.operand
     }
 
-    /// Whether `value` is a moment, and lies before this one.
+    /// Whether `value` is before this timestamp; `None` if it is not a timestamp.
     pub(super) fn is_after(&self, value: &Value<'_>) -> Option<bool> {
         moment_of(value).map(|moment| moment < self.at)
     }
@@ -56,7 +56,7 @@ impl PartialEq for Moment {
     }
 }
 
-/// The moment that a value of a document says.
+/// A value in a document as a timestamp.
 pub(crate) fn moment_of(value: &Value<'_>) -> Option<Timestamp> {
     match value {
         Value::Number(number) => Timestamp::of_number(number),

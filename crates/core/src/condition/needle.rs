@@ -1,4 +1,4 @@
-//! `contains` and `not_contains`: a substring of a text, an item of a list, a key of a map.
+//! `contains` and `not_contains`: look for a substring, a list item or a map key.
 
 use memchr::memmem;
 
@@ -6,13 +6,13 @@ use super::fold::fold;
 use crate::document::Value;
 use crate::json::Json;
 
-/// What `contains` looks for.
+/// The value that `contains` looks for.
 #[derive(Clone, Debug)]
 pub struct Needle {
     value: Json,
-    /// The text in full Unicode case folding, where case is ignored.
+    /// The string with full Unicode case folding, if case is ignored.
     folded: Option<String>,
-    /// Looks for the text, where it is one and case counts.
+    /// Searches for the value, if it is a string and case matters.
     finder: Option<Box<memmem::Finder<'static>>>,
     ignore_case: bool,
 }
@@ -26,7 +26,7 @@ impl Needle {
         Self { value, folded, finder, ignore_case }
     }
 
-    /// The value looked for.
+    /// The value to look for.
     pub fn value(&self) -> &Json {
         &self.value
     }
@@ -36,7 +36,7 @@ impl Needle {
         self.ignore_case
     }
 
-    /// A substring of a text, an item of a list, a key of a map.
+    /// Whether it is found as a substring, list item or map key.
     pub(super) fn found_in(&self, value: &Value<'_>) -> bool {
         let equal = |item: &str| match (&self.folded, &self.value) {
             (Some(folded), _) => fold(item) == *folded,

@@ -1,8 +1,8 @@
-//! `lt`, `le`, `gt`, `ge`: order between two numbers or two texts.
+//! `lt`, `le`, `gt`, `ge`: order between two numbers or two strings.
 
 use std::cmp::Ordering;
 
-/// The four tests of order.
+/// The four order tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is named by its operator")]
 pub enum Order {
@@ -19,13 +19,13 @@ impl Order {
         matches!(self, Self::Lt | Self::Gt)
     }
 
-    /// Whether what lies below the operand passes.
+    /// Whether values below the operand pass.
     #[inline]
     pub(crate) fn is_down(self) -> bool {
         matches!(self, Self::Lt | Self::Le)
     }
 
-    /// Whether a value that compares so to the operand passes.
+    /// Whether a value that compares to the operand in this way passes.
     #[inline]
     pub(crate) fn holds(self, ordering: Ordering) -> bool {
         match self {

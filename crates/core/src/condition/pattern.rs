@@ -1,6 +1,6 @@
-//! `matches`: a regular expression, searched for anywhere in a text.
+//! `matches`: searches a string for a regular expression.
 //!
-//! Searching takes time linear in the length of the text, whatever the pattern, and a pattern compiles to a bounded size.
+//! A search takes time linear in the length of the string, whatever the pattern. The compiled size of a pattern is limited.
 
 use regex::{Regex, RegexBuilder};
 
@@ -9,11 +9,11 @@ use crate::document::Value;
 use crate::json::Json;
 use crate::source::Node;
 
-/// How large a pattern may compile, in bytes.
+/// The maximum compiled size of a pattern in bytes.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 const EXPECTED: &str = "a regular expression, such as \"^/api/v[0-9]+/\"";
 
-/// A compiled regular expression, in the syntax of the crate `regex`: Unicode, without look-around and back-references.
+/// A compiled regular expression in the syntax of the crate `regex`: Unicode, without look-around or back-references.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: Json,
@@ -56,7 +56,7 @@ impl Pattern {
     }
 }
 
-/// The last line of the message, which says what is wrong; those before it show the pattern.
+/// The last line of the message, which describes the error; the lines before it show the pattern.
 fn cause(error: &regex::Error) -> String {
     let text = error.to_string();
     let line = text.lines().last().unwrap_or_default().trim();

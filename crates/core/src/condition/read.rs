@@ -1,4 +1,4 @@
-//! Reading conditions, with words for everything that is refused.
+//! Reads conditions, with an error message for everything that is rejected.
 
 use compact_str::CompactString;
 
@@ -37,10 +37,10 @@ const TESTS: [(&str, ReadTest); 21] = [
     ("since", |operand, _| Moment::read(operand).map(Test::Since)),
 ];
 
-/// The operators that combine conditions, or ask the process.
+/// The operators that combine conditions or run custom code.
 const COMPOUND: [&str; 4] = ["all", "any", "not", "custom"];
 
-/// What a condition may have beside its operator.
+/// Fields that a condition may have in addition to its operator.
 const BESIDE_OPERATOR: [&str; 3] = ["key", "ignore_case", "params"];
 
 fn operators() -> impl Iterator<Item = &'static str> {
@@ -49,7 +49,7 @@ fn operators() -> impl Iterator<Item = &'static str> {
     TESTS.iter().map(|(word, _)| *word).chain(fields).chain(items).chain(COMPOUND)
 }
 
-/// Reads a condition and all within it; each takes one from `left`.
+/// Reads a condition and all nested ones. Each uses up one of `left`.
 pub(crate) fn read(node: &Node, place: Place, left: &mut usize) -> Read<Condition> {
     place.spend(left).map_err(|error| DefinitionError { at: node.at, ..error })?;
     let operators: Vec<_> = operators().collect();
@@ -109,7 +109,7 @@ fn read_all(node: &Node, place: Place, left: &mut usize) -> Read<Box<[Condition]
     Node::each(items, |item| read(item, place, left)).map(Vec::into_boxed_slice)
 }
 
-/// The path of the value; without one, a condition within a list is about the item itself.
+/// The path of the value. Inside a list, it may be left out and then is the item itself.
 fn read_key(fields: &mut Fields<'_>, place: Place) -> Read<Path> {
     if place.within_item {
         return Ok(fields.take("key", Node::path)?.unwrap_or_else(Path::item));
@@ -141,13 +141,13 @@ fn items(operand: &Node) -> Read<Vec<Json>> {
     Ok(operand.filled_list("a non-empty list")?.iter().map(Node::to_json).collect())
 }
 
-/// The name of something that the process registers.
+/// The registered name of custom code.
 pub(crate) fn name_of_custom(node: &Node) -> Read<CompactString> {
     let name = node.text("a registered name")?;
     if name.is_empty() { Err(node.expected("a registered name")) } else { Ok(name.clone()) }
 }
 
-/// Refuses a doubled key anywhere within an operand.
+/// Rejects duplicate keys anywhere in an operand.
 pub(crate) fn unique_keys(node: &Node) -> Read<()> {
     match &node.value {
         NodeValue::Map(_) => Fields::of(node, "a map")?

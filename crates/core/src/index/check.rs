@@ -1,7 +1,7 @@
-//! Order tests of narrow columns: checked tracker by tracker, once equality has left few of them.
+//! Order tests in narrow columns, checked tracker by tracker once equality has left few candidates.
 //!
-//! A column costs a look at every word of the set, however few trackers have a test in it. Where a set has many such
-//! columns, comparing one number for each tracker that is left takes less.
+//! A column has to look at every word of the set, even if only few trackers have a test in it. If a set has many such
+//! columns, comparing one number for each remaining tracker is faster.
 
 use smallvec::SmallVec;
 
@@ -10,17 +10,17 @@ use super::{Index, View};
 use crate::condition::Order;
 use crate::path::Path;
 
-/// At most one order test for each dense tracker.
+/// Up to one order test for each dense tracker.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
-    /// What has to be reached; empty if there are no checks.
+    /// The key that the value must reach; empty if there are no checks.
     keys: Vec<i128>,
-    /// Which of the values has to reach it.
+    /// Which value must reach it.
     values: Vec<u32>,
     readings: Vec<Reading>,
 }
 
-/// A value of a document, read for the tests of one order.
+/// A value in a document, read for the tests of one order.
 #[derive(Debug)]
 struct Reading {
     path: Path,
@@ -29,11 +29,11 @@ struct Reading {
     order: Order,
 }
 
-/// The values of one document: that which every tracker without a check passes, then one for each reading.
+/// The values of one document: first one that every tracker without a check passes, then one for each reading.
 type Values = SmallVec<[i128; 8]>;
 
 impl Checks {
-    /// Enters the check of a tracker; `false` if it has one.
+    /// Adds the check of a tracker; `false` if it already has one.
     pub(super) fn add(&mut self, trackers: usize, tracker: u32, (path, order, key): (&Path, Order, i128)) -> bool {
         if self.keys.is_empty() {
             self.keys.resize(trackers, i128::MIN);
@@ -43,7 +43,7 @@ impl Checks {
         if *value != 0 {
             return false;
         }
-        // Those of one column come one after the other.
+        // Those of one column come one after another.
         if self.readings.last().is_none_or(|last| last.path != *path || last.order != order) {
             self.readings.push(Reading { path: path.clone(), kept: None, order });
         }
@@ -56,12 +56,12 @@ impl Checks {
         self.keys.is_empty()
     }
 
-    /// Learns which paths have values that are kept.
+    /// Sets which paths have values that are kept.
     pub(super) fn keep(&mut self, number: impl Fn(&Path) -> Option<u32>) {
         self.readings.iter_mut().for_each(|reading| reading.kept = number(&reading.path));
     }
 
-    /// Moves those of `matches` that pass to its front and returns how many they are.
+    /// Moves those of `matches` that pass to its front, and returns how many there are.
     pub(super) fn retain(&self, index: &Index, view: &mut View<'_>, matches: &mut [u32]) -> usize {
         let mut values = Values::with_capacity(self.readings.len() + 1);
         values.push(i128::MAX);
@@ -70,9 +70,9 @@ impl Checks {
     }
 }
 
-/// Moves those of `matches` to its front whose value reaches their key, and returns how many they are.
+/// Moves those of `matches` whose value reaches their key to its front, and returns how many there are.
 ///
-/// Without a branch on what is found, as half of those would be mispredicted; a function of slices, which keeps all in
+/// Does not branch on the values, since half of the branches would be mispredicted. Takes slices, which keeps everything in
 /// registers.
 #[inline(never)]
 fn keep_reached(matches: &mut [u32], keys: &[i128], readings: &[u32], values: &[i128]) -> usize {

@@ -17,16 +17,16 @@ use crate::json::{key_hash, same};
 use crate::number::Number;
 use crate::path::Path;
 
-/// Bytes of precomputed sets that an order test may cost, so that memory stays linear in the tests.
+/// How many bytes of precomputed sets an order test may take, so that memory stays linear in the number of tests.
 const SET_BYTES_A_TEST: usize = 24;
-/// Keys are counted, and the trackers between a value and the next kept set gone through, in blocks of this length.
+/// Keys are counted, and the trackers between a value and the next stored set visited, in blocks of this length.
 const BLOCK: usize = 8;
-/// An order column with at most so many tests is narrow: checking them one by one may take less than the column.
+/// An order column with up to this many tests is narrow: checking them one by one may be faster than the column.
 const NARROW: usize = 64;
-/// A value gets a precomputed set if it would cost at most this many bits for each of its trackers.
+/// A value gets a precomputed set if that takes no more than this many bits for each of its trackers.
 pub(super) const SET_BITS_A_TRACKER: usize = 128;
 
-/// A value that equality can be looked up by.
+/// A value that can be looked up for equality.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scalar {
     Null,
@@ -69,12 +69,12 @@ impl Scalar {
 }
 
 fn amount_hash(amount: Amount) -> u64 {
-    // Documents choose the amounts that are looked up, not those that are stored: a fixed seed is enough.
+    // Documents only choose the amounts that are looked up, not those that are stored, so a fixed seed is enough.
 
     foldhash::fast::FixedState::default().hash_one(amount.units())
 }
 
-/// The hash under which a value would be found, if it is a scalar.
+/// The hash for looking up a value, if it is a scalar.
 #[inline]
 fn value_hash(value: &Value<'_>) -> Option<u64> {
     Some(match value {
@@ -88,17 +88,17 @@ fn value_hash(value: &Value<'_>) -> Option<u64> {
     })
 }
 
-/// A map by scalar that is asked with a borrowed value.
+/// A map by scalar that is looked up with a borrowed value.
 #[derive(Debug)]
 pub(super) struct ScalarMap<T> {
-    /// The scalars and what is found by them, as long as they are few: apart, so that comparing touches little memory.
+    /// The scalars and their values, while there are few. Stored separately, so that comparing touches little memory.
     scalars: Vec<Scalar>,
     found: Vec<T>,
-    /// All of them by hash, once they are more.
+    /// All of them by hash, once there are more.
     many: HashTable<(Scalar, T)>,
 }
 
-/// So many scalars are compared one by one, which takes less time than hashing a text.
+/// Up to this many scalars are compared one by one, which is faster than hashing a string.
 const FEW_SCALARS: usize = 6;
 
 impl<T> Default for ScalarMap<T> {
@@ -113,7 +113,7 @@ impl<T> ScalarMap<T> {
         if !self.many.is_empty() {
             return self.many.find(value_hash(value)?, |(scalar, _)| scalar.is(value)).map(|(_, found)| found);
         }
-        // Each is compared, without a branch on what is found: it would be mispredicted.
+        // Each is compared without branching on the result, which would be mispredicted.
         let at = match value {
             Value::Text(text) => self.scan(|scalar| matches!(scalar, Scalar::Text(own) if same(own, text))),
             _ => self.scan(|scalar| scalar.is(value)),
@@ -156,7 +156,7 @@ impl<T> ScalarMap<T> {
     }
 }
 
-/// The distinct values that an `eq` or `in` test accepts, if each can be looked up.
+/// The distinct values that an `eq` or `in` test accepts, if all can be looked up.
 pub(super) fn equal_values(test: &Test) -> Option<Vec<Scalar>> {
     let all = match test {
         Test::Eq(value) => scalar(value).is_some(),
@@ -166,18 +166,18 @@ pub(super) fn equal_values(test: &Test) -> Option<Vec<Scalar>> {
     all.then(|| named_values(test))
 }
 
-/// One kind of test on one path. A tracker has at most one test in a column; those without any pass it.
+/// One kind of test on one path. A tracker has up to one test in a column; those without a test pass.
 #[derive(Debug)]
 pub(super) enum Column {
     Equal(Equal),
     Order(OrderColumn),
-    /// Tests of moments, in units of microseconds.
+    /// Tests of timestamps, in microseconds.
     Moment(OrderColumn),
     Presence(Presence),
 }
 
 impl Column {
-    /// Clears the bits of the trackers whose test `value` fails, but for those that are missing in the set that it returns.
+    /// Clears the bits of trackers whose test fails for `value`. If it returns a set, the caller must intersect with that too.
     #[inline]
     pub(super) fn restrict(&self, value: Option<&Value<'_>>, scratch: &mut Scratch) -> Option<&[u64]> {
         match self {
@@ -196,7 +196,7 @@ pub(super) fn intersect(words: &mut [u64], with: &[u64]) {
     }
 }
 
-/// Intersects `words` with all of `sets`, a stretch of words after the other: each stays in registers meanwhile.
+/// Intersects `words` with all of `sets`, one stretch of words after another, so that each stays in registers.
 #[inline]
 pub(super) fn intersect_all(words: &mut [u64], sets: &[&[u64]]) {
     const STRETCH: usize = 16;
@@ -214,14 +214,14 @@ pub(super) fn intersect_all(words: &mut [u64], sets: &[&[u64]]) {
     }
 }
 
-/// What a test of equality wants.
+/// What an equality test requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Wanted {
     /// `eq`, `in`: one of the values.
     Equal,
-    /// `ne`, `not_in`: a value, and none of these.
+    /// `ne`, `not_in`: a value that is none of these.
     OtherValue,
-    /// `not` of `eq` or `in`: none of these values, or nothing at all.
+    /// `not` of `eq` or `in`: none of these values, or no value.
     NotEqual,
 }
 
@@ -229,7 +229,7 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Equal {
     wanted: Wanted,
-    /// The trackers without a test here.
+    /// The trackers without a test in this column.
     outside: Box<[u64]>,
     values: ScalarMap<Posting>,
 }
@@ -237,7 +237,7 @@ pub(super) struct Equal {
 #[derive(Debug, Default)]
 struct Posting {
     trackers: Vec<u32>,
-    /// All that pass if the document has this value, where that set is small enough to keep.
+    /// All trackers that pass if the document has this value, if that set is small enough to store.
     passing: Option<Box<[u64]>>,
 }
 
@@ -279,22 +279,22 @@ pub(super) struct Presence {
     outside: Box<[u64]>,
 }
 
-/// Tests of one order with numbers or moments: those that a value passes are a prefix of the sorted keys.
+/// Tests of one order with numbers or timestamps. Those that a value passes are a prefix of the sorted keys.
 #[derive(Debug)]
 pub(super) struct OrderColumn {
     order: Order,
     /// The distinct [`key`]s, ascending.
     keys: Box<[i128]>,
-    /// What a value does that passes so many of the tests; one more than there are tests.
+    /// The result for a value, by the number of tests that it passes; has one more entry than there are tests.
     prefixes: Box<[Prefix]>,
     /// The trackers of all tests, in the same order.
     trackers: Box<[u32]>,
-    /// A set is kept for some lengths of the prefix: the trackers of that prefix and those outside.
+    /// Sets for some prefix lengths: the trackers in that prefix, and those without a test.
     sets: Box<[Box<[u64]>]>,
 }
 
-/// What follows from the number of tests that a value passes: the trackers in a set may pass, but for a range of
-/// `trackers` that fails. Past the last set every tracker may.
+/// The result for the number of tests that a value passes: the trackers in a set may pass, except for a range of
+/// `trackers` that fails. After the last set, every tracker may pass.
 #[derive(Clone, Copy, Debug)]
 struct Prefix {
     set: u32,
@@ -309,7 +309,7 @@ impl OrderColumn {
         let prefix = self.prefixes[count];
         let (from, to) = (prefix.from as usize, prefix.to as usize);
         match self.trackers[from..].first_chunk::<BLOCK>().filter(|_| to - from <= BLOCK) {
-            // A loop of fixed length, unlike the other, ends as the processor foresees.
+            // A loop of fixed length, unlike the other one, ends as the processor predicts.
             Some(block) => {
                 for (at, tracker) in (from..).zip(block) {
                     scratch.words[*tracker as usize / 64] &= !(u64::from(at < to) << (tracker % 64));
@@ -324,9 +324,9 @@ impl OrderColumn {
         self.sets.get(prefix.set as usize).map(|set| &**set)
     }
 
-    /// The number of keys that are at most `units`.
+    /// The number of keys that are less than or equal to `units`.
     ///
-    /// The last steps of the search count instead of branching: every other branch on what is found would be mispredicted.
+    /// The last steps of the search count instead of branching, since every other branch would be mispredicted.
     #[inline]
     fn reached(&self, units: i128) -> usize {
         let count = |keys: &[i128]| keys.iter().map(|key| usize::from(*key <= units)).sum::<usize>();
@@ -367,7 +367,7 @@ impl ColumnBuilder {
         Self { trackers, kinds: std::collections::HashMap::new() }
     }
 
-    /// Enters a test of a tracker, or its contrary; `false` if no column can answer it.
+    /// Adds a test of a tracker, or its negation; `false` if no column supports it.
     pub(super) fn add(&mut self, tracker: u32, path: u32, test: &Test, negated: bool) -> bool {
         let on_grid = |value| matches!(scalar(value), Some(Scalar::Number(_)));
         let kind = match test {
@@ -387,7 +387,7 @@ impl ColumnBuilder {
             _ => return false,
         };
         let tests = self.kinds.entry((path, kind)).or_default();
-        // Trackers come in order: a second test of the same tracker in one column would be its last.
+        // Trackers come in order, so a second test of the same tracker in one column would be the last entry.
         if tests.last().is_some_and(|(last, _)| *last == tracker) {
             return false;
         }
@@ -395,7 +395,7 @@ impl ColumnBuilder {
         true
     }
 
-    /// The columns of each of `list`, and the order tests that are checked tracker by tracker instead.
+    /// The columns of each of `list`, and the order tests to check tracker by tracker instead.
     pub(super) fn build(self, list: &[Path]) -> (Vec<(u32, Vec<Column>)>, Checks) {
         let mut kinds: Vec<Kind> = self.kinds.into_iter().collect();
         kinds.sort_by_key(|((path, kind), _)| (*path, *kind));
@@ -415,8 +415,8 @@ impl ColumnBuilder {
 /// The tests of one kind on one path, each with its tracker.
 type Kind = ((u32, ColumnKind), Vec<(u32, Test)>);
 
-/// Takes narrow order columns out of `kinds`, if they are many, and makes checks of the tests of those trackers that a test
-/// of equality rules out for most documents.
+/// Removes narrow order columns from `kinds`, if there are many, and turns their tests into checks for trackers that an
+/// equality test rules out for most documents.
 fn take_checks(trackers: usize, list: &[Path], kinds: &mut Vec<Kind>) -> Checks {
     let narrow = |kind: ColumnKind, tests: &[(u32, Test)]| match kind {
         ColumnKind::Order(order) if tests.len() <= NARROW => Some(order),
@@ -441,7 +441,7 @@ fn take_checks(trackers: usize, list: &[Path], kinds: &mut Vec<Kind>) -> Checks 
     checks
 }
 
-/// The threshold of a test that an order column takes, in the units of its values.
+/// The threshold of a test that an order column supports, in the units of its values.
 fn threshold(test: &Test) -> i128 {
     match test {
         Test::Order(_, operand) => match scalar(operand) {
@@ -453,7 +453,7 @@ fn threshold(test: &Test) -> i128 {
     }
 }
 
-/// The distinct scalars that a test of equality or inequality names.
+/// The distinct scalars in an equality or inequality test.
 fn named_values(test: &Test) -> Vec<Scalar> {
     let mut values: Vec<Scalar> = match test {
         Test::Eq(value) | Test::Ne(value) => scalar(value).into_iter().collect(),
@@ -467,7 +467,7 @@ fn named_values(test: &Test) -> Vec<Scalar> {
     values
 }
 
-/// A set of `count` bits, all set but those of `trackers`.
+/// A set of `count` bits, all set except those of `trackers`.
 pub(super) fn without(count: usize, trackers: &[u32]) -> Box<[u64]> {
     let mut words = vec![u64::MAX; count.div_ceil(64)];
     for at in trackers {
@@ -530,7 +530,7 @@ fn order_column(outside: &[u64], order: Order, tests: &[(u32, Test)]) -> OrderCo
     let step = keys.len().div_ceil(affordable).max(1);
     let mut sets = Vec::new();
     let mut set: Box<[u64]> = outside.into();
-    // The set of all thresholds would restrict nothing and is left out.
+    // The set for all thresholds would not exclude anything and is left out.
     for length in (0..keys.len()).step_by(step) {
         let from = length.saturating_sub(step);
         set = with(&set, &trackers[starts[from] as usize..starts[length] as usize]);

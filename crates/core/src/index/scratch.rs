@@ -2,19 +2,19 @@
 
 use std::cell::Cell;
 
-/// The intersection so far, the matches, and the predicates already evaluated. Kept from document to document, so that
-/// matching allocates nothing.
+/// The intersection so far, the matches, and the predicates evaluated so far. Reused for each document, so that matching
+/// does not allocate.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(super) words: Vec<u64>,
-    /// The matches are the first `matched`; what follows has no meaning.
+    /// The matches are the first `matched`; the rest is meaningless.
     matches: Vec<u32>,
     matched: usize,
-    /// Which of the matches are not counted in the first pass.
+    /// Which matches are not counted in the first pass.
     later: Vec<u32>,
     pub(super) survivors: Vec<u32>,
-    /// For each predicate twice the document number it was evaluated for, plus its answer. Numbers are never used
-    /// again, so that nothing has to be cleared between documents or sets.
+    /// For each predicate, twice the number of the document it was evaluated for, plus the result. Numbers are never reused,
+    /// so nothing has to be cleared between documents or sets.
     memory: Vec<u64>,
     document: u64,
 }
@@ -24,12 +24,12 @@ thread_local! {
 }
 
 impl Scratch {
-    /// Takes the scratch of this thread; a nested call gets a fresh one.
+    /// Takes the scratch of this thread. A nested call gets a new one.
     pub(crate) fn take() -> Box<Self> {
         SPARE.take().unwrap_or_default()
     }
 
-    /// Gives it back.
+    /// Returns it.
     pub(crate) fn give(self: Box<Self>) {
         SPARE.set(Some(self));
     }
@@ -45,8 +45,8 @@ impl Scratch {
 
     /// Appends the position of each bit that is set.
     ///
-    /// Positions are written sixteen at a time, whether there are so many or not, and what is too much is overwritten by
-    /// the next: a loop over the bits would end unforeseen once a word (Langdale and Lemire, "Parsing gigabytes of JSON
+    /// Positions are written sixteen at a time, even if there are fewer, and the excess is overwritten by the next ones. A loop
+    /// over the bits would end unpredictably once per word (Langdale and Lemire, "Parsing gigabytes of JSON
     /// per second", VLDB Journal 2019, §3.1.4).
     pub(super) fn collect(&mut self) {
         let Self { words, matches, matched, .. } = self;
@@ -59,7 +59,7 @@ impl Scratch {
             let mut left = word;
             for chunk in matches[*matched..*matched + 64].chunks_exact_mut(16).take(count.div_ceil(16)) {
                 for position in chunk {
-                    // The last bit is a stand-in that keeps the number from becoming zero.
+                    // The last bit is a placeholder that keeps the number from becoming zero.
                     *position = first + (left | 1 << 63).trailing_zeros();
                     left &= left.wrapping_sub(1);
                 }
@@ -89,7 +89,7 @@ impl Scratch {
         self.matches = matches;
     }
 
-    /// The matches, and room to note which of them come later.
+    /// The matches, and space to record which of them come later.
     pub(crate) fn matches(&mut self) -> (&mut [u32], &mut [u32]) {
         let Self { matches, matched, later, .. } = self;
         if later.len() < *matched {
@@ -98,7 +98,7 @@ impl Scratch {
         (&mut matches[..*matched], later)
     }
 
-    /// Begins a new document for a set with `predicates`.
+    /// Starts a new document for a set with `predicates`.
     pub(super) fn begin(&mut self, predicates: usize) {
         self.matched = 0;
         self.document += 1;

@@ -1,4 +1,4 @@
-//! Reading JSON text with exact numbers and known positions.
+//! Reads JSON with exact numbers and positions.
 
 use compact_str::CompactString;
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
@@ -9,13 +9,13 @@ mod repair;
 
 use repair::Repaired;
 
-/// The longest JSON text that is read as a document, in bytes.
+/// The maximum size of a document in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The deepest nesting of lists and maps that is read.
+/// The maximum nesting depth of lists and maps.
 pub const MAX_DEPTH: usize = 64;
 
-/// What is made of the parts of a JSON text. `at` is the byte where the part begins.
+/// Builds values from the parts of JSON. `at` is the byte offset where the part starts.
 #[expect(missing_docs, reason = "each method is named after the part it takes")]
 pub trait Builder {
     type Value;
@@ -26,12 +26,12 @@ pub trait Builder {
     fn number(&mut self, at: usize, value: Number) -> Self::Value;
     fn text(&mut self, at: usize, value: &str) -> Self::Value;
     fn list(&mut self, at: usize, items: Vec<Self::Value>) -> Self::Value;
-    /// `before` is a byte from which the next quote begins the key.
+    /// `before` is a byte offset; the next quote from there starts the key.
     fn entry(&mut self, map: &mut Self::Map, before: usize, key: CompactString, value: Self::Value);
     fn map(&mut self, at: usize, map: Self::Map) -> Self::Value;
 }
 
-/// A place in a text, both counted from one; the column counts bytes.
+/// A line and a column, both counted from 1. The column counts bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The line.
@@ -41,7 +41,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place of byte `at` of `text`.
+    /// The position of byte `at` in `text`.
     pub fn of(text: &[u8], at: usize) -> Self {
         let before = &text[..at.min(text.len())];
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
@@ -50,40 +50,40 @@ impl Position {
     }
 }
 
-/// Why a text is not JSON that dictrack reads.
+/// Why JSON cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} at line {}, column {}", position.line, position.column)]
 pub struct SyntaxError {
     /// What is wrong, in lower case.
     pub problem: String,
-    /// Where it is wrong.
+    /// The position of the error.
     pub position: Position,
-    /// The byte where it is wrong.
+    /// The byte offset of the error.
     pub at: usize,
-    /// Whether the text exceeds a bound; it may be JSON otherwise.
+    /// Whether the text exceeds a limit, although it may be valid JSON.
     pub exceeds: bool,
 }
 
-/// What is read of one JSON text.
+/// Limits and options for reading JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most bytes.
+    /// The maximum size in bytes.
     pub bytes: usize,
-    /// The most levels of lists and maps.
+    /// The maximum nesting depth of lists and maps.
     pub depth: usize,
-    /// Whether texts with a lone surrogate, `"\ud800"`, are read: JSON's grammar allows them, Unicode does not. Such a text
-    /// becomes the number NaN, which equals nothing, and an entry with such a key is left out.
+    /// Whether to accept strings with a lone surrogate, `"\ud800"`, which are valid JSON but not valid Unicode. Such a string
+    /// becomes the number NaN, which equals nothing. An entry with such a key is left out.
     pub lone_surrogates: bool,
 }
 
 impl Bounds {
-    /// Those of a document: [`MAX_BYTES`] and [`MAX_DEPTH`].
+    /// For documents: [`MAX_BYTES`] and [`MAX_DEPTH`].
     pub const DOCUMENT: Self = Self { bytes: MAX_BYTES, depth: MAX_DEPTH, lone_surrogates: true };
-    /// Those of what dictrack stored itself: any length, and room for the records around a user's values.
+    /// For data that dictrack stored: any length, and enough depth for the records around user values.
     pub const STORED: Self = Self { bytes: usize::MAX, depth: MAX_DEPTH * 2, lone_surrogates: false };
 }
 
-/// Reads `text` into what `builder` makes of it.
+/// Reads `text` into a value created by `builder`.
 ///
 /// # Errors
 /// A [`SyntaxError`] if `text` exceeds `bounds` or is not JSON.
@@ -91,7 +91,7 @@ pub fn parse_with<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> R
     let fail =
         |problem: String, at: usize| SyntaxError { problem, position: Position::of(text, at), at, exceeds: false };
     if text.len() > bounds.bytes {
-        return Err(SyntaxError { exceeds: true, ..fail(format!("more than {} bytes of JSON", bounds.bytes), 0) });
+        return Err(SyntaxError { exceeds: true, ..fail(format!("JSON is longer than {} bytes", bounds.bytes), 0) });
     }
     let mut value = read(builder, text, bounds);
     if let Err(Fault::Syntax(error)) = &value
@@ -104,7 +104,7 @@ pub fn parse_with<B: Builder>(builder: &mut B, text: &[u8], bounds: Bounds) -> R
         Fault::Syntax(error) => fail(describe(&error.error_type), error.index),
         Fault::TooDeep(at) => SyntaxError {
             exceeds: true,
-            ..fail(format!("lists and maps nested deeper than {} levels", bounds.depth), at)
+            ..fail(format!("lists and maps are nested deeper than {} levels", bounds.depth), at)
         },
     })
 }
@@ -137,13 +137,12 @@ fn describe(error: &JiterErrorType) -> String {
         JsonErrorType::EofWhileParsingList
         | JsonErrorType::EofWhileParsingObject
         | JsonErrorType::EofWhileParsingString
-        | JsonErrorType::EofWhileParsingValue => "the text ends within a value".to_owned(),
-        JsonErrorType::ExpectedSomeIdent => "a word that is not true, false or null".to_owned(),
+        | JsonErrorType::EofWhileParsingValue => "unexpected end of input".to_owned(),
+        JsonErrorType::ExpectedSomeIdent => "invalid literal; expected true, false or null".to_owned(),
         JsonErrorType::LoneLeadingSurrogateInHexEscape | JsonErrorType::UnexpectedEndOfHexEscape => {
-            "a \\u escape that is not a character; expected four hexadecimal digits, of a surrogate both halves"
-                .to_owned()
+            "invalid \\u escape; expected four hexadecimal digits, and both halves of a surrogate pair".to_owned()
         }
-        JsonErrorType::InvalidUnicodeCodePoint => "a text that is not UTF-8".to_owned(),
+        JsonErrorType::InvalidUnicodeCodePoint => "invalid UTF-8".to_owned(),
         other => other.to_string(),
     }
 }

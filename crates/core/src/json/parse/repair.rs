@@ -1,7 +1,7 @@
-//! What JSON's grammar allows and `jiter` refuses: lone surrogates, and numbers of more than 4,300 digits.
+//! Handles valid JSON that `jiter` does not accept: lone surrogates, and numbers of more than 4,300 digits.
 //!
-//! Only a text that was refused comes here. Each such place is overwritten by something of the same length that is read, so
-//! that all places stay where they are, and the builder gets what was meant there.
+//! Only used for text that `jiter` rejected. Each such part is overwritten with something acceptable of the same length, so
+//! that positions do not change, and the builder gets the original value.
 
 use jiter::{JiterError, JiterErrorType, JsonErrorType};
 
@@ -9,28 +9,28 @@ use super::Builder;
 use crate::json::CompactString;
 use crate::number::Number;
 
-/// Digits that are always read.
+/// How many digits `jiter` always accepts.
 const DIGITS: usize = 4300;
 
-/// Whether the text may be JSON although `jiter` refused it.
+/// Whether the text may be JSON although `jiter` rejected it.
 pub(super) fn may_help(error: &JiterError) -> bool {
     use JsonErrorType::{LoneLeadingSurrogateInHexEscape, NumberOutOfRange, UnexpectedEndOfHexEscape};
     let JiterErrorType::JsonError(error) = &error.error_type else { return false };
     matches!(error, LoneLeadingSurrogateInHexEscape | UnexpectedEndOfHexEscape | NumberOutOfRange)
 }
 
-/// A builder that is given what was overwritten.
+/// A builder that restores what was overwritten.
 pub(super) struct Repaired<'t, 'b, B> {
     builder: &'b mut B,
     text: &'t [u8],
-    /// Where texts with a lone surrogate begin, in order.
+    /// Where strings with a lone surrogate start, in order.
     surrogates: Vec<usize>,
-    /// Where long numbers begin, and what they are, in order.
+    /// Where long numbers start, and their values, in order.
     numbers: Vec<(usize, Number)>,
 }
 
 impl<'t, 'b, B: Builder> Repaired<'t, 'b, B> {
-    /// The builder for `text`, and the text to read; `None` if there is nothing to repair.
+    /// The builder for `text`, and the text to parse; `None` if there is nothing to repair.
     pub(super) fn of(builder: &'b mut B, text: &'t [u8], lone_surrogates: bool) -> Option<(Self, Vec<u8>)> {
         let mut repaired = Self { builder, text, surrogates: Vec::new(), numbers: Vec::new() };
         let mut copy = text.to_vec();
@@ -46,7 +46,7 @@ impl<'t, 'b, B: Builder> Repaired<'t, 'b, B> {
         found.then_some((repaired, copy))
     }
 
-    /// Repairs the string that begins at `begin`; the byte behind it.
+    /// Repairs the string that starts at `begin`. Returns the offset after it.
     fn string(&mut self, copy: &mut [u8], begin: usize, lone_surrogates: bool) -> usize {
         let mut at = begin + 1;
         while let Some(found) = self.text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
@@ -71,7 +71,7 @@ impl<'t, 'b, B: Builder> Repaired<'t, 'b, B> {
         self.text.len()
     }
 
-    /// Repairs the number that begins at `begin`; the byte behind it.
+    /// Repairs the number that starts at `begin`. Returns the offset after it.
     fn number(&mut self, copy: &mut [u8], begin: usize) -> usize {
         let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let length = self.text[begin..].iter().take_while(is_part).count();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_a_lone_surrogate_exists_and_equals_nothing() {
+    fn a_string_with_a_lone_surrogate_exists_but_equals_nothing() {
         for lone in [
             r"\ud800",
             r"\uDC00",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_where_it_is_wrong() {
+    fn errors_have_the_position_of_invalid_json() {
         for (text, at) in [
             (r#"["\ud800", x]"#, 11),
             (r#"["\ud800\u12"]"#, 12),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_one_however_long_it_is() {
+    fn numbers_may_have_any_length() {
         for length in [17, 18, 19, 4299, 4300, 4301, 4302, 20_000, 500_000] {
             for (number, begin) in [
                 ("7".repeat(length), "7.77"),
