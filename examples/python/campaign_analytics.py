@@ -1,4 +1,4 @@
-"""Clicks, conversions and revenue of a campaign; the trackers are read from definitions that other programs share.
+"""Counts clicks, conversions and revenue of a campaign. The trackers come from definitions that other programs share.
 
 Run it: ``python examples/python/campaign_analytics.py``
 """
@@ -42,7 +42,7 @@ EVENTS: list[dict[str, Any]] = [
 
 
 def main(manager: dt.TrackingManager) -> list[str]:
-    """Runs on any manager; gives what it printed."""
+    """Runs on any manager. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""A condition of the program, and a tracker that says what a document adds.
+"""A custom condition, and a custom tracker that computes what a document adds.
 
 Their attributes are stored with the definitions; another process that defines the classes goes on with them. Run it:
 ``python examples/python/custom_condition.py``
@@ -27,14 +27,14 @@ class HighValueOrder(dt.BaseCondition):
 
 
 class PointsTracker(dt.NumericTracker):
-    """Gives points for each full amount."""
+    """Awards points for each full amount."""
 
     def __init__(self, name: str, per: int, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.per = per
 
     def amount(self, data: Any) -> int:
-        """The points of one order."""
+        """The points for one order."""
         return int(data["amount"] // self.per)
 
 
@@ -49,7 +49,7 @@ ORDERS = [
 
 
 def main(manager: dt.TrackingManager) -> list[str]:
-    """Runs on any manager; gives what it printed."""
+    """Runs on any manager. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:

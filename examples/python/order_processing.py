@@ -1,6 +1,6 @@
-"""Orders are counted and their amounts summed, kept in a file; a document with an id counts once.
+"""Counts orders and sums their amounts in a file. A document with an id counts only once.
 
-Run it twice: the second run goes on where the first came to, and counts nothing again.
+Run it twice: the second run resumes where the first ended, and counts nothing twice.
 ``python examples/python/order_processing.py``
 """
 
@@ -18,7 +18,7 @@ ORDERS = [
 
 
 def main(manager: dt.TrackingManager) -> list[str]:
-    """Runs on any manager; gives what it printed."""
+    """Runs on any manager. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:
@@ -27,7 +27,7 @@ def main(manager: dt.TrackingManager) -> list[str]:
 
     completed = dt.KeyValueEQ("status", "completed")
     paid = dt.KeyValueInList("payment_method", ["credit_card", "debit_card", "paypal"])
-    # What a service does at every start: trackers that are there, or have completed, are left alone.
+    # Call this every time a service starts: existing and completed trackers are left alone.
     manager.ensure_trackers(
         "orders",
         [

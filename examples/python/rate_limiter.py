@@ -1,6 +1,7 @@
-"""At most 100 requests count, until the limit is renewed.
+"""Counts up to 100 requests until the limit is renewed.
 
-The limiter that was added follows the tracker: its ``remaining`` goes down with each request that counts. Run it:
+The limiter that was added stays up to date: its ``remaining`` goes down with each request that counts. The target is out
+of reach, so the tracker never completes. Run it:
 ``python examples/python/rate_limiter.py``
 """
 
@@ -10,7 +11,7 @@ CLIENT = "api_client_001"
 
 
 def main(manager: dt.TrackingManager) -> list[str]:
-    """Runs on any manager; gives what it printed."""
+    """Runs on any manager. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:

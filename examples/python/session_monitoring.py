@@ -1,6 +1,6 @@
-"""Calls count for 60 seconds after the tracker was added or renewed.
+"""Counts calls for 60 seconds after the tracker was added or its limiter renewed.
 
-The clock is one for tests, so that a minute takes no time; the documents' moments are what counts. Run it:
+It uses a test clock, so that a minute takes no time. Run it:
 ``python examples/python/session_monitoring.py``
 """
 
@@ -11,7 +11,7 @@ START = 1_700_000_000
 
 
 def main(manager: dt.TrackingManager, clock: dt.TestClock) -> list[str]:
-    """Runs on a manager with this clock; gives what it printed."""
+    """Runs on a manager with this clock. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Milestones for each user, and a listener that hears of them.
+"""Milestones for each user, with listeners.
 
 Every user has the same tracker in a group of their own; a document counts where its ``event_type`` is one of those
 listed. Run it: ``python examples/python/user_activity.py``
@@ -10,7 +10,7 @@ COUNTED = ["login", "purchase", "comment", "share"]
 
 
 def main(manager: dt.TrackingManager) -> list[str]:
-    """Runs on any manager; gives what it printed."""
+    """Runs on any manager. Returns what it printed."""
     printed: list[str] = []
 
     def say(line: str) -> None:

@@ -1,7 +1,7 @@
-//! Clicks, conversions and revenue of a campaign from one stream. Run it: `cargo run --example campaign_analytics`
+//! Counts clicks, conversions and revenue of a campaign from one stream. Run it: `cargo run --example campaign_analytics`
 //!
-//! Three trackers look at every document; all conditions of a tracker have to hold. Types are strict: a `converted` of
-//! `1` or `"true"` is not `true`.
+//! Three trackers evaluate every document. All conditions of a tracker must hold. Types are strict: if `converted` is `1` or
+//! `"true"`, it is not `true`.
 
 use dictrack::{Blocking, Differing, Manager, TrackerDefinition};
 use serde_json::json;
@@ -12,7 +12,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     run(Manager::in_memory().blocking())
 }
 
-/// The program, on whatever store the manager has.
+/// The program, with any manager.
 pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     let clicks =
         TrackerDefinition::count("campaign_clicks").targets([1000, 5000, 10000]).eq("event", "click").build()?;

@@ -1,7 +1,7 @@
-//! A condition of one's own, registered by name. Run it: `cargo run --example custom_condition`
+//! A custom condition, registered by name. Run it: `cargo run --example custom_condition`
 //!
-//! The definition holds only the name and the parameters, so that it can be stored and shared; the code stays in the
-//! process. Where a process does not know the name, the tracker is listed in the outcome's `failed`.
+//! The definition only has the name and the parameters, so it can be stored and shared; the code stays in the process. If a
+//! process has not registered the name, the tracker is listed in `failed` in the outcome.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use dictrack::json::{Json, Map};
 use dictrack::{BoxError, CustomCondition, Document, Manager, ManagerBuilder, Number, Path, TrackerDefinition, Value};
 use serde_json::json;
 
-/// Holds for an order of at least `min_amount`, by a customer of one of the `allowed_tiers`, and not from one of the
+/// Holds for an order of `min_amount` or more, by a customer in one of the `allowed_tiers` who is not in one of the
 /// `excluded_regions`. Tiers and regions are compared in lower case.
 struct HighValueOrder {
     amount: Path,
@@ -40,13 +40,13 @@ impl CustomCondition for HighValueOrder {
     }
 }
 
-/// The texts of the list `name` of the parameters.
+/// The strings in the list `name` of the parameters.
 fn texts<'a>(params: &'a Map, name: &str) -> Result<impl Iterator<Item = &'a str>, BoxError> {
     let list = params.get(name).and_then(Json::as_list).ok_or_else(|| format!("`{name}` is a list"))?;
     Ok(list.iter().filter_map(Json::as_str))
 }
 
-/// The text at `path` in lower case, empty where there is none.
+/// The string at `path` in lower case; empty if there is none.
 fn lower(order: &dyn Document, path: &Path) -> String {
     match order.value_at(path) {
         Some(Value::Text(text)) => text.to_lowercase(),
@@ -58,7 +58,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     run(Manager::builder())
 }
 
-/// The program, on whatever store the builder has.
+/// The program, with any store.
 pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let condition = HighValueOrder::new().ok_or("the paths are not empty")?;
     let builder = builder.condition("high_value_order", condition);

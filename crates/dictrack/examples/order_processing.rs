@@ -1,14 +1,14 @@
-//! Orders and revenue that outlive the program, each order counted once. Run it: `cargo run --example order_processing`
+//! Counts orders and revenue across restarts, each order once. Run it: `cargo run --example order_processing`
 //!
-//! The manager keeps everything in one SQLite file. Each order is tracked with its id, so that a queue that delivers it
-//! twice, even to the next run of the program, counts it once. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
+//! The manager stores everything in one SQLite file. Each order is tracked with its id, so it counts once even if a queue
+//! delivers it twice, or delivers it again to the next run. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
 
 use dictrack::{Blocking, Differing, EventCode, TrackOptions, TrackerDefinition};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Says what is tracked, as a service does at every start.
+/// Adds the trackers, as a service does every time it starts.
 fn prepare(manager: Blocking) -> Result<Blocking> {
     manager.add_listener(EventCode::StageCompleted, |event| {
         println!("📦 Order {} stage completed: ${}/${}", event.name(), event.progress, event.target);
@@ -29,7 +29,7 @@ fn prepare(manager: Blocking) -> Result<Blocking> {
     Ok(manager)
 }
 
-/// Tracks an order; whether it was new.
+/// Tracks an order. Returns whether it was new.
 fn process(manager: &Blocking, order: &Value) -> Result<bool> {
     let id = order["order_id"].as_str().ok_or("an order has an id")?;
     println!("\nProcessing order: {id}");
@@ -72,7 +72,7 @@ pub(crate) fn run(open: impl Fn() -> Result<Blocking>) -> Result<()> {
         assert!(process(&manager, order)?);
     }
     assert_eq!(totals(&manager)?, ["3/10", "545.5/$1000"]);
-    // Dropping the last clone writes everything as well; closing says whether that went well.
+    // Dropping the last clone also writes everything, but only closing reports errors.
     manager.close()?;
     drop(manager);
 

@@ -1,7 +1,8 @@
-//! At most 100 requests until the limit is renewed. Run it: `cargo run --example rate_limiter`
+//! Admits up to 100 requests until the limit is renewed. Run it: `cargo run --example rate_limiter`
 //!
-//! The limiter is part of the tracker, and the outcome of each document says how much of it is left. The document that
-//! spends the last of it still counts; it is listed as limited, and the next one as refused.
+//! The limiter is part of the tracker, and the outcome of each document has what remains of it. The document that uses up the
+//! limit still counts and is listed as limited; the next one is listed as refused. The target is out of reach, so that the
+//! tracker never completes.
 
 use dictrack::{Blocking, LimiterState, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
 use serde_json::json;
@@ -19,7 +20,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     run(Manager::in_memory().blocking())
 }
 
-/// The program, on whatever store the manager has.
+/// The program, with any manager.
 pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     let limit =
         TrackerDefinition::count("api_rate_limit").target(1000).eq("endpoint", "/api/v1/data").limit(100).build()?;
@@ -31,7 +32,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         let data = json!({"endpoint": "/api/v1/data", "request_id": request, "client": CLIENT});
         let outcome = manager.track(CLIENT, &data)?;
         if outcome.refused().next().is_some() {
-            // It is not counted, and nothing of the tracker changes.
+            // It does not count, and the tracker does not change.
             assert_eq!((request, outcome.dirtied().count()), (100, 0));
             println!("❌ Request {request} blocked! Rate limit exceeded.");
             for explanation in manager.explain(CLIENT, &data)? {
@@ -42,7 +43,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         let tracker = outcome.dirtied().next().ok_or("the request counts")?;
         let left = tracker.remaining().ok_or("the tracker has a count limiter")?;
         println!("✅ Request {request} allowed. Remaining: {left}");
-        // The last one counts, and says that the limit is spent.
+        // The last one counts, and reports that the limit is used up.
         assert_eq!(outcome.limited().next().is_some(), left == 0);
         allowed.push(left);
     }

@@ -1,7 +1,7 @@
-//! API calls within a window of 60 seconds that is renewed. Run it: `cargo run --example session_monitoring`
+//! Counts API calls within a renewable window of 60 seconds. Run it: `cargo run --example session_monitoring`
 //!
-//! Nothing here waits: the manager takes the time from a test clock, as the tests of a program should. Without
-//! `shared_clock` it takes the time of the operating system.
+//! Nothing here waits: the manager uses a test clock, as your tests should. Without `shared_clock` it uses the clock of the
+//! operating system.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     run(Manager::builder())
 }
 
-/// The program, on whatever store the builder has.
+/// The program, with any store.
 pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let start = Timestamp::from_secs(1_700_000_000);
     let clock = Arc::new(TestClock::new(start));
@@ -55,7 +55,7 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
         }
         if second > 0 && second % 60 == 0 && elapsed > 60_000_000 {
             println!("\n--- Resetting time limiter at {second} seconds ---");
-            // Without a policy the tracker's own applies, and that is to renew its limiters.
+            // Without a policy, the tracker's own applies, which is to renew its limiters.
             assert!(manager.reset_tracker(SESSION, "session_actions", None)?);
         }
         clock.advance(STEP);

@@ -1,7 +1,7 @@
-//! Milestones for each user, and listeners that hear of them. Run it: `cargo run --example user_activity`
+//! Milestones for each user, with listeners. Run it: `cargo run --example user_activity`
 //!
-//! Every user gets the same tracker in a group of their own. A document counts where its `event_type` is one of those
-//! listed; at 10, 50, 100 … of them a listener is told.
+//! Every user gets the same tracker in their own group. A document counts if its `event_type` is one of those listed, and a
+//! listener is called at 10, 50, 100 … documents.
 
 use std::sync::mpsc;
 
@@ -16,9 +16,9 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     run(Manager::in_memory().blocking())
 }
 
-/// The program, on whatever store the manager has.
+/// The program, with any manager.
 pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
-    // A listener may fail; that is logged and stops nobody. It runs before the call that caused its event returns.
+    // If a listener fails, this is logged and the others still run. It runs before the call that caused its event returns.
     let (milestones, heard) = mpsc::channel();
     manager.add_listener(EventCode::StageCompleted, move |event| {
         let milestone = format!("{}/{}", event.progress, event.target);
@@ -57,7 +57,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!(track(activity)?, [expected]);
     }
 
-    // What matches nothing touches nothing.
+    // A document that matches nothing changes nothing.
     assert!(track(&json!({"user_id": "user_001", "event_type": "logout"}))?.is_empty());
     assert!(heard.try_recv().is_err());
 

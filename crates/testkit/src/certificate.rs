@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
-/// The files that a server with TLS is configured with.
+/// The TLS files of a server.
 #[derive(Debug)]
 pub(crate) struct Certificate {
-    /// What a client has to trust.
+    /// The certificate that clients must trust.
     pub(crate) authority: PathBuf,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl Certificate {
-    /// Makes an authority and its certificate for this machine.
+    /// Creates an authority and a certificate for this machine.
     pub(crate) fn make(directory: &Path) -> Self {
-        Self::try_make(directory).expect("a certificate can be made")
+        Self::try_make(directory).expect("a certificate can be created")
     }
 
     fn try_make(directory: &Path) -> Result<Self, rcgen::Error> {

@@ -1,4 +1,4 @@
-//! A Redis cluster of its own.
+//! A Redis cluster for a test.
 
 use crate::Redis;
 use crate::wait::eventually;
@@ -6,14 +6,14 @@ use crate::wait::eventually;
 const SLOTS: u16 = 16_384;
 const NODES: usize = 3;
 
-/// Three masters on free ports of this machine, each with a third of the slots and no replica.
+/// Three masters on free ports of this machine, each with a third of the slots and without replicas.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Redis>,
 }
 
 impl RedisCluster {
-    /// Starts the cluster and waits until every node finds it whole.
+    /// Starts the cluster and waits until every node reports that it is complete.
     pub fn start() -> Self {
         let node = || Redis::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "3000").start();
         let cluster = Self { nodes: (0..NODES).map(|_| node()).collect() };
@@ -21,9 +21,9 @@ impl RedisCluster {
         for (i, node) in cluster.nodes.iter().enumerate() {
             let share = |i: usize| usize::from(SLOTS) * i / NODES;
             let slots: Vec<_> = (share(i)..share(i + 1)).map(|slot| slot.to_string()).collect();
-            // Nodes that begin with the same epoch have to settle first whose word counts.
+            // Nodes that start with the same epoch would first have to resolve that conflict.
             node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
-            // Redis 6.2 takes no ranges.
+            // Redis 6.2 does not accept ranges.
             let add = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str));
             node.cli(&add.collect::<Vec<_>>());
         }
@@ -40,13 +40,13 @@ impl RedisCluster {
         format!("redis-cluster://{}", addresses.join(","))
     }
 
-    /// One of the three nodes, from 0 on.
+    /// One of the three nodes, counted from 0.
     pub fn node(&self, index: usize) -> &Redis {
         &self.nodes[index]
     }
 
-    /// Waits until each node knows all others and reports `cluster_state:ok`, as it does not for a while after one of
-    /// them was down.
+    /// Waits until each node knows all others and reports `cluster_state:ok`, which takes a while after one of them was
+    /// down.
     #[track_caller]
     pub fn wait_until_whole(&self) {
         let whole = |node: &Redis| {
@@ -55,7 +55,7 @@ impl RedisCluster {
                 .into_iter()
                 .all(|wanted| info.lines().any(|line| line.trim_end() == wanted))
         };
-        eventually("the cluster is whole", || self.nodes.iter().all(whole));
+        eventually("the cluster is complete", || self.nodes.iter().all(whole));
     }
 
     /// The slot of a key.
@@ -63,16 +63,16 @@ impl RedisCluster {
         self.nodes[0].cli(&["CLUSTER", "KEYSLOT", key]).parse().expect("the slot is a number")
     }
 
-    /// The node that has a slot, by its own word. While a slot is moved that is the node that it leaves.
+    /// The node that reports to have a slot. While a slot is being moved, this is its old node.
     ///
     /// # Panics
     ///
-    /// When no running node has it.
+    /// If no running node has it.
     pub fn slot_owner(&self, slot: u16) -> usize {
         let has = |node: &Redis| {
             let nodes = node.try_cli(&["CLUSTER", "NODES"]).unwrap_or_default();
             let own = nodes.lines().find(|line| line.contains("myself")).unwrap_or_default();
-            // After eight words about the node come its slots, then in brackets those on the move.
+            // After eight words about the node come its slots, then, in brackets, those being moved.
             own.split(' ').skip(8).any(|range| {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
                 matches!((first.parse(), last.parse()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
@@ -86,11 +86,11 @@ impl RedisCluster {
         self.begin_migration(slot, to).finish();
     }
 
-    /// Begins to move a slot: its keys are still where they were, and new ones are redirected by `ASK` to node `to`.
+    /// Starts to move a slot: its keys are still on the old node, and new ones are redirected to node `to` with `ASK`.
     ///
     /// # Panics
     ///
-    /// When the node has the slot already.
+    /// If the node already has the slot.
     pub fn begin_migration(&self, slot: u16, to: usize) -> SlotMigration<'_> {
         let from = self.slot_owner(slot);
         assert_ne!(from, to, "node {to} has slot {slot} already");
@@ -102,7 +102,7 @@ impl RedisCluster {
     }
 }
 
-/// A slot on its way to another node. It stays so until [`finish`](Self::finish).
+/// A slot that is being moved to another node, until [`finish`](Self::finish).
 #[derive(Debug)]
 #[must_use = "the slot stays half moved"]
 pub struct SlotMigration<'a> {
@@ -113,29 +113,29 @@ pub struct SlotMigration<'a> {
 }
 
 impl SlotMigration<'_> {
-    /// The slot that is moved.
+    /// The slot that is being moved.
     pub fn slot(&self) -> u16 {
         self.slot
     }
 
-    /// The node that the slot leaves.
+    /// The old node of the slot.
     pub fn from(&self) -> usize {
         self.from
     }
 
-    /// The node that the slot goes to.
+    /// The new node of the slot.
     pub fn to(&self) -> usize {
         self.to
     }
 
-    /// Moves so many of the keys that are left, and says how many there were. Then commands with keys on both sides get
-    /// `TRYAGAIN`, and those with moved keys `ASK`.
+    /// Moves up to this many of the remaining keys, and returns how many. After that, commands with keys on both sides get
+    /// `TRYAGAIN`, and those with moved keys get `ASK`.
     pub fn move_keys(&self, count: usize) -> usize {
         let source = &self.cluster.nodes[self.from];
         let (slot, count) = (self.slot.to_string(), count.to_string());
         let list = source.run_cli(&["--no-raw"], &["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
         let list = list.expect("the keys of a slot can be listed");
-        // Lines of `1) "key"`. The keys stay in their quotes, so that they may be any bytes.
+        // Lines of `1) "key"`. The keys stay in quotes, so that they may be any bytes.
         let keys: Vec<_> = list.lines().filter_map(|line| Some(line.split_once(") ")?.1)).collect();
         if !keys.is_empty() {
             let port = self.cluster.nodes[self.to].port().to_string();
@@ -147,12 +147,12 @@ impl SlotMigration<'_> {
         keys.len()
     }
 
-    /// Moves the keys that are left and gives the slot to its new node, as all nodes then know.
+    /// Moves the remaining keys and assigns the slot to its new node, and tells all nodes.
     pub fn finish(self) {
         while self.move_keys(100) > 0 {}
         let nodes = &self.cluster.nodes;
         let id = nodes[self.to].cli(&["CLUSTER", "MYID"]);
-        // The new node first: should it fail in between, the slot still has an owner.
+        // The new node first, so that the slot still has an owner if this fails in between.
         let others = (0..NODES).filter(|node| *node != self.to && *node != self.from);
         for node in [self.to, self.from].into_iter().chain(others) {
             nodes[node].cli(&["CLUSTER", "SETSLOT", &self.slot.to_string(), "NODE", &id]);

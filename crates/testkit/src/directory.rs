@@ -1,4 +1,4 @@
-//! Directories of servers, also those that killed tests left.
+//! Directories of servers, including those left by killed tests.
 
 use std::path::Path;
 use std::sync::Once;
@@ -8,17 +8,17 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "dictrack-test-";
 
-/// Makes a directory that goes when it is dropped.
+/// Creates a directory that is removed on drop.
 ///
-/// A process that is killed, or that keeps a server to its end, leaves its directories. The next one removes them:
-/// their names have the process id.
+/// A process that is killed, or that keeps a server until it exits, leaves its directories behind. The next process removes
+/// them, since their names have the process id.
 pub(crate) fn make() -> TempDir {
     static SWEPT: Once = Once::new();
     SWEPT.call_once(sweep);
     tempfile::Builder::new()
         .prefix(&format!("{PREFIX}{}-", process::id()))
         .tempdir()
-        .expect("a temporary directory can be made")
+        .expect("a temporary directory can be created")
 }
 
 fn sweep() {
@@ -27,7 +27,7 @@ fn sweep() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            // It may be another user's, or another test may be removing it.
+            // It may belong to another user, or another test may be removing it.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

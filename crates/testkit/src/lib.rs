@@ -1,20 +1,18 @@
-//! Real servers for tests: Redis and MongoDB, started on free ports and ended with the test, and a proxy that breaks
+//! Real servers for tests: Redis and MongoDB, started on free ports and stopped with the test, and a proxy that breaks
 //! connections.
 //!
-//! `scripts/setup tests` installs the servers: Redis 7 and MongoDB 6. `DICTRACK_TEST_REDIS_SERVER` names another
-//! `redis-server`, `DICTRACK_TEST_MONGOD` another `mongod`. A test whose server is missing fails and says so;
-//! none is skipped.
+//! `scripts/setup tests` installs the servers: Redis 7 and MongoDB 6. To use others, set `DICTRACK_TEST_REDIS_SERVER` to a
+//! `redis-server` and `DICTRACK_TEST_MONGOD` to a `mongod`. If its server is missing, a test fails; it is never skipped.
 //!
-//! - [`Redis`], [`RedisCluster`] and [`Mongo`] start servers of a test's own, which it may kill, stop and fill.
+//! - [`Redis`], [`RedisCluster`] and [`Mongo`] start servers for a single test, which may kill, stop and fill them.
 //! - [`shared_redis`] and [`shared_mongodb`] are for tests that only need a server. `DICTRACK_TEST_REDIS_URL` and
 //!   `DICTRACK_TEST_MONGODB_URL` name servers to use instead.
-//! - [`Proxy`] stands between a client and a server, and loses what it is told to.
+//! - [`Proxy`] sits between a client and a server, and drops what it is told to.
 //!
-//! Everything blocks and works in threads of its own, also when it is called from asynchronous code. What goes wrong
-//! panics: a test has no better answer. Servers end when they are dropped, and also when the test's process ends in any
-//! other way. Linux only.
+//! All calls block and use their own threads, so they also work in asynchronous code. Failures panic. Servers stop when they
+//! are dropped, and when the process of the test ends in any other way. Linux only.
 //!
-//! `cargo run -p dictrack-testkit` starts both servers and prints their URLs, for looking around by hand.
+//! `cargo run -p dictrack-testkit` starts both servers and prints their URLs, for experiments.
 
 mod certificate;
 mod cluster;

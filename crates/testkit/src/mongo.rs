@@ -1,4 +1,4 @@
-//! A MongoDB server of its own.
+//! A MongoDB server for a test.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -22,21 +22,21 @@ use crate::wait::{PATIENCE, eventually};
 
 const REPLICA_SET: &str = "rs0";
 
-/// A MongoDB server on a free port of this machine. It ends when this is dropped, or when the test's process does.
+/// A MongoDB server on a free port of this machine. It stops when this is dropped, or when the process of the test ends.
 ///
-/// The program is `.servers/mongod` in the repository, where `scripts/setup tests` puts it, or what
-/// `DICTRACK_TEST_MONGOD` names.
+/// The program is `.servers/mongod` in the repository, installed by `scripts/setup tests`, or the one named by
+/// `DICTRACK_TEST_MONGOD`.
 ///
 /// # Panics
 ///
-/// All methods panic when the server, or the test, does what makes no sense: the server does not start, a command
-/// fails, it gets a signal while it does not run.
+/// All methods panic on failures: if the server does not start, if a command fails, or if a signal is sent while it is not
+/// running.
 #[derive(Debug)]
 pub struct Mongo {
-    /// For the commands of this kit. A new one after each start, since an old one first has to see that its connections
-    /// are gone.
+    /// For the commands of this kit. Replaced after each start, since an old client would first have to notice that its
+    /// connections are gone.
     client: Mutex<Option<Client>>,
-    // The server goes before its directory.
+    // Dropped before its directory.
     program: Program,
     directory: TempDir,
     port: Port,
@@ -51,14 +51,14 @@ enum Kind {
 }
 
 impl Mongo {
-    /// Starts a server that stands alone.
+    /// Starts a standalone server.
     pub fn start() -> Self {
         let mongo = Self::new(Kind::Standalone);
         mongo.run();
         mongo
     }
 
-    /// Starts a replica set of one, which has transactions, and waits until it is primary.
+    /// Starts a replica set of one, which supports transactions, and waits until it is primary.
     pub fn replica_set() -> Self {
         let mongo = Self::new(Kind::ReplicaSet);
         mongo.listen();
@@ -68,19 +68,19 @@ impl Mongo {
         mongo
     }
 
-    /// Starts a server that stands alone and knows this one user, who may do everything.
+    /// Starts a standalone server with a single user who has all permissions.
     pub fn with_password(user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
         let create = doc! {"createUser": &user, "pwd": &password, "roles": ["root"]};
         let mongo = Self::new(Kind::Password { user, password });
         mongo.program.start(|| Ok(()));
-        // As long as there are no users, anyone on this machine may make the first.
+        // While there are no users, anyone on this machine may create the first.
         let nobody = format!("mongodb://{}/", mongo.address());
         block_on(async move {
             let client = client(&nobody).await?;
             client.database("admin").run_command(create).await
         })
-        .expect("the first user can be made");
+        .expect("the first user can be created");
         mongo.ping().expect("the user may log in");
         mongo
     }
@@ -89,7 +89,7 @@ impl Mongo {
         let directory = directory::make();
         let port = Port::claim();
         let data = directory.path().join("data");
-        fs::create_dir(&data).expect("a directory can be made");
+        fs::create_dir(&data).expect("a directory can be created");
         let mut arguments: Vec<OsString> = Vec::new();
         for (name, value) in [
             ("--bind_ip", "127.0.0.1"),
@@ -99,7 +99,7 @@ impl Mongo {
             // For `fail_command`.
             ("--setParameter", "enableTestCommands=1"),
             ("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            // Else a member of a replica set waits 15 seconds before it ends.
+            // Otherwise a member of a replica set waits 15 seconds before it stops.
             ("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
         ] {
             arguments.extend([name.into(), value.into()]);
@@ -132,7 +132,7 @@ impl Mongo {
         self.try_command("admin", doc! {"ping": 1}).map(|_| ())
     }
 
-    /// Waits until the server takes writes, as it does not for a while after [`step_down`](Self::step_down).
+    /// Waits until the server accepts writes, which takes a while after [`step_down`](Self::step_down).
     #[track_caller]
     pub fn wait_for_primary(&self) {
         eventually("the server is primary", || {
@@ -141,7 +141,7 @@ impl Mongo {
         });
     }
 
-    /// What clients connect to: with the user and the password, or the name of the replica set, if there is one.
+    /// The URL for clients, with the user and the password, or the name of the replica set, if any.
     pub fn url(&self) -> String {
         let address = self.address();
         match &self.kind {
@@ -159,54 +159,53 @@ impl Mongo {
         self.port.number()
     }
 
-    /// Where the server listens.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// Where the server keeps its log and, in `data`, its data.
+    /// The directory with the log of the server and, in `data`, its data.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The id of the server's process.
+    /// The process id of the server.
     pub fn pid(&self) -> u32 {
         self.program.pid()
     }
 
-    /// Kills the server at once, as `kill -9` does. Only writes that were acknowledged with `j: true` are then sure to
-    /// be there after a restart.
+    /// Kills the server like `kill -9`. Only writes that were acknowledged with `j: true` are certain to survive.
     pub fn kill(&self) {
         self.forget_client();
         self.program.kill();
     }
 
-    /// Asks the server to end, and waits until it has.
+    /// Stops the server and waits until it has ended.
     pub fn stop(&self) {
         self.forget_client();
         self.program.terminate();
     }
 
-    /// Starts the server again, on the same port and with its data; kills it first if it runs.
+    /// Restarts the server on the same port, with its data. Kills it first if it is running.
     pub fn restart(&self) {
         self.kill();
         self.run();
     }
 
-    /// Stops the server in its steps: connections stay open, and nothing is answered.
+    /// Suspends the server: connections stay open, but nothing is answered.
     pub fn pause(&self) {
         self.program.signal(Signal::STOP);
     }
 
-    /// Lets the server go on after [`pause`](Self::pause).
+    /// Resumes the server after [`pause`](Self::pause).
     pub fn resume(&self) {
         self.program.signal(Signal::CONT);
     }
 
-    /// Makes commands fail, by the fail point `failCommand`. `document` has its `mode` and `data`, for example
+    /// Makes commands fail with the fail point `failCommand`. `document` has its `mode` and `data`, for example
     /// `{"mode": {"times": 2}, "data": {"failCommands": ["insert"], "errorCode": 189}}`. `data` may also have
-    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, and `appName`, the client to which
-    /// it is done.
+    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, and `appName`, which selects a
+    /// client.
     #[track_caller]
     pub fn fail_command(&self, document: Document) {
         let mut command = doc! {"configureFailPoint": "failCommand"};
@@ -214,24 +213,24 @@ impl Mongo {
         self.command("admin", command);
     }
 
-    /// Ends what [`fail_command`](Self::fail_command) began. A restart does so too.
+    /// Undoes [`fail_command`](Self::fail_command). So does a restart.
     #[track_caller]
     pub fn fail_no_command(&self) {
         self.fail_command(doc! {"mode": "off"});
     }
 
-    /// Makes the primary of a replica set a secondary for so many seconds. As the only member it is then elected again.
+    /// Makes the primary of a replica set step down for this many seconds. As the only member, it is then elected again.
     #[track_caller]
     pub fn step_down(&self, seconds: u32) {
         let command = doc! {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": true};
         self.command("admin", command);
     }
 
-    /// Runs a command on a database, directly on this server whatever its state.
+    /// Runs a command on a database, directly on this server, whatever its state.
     ///
     /// # Panics
     ///
-    /// When it fails, or is not answered within 20 seconds.
+    /// If it fails or is not answered within 20 seconds.
     #[track_caller]
     pub fn command(&self, database: &str, command: Document) -> Document {
         let shown = command.to_string();
@@ -266,7 +265,7 @@ impl Drop for Mongo {
     }
 }
 
-/// The program, whose place need not be known where a test runs on a server that is there.
+/// The program. Not needed if tests use an existing server.
 fn binary() -> PathBuf {
     match env::var_os("DICTRACK_TEST_MONGOD") {
         Some(path) => require(Path::new(&path)),
@@ -274,7 +273,7 @@ fn binary() -> PathBuf {
     }
 }
 
-/// A client for this one server, also where it is a member of a set.
+/// A client for this server only, even if it is a member of a replica set.
 async fn client(url: &str) -> mongodb::error::Result<Client> {
     let mut options = ClientOptions::parse(url).await?;
     options.direct_connection = Some(true);
@@ -289,7 +288,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     builder.worker_threads(1).enable_all().build().expect("a runtime can be started")
 });
 
-/// Runs a future to its end in a thread of its own, since a test that is asynchronous itself must not block on it.
+/// Runs a future to completion in its own thread, since an asynchronous test must not block on it.
 fn block_on<T: Send>(future: impl Future<Output = mongodb::error::Result<T>> + Send) -> mongodb::error::Result<T> {
     let limited = async {
         let answer = tokio::time::timeout(PATIENCE, future).await;

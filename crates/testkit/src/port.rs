@@ -1,4 +1,4 @@
-//! Ports that stay with a server while it is down.
+//! Ports that stay reserved for a server while it is down.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt as _;
@@ -7,23 +7,23 @@ use std::process;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below the ports that Linux gives to clients, so that no connection takes the port of a server that restarts.
+/// Below the ports that Linux assigns to clients, so that no connection takes the port of a restarting server.
 const FIRST: u16 = 12_000;
 const COUNT: u16 = 10_000;
-/// A node of a Redis cluster also listens on the port so much above its own.
+/// A node of a Redis cluster also listens on its port plus this number.
 const BUS: u16 = 10_000;
 
-/// A port that no other test of this machine uses for as long as this lives.
+/// A port that no other test on this machine uses while this value exists.
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
-    /// A name in Linux's abstract namespace is a lock: one process has it, and it ends with the process.
+    /// A name in Linux's abstract socket namespace serves as a lock: only one process can have it, and it ends with the process.
     _claim: UnixDatagram,
 }
 
 impl Port {
     pub(crate) fn claim() -> Self {
-        // Each process begins elsewhere and goes on, so that a port is not soon used again for another server.
+        // Each process starts at a different port and moves on, so that a port is not soon reused for another server.
         static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(process::id().wrapping_mul(61)));
         for _ in 0..COUNT {
             let step = NEXT.fetch_add(1, Ordering::Relaxed) % u32::from(COUNT);

@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{PATIENCE, until};
 
-/// What to run when a server is missing.
+/// What to do if a server is missing.
 pub(crate) const SETUP: &str = "run `scripts/setup tests`, which installs it";
 
-/// A program that can be started again and again.
+/// A program that can be started repeatedly.
 #[derive(Debug)]
 pub(crate) struct Program {
     path: PathBuf,
@@ -27,19 +27,19 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts nothing yet. The server will listen on `address`; what it prints is appended to `log`.
+    /// Does not start the program yet. It will listen on `address`, and its output is appended to `log`.
     pub(crate) fn new(path: PathBuf, arguments: Vec<OsString>, address: SocketAddr, log: PathBuf) -> Self {
         Self { path, arguments, address, log, child: Mutex::new(None) }
     }
 
-    /// Starts the program and waits until it is `ready`, or says why not.
+    /// Starts the program and waits until it is `ready`; panics with the reason if it is not.
     pub(crate) fn start(&self, mut ready: impl FnMut() -> Result<(), String>) {
         let mut child = self.child.lock();
         assert!(child.is_none(), "{} runs already", self.path.display());
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
         let mut command = Command::new(find("setpriv"));
-        // The kernel kills the server when the thread that spawned it ends, however that happens. Only a test that is
-        // killed in the millisecond before setpriv has asked for it leaves its server behind.
+        // The kernel kills the server when the thread that spawned it ends, for any reason. Only a test that is killed in the
+        // millisecond before setpriv requests this leaves its server behind.
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.path).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         let process = child.insert(spawn(command).expect("setpriv can be started"));
@@ -49,7 +49,7 @@ impl Program {
             if let Some(status) = process.try_wait().expect("a child can be waited for") {
                 return Some(Err(status));
             }
-            // A connection is cheaper to try than a command.
+            // Trying a connection is cheaper than a command.
             match TcpStream::connect(self.address).map_err(|error| error.to_string()).and_then(|_| ready()) {
                 Ok(()) => Some(Ok(())),
                 Err(why) => {
@@ -77,20 +77,20 @@ impl Program {
         }
     }
 
-    /// Kills the program, if it runs, and waits until it is gone.
+    /// Kills the program, if it is running, and waits until it has ended.
     pub(crate) fn kill(&self) {
         if let Some(mut child) = self.child.lock().take() {
-            // Both fail only for a child that is gone already.
+            // Both only fail if the child has already ended.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Asks the program to end, and waits until it has.
+    /// Stops the program and waits until it has ended.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
         let mut child = self.child.lock();
-        let process = child.as_mut().expect("it has just got a signal");
+        let process = child.as_mut().expect("it was just sent a signal");
         let gone = until(PATIENCE, || process.try_wait().expect("a child can be waited for"));
         assert!(gone.is_some(), "{} did not end within {PATIENCE:?}; its log:\n{}", self.path.display(), self.log());
         child.take();
@@ -121,7 +121,7 @@ impl Drop for Program {
     }
 }
 
-/// The program of that name in the path.
+/// The program of that name in the `PATH`.
 pub(crate) fn find(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -130,7 +130,7 @@ pub(crate) fn find(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is missing: {SETUP}"))
 }
 
-/// The file `path`, which `scripts/setup` would have made.
+/// The file `path`, which `scripts/setup` would have installed.
 pub(crate) fn require(path: &Path) -> PathBuf {
     assert!(path.is_file(), "{} is missing: {SETUP}", path.display());
     path.into()
@@ -138,7 +138,7 @@ pub(crate) fn require(path: &Path) -> PathBuf {
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Spawns from a thread that lives as long as the process. Death of the spawning thread is what kills a server, and the
+/// Spawns from a thread that lives as long as the process. A server is killed when the thread that spawned it ends, and the
 /// thread of a test may end before a server that it shares with others.
 fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {

@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Stands between clients and a server, and does to their connections what networks do.
+/// Sits between clients and a server, and breaks their connections as networks do.
 ///
-/// What is read from a client at once is taken for a request, what is read from the server at once for a reply:
-/// commands that a client sends together are lost together. Greetings and what TLS says at first count like all else,
-/// and a driver may have connections of its own to watch the server: [`only_requests_with`](Self::only_requests_with)
-/// leaves these alone.
+/// Data read from a client in one piece is treated as a request, and from the server as a reply, so commands that a client
+/// sends together are lost together. Greetings and TLS handshakes count as well, and a driver may have extra connections to
+/// monitor the server; [`only_requests_with`](Self::only_requests_with) leaves those alone.
 ///
-/// A server that tells clients its own address, as members of a MongoDB replica set and nodes of a Redis cluster do,
-/// makes them go past the proxy. For MongoDB [`url_for`](Self::url_for) asks the client not to.
+/// If a server tells clients its own address, as members of a MongoDB replica set and nodes of a Redis cluster do, clients
+/// bypass the proxy. For MongoDB, [`url_for`](Self::url_for) asks the client not to.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -29,7 +28,7 @@ pub struct Proxy {
 struct Shared {
     upstream: SocketAddr,
     state: Mutex<State>,
-    /// Wakes those who hold back bytes.
+    /// Wakes connections that hold back bytes.
     changed: Condvar,
 }
 
@@ -44,7 +43,7 @@ struct State {
     ended: bool,
 }
 
-/// What is to go wrong.
+/// The faults to inject.
 #[derive(Debug, Default)]
 struct Plan {
     drop_next: u64,
@@ -57,7 +56,7 @@ struct Plan {
     only_with: Vec<u8>,
 }
 
-/// A connection, with both of its ends.
+/// A connection, with both ends.
 #[derive(Debug)]
 struct Link {
     client: TcpStream,
@@ -81,11 +80,11 @@ enum Direction {
 }
 
 impl Proxy {
-    /// Starts a proxy before a server, which may also come later.
+    /// Starts a proxy in front of a server, which may be started later.
     ///
     /// # Panics
     ///
-    /// When the address has no meaning.
+    /// If the address is invalid.
     pub fn start(upstream: impl ToSocketAddrs) -> Self {
         let upstream =
             upstream.to_socket_addrs().ok().and_then(|mut found| found.next()).expect("the address of a server");
@@ -97,17 +96,16 @@ impl Proxy {
         Self { address, shared, acceptor: Some(acceptor) }
     }
 
-    /// Where clients connect to.
+    /// The address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The server's URL with the proxy in its place. A MongoDB client is told to stay with the server that it was
-    /// given.
+    /// The URL of the server with the address of the proxy. A MongoDB client is told to stay with that address.
     ///
     /// # Panics
     ///
-    /// When the URL does not have the server's address.
+    /// If the URL does not have the address of the server.
     pub fn url_for(&self, url: &str) -> String {
         let upstream = self.shared.upstream.to_string();
         assert!(url.contains(&upstream), "{url} is not of the server at {upstream}");
@@ -129,43 +127,43 @@ impl Proxy {
     }
 
     /// Loses the next replies: each time the server has the request and answers, and the connection is then closed.
-    /// 0 takes it back.
+    /// 0 disables this.
     pub fn drop_next_replies(&self, count: u64) {
         self.shared.state.lock().plan.drop_next = count;
     }
 
-    /// Loses each `nth` reply, counted over all connections from now on. 0 ends it.
+    /// Drops every `nth` reply, counted over all connections from now on. 0 disables this.
     pub fn drop_replies_every(&self, nth: u64) {
         let mut state = self.shared.state.lock();
         state.plan.drop_every = nth;
         state.replies = 0;
     }
 
-    /// Closes the connection at each `nth` request, which the server does not get, counted over all connections from
-    /// now on. 0 ends it.
+    /// Closes the connection at every `nth` request, which the server does not receive, counted over all connections from now
+    /// on. 0 disables this.
     pub fn cut_every(&self, nth: u64) {
         let mut state = self.shared.state.lock();
         state.plan.cut_every = nth;
         state.requests = 0;
     }
 
-    /// Limits lost replies and requests to requests that have these bytes, such as the name of a command; the others
-    /// are also not counted. No bytes stand for all requests.
+    /// Limits dropped replies and requests to requests that contain these bytes, such as the name of a command. Others are not
+    /// counted. An empty slice means all requests.
     pub fn only_requests_with(&self, bytes: impl AsRef<[u8]>) {
         self.shared.state.lock().plan.only_with = bytes.as_ref().to_owned();
     }
 
-    /// Holds each reply for so long. Replies of one connection wait for each other.
+    /// Delays each reply for this long. Replies on the same connection wait for each other.
     pub fn delay(&self, delay: Duration) {
         self.shared.state.lock().plan.delay = delay;
     }
 
-    /// Lets so many bytes pass in a second, in each direction of each connection. 0 ends it.
+    /// Limits each direction of each connection to this many bytes per second. 0 disables this.
     pub fn throttle(&self, bytes_per_second: u32) {
         self.shared.state.lock().plan.bytes_per_second = bytes_per_second;
     }
 
-    /// Holds all bytes, in both directions, until [`unstall`](Self::unstall). Connections stay open, and new ones are
+    /// Holds back all bytes, in both directions, until [`unstall`](Self::unstall). Connections stay open, and new ones are
     /// accepted.
     pub fn stall(&self) {
         let mut state = self.shared.state.lock();
@@ -173,18 +171,18 @@ impl Proxy {
         state.faults += 1;
     }
 
-    /// Sends what was held, and holds no more.
+    /// Sends what was held back, and stops holding back bytes.
     pub fn unstall(&self) {
         self.shared.state.lock().plan.stalled = false;
         self.shared.changed.notify_all();
     }
 
-    /// Whether new connections are closed at once. Open ones stay.
+    /// Whether to close new connections at once. Existing ones stay open.
     pub fn refuse(&self, refuse: bool) {
         self.shared.state.lock().plan.refuse = refuse;
     }
 
-    /// How many connections were made, also those that were refused.
+    /// How many connections were made, including refused ones.
     pub fn connections(&self) -> u64 {
         self.shared.state.lock().connections
     }
@@ -194,8 +192,8 @@ impl Proxy {
         self.shared.state.lock().open.len()
     }
 
-    /// How many faults there were: connections closed by [`cut`](Self::cut), lost replies, lost requests, refused
-    /// connections, stalls. Delays are none.
+    /// How many faults there were: connections closed by [`cut`](Self::cut), dropped replies, dropped requests, refused
+    /// connections and stalls. Delays do not count.
     pub fn faults(&self) -> u64 {
         self.shared.state.lock().faults
     }
@@ -205,7 +203,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.state.lock().ended = true;
         self.cut();
-        // The acceptor looks up when a connection comes.
+        // A connection wakes the acceptor.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -220,12 +218,12 @@ impl Shared {
                 return;
             }
             let shared = Arc::clone(self);
-            // A server that is down shows as a connection that is closed at once.
+            // If the server is down, the connection is closed at once.
             thread::spawn(move || shared.serve(number, client));
         }
     }
 
-    /// Carries bytes in both directions until the connection ends.
+    /// Forwards bytes in both directions until the connection ends.
     fn serve(self: Arc<Self>, number: u64, client: TcpStream) -> io::Result<()> {
         {
             let mut state = self.state.lock();
@@ -255,13 +253,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Carries bytes in one direction until that ends. A fault ends the other one too.
+    /// Forwards bytes in one direction until it ends. A fault also ends the other direction.
     fn carry(&self, number: u64, direction: Direction, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             match from.read(&mut buffer) {
                 Ok(0) => {
-                    // What is on its way in the other direction still arrives.
+                    // Data in the other direction still arrives.
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }
@@ -279,7 +277,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits as long as the plan says. False when the bytes are lost, and the connection with them.
+    /// Waits as long as the faults require. False if the bytes, and with them the connection, are dropped.
     fn let_pass(&self, number: u64, direction: Direction, bytes: &[u8]) -> bool {
         let mut state = self.state.lock();
         let mut delay = if direction == Direction::ToClient { state.plan.delay } else { Duration::ZERO };

@@ -1,4 +1,4 @@
-//! A Redis server of its own.
+//! A Redis server for a test.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,15 +15,14 @@ use crate::process::{Program, find, require};
 use crate::url::percent_encoded;
 use crate::{directory, wait};
 
-/// A Redis server on a free port of this machine. It ends when this is dropped, or when the test's process does.
+/// A Redis server on a free port of this machine. It stops when this is dropped, or when the process of the test ends.
 ///
 /// # Panics
 ///
-/// All methods panic when the server, or the test, does what makes no sense: the server does not start, it gets a
-/// signal while it does not run.
+/// All methods panic on failures: if the server does not start, or if a signal is sent while it is not running.
 #[derive(Debug)]
 pub struct Redis {
-    // The server goes before its directory.
+    // Dropped before its directory.
     program: Program,
     directory: TempDir,
     port: Port,
@@ -31,7 +30,7 @@ pub struct Redis {
     certificate: Option<Certificate>,
 }
 
-/// How a [`Redis`] is configured.
+/// The configuration of a [`Redis`].
 #[derive(Clone, Debug, Default)]
 pub struct RedisBuilder {
     password: Option<String>,
@@ -40,29 +39,28 @@ pub struct RedisBuilder {
 }
 
 impl RedisBuilder {
-    /// Asks clients for a password.
+    /// Requires a password.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Speaks TLS and nothing else, with a certificate for `127.0.0.1` and `localhost` from an authority of its own:
-    /// [`Redis::ca_pem`].
+    /// Accepts only TLS, with a certificate for `127.0.0.1` and `localhost` from its own authority: [`Redis::ca_pem`].
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
-    /// Sets a directive of `redis.conf`. The value stands there as it is given, so one with spaces may need quotes.
+    /// Sets a directive in `redis.conf`. The value is written as given, so one with spaces may need quotes.
     #[must_use]
     pub fn config(mut self, directive: impl Into<String>, value: impl Into<String>) -> Self {
         self.directives.push((directive.into(), value.into()));
         self
     }
 
-    /// Keeps the data in an append-only file, which has all that was acknowledged also after [`Redis::kill`].
+    /// Keeps the data in an append-only file, which has everything that was acknowledged, even after [`Redis::kill`].
     #[must_use]
     pub fn append_only(self) -> Self {
         self.config("appendonly", "yes")
@@ -72,12 +70,12 @@ impl RedisBuilder {
     ///
     /// # Panics
     ///
-    /// When it does not within 20 seconds, with its log.
+    /// If it does not within 20 seconds; shows its log.
     pub fn start(self) -> Redis {
         let directory = directory::make();
         let port = Port::claim();
         let data = directory.path().join("data");
-        fs::create_dir(&data).expect("a directory can be made");
+        fs::create_dir(&data).expect("a directory can be created");
         let certificate = self.tls.then(|| Certificate::make(directory.path()));
 
         let mut config = format!("bind 127.0.0.1\ndir {data:?}\nsave \"\"\n");
@@ -115,18 +113,18 @@ impl RedisBuilder {
     }
 }
 
-/// The program: `DICTRACK_TEST_REDIS_SERVER`, else what the path has.
+/// The program: `DICTRACK_TEST_REDIS_SERVER`, or the one in the `PATH`.
 fn binary() -> PathBuf {
     env::var_os("DICTRACK_TEST_REDIS_SERVER").map_or_else(|| find("redis-server"), |path| require(Path::new(&path)))
 }
 
 impl Redis {
-    /// Starts a server that keeps nothing, without a password.
+    /// Starts a server without persistence or a password.
     pub fn start() -> Self {
         Self::builder().start()
     }
 
-    /// For a server that is configured otherwise.
+    /// Configures a server.
     pub fn builder() -> RedisBuilder {
         RedisBuilder::default()
     }
@@ -152,35 +150,35 @@ impl Redis {
         self.port.number()
     }
 
-    /// Where the server listens.
+    /// The address of the server.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// The file with the certificate of the authority that clients have to trust.
+    /// The certificate file of the authority that clients must trust.
     ///
     /// # Panics
     ///
-    /// When the server was started without [`RedisBuilder::tls`].
+    /// If the server was started without [`RedisBuilder::tls`].
     pub fn ca_pem(&self) -> &Path {
         &self.certificate.as_ref().expect("this server has no TLS").authority
     }
 
-    /// Where the server keeps its configuration, its log and, in `data`, what it persists.
+    /// The directory with the configuration and the log of the server and, in `data`, what it persists.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The id of the server's process.
+    /// The process id of the server.
     pub fn pid(&self) -> u32 {
         self.program.pid()
     }
 
-    /// Runs a command by `redis-cli`. The answer is plain text: a line for each element, nothing for nil.
+    /// Runs a command with `redis-cli`. The answer is plain text: one line per element, empty for nil.
     ///
     /// # Panics
     ///
-    /// When the answer is an error, or there is none within 20 seconds.
+    /// If the answer is an error, or there is none within 20 seconds.
     #[track_caller]
     pub fn cli(&self, command: &[&str]) -> String {
         match self.try_cli(command) {
@@ -194,9 +192,9 @@ impl Redis {
         self.run_cli(&[], command)
     }
 
-    /// Runs a command; what the options make of it is for `redis-cli --help` to say.
+    /// Runs a command with options of `redis-cli`.
     pub(crate) fn run_cli(&self, options: &[&str], command: &[&str]) -> Result<String, String> {
-        // redis-cli has no limit of its own, and a paused server does not answer.
+        // redis-cli has no timeout, and a paused server does not answer.
         let mut cli = Command::new(find("timeout"));
         cli.args(["--signal=KILL", &wait::PATIENCE.as_secs().to_string()]).arg(find("redis-cli"));
         cli.args(["-e", "-h", "127.0.0.1", "-p", &self.port().to_string()]);
@@ -217,18 +215,18 @@ impl Redis {
         }
     }
 
-    /// Kills the server at once, as `kill -9` does.
+    /// Kills the server like `kill -9`.
     pub fn kill(&self) {
         self.program.kill();
     }
 
-    /// Starts the server again, on the same port and with what persistence left; kills it first if it runs.
+    /// Restarts the server on the same port, with the data that it persisted. Kills it first if it is running.
     pub fn restart(&self) {
         self.kill();
         self.run();
     }
 
-    /// Starts the server again without any data. A node of a cluster keeps its place there.
+    /// Restarts the server without any data. A cluster node keeps its place in the cluster.
     pub fn restart_empty(&self) {
         self.kill();
         let entries = fs::read_dir(self.directory().join("data")).expect("the server has a directory");
@@ -243,12 +241,12 @@ impl Redis {
         self.run();
     }
 
-    /// Stops the server in its steps: connections stay open, and nothing is answered.
+    /// Suspends the server: connections stay open, but nothing is answered.
     pub fn pause(&self) {
         self.program.signal(Signal::STOP);
     }
 
-    /// Lets the server go on after [`pause`](Self::pause).
+    /// Resumes the server after [`pause`](Self::pause).
     pub fn resume(&self) {
         self.program.signal(Signal::CONT);
     }
