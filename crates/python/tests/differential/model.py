@@ -37,7 +37,7 @@ RULES = {
     "one_stage": Rule("stages", "a document completes one stage, however many targets it passes"),
     "reset_at_stage": Rule("stages", "a stage change fires RESET"),
     "loop_on_last": Rule("`loop_forever`", "the last target follows itself, and progress is kept"),
-    "spends_renewed": Rule("completing document", "what completes a stage spends one of the renewed limit"),
+    "spends_renewed": Rule("document that completes a stage", "what completes a stage spends one of the renewed limit"),
     "windows_move": Rule("fixed windows at a stage", "the window begins anew at the moment of the stage"),
     "reset_keeps_stage": Rule("resetting progress", "the stage is left where it is"),
     # Limiters.
