@@ -56,13 +56,13 @@ pub(crate) fn check(args: &Args) -> Outcome {
 pub(crate) fn customs(trackers: &[TrackerDefinition]) -> Vec<String> {
     let mut names = Vec::new();
     for tracker in trackers {
-        if let Kind::Custom { measure, .. } = tracker.kind() {
-            names.push(format!("the measure {measure:?}"));
+        if let Kind::Custom(custom) = tracker.kind() {
+            names.push(format!("the measure {:?}", custom.measure()));
         }
         tracker.conditions().iter().for_each(|condition| custom_conditions(condition, &mut names));
         for limiter in tracker.limiters() {
-            if let LimiterDefinition::Custom { name, .. } = limiter {
-                names.push(format!("the limiter {name:?}"));
+            if let LimiterDefinition::Custom(custom) = limiter {
+                names.push(format!("the limiter {:?}", custom.name()));
             }
         }
     }

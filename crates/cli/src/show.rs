@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
 use dictrack::text::{plain, quoted};
-use dictrack::{CompletedTracker, Engine, Group, LimiterState, Timestamp, TrackerSnapshot};
+use dictrack::{CompletedTracker, Engine, Group, TrackerSnapshot};
 
 use crate::explain::wait;
 use crate::print::{say, say_json};
@@ -119,14 +119,15 @@ fn trackers(group: &Group, cells: usize) -> Table {
 }
 
 fn limiters(tracker: &TrackerSnapshot) -> String {
-    let words = tracker.limiters.iter().map(|limiter| match limiter {
-        LimiterState::Count { limit, remaining } => format!("{remaining} of {limit} left"),
-        LimiterState::Window { start: Timestamp::MIN, end } => format!("until {end}"),
-        LimiterState::Window { start, end: Timestamp::MAX } => format!("from {start}"),
-        LimiterState::Window { start, end } => format!("{start} to {end}"),
-        LimiterState::Custom(state) => {
-            state.as_deref().map_or_else(|| "custom".to_owned(), |state| plain(&state.to_string()).into_owned())
-        }
+    let words = tracker.limiters.iter().map(|limiter| match (limiter.remaining, limiter.limit) {
+        (Some(remaining), Some(limit)) => format!("{remaining} of {limit} left"),
+        _ => match (limiter.start, limiter.end, &limiter.state) {
+            (None, Some(end), _) => format!("until {end}"),
+            (Some(start), None, _) => format!("from {start}"),
+            (Some(start), Some(end), _) => format!("{start} to {end}"),
+            (None, None, Some(state)) if *state != Json::Null => plain(&state.to_string()).into_owned(),
+            (None, None, _) => "custom".to_owned(),
+        },
     });
     let mut text = words.collect::<Vec<_>>().join(", ");
     if tracker.limited {

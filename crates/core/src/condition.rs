@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use compact_str::CompactString;
-
 use crate::custom::{CustomError, Registry};
 use crate::document::{Document, Value};
-use crate::json::{Json, Map};
+use crate::json::{Json, Text, object};
 use crate::path::Path;
 
 mod affix;
@@ -60,7 +58,7 @@ pub enum Condition {
     /// A condition that the process registered by name.
     Custom {
         /// The registered name.
-        name: CompactString,
+        name: Text,
         /// The parameters in the definition; `null` if there are none.
         params: Json,
     },
@@ -283,10 +281,6 @@ impl Condition {
             Self::Custom { name, params } => custom_json(name, params),
         }
     }
-}
-
-pub(crate) fn object(entries: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
-    entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
 }
 
 pub(crate) fn custom_json(name: &str, params: &Json) -> Json {

@@ -5,12 +5,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use compact_str::CompactString;
+use crate::json::Text;
 
 use crate::amount::Amount;
 use crate::document::Document;
 use crate::json::Json;
-use crate::limiter::Renewal;
+use crate::limiter::{Renewal, Verdict};
 use crate::time::Timestamp;
 
 /// What custom code may fail with.
@@ -41,6 +41,46 @@ pub trait Measure: Send + Sync {
     /// # Errors
     /// Any error lists the tracker in the outcome's `failed`; it is not touched.
     fn amount(&self, params: &Json, document: &dyn Document) -> Result<Option<Amount>, BoxError>;
+
+    /// The same for a measure that remembers something of each tracker, such as the values it has seen. `state` is what it
+    /// gave for the last document that counted; it is stored with the tracker, and `reset_tracker` with the policy
+    /// `progress` clears it. A measure without memory only has [`amount`](Self::amount).
+    ///
+    /// # Errors
+    /// As [`amount`](Self::amount).
+    fn measure(
+        &self,
+        params: &Json,
+        state: Option<&Json>,
+        now: Timestamp,
+        document: &dyn Document,
+    ) -> Result<Option<Measured>, BoxError> {
+        let _ = (state, now);
+        Ok(self.amount(params, document)?.map(Measured::from))
+    }
+}
+
+/// What a [`Measure`] says about one document.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// By how much the progress changes.
+    pub amount: Amount,
+    /// What is to be remembered if the document counts; `None` keeps what was.
+    pub state: Option<Json>,
+}
+
+impl Measured {
+    /// The amount, and what is to be remembered.
+    pub fn new(amount: impl Into<Amount>, state: impl Into<Json>) -> Self {
+        Self { amount: amount.into(), state: Some(state.into()) }
+    }
+}
+
+impl From<Amount> for Measured {
+    fn from(amount: Amount) -> Self {
+        Self { amount, state: None }
+    }
 }
 
 impl<F> Measure for F
@@ -61,11 +101,12 @@ pub trait CustomLimiter: Send + Sync {
     /// Any error lists the tracker in `failed`.
     fn renewed(&self, params: &Json, state: Option<&Json>, renewal: Renewal, now: Timestamp) -> Result<Json, BoxError>;
 
-    /// Whether a document may count.
+    /// Whether a document may count; a refusal says until when, if it knows.
     ///
     /// # Errors
     /// Any error lists the tracker in `failed`.
-    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document) -> Result<bool, BoxError>;
+    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document)
+    -> Result<Verdict, BoxError>;
 
     /// The state after a document counted.
     ///
@@ -82,6 +123,7 @@ pub trait CustomLimiter: Send + Sync {
 
 /// Why a custom condition, measure or limiter gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CustomError {
     /// The definition names something that this process did not register.
     #[error("this process has no {kind} named `{name}`")]
@@ -89,7 +131,7 @@ pub enum CustomError {
         /// `condition`, `measure` or `limiter`.
         kind: &'static str,
         /// The name in the definition.
-        name: CompactString,
+        name: String,
     },
     /// The custom code failed or panicked.
     #[error("{kind} `{name}` failed: {message}")]
@@ -97,7 +139,7 @@ pub enum CustomError {
         /// `condition`, `measure` or `limiter`.
         kind: &'static str,
         /// The name in the definition.
-        name: CompactString,
+        name: String,
         /// What it said.
         message: String,
     },
@@ -118,9 +160,9 @@ pub trait CustomCode: Send + Sync {
 /// The custom code that this process knows.
 #[derive(Clone, Default)]
 pub struct Registry {
-    conditions: HashMap<CompactString, Arc<dyn CustomCondition>>,
-    measures: HashMap<CompactString, Arc<dyn Measure>>,
-    limiters: HashMap<CompactString, Arc<dyn CustomLimiter>>,
+    conditions: HashMap<Text, Arc<dyn CustomCondition>>,
+    measures: HashMap<Text, Arc<dyn Measure>>,
+    limiters: HashMap<Text, Arc<dyn CustomLimiter>>,
     others: Option<Arc<dyn CustomCode>>,
 }
 
@@ -153,14 +195,14 @@ impl Registry {
     /// The registered thing of this name, or what `others` find.
     fn known<T: ?Sized>(
         &self,
-        things: &HashMap<CompactString, Arc<T>>,
+        things: &HashMap<Text, Arc<T>>,
         kind: &'static str,
         name: &str,
         others: impl FnOnce(&dyn CustomCode, &str) -> Option<Arc<T>>,
     ) -> Result<Arc<T>, CustomError> {
         let known = things.get(name).cloned();
         let found = known.or_else(|| self.others.as_ref().and_then(|code| others(&**code, name)));
-        found.ok_or_else(|| CustomError::Unknown { kind, name: name.into() })
+        found.ok_or_else(|| CustomError::Unknown { kind, name: name.to_owned() })
     }
 
     pub(crate) fn check(&self, name: &str, params: &Json, document: &dyn Document) -> Result<bool, CustomError> {
@@ -168,14 +210,14 @@ impl Registry {
         guard("condition", name, || condition.check(params, document))
     }
 
-    pub(crate) fn amount(
+    /// Asks the measure `name`.
+    pub(crate) fn measure<T>(
         &self,
         name: &str,
-        params: &Json,
-        document: &dyn Document,
-    ) -> Result<Option<Amount>, CustomError> {
+        ask: impl FnOnce(&dyn Measure) -> Result<T, BoxError>,
+    ) -> Result<T, CustomError> {
         let measure = self.known(&self.measures, "measure", name, |code, name| code.measure(name))?;
-        guard("measure", name, || measure.amount(params, document))
+        guard("measure", name, || ask(&*measure))
     }
 
     /// Asks the limiter `name`.
@@ -196,7 +238,7 @@ fn guard<T>(kind: &'static str, name: &str, code: impl FnOnce() -> Result<T, Box
         Ok(Err(error)) => error.to_string(),
         Err(panic) => panic_message(&*panic),
     };
-    Err(CustomError::Failed { kind, name: name.into(), message })
+    Err(CustomError::Failed { kind, name: name.to_owned(), message })
 }
 
 /// What a panic said.

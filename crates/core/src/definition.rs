@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use compact_str::CompactString;
-
 use crate::amount::Amount;
-use crate::condition::{Condition, custom_json, object};
+use crate::condition::Condition;
 use crate::hash::ContentHash;
-use crate::json::{Json, Map};
+use crate::json::{Json, Map, Text};
 use crate::limiter::LimiterDefinition;
+use crate::measure::Kind;
 use crate::number::Number;
-use crate::path::Path;
 use crate::source::Node;
 use crate::time::Timestamp;
 
@@ -52,7 +50,7 @@ pub struct TrackerDefinition {
 /// The fields of a definition, not yet checked together.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
-    pub(crate) name: CompactString,
+    pub(crate) name: Text,
     pub(crate) kind: Kind,
     pub(crate) targets: Vec<Amount>,
     pub(crate) conditions: Vec<Condition>,
@@ -61,22 +59,6 @@ pub(crate) struct Parts {
     pub(crate) loop_forever: bool,
     pub(crate) init_progress: Amount,
     pub(crate) expire_at: Option<Timestamp>,
-}
-
-/// What a counted document adds to the progress.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// One.
-    Count,
-    /// The number at a path.
-    Sum(Path),
-    /// What a measure of the process says.
-    Custom {
-        /// The registered name.
-        measure: CompactString,
-        /// What the definition hands to it; `null` if nothing.
-        params: Json,
-    },
 }
 
 /// What starts anew when a stage is completed, or when `reset_tracker` is called.
@@ -113,7 +95,7 @@ impl Default for ResetPolicy {
 impl TrackerDefinition {
     /// Begins the definition of a tracker that counts documents.
     pub fn count(name: &str) -> TrackerBuilder {
-        TrackerBuilder::new(name, Kind::Count)
+        TrackerBuilder::new(name, Kind::count())
     }
 
     /// Begins the definition of a tracker that sums the number at `amount`, until [`TrackerBuilder::key`] says where.
@@ -123,7 +105,12 @@ impl TrackerDefinition {
 
     /// Begins the definition of a tracker that adds what the registered `measure` says.
     pub fn custom(name: &str, measure: &str, params: impl Into<Json>) -> TrackerBuilder {
-        TrackerBuilder::new(name, Kind::Custom { measure: measure.into(), params: params.into() })
+        TrackerBuilder::new(name, Kind::custom(measure, params))
+    }
+
+    /// Begins the definition of a tracker of any kind.
+    pub fn of(name: &str, kind: Kind) -> TrackerBuilder {
+        TrackerBuilder::new(name, kind)
     }
 
     /// Reads a definition from JSON.
@@ -209,22 +196,9 @@ impl TrackerDefinition {
 impl Parts {
     fn to_json(&self) -> Json {
         let mut map = Map::default();
+        map.insert("name".into(), self.name.as_str().into());
+        self.kind.write(&mut map);
         let mut put = |key: &str, value: Json| map.insert(key.into(), value);
-        put("name", self.name.as_str().into());
-        match &self.kind {
-            Kind::Count => put("kind", "count".into()),
-            Kind::Sum(key) => {
-                put("kind", "sum".into());
-                put("key", key.as_str().into());
-            }
-            Kind::Custom { measure, params } => {
-                put("kind", "custom".into());
-                put("measure", measure.as_str().into());
-                if *params != Json::Null {
-                    put("params", params.clone());
-                }
-            }
-        }
         put(
             "target",
             match &*self.targets {
@@ -236,7 +210,7 @@ impl Parts {
             put("conditions", self.conditions.iter().map(Condition::to_json).collect::<Vec<_>>().into());
         }
         if !self.limiters.is_empty() {
-            put("limiters", self.limiters.iter().map(limiter_json).collect::<Vec<_>>().into());
+            put("limiters", self.limiters.iter().map(LimiterDefinition::to_json).collect::<Vec<_>>().into());
         }
         if self.reset_policy != ResetPolicy::default() {
             let flags = [(self.reset_policy.progress, "progress"), (self.reset_policy.limiter, "limiter")];
@@ -258,22 +232,6 @@ impl Parts {
 
 fn exact(amount: Amount) -> Json {
     Json::Number(Number::Exact(amount))
-}
-
-fn limiter_json(limiter: &LimiterDefinition) -> Json {
-    match limiter {
-        LimiterDefinition::Count(count) => object([("count", (*count).into())]),
-        LimiterDefinition::Window(start, end) => window_json(*start, *end),
-        LimiterDefinition::Interval(span) => object([("seconds", span.to_number().into())]),
-        LimiterDefinition::Custom { name, params } => custom_json(name, params),
-    }
-}
-
-/// The bounds of a window, without those that it has not.
-pub(crate) fn window_json(start: Timestamp, end: Timestamp) -> Json {
-    let start = (start != Timestamp::MIN).then(|| ("start", start.to_number().into()));
-    let end = (end != Timestamp::MAX).then(|| ("end", end.to_number().into()));
-    object(start.into_iter().chain(end))
 }
 
 impl PartialEq for TrackerDefinition {

@@ -1,12 +1,11 @@
 //! Events: what listeners hear.
 
 use std::fmt;
-
-use compact_str::CompactString;
+use std::str::FromStr;
 
 use crate::amount::Amount;
 use crate::hash::ContentHash;
-use crate::json::{Json, Map};
+use crate::json::{Json, Map, Text};
 use crate::number::Number;
 use crate::state::TrackerSnapshot;
 use crate::time::Timestamp;
@@ -14,6 +13,7 @@ use crate::time::Timestamp;
 /// What happened to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum EventCode {
     /// It was added.
     Added = 1001,
@@ -46,10 +46,19 @@ impl EventCode {
             Self::Limited => "limited",
         }
     }
+}
 
-    /// The code with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.name() == name)
+/// A text is not the name of an event code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event code {0:?}; expected added, stage_completed, all_completed, reset or limited")]
+pub struct UnknownEventCode(String);
+
+impl FromStr for EventCode {
+    type Err = UnknownEventCode;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEventCode> {
+        let found = Self::ALL.into_iter().find(|code| code.name() == name);
+        found.ok_or_else(|| UnknownEventCode(name.to_owned()))
     }
 }
 
@@ -68,7 +77,7 @@ pub struct Event {
     /// The `now` of the document or call.
     pub occurred_at: Timestamp,
     /// The group.
-    pub group: CompactString,
+    pub group: Text,
     /// The stage that was just reached, counted from one; of other codes the stage that is worked on.
     pub stage: usize,
     /// The target of that stage.

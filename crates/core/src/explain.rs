@@ -5,13 +5,14 @@ use std::fmt;
 use crate::amount::Amount;
 use crate::condition::{Condition, custom_last};
 use crate::custom::CustomError;
-use crate::definition::{Kind, TrackerDefinition};
+use crate::definition::TrackerDefinition;
 use crate::document::Document;
 use crate::engine::Engine;
-use crate::group::{NoAmount, summed};
 use crate::json::{Json, Map};
-use crate::limiter::{LimiterDefinition, LimiterState, Verdict};
+use crate::limiter::{Ask, At, Verdict};
+use crate::measure::{self, Measure};
 use crate::number::Number;
+use crate::outcome::SkipReason;
 use crate::path::Path;
 use crate::state::Slot;
 use crate::text::plain;
@@ -52,8 +53,10 @@ pub enum Reason {
     },
     /// The conditions hold, but there is nothing to add.
     Skipped {
-        /// Why.
-        reason: String,
+        /// Why, in one word.
+        reason: SkipReason,
+        /// Why, in words.
+        why: String,
     },
     /// A limiter refuses.
     Limited {
@@ -124,33 +127,24 @@ impl Reason {
                 other_seen: other.and_then(seen),
             });
         }
-        let skipped = |reason: String| Ok(Self::Skipped { reason });
-        let (amount, rounded) = match definition.kind() {
-            Kind::Count => (Amount::ONE, false),
-            Kind::Sum(key) => match summed(document.value_at(key).as_ref()) {
-                Ok(amount) => amount,
-                Err(NoAmount::Missing) => return skipped(format!("there is no value at {key}")),
-                Err(NoAmount::NotANumber(kind)) => return skipped(format!("the value at {key} is {kind}")),
-                Err(NoAmount::NotFinite) => return skipped(format!("the value at {key} is not finite")),
-                Err(NoAmount::OutOfRange) => {
-                    return skipped(format!("the value at {key} is out of range (|x| < 1.7e20)"));
-                }
-            },
-            Kind::Custom { measure, params } => match engine.registry.amount(measure, params, document)? {
-                Some(amount) => (amount, false),
-                None => return skipped(format!("the measure {measure} gives no amount")),
-            },
+        let skipped = |reason: SkipReason, why: String| Ok(Self::Skipped { reason, why });
+        let state = slot.extra.as_ref().and_then(|extra| extra.measure.as_deref());
+        let (amount, rounded) = match definition.kind().amount_of(state, &measure::Ask { now, engine, document })? {
+            Measure::Amount { amount, rounded, .. } => (amount, rounded),
+            Measure::Nothing(why) => return skipped(SkipReason::NoAmount, why),
         };
+        let ask = Ask { at: At { now, engine }, document };
         for (limiter, (definition, state)) in definition.limiters().iter().zip(slot.limiters()).enumerate() {
-            if let Verdict::Refused { until } = definition.admits(state, now, document, &engine.registry)? {
-                return Ok(Self::Limited { limiter, by: in_words(definition, state, now), until });
+            if let Verdict::Refused { until } = definition.admits(state, &ask)? {
+                return Ok(Self::Limited { limiter, by: definition.in_words(state, now), until });
             }
         }
+        let out_of_range = |why: &str| skipped(SkipReason::OutOfRange, why.to_owned());
         let Some(progress) = slot.progress.checked_add(amount) else {
-            return skipped("the progress would be out of range (|x| < 1.7e20)".to_owned());
+            return out_of_range("the progress would be out of range (|x| < 1.7e20)");
         };
         if !slot.numbers_events(definition, progress) {
-            return skipped("it would complete more stages than can be numbered (2⁶⁴)".to_owned());
+            return out_of_range("it would complete more stages than can be numbered (2⁶⁴)");
         }
         Ok(Self::Counted { amount, rounded })
     }
@@ -172,21 +166,6 @@ fn first_failing<'c>(
         }
     }
     Ok(None)
-}
-
-/// A limiter that refuses at `now`, and if no moment opens it, what does.
-fn in_words(definition: &LimiterDefinition, state: &LimiterState, now: Timestamp) -> String {
-    match (definition, state) {
-        (LimiterDefinition::Custom { name, .. }, _) => format!("the custom limiter {name}, until it is renewed"),
-        (_, LimiterState::Count { limit, .. }) => format!("the count of {limit}, which is spent, until it is renewed"),
-        (_, LimiterState::Window { start, end }) => match (*start, *end) {
-            (start, Timestamp::MAX) => format!("the window from {start}"),
-            (start, end) if now < start => format!("the window from {start} to {end}"),
-            (Timestamp::MIN, end) => format!("the window that ended at {end}"),
-            (start, end) => format!("the window from {start}, which ended at {end}"),
-        },
-        (_, LimiterState::Custom(_)) => "a custom limiter, until it is renewed".to_owned(),
-    }
 }
 
 impl fmt::Display for Reason {
@@ -214,7 +193,7 @@ impl fmt::Display for Reason {
             Self::NoMatch { condition, key: Some(_), seen: None, .. } => {
                 write!(f, "{condition} does not hold: there is no value")
             }
-            Self::Skipped { reason } => f.write_str(reason),
+            Self::Skipped { why, .. } => f.write_str(why),
             Self::Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
             Self::Limited { by, until: None, .. } => write!(f, "refused by {by}"),
             Self::Expired { since } => write!(f, "expired at {since}"),

@@ -4,8 +4,6 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use compact_str::CompactString;
-
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
@@ -14,22 +12,24 @@ use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
-use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
+use crate::json::Text;
+use crate::limiter::{At, LimiterDefinition, LimiterState, Renewal};
+use crate::measure::MeasureState;
 use crate::set::DefinitionSet;
-use crate::state::{Extra, LimiterStates, Slot, TrackerSnapshot};
+use crate::state::{Extra, LimiterStates, Marks, Slot, TrackerSnapshot};
 use crate::text::quoted;
 use crate::time::{Span, Timestamp};
 
-mod change;
 mod ids;
-mod stored_ids;
+pub(crate) mod stored;
 mod track;
 
-pub use change::{CompletedTracker, GroupChange, Kept, RecordError};
 use ids::RecentIds;
-pub use stored_ids::{SeenId, ids_of, read_ids, write_ids};
+pub use stored::{
+    CompletedTracker, GroupChange, GroupPatch, Kept, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup,
+    StoredState, StoredTracker, ids_of, read_ids, write_ids,
+};
 pub use track::Track;
-pub(crate) use track::{NoAmount, summed};
 
 /// All that is known of one group: a shared definition set, one small state for each tracker, the ids of recent
 /// documents and the events not yet delivered.
@@ -72,11 +72,11 @@ struct Completions {
     /// Those that stay readable, oldest first.
     trackers: VecDeque<CompletedTracker>,
     /// The names of all.
-    names: HashSet<CompactString>,
+    names: HashSet<Text>,
     /// How many of the newest no change has carried yet.
     unsaved: usize,
     /// Names of those that no change has carried and that are no longer readable.
-    unsaved_names: Vec<CompactString>,
+    unsaved_names: Vec<Text>,
 }
 
 /// Why a group could not be changed; nothing was.
@@ -206,13 +206,18 @@ fn kept_limiters(
     let states = new.limiters().iter().zip(equal).map(|(limiter, equal)| {
         let used = |left: &mut Vec<(&LimiterDefinition, &LimiterState)>| {
             let (at, state) =
-                left.iter().enumerate().find_map(|(at, (_, state))| Some((at, limiter.with_used(state)?)))?;
+                left.iter().enumerate().find_map(|(at, (old, state))| Some((at, limiter.with_used(old, state)?)))?;
             left.remove(at);
             Some(state)
         };
-        equal.or_else(|| used(&mut left)).unwrap_or_else(|| limiter.start(call.now, &call.engine.registry))
+        equal.or_else(|| used(&mut left)).unwrap_or_else(|| limiter.begin(call.at()))
     });
     states.collect()
+}
+
+/// What the measure of `new` remembers, which replaces `old`: what it did, if it is the same measure.
+fn kept_measure(old: &TrackerDefinition, slot: &Slot, new: &TrackerDefinition) -> Option<Box<MeasureState>> {
+    slot.extra.as_ref().filter(|_| old.kind() == new.kind())?.measure.clone()
 }
 
 /// What a call at one moment is about.
@@ -224,6 +229,29 @@ pub struct Call<'a> {
     pub group: &'a str,
     /// The moment of the call.
     pub now: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn at(&self) -> At<'a> {
+        At { now: self.now, engine: self.engine }
+    }
+}
+
+/// What an event says beyond the tracker that it is about.
+#[derive(Clone, Copy, Debug)]
+struct Happened {
+    code: EventCode,
+    number: u64,
+    progress: Amount,
+    stage: u16,
+    times: u64,
+    limiter: Option<usize>,
+}
+
+impl Happened {
+    fn new(code: EventCode, number: u64, progress: Amount, stage: u16) -> Self {
+        Self { code, number, progress, stage, times: 1, limiter: None }
+    }
 }
 
 impl Group {
@@ -294,7 +322,7 @@ impl Group {
             .filter(|(definition, slot)| {
                 slot.active(now) && names.is_none_or(|names| names.contains(&definition.name()))
             })
-            .map(|(definition, slot)| TrackerSnapshot::of(definition, slot))
+            .map(|(definition, slot)| TrackerSnapshot::of(definition, slot, now))
             .collect()
     }
 
@@ -522,10 +550,10 @@ impl Group {
         self.slots.reserve_exact(set.trackers().len() - first);
         for definition in &set.trackers()[first..] {
             self.generation += 1;
-            let slot = Slot::new(definition, self.generation, expire_at, call.now, &call.engine.registry);
+            let slot = Slot::new(definition, self.generation, expire_at, call.at());
             result.added.push(definition.name().to_owned());
-            let event = (call, EventCode::Added, 0, slot.progress, 0, 1, None);
-            let event = self.event(event, definition, &slot);
+            let happened = Happened::new(EventCode::Added, 0, slot.progress, 0);
+            let event = self.event(call, happened, definition, &slot);
             result.events.push(event);
             self.slots.push(slot);
         }
@@ -584,13 +612,15 @@ impl Group {
             return Ok(true);
         }
         let limiters = kept_limiters(call, &old, self.slots[at].limiters(), definition);
+        let measure = kept_measure(&old, &self.slots[at], definition);
         self.rebuild(|present, _| {
             Some(Arc::clone(if present.name() == definition.name() { definition } else { present }))
         });
         let slot = &mut self.slots[at];
         slot.stage = slot.stage.min(definition.targets().len() as u16 - 1);
         if slot.extra.is_some() || !limiters.is_empty() {
-            slot.extra().limiters = limiters;
+            let extra = slot.extra();
+            (extra.limiters, extra.measure) = (limiters, measure);
         }
         self.version = self.version.saturating_add(1);
         Ok(true)
@@ -599,7 +629,9 @@ impl Group {
     /// The tracker of that name as it completed, if it did, has not expired since, and more than its name is known.
     fn last_completed(&self, name: &str, now: Timestamp) -> Option<TrackerSnapshot> {
         let completed = match self.set.position(name) {
-            Some(at) if self.slots[at].completed() => TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at]),
+            Some(at) if self.slots[at].completed() => {
+                TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now)
+            }
             // It was added again and has expired.
             Some(_) => return None,
             None => {
@@ -623,13 +655,14 @@ impl Group {
         // Its earlier events had the numbers from 0 on, which nobody may know any more.
         self.generation += 1;
         let extra = Extra {
-            limiters: kept_limiters(call, &completed.definition, &completed.limiters, definition),
+            limiters: kept_limiters(call, &completed.definition, completed.slot().limiters(), definition),
             cycle: completed.cycle,
             expire_at: completed.expire_at,
+            measure: kept_measure(&completed.definition, completed.slot(), definition),
             ..Extra::default()
         };
         let stage = completed.definition.targets().len() as u16;
-        let marks = (completed.limited, false);
+        let marks = Marks { limited: completed.limited, completed: false };
         self.rebuild(|present, _| (present.name() != definition.name()).then(|| Arc::clone(present)));
         let all = self.set.trackers().iter().chain([definition]).cloned().collect();
         self.set = Arc::new(DefinitionSet::new(all));
@@ -686,19 +719,22 @@ impl Group {
             if !definition.limiters().is_empty() {
                 let states = definition.limiters().iter().zip(slot.limiters());
                 slot.extra().limiters = states
-                    .map(|(limiter, state)| limiter.renewed(state, call.now, renewal, &call.engine.registry))
+                    .map(|(limiter, state)| limiter.renewed(state, renewal, call.at()))
                     .collect::<Result<_, _>>()?;
             }
         }
         if policy.progress {
             slot.progress = Amount::ZERO;
             slot.stage = 0;
+            if let Some(extra) = &mut slot.extra {
+                extra.measure = None;
+            }
         }
         let number = slot.extra().resets;
         slot.extra().resets = number.saturating_add(1);
         let stage = slot.stage;
-        let event = (call, EventCode::Reset, number, slot.progress, stage, 1, None);
-        let event = self.event(event, &definition, &slot);
+        let happened = Happened::new(EventCode::Reset, number, slot.progress, stage);
+        let event = self.event(call, happened, &definition, &slot);
         slot.changed = true;
         self.slots[at] = slot;
         self.version = self.version.saturating_add(1);
@@ -708,18 +744,12 @@ impl Group {
     /// Makes an event and, if events are kept, stores it until it is delivered.
     fn event(
         &mut self,
-        (call, code, number, progress, stage, times, limiter): (
-            &Call<'_>,
-            EventCode,
-            u64,
-            Amount,
-            u16,
-            u64,
-            Option<usize>,
-        ),
+        call: &Call<'_>,
+        happened: Happened,
         definition: &Arc<TrackerDefinition>,
         slot: &Slot,
     ) -> Arc<Event> {
+        let Happened { code, number, progress, stage, times, limiter } = happened;
         let sequence = if call.engine.keep_events.load(Ordering::Relaxed) {
             let log = self.log();
             log.sequence = log.sequence.saturating_add(1);
@@ -737,7 +767,7 @@ impl Group {
             progress,
             times,
             limiter,
-            tracker: TrackerSnapshot::of(definition, slot),
+            tracker: TrackerSnapshot::of(definition, slot, call.now),
             sequence,
         });
         if sequence > 0 {
@@ -749,7 +779,7 @@ impl Group {
     /// Remembers the tracker at `at` as completed.
     fn complete(&mut self, at: usize, now: Timestamp, keep: usize) {
         self.completed += 1;
-        let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at]);
+        let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now);
         let all = Arc::make_mut(&mut self.log().completions);
         all.names.insert(tracker.name().into());
         all.trackers.push_back(CompletedTracker { tracker, completed_at: now });

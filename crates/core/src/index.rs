@@ -20,9 +20,10 @@ use smallvec::SmallVec;
 use crate::amount::Amount;
 use crate::condition::{Condition, FieldComparison, Items, Test, custom_last};
 use crate::custom::{CustomError, Registry};
-use crate::definition::{Kind, TrackerDefinition};
+use crate::definition::TrackerDefinition;
 use crate::document::{Document, Value};
 use crate::json::Json;
+use crate::measure::Source;
 use crate::path::Path;
 
 mod check;
@@ -44,7 +45,7 @@ const SELECTIVE_SHARE: usize = 128;
 pub(crate) struct Hot {
     /// Its first target.
     pub(crate) target: Amount,
-    /// What it adds: [`COUNT`] adds 1, [`CUSTOM`] uses a measure, and higher values number the sums.
+    /// What it adds: [`COUNT`] adds 1, [`ASKED`] asks a measure, and higher values number the sums.
     pub(crate) amount: u32,
     /// The position of the tracker in its set.
     pub(crate) tracker: u32,
@@ -65,10 +66,10 @@ impl Hot {
     }
 }
 
-/// [`Hot::amount`] of a `count` tracker: always 1.
+/// [`Hot::amount`] of a tracker to which every document adds 1.
 pub(crate) const COUNT: u32 = 0;
-/// [`Hot::amount`] of a `custom` tracker: no sum.
-pub(crate) const CUSTOM: u32 = 1;
+/// [`Hot::amount`] of a tracker whose measure is asked about each document.
+pub(crate) const ASKED: u32 = 1;
 /// [`Hot::amount`] of the first sum that is read from the document.
 const FIRST_SUM: u32 = 2;
 
@@ -269,10 +270,10 @@ impl Index {
         let mut sums = HashMap::new();
         for at in index.arrange(&access) {
             let tracker = &trackers[at];
-            let amount = match tracker.kind() {
-                Kind::Count => COUNT,
-                Kind::Custom { .. } => CUSTOM,
-                Kind::Sum(key) => {
+            let amount = match tracker.kind().source() {
+                Source::One => COUNT,
+                Source::Asked => ASKED,
+                Source::NumberAt(key) => {
                     let path = paths.number(key);
                     *sums.entry(path).or_insert_with(|| {
                         index.sums.push(path);
@@ -289,7 +290,7 @@ impl Index {
                 predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),
                 predicates: count.min(2) as u8,
                 asks_custom: tracker.conditions().iter().any(Condition::asks_custom),
-                plain: tracker.limiters().is_empty() && amount != CUSTOM,
+                plain: tracker.limiters().is_empty() && amount != ASKED,
             });
         }
         let (columns, checks) = columns.build(&column_paths.list);

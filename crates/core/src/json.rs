@@ -4,15 +4,16 @@ use std::fmt::{self, Write as _};
 use std::hash::BuildHasher as _;
 use std::sync::LazyLock;
 
-use compact_str::CompactString;
 use hashbrown::HashTable;
 
 use crate::number::Number;
 use crate::path::Segment;
 
 mod parse;
+mod text;
 
 pub use parse::{Bounds, Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
+pub use text::Text;
 
 /// A JSON value whose numbers are exact.
 ///
@@ -27,7 +28,7 @@ pub enum Json {
     /// A number.
     Number(Number),
     /// A string.
-    Text(CompactString),
+    Text(Text),
     /// A list.
     List(Vec<Self>),
     /// A map.
@@ -122,7 +123,7 @@ impl Builder for Plain {
     fn list(&mut self, _: usize, items: Vec<Json>) -> Json {
         Json::List(items)
     }
-    fn entry(&mut self, map: &mut Map, _: usize, key: CompactString, value: Json) {
+    fn entry(&mut self, map: &mut Map, _: usize, key: Text, value: Json) {
         map.insert(key, value);
     }
     fn map(&mut self, _: usize, map: Map) -> Json {
@@ -136,7 +137,7 @@ const INDEXED_ABOVE: usize = 8;
 /// The map of a [`Json`] value, with unique keys in insertion order.
 #[derive(Clone, Default)]
 pub struct Map {
-    entries: Vec<(CompactString, Json)>,
+    entries: Vec<(Text, Json)>,
     index: Option<Box<HashTable<u32>>>,
 }
 
@@ -182,7 +183,7 @@ impl Map {
     }
 
     /// Sets `key`, replacing any previous value.
-    pub fn insert(&mut self, key: CompactString, value: Json) {
+    pub fn insert(&mut self, key: Text, value: Json) {
         if self.index.is_none() && self.entries.len() < INDEXED_ABOVE {
             match self.entries.iter_mut().find(|(present, _)| *present == key) {
                 Some((_, present)) => *present = value,
@@ -247,8 +248,8 @@ impl fmt::Debug for Map {
     }
 }
 
-impl FromIterator<(CompactString, Json)> for Map {
-    fn from_iter<I: IntoIterator<Item = (CompactString, Json)>>(entries: I) -> Self {
+impl FromIterator<(Text, Json)> for Map {
+    fn from_iter<I: IntoIterator<Item = (Text, Json)>>(entries: I) -> Self {
         let mut map = Self::default();
         for (key, value) in entries {
             map.insert(key, value);
@@ -289,6 +290,11 @@ impl fmt::Display for Json {
             }
         }
     }
+}
+
+/// A map of these entries.
+pub(crate) fn object(entries: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into()
 }
 
 /// Writes `text` as a JSON string.

@@ -31,7 +31,8 @@ mod group;
 mod hash;
 mod index;
 pub mod json;
-mod limiter;
+pub mod limiter;
+pub mod measure;
 mod number;
 mod outcome;
 mod path;
@@ -46,23 +47,27 @@ pub use condition::{
     Affix, Comparison, Condition, FieldComparison, Items, MAX_CONDITION_DEPTH, Moment, Needle, Order, Pattern,
     Quantifier, Test,
 };
-pub use custom::{BoxError, CustomCode, CustomCondition, CustomError, CustomLimiter, Measure, Registry, panic_message};
+pub use custom::{
+    BoxError, CustomCode, CustomCondition, CustomError, CustomLimiter, Measure, Measured, Registry, panic_message,
+};
 pub use definition::{
-    DefinitionError, DefinitionWarning, Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder,
+    DefinitionError, DefinitionWarning, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder,
     TrackerDefinition, read_trackers,
 };
 pub use document::{Document, Value};
 pub use engine::{Engine, Limits};
-pub use event::{Event, EventCode};
+pub use event::{Event, EventCode, UnknownEventCode};
 pub use explain::{Explanation, Reason};
 pub use group::{
-    Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, Kept, RecordError, SeenId, Track,
-    TrackerList, ids_of, read_ids, write_ids,
+    Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, GroupPatch, Kept, RecordError, SeenId,
+    StoredCompletion, StoredEvent, StoredGroup, StoredState, StoredTracker, Track, TrackerList, ids_of, read_ids,
+    write_ids,
 };
 pub use hash::ContentHash;
-pub use limiter::{LimiterDefinition, LimiterState, MAX_LIMITERS, Renewal, Verdict};
+pub use limiter::{LimiterDefinition, LimiterView, MAX_LIMITERS, Refusal, Renewal, Verdict};
+pub use measure::Kind;
 pub use number::{Decimal, Number};
-pub use outcome::{Outcome, Tracked};
+pub use outcome::{Outcome, SkipReason, Tracked};
 pub use path::{Path, Segment};
 pub use set::{DefinitionSet, SetPool};
 pub use state::TrackerSnapshot;

@@ -1,53 +1,339 @@
-//! Limiters: how long, and how often, a tracker may count.
+//! Limiters: how often, and how long, a tracker may count.
+//!
+//! One kind is one file, which has all there is to know of it: what a definition says, how that is read and checked, what
+//! is remembered, the rule, its JSON, its stored form and its words. [`Kind`] lists what a file has to say. A new kind is a
+//! file, a variant in [`kinds!`], and what the compiler then asks for.
 
-use compact_str::CompactString;
+use std::fmt::Debug;
 
-use crate::custom::{BoxError, CustomError, CustomLimiter, Registry};
+use crate::amount::Amount;
+use crate::custom::CustomError;
+use crate::definition::{DefinitionError, Fields, Read};
 use crate::document::Document;
-use crate::json::Json;
+use crate::engine::Engine;
+use crate::group::RecordError;
+use crate::json::{Json, Map};
+use crate::number::Number;
+use crate::source::Node;
 use crate::time::{Span, Timestamp};
 
-/// The limiters that one tracker may have at most.
+mod count;
+mod custom;
+mod fixed;
+mod interval;
+
+pub use count::Count;
+pub use custom::Custom;
+pub use fixed::Fixed;
+pub use interval::Interval;
+
+/// The maximum number of limiters of one tracker.
 pub const MAX_LIMITERS: usize = 64;
 
-/// A limiter as a definition says it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LimiterDefinition {
-    /// Admits this many counted documents.
-    Count(u64),
-    /// Admits from the first to the second moment, both included. [`Timestamp::MIN`] is no start, [`Timestamp::MAX`] no
-    /// end.
-    Window(Timestamp, Timestamp),
-    /// Admits for this long after the add or the last renewal, the end included.
-    Interval(Span),
-    /// A limiter that the process registered by name.
-    Custom {
-        /// The registered name.
-        name: CompactString,
-        /// What the definition hands to it; `null` if nothing.
-        params: Json,
-    },
+/// The moment of a call, and what groups share.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) engine: &'a Engine,
 }
 
-/// What a limiter remembers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LimiterState {
-    /// Of a [`LimiterDefinition::Count`].
-    Count {
-        /// What a renewal puts `remaining` to.
-        limit: u64,
-        /// How many documents may still count.
-        remaining: u64,
-    },
-    /// Of a window or an interval; both moments are included.
-    Window {
-        /// The first moment that is admitted; [`Timestamp::MIN`] if there is no start.
-        start: Timestamp,
-        /// The last moment that is admitted; [`Timestamp::MAX`] if there is no end.
-        end: Timestamp,
-    },
-    /// Of a custom limiter; `None` until it is first asked.
-    Custom(Option<Box<Json>>),
+/// What a limiter is asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) at: At<'a>,
+    pub(crate) document: &'a dyn Document,
+}
+
+/// A kind of limiter.
+pub(crate) trait Kind: Clone + Debug + PartialEq {
+    /// What it remembers.
+    type State: Clone + Debug + PartialEq;
+
+    /// The fields of its JSON. The first one names the kind.
+    const FIELDS: &'static [&'static str];
+
+    /// Its JSON, for messages.
+    const FORM: &'static str;
+
+    /// Reads it from the fields of its JSON.
+    fn read(fields: &mut Fields<'_>) -> Read<Self>;
+
+    /// Checks what a program says that made it without reading it.
+    fn check(&self) -> Read<()>;
+
+    fn to_json(&self) -> Json;
+
+    /// The state when its tracker is added.
+    fn begin(&self, at: At<'_>) -> Self::State;
+
+    /// Whether it admits a document and does not run out by it. `false` also where only custom code knows.
+    fn stays_open(state: &Self::State, now: Timestamp) -> bool;
+
+    /// Records a document, in a state that [stays open](Self::stays_open).
+    fn spend(state: &mut Self::State);
+
+    /// Whether a document may count.
+    fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError>;
+
+    /// Records a document that counts.
+    fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError>;
+
+    /// Whether nothing more can count before a renewal, now that a document counted.
+    fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError>;
+
+    /// The state after `reset_tracker` with the policy `limiter`.
+    fn renewed(&self, state: &Self::State, renewal: Renewal, at: At<'_>) -> Result<Self::State, CustomError>;
+
+    /// The state after a stage with the policy `limiter`.
+    fn next_stage(&self, state: &Self::State, at: At<'_>) -> Result<Self::State, CustomError> {
+        self.renewed(state, Renewal::default(), at)
+    }
+
+    /// The state where this one replaces `before`, from which it differs in its number only: what was used stays used.
+    /// `None` if it differs in more.
+    fn with_used(&self, before: &Self, state: &Self::State) -> Option<Self::State> {
+        let _ = (before, state);
+        None
+    }
+
+    /// What people see of it at `now`.
+    fn view(&self, state: &Self::State, now: Timestamp) -> LimiterView;
+
+    /// It and its state in words, where it refuses at `now`.
+    fn in_words(&self, state: &Self::State, now: Timestamp) -> String;
+
+    /// Writes what is stored of a state.
+    fn store(state: &Self::State, out: &mut String);
+
+    fn restore(&self, stored: &Json) -> Result<Self::State, RecordError>;
+}
+
+/// Makes the enums over all kinds, and the functions that ask the kind at hand.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// A limiter as a definition says it.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum LimiterDefinition {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        /// What a limiter remembers.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum LimiterState {
+            $($kind(<$kind as Kind>::State),)*
+        }
+
+        $(impl From<$kind> for LimiterDefinition {
+            fn from(limiter: $kind) -> Self {
+                Self::$kind(limiter)
+            }
+        })*
+
+        /// The forms of all kinds, for messages.
+        const FORMS: &[&str] = &[$($kind::FORM),*];
+        const FIELDS: &[&[&str]] = &[$($kind::FIELDS),*];
+
+        impl LimiterState {
+            #[inline]
+            pub(crate) fn stays_open(&self, now: Timestamp) -> bool {
+                match self { $(Self::$kind(state) => $kind::stays_open(state, now),)* }
+            }
+
+            #[inline]
+            pub(crate) fn spend(&mut self) {
+                match self { $(Self::$kind(state) => $kind::spend(state),)* }
+            }
+
+            pub(crate) fn store(&self, out: &mut String) {
+                match self { $(Self::$kind(state) => $kind::store(state, out),)* }
+            }
+        }
+
+        impl LimiterDefinition {
+            fn check(&self) -> Read<()> {
+                match self { $(Self::$kind(limiter) => limiter.check(),)* }
+            }
+
+            /// The limiter as definitions spell it.
+            pub fn to_json(&self) -> Json {
+                match self { $(Self::$kind(limiter) => limiter.to_json(),)* }
+            }
+
+            pub(crate) fn begin(&self, at: At<'_>) -> LimiterState {
+                match self { $(Self::$kind(limiter) => LimiterState::$kind(limiter.begin(at)),)* }
+            }
+
+            #[inline]
+            pub(crate) fn admits(&self, state: &LimiterState, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.admits(state, ask),)*
+                    _ => another_kind(),
+                }
+            }
+
+            #[inline]
+            pub(crate) fn record(&self, state: &mut LimiterState, ask: &Ask<'_>) -> Result<(), CustomError> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.record(state, ask),)*
+                    _ => another_kind(),
+                }
+            }
+
+            #[inline]
+            pub(crate) fn exhausted(&self, state: &LimiterState, at: At<'_>) -> Result<bool, CustomError> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.exhausted(state, at),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn renewed(
+                &self,
+                state: &LimiterState,
+                renewal: Renewal,
+                at: At<'_>,
+            ) -> Result<LimiterState, CustomError> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => {
+                        limiter.renewed(state, renewal, at).map(LimiterState::$kind)
+                    })*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn next_stage(&self, state: &LimiterState, at: At<'_>) -> Result<LimiterState, CustomError> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => {
+                        limiter.next_stage(state, at).map(LimiterState::$kind)
+                    })*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn with_used(&self, before: &Self, state: &LimiterState) -> Option<LimiterState> {
+                match (self, before, state) {
+                    $((Self::$kind(limiter), Self::$kind(before), LimiterState::$kind(state)) => {
+                        limiter.with_used(before, state).map(LimiterState::$kind)
+                    })*
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn view(&self, state: &LimiterState, now: Timestamp) -> LimiterView {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.view(state, now),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn in_words(&self, state: &LimiterState, now: Timestamp) -> String {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.in_words(state, now),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn restore(&self, stored: &Json) -> Result<LimiterState, RecordError> {
+                match self { $(Self::$kind(limiter) => limiter.restore(stored).map(LimiterState::$kind),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Admits a number of documents.
+    Count,
+    /// Admits from one moment to another.
+    Fixed,
+    /// Admits for a time after the add or the last renewal.
+    Interval,
+    /// A limiter that the process registered by name.
+    Custom,
+}
+
+/// A state is made by its own definition, or restored for it.
+#[cold]
+fn another_kind() -> ! {
+    unreachable!("a limiter has the state of its own kind")
+}
+
+/// Which kind the fields of a limiter say.
+fn kind_of<'a>(node: &Node, mut has: impl FnMut(&str) -> bool) -> Read<fn(&mut Fields<'a>) -> Read<LimiterDefinition>> {
+    Ok(if has("count") {
+        |fields| Count::read(fields).map(Into::into)
+    } else if has("seconds") {
+        |fields| Interval::read(fields).map(Into::into)
+    } else if has("custom") {
+        |fields| Custom::read(fields).map(Into::into)
+    } else if has("start") || has("end") {
+        |fields| Fixed::read(fields).map(Into::into)
+    } else {
+        return Err(node.refuse("unknown kind of limiter", forms()));
+    })
+}
+
+fn forms() -> String {
+    match FORMS {
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+        [] => String::new(),
+    }
+}
+
+impl LimiterDefinition {
+    /// Admits `count` documents.
+    pub fn count(count: u64) -> Self {
+        Count { count }.into()
+    }
+
+    /// Admits from `start` to `end`, both included; either may be left out.
+    pub fn fixed(start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
+        Fixed::new(start, end).into()
+    }
+
+    /// Admits for `length` after the add or the last renewal, the end included.
+    pub fn interval(length: Span) -> Self {
+        Interval { length }.into()
+    }
+
+    /// A limiter that the process registered by name; `params` is handed to it.
+    pub fn custom(name: &str, params: impl Into<Json>) -> Self {
+        Custom::new(name, params.into()).into()
+    }
+
+    /// Reads a limiter.
+    pub(crate) fn read(node: &Node) -> Read<Self> {
+        let known: Vec<&str> = {
+            let mut known: Vec<&str> = Vec::new();
+            for field in FIELDS.concat() {
+                if !known.contains(&field) {
+                    known.push(field);
+                }
+            }
+            known
+        };
+        let mut fields = Fields::known(node, &forms(), &known)?;
+        let read = kind_of(node, |key| fields.names().any(|name| name == key))?;
+        let limiter = read(&mut fields)?;
+        fields.finish("no other field with this limiter")?;
+        Ok(limiter)
+    }
+
+    /// Checks limiters that a program made.
+    pub(crate) fn check_all(limiters: &[Self]) -> Read<()> {
+        if limiters.len() > MAX_LIMITERS {
+            let problem = format!("{} limiters", limiters.len());
+            return Err(DefinitionError::of("limiters", problem, format!("up to {MAX_LIMITERS}")));
+        }
+        let check =
+            |(at, limiter): (usize, &Self)| limiter.check().map_err(|error| error.within(&format!("limiters[{at}]")));
+        limiters.iter().enumerate().try_for_each(check)
+    }
+
+    /// Whether asking it can fail half-way, because it runs code of the program.
+    pub(crate) fn is_custom(&self) -> bool {
+        matches!(self, Self::Custom(_))
+    }
 }
 
 /// A limiter's answer.
@@ -55,218 +341,148 @@ pub enum LimiterState {
 pub enum Verdict {
     /// The document may count.
     Admitted,
-    /// It may not, and none will before `until`; `None`: not before a renewal.
+    /// It may not, and none will before `until`; `None`: not before a reset.
     Refused {
         /// The first moment that is admitted again.
         until: Option<Timestamp>,
     },
 }
 
+/// Which limiter refused a document, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The position of the limiter in the definition.
+    pub limiter: usize,
+    /// The first moment at which the limiter would admit the document; `None`: not before a reset.
+    pub until: Option<Timestamp>,
+}
+
 /// What `reset_tracker` says beyond "as new".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Renewal {
     /// A new number of documents for `count` limiters; 0 closes them.
     pub count: Option<u64>,
-    /// A new length for windows and intervals.
+    /// A new length for fixed windows and intervals.
     pub length: Option<Span>,
 }
 
-impl LimiterState {
-    /// Whether it admits a document at `now` and does not run out by it. `false` also where only a custom limiter knows.
-    #[inline]
-    pub(crate) fn stays_open(&self, now: Timestamp) -> bool {
-        match self {
-            Self::Count { remaining, .. } => *remaining > 1,
-            Self::Window { start, end } => (*start..=*end).contains(&now),
-            Self::Custom(_) => false,
-        }
+impl Renewal {
+    /// As new, with `count` documents.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
     }
 
-    /// Records a document, in a limiter that [stays open](Self::stays_open).
-    #[inline]
-    pub(crate) fn spend(&mut self) {
-        if let Self::Count { remaining, .. } = self {
-            *remaining = remaining.saturating_sub(1);
-        }
+    /// As new, for `length`.
+    #[must_use]
+    pub fn length(mut self, length: Span) -> Self {
+        self.length = Some(length);
+        self
     }
 }
 
-impl LimiterDefinition {
-    /// The state of this limiter when its tracker is added at `now`.
-    pub fn start(&self, now: Timestamp, registry: &Registry) -> LimiterState {
-        match self {
-            Self::Count(limit) => LimiterState::Count { limit: *limit, remaining: *limit },
-            Self::Window(start, end) => LimiterState::Window { start: *start, end: *end },
-            Self::Interval(span) => LimiterState::Window { start: now, end: now.saturating_add(*span) },
-            Self::Custom { name, params } => {
-                // An unknown limiter is no reason to refuse the definition: its tracker will be listed in `failed`.
-                let state =
-                    registry.limiter(name, |limiter| limiter.renewed(params, None, Renewal::default(), now)).ok();
-                LimiterState::Custom(state.map(Box::new))
+/// What people see of a limiter as of a moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LimiterView {
+    /// What remains when it is as new; `None` where it does not count.
+    pub limit: Option<Amount>,
+    /// What remains, 0 or more; `None` where it does not count.
+    pub remaining: Option<Amount>,
+    /// The first moment, from the one that is looked at on, at which it admits a document; `None`: not before a reset, or
+    /// only custom code knows.
+    pub retry_at: Option<Timestamp>,
+    /// The first moment at which it is as new; `None`: it is, or not before a reset, or it does not count.
+    pub reset_at: Option<Timestamp>,
+    /// The first moment that a limiter with bounds admits, if it has one.
+    pub start: Option<Timestamp>,
+    /// The last moment that a limiter with bounds admits, if it has one.
+    pub end: Option<Timestamp>,
+    /// What a custom limiter remembers; `None` until it is first asked.
+    pub state: Option<Json>,
+}
+
+impl LimiterView {
+    /// The view as JSON: `limit`, `remaining`, `retry_at` and `reset_at`, with bounds `start` and `end`; of a custom limiter
+    /// what it remembers.
+    pub fn to_json(&self) -> Json {
+        if let Some(state) = &self.state {
+            return state.clone();
+        }
+        let number = |amount: Option<Amount>| amount.map_or(Json::Null, |amount| Number::Exact(amount).into());
+        let moment = |moment: Option<Timestamp>| moment.map_or(Json::Null, |moment| moment.to_number().into());
+        let mut map = Map::default();
+        map.insert("limit".into(), number(self.limit));
+        map.insert("remaining".into(), number(self.remaining));
+        map.insert("retry_at".into(), moment(self.retry_at));
+        map.insert("reset_at".into(), moment(self.reset_at));
+        for (key, bound) in [("start", self.start), ("end", self.end)] {
+            if bound.is_some() {
+                map.insert(key.into(), moment(bound));
             }
         }
+        map.into()
+    }
+}
+
+/// A limiter on its own, outside of any tracker.
+///
+/// ```
+/// use dictrack_core::{Engine, Timestamp, Verdict, json::Json};
+/// use dictrack_core::limiter::{Limiter, LimiterDefinition};
+///
+/// let engine = Engine::default();
+/// let now = Timestamp::from_secs(0);
+/// let mut limiter = Limiter::new(LimiterDefinition::count(1), now, &engine);
+/// assert_eq!(limiter.admits(&Json::Null, now, &engine), Ok(Verdict::Admitted));
+/// limiter.record(&Json::Null, now, &engine)?;
+/// assert_eq!(limiter.admits(&Json::Null, now, &engine), Ok(Verdict::Refused { until: None }));
+/// # Ok::<(), dictrack_core::CustomError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    definition: LimiterDefinition,
+    state: LimiterState,
+}
+
+impl Limiter {
+    /// The limiter as it is when it is added at `now`.
+    pub fn new(definition: LimiterDefinition, now: Timestamp, engine: &Engine) -> Self {
+        Self { state: definition.begin(At { now, engine }), definition }
     }
 
-    /// The state of this limiter where it replaces one in `state` that differs in its number only: what was used of it is
-    /// used of this one. `None` if they differ in more.
-    pub(crate) fn with_used(&self, state: &LimiterState) -> Option<LimiterState> {
-        match (self, state) {
-            (Self::Count(count), LimiterState::Count { limit, remaining }) => {
-                let used = limit.saturating_sub(*remaining);
-                Some(LimiterState::Count { limit: *count, remaining: count.saturating_sub(used) })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether a document may count at `now`.
+    /// Whether `document` may count at `now`.
     ///
     /// # Errors
     /// A [`CustomError`] if a custom limiter is not known or fails.
-    #[inline]
-    pub fn admits(
-        &self,
-        state: &LimiterState,
-        now: Timestamp,
-        document: &dyn Document,
-        registry: &Registry,
-    ) -> Result<Verdict, CustomError> {
-        let admitted = match state {
-            LimiterState::Count { remaining, .. } => *remaining > 0,
-            LimiterState::Window { start, .. } if now < *start => {
-                return Ok(Verdict::Refused { until: Some(*start) });
-            }
-            LimiterState::Window { end, .. } => now <= *end,
-            LimiterState::Custom(state) => self.ask(state.as_deref(), now, registry, |limiter, params, state| {
-                limiter.admits(params, state, now, document)
-            })?,
-        };
-        Ok(if admitted { Verdict::Admitted } else { Verdict::Refused { until: None } })
+    pub fn admits(&self, document: &dyn Document, now: Timestamp, engine: &Engine) -> Result<Verdict, CustomError> {
+        self.definition.admits(&self.state, &Ask { at: At { now, engine }, document })
     }
 
-    /// Takes note of a document that counts.
+    /// Records a document that counts at `now`; whether more can count before a reset.
     ///
     /// # Errors
     /// As [`admits`](Self::admits).
-    #[inline]
-    pub fn record(
-        &self,
-        state: &mut LimiterState,
-        now: Timestamp,
-        document: &dyn Document,
-        registry: &Registry,
-    ) -> Result<(), CustomError> {
-        match state {
-            LimiterState::Count { .. } | LimiterState::Window { .. } => state.spend(),
-            LimiterState::Custom(state) => {
-                let next = self.ask(state.as_deref(), now, registry, |limiter, params, state| {
-                    limiter.record(params, state, now, document)
-                })?;
-                *state = Some(Box::new(next));
-            }
-        }
+    pub fn record(&mut self, document: &dyn Document, now: Timestamp, engine: &Engine) -> Result<bool, CustomError> {
+        let at = At { now, engine };
+        self.definition.record(&mut self.state, &Ask { at, document })?;
+        self.definition.exhausted(&self.state, at).map(|exhausted| !exhausted)
+    }
+
+    /// Makes it as new at `now`.
+    ///
+    /// # Errors
+    /// As [`admits`](Self::admits).
+    pub fn renew(&mut self, renewal: Renewal, now: Timestamp, engine: &Engine) -> Result<(), CustomError> {
+        self.state = self.definition.renewed(&self.state, renewal, At { now, engine })?;
         Ok(())
     }
 
-    /// Whether nothing more can count before a renewal, now that a document counted at `now`.
-    ///
-    /// # Errors
-    /// As [`admits`](Self::admits).
-    #[inline]
-    pub fn exhausted(&self, state: &LimiterState, now: Timestamp, registry: &Registry) -> Result<bool, CustomError> {
-        match state {
-            LimiterState::Count { remaining, .. } => Ok(*remaining == 0),
-            LimiterState::Window { .. } => Ok(false),
-            LimiterState::Custom(state) => self
-                .ask(state.as_deref(), now, registry, |limiter, params, state| limiter.exhausted(params, state, now)),
-        }
-    }
-
-    /// Asks the registered limiter with its state, as new if it has none yet.
-    #[inline(never)]
-    fn ask<T>(
-        &self,
-        state: Option<&Json>,
-        now: Timestamp,
-        registry: &Registry,
-        question: impl FnOnce(&dyn CustomLimiter, &Json, &Json) -> Result<T, BoxError>,
-    ) -> Result<T, CustomError> {
-        let Self::Custom { name, params } = self else { unreachable!("only a custom limiter has a custom state") };
-        registry.limiter(name, |limiter| match state {
-            Some(state) => question(limiter, params, state),
-            None => question(limiter, params, &limiter.renewed(params, None, Renewal::default(), now)?),
-        })
-    }
-
-    /// The state after a stage with the `limiter` policy: as new, but a fixed window stays.
-    pub(crate) fn next_stage(
-        &self,
-        state: &LimiterState,
-        now: Timestamp,
-        registry: &Registry,
-    ) -> Result<LimiterState, CustomError> {
-        match self {
-            Self::Window(..) => Ok(state.clone()),
-            Self::Count(_) | Self::Interval(_) | Self::Custom { .. } => {
-                self.renewed(state, now, Renewal::default(), registry)
-            }
-        }
-    }
-
-    /// The state after `reset_tracker` with the `limiter` policy: as new, and a window from `now` on for as long as it was.
-    /// A window without a start has no length; it stays until it is given one.
-    ///
-    /// # Errors
-    /// As [`admits`](Self::admits).
-    pub fn renewed(
-        &self,
-        state: &LimiterState,
-        now: Timestamp,
-        renewal: Renewal,
-        registry: &Registry,
-    ) -> Result<LimiterState, CustomError> {
-        match (self, state) {
-            (_, LimiterState::Count { limit, .. }) => {
-                let limit = renewal.count.unwrap_or(*limit);
-                Ok(LimiterState::Count { limit, remaining: limit })
-            }
-            (_, LimiterState::Window { start, end }) => Ok(match renewal.length {
-                Some(length) => LimiterState::Window { start: now, end: now.saturating_add(length) },
-                None if *end == Timestamp::MAX => LimiterState::Window { start: now, end: *end },
-                // It has no length that could begin again, and must not lose its end.
-                None if *start == Timestamp::MIN => state.clone(),
-                None => LimiterState::Window { start: now, end: now.saturating_add(end.since(*start)) },
-            }),
-            (Self::Custom { name, params }, LimiterState::Custom(state)) => registry
-                .limiter(name, |limiter| limiter.renewed(params, state.as_deref(), renewal, now))
-                .map(|state| LimiterState::Custom(Some(Box::new(state)))),
-            (_, LimiterState::Custom(_)) => Ok(state.clone()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_refusal_holds_until_exactly_until(start in -50_i64..50, length in 0_i64..50, now in -60_i64..120) {
-            let at = Timestamp::from_micros;
-            let definition = LimiterDefinition::Window(at(start), at(start + length));
-            let registry = Registry::default();
-            let state = definition.start(at(0), &registry);
-            let ask = |now| definition.admits(&state, at(now), &Json::Null, &registry).unwrap();
-            if let Verdict::Refused { until } = ask(now) {
-                match until {
-                    Some(until) => {
-                        prop_assert_eq!(ask(until.micros()), Verdict::Admitted);
-                        prop_assert_ne!(ask(until.micros() - 1), Verdict::Admitted);
-                    }
-                    None => prop_assert!((now..now + 200).all(|later| ask(later) != Verdict::Admitted)),
-                }
-            }
-        }
+    /// What people see of it at `now`.
+    pub fn view(&self, now: Timestamp) -> LimiterView {
+        self.definition.view(&self.state, now)
     }
 }

@@ -1,13 +1,15 @@
 //! What one document did.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::event::Event;
-use crate::limiter::LimiterState;
+use crate::limiter::{LimiterState, LimiterView, Refusal};
 use crate::set::DefinitionSet;
+use crate::time::Timestamp;
 
 /// What one document did to the trackers of its group.
 ///
@@ -21,6 +23,8 @@ pub struct Outcome {
     duplicate: bool,
     changed: bool,
     version: u64,
+    /// The moment of the document.
+    now: Timestamp,
 }
 
 /// One tracker that changed or refused.
@@ -41,13 +45,43 @@ pub(crate) const LISTED: u8 = 4;
 pub(crate) const REFUSED: u8 = 8;
 /// Marked limited after the document.
 pub(crate) const MARKED: u8 = 16;
+/// The document was added to its progress.
+pub(crate) const COUNTED: u8 = 32;
+
+/// Why a document whose conditions hold did not touch a tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// There is no number to add.
+    NoAmount,
+    /// The progress, or the number of stages, would be out of range.
+    OutOfRange,
+}
+
+impl SkipReason {
+    /// The reason in one word: `no_amount` or `out_of_range`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoAmount => "no_amount",
+            Self::OutOfRange => "out_of_range",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// What most documents do not cause.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
     pub(crate) limiters: Vec<LimiterState>,
     pub(crate) failed: Vec<(u32, CustomError)>,
-    pub(crate) skipped: Vec<u32>,
+    pub(crate) skipped: Vec<(u32, SkipReason)>,
+    /// In the order of the trackers.
+    pub(crate) refusals: Vec<(u32, Refusal)>,
     pub(crate) events: Vec<Arc<Event>>,
 }
 
@@ -57,6 +91,11 @@ impl Outcome {
     pub(crate) fn reserve(&mut self, set: &Arc<DefinitionSet>, capacity: usize) {
         self.set = Some(Arc::clone(set));
         self.entries = Vec::with_capacity(capacity);
+    }
+
+    /// What a document at `now` did: nothing so far.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
     }
 
     pub(crate) fn repeat(version: u64) -> Self {
@@ -71,7 +110,8 @@ impl Outcome {
         }
         if let Some(rare) = &mut self.rare {
             rare.failed.sort_by_key(|(at, _)| *at);
-            rare.skipped.sort_unstable();
+            rare.skipped.sort_by_key(|(at, _)| *at);
+            rare.refusals.sort_by_key(|(at, _)| *at);
         }
         self.changed |= self.entries.iter().any(|entry| entry.flags & DIRTIED != 0);
     }
@@ -102,8 +142,18 @@ impl Outcome {
         self.entries.iter().filter(move |entry| entry.flags & flag != 0).map(move |entry| {
             let definition = &trackers[entry.tracker as usize];
             let first = entry.limiters as usize;
-            Tracked { definition, entry, limiters: &limiters[first..][..definition.limiters().len()] }
+            Tracked { outcome: self, definition, entry, limiters: &limiters[first..][..definition.limiters().len()] }
         })
+    }
+
+    /// The moment of the document.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The trackers to whose progress the document was added.
+    pub fn counted(&self) -> impl Iterator<Item = Tracked<'_>> {
+        self.listed(COUNTED)
     }
 
     /// Every tracker that counted, changed or refused.
@@ -126,7 +176,8 @@ impl Outcome {
         self.listed(LISTED)
     }
 
-    /// Those of [`limited`](Self::limited) that did not count the document.
+    /// Those of [`limited`](Self::limited) that did not count the document. [`Tracked::refusal`] says which limiter refused,
+    /// and until when.
     pub fn refused(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(REFUSED)
     }
@@ -138,12 +189,12 @@ impl Outcome {
         failed.iter().map(move |(at, error)| (trackers[*at as usize].name(), error))
     }
 
-    /// The trackers whose conditions hold and that found no amount to add, or none within range, by name; they are
-    /// untouched, and `explain` says why.
-    pub fn skipped(&self) -> impl Iterator<Item = &str> {
+    /// The trackers whose conditions hold and that the document did not touch all the same, by name, and why; `explain` says
+    /// more.
+    pub fn skipped(&self) -> impl Iterator<Item = (&str, SkipReason)> {
         let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
         let skipped = self.rare.as_ref().map_or(&[][..], |rare| &rare.skipped);
-        skipped.iter().map(move |at| trackers[*at as usize].name())
+        skipped.iter().map(move |&(at, reason)| (trackers[at as usize].name(), reason))
     }
 
     /// The events that the document caused, in order.
@@ -184,6 +235,7 @@ impl Outcome {
 /// A tracker in an [`Outcome`], as it is after the document.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracked<'a> {
+    outcome: &'a Outcome,
     definition: &'a Arc<TrackerDefinition>,
     entry: &'a Entry,
     limiters: &'a [LimiterState],
@@ -205,9 +257,21 @@ impl<'a> Tracked<'a> {
         self.entry.tracker as usize
     }
 
+    /// Whether the document was added to its progress.
+    pub fn is_counted(&self) -> bool {
+        self.entry.flags & COUNTED != 0
+    }
+
     /// Whether a limiter refused the document.
     pub fn is_refused(&self) -> bool {
         self.entry.flags & REFUSED != 0
+    }
+
+    /// Which limiter refused the document and until when, if one did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let refusals = &self.outcome.rare.as_ref()?.refusals;
+        let at = refusals.binary_search_by_key(&self.entry.tracker, |(at, _)| *at).ok()?;
+        Some(refusals[at].1)
     }
 
     /// Its progress.
@@ -235,16 +299,14 @@ impl<'a> Tracked<'a> {
         self.entry.flags & COMPLETED != 0
     }
 
-    /// The states of its limiters in definition order.
-    pub fn limiters(&self) -> &'a [LimiterState] {
-        self.limiters
+    /// Its limiters in definition order, as of the moment of the document.
+    pub fn limiters(&self) -> impl ExactSizeIterator<Item = LimiterView> + use<'a> {
+        let (states, now) = (self.limiters, self.outcome.now);
+        self.definition.limiters().iter().zip(states).map(move |(limiter, state)| limiter.view(state, now))
     }
 
-    /// How many documents its first `count` limiter still admits.
-    pub fn remaining(&self) -> Option<u64> {
-        self.limiters.iter().find_map(|limiter| match limiter {
-            LimiterState::Count { remaining, .. } => Some(*remaining),
-            LimiterState::Window { .. } | LimiterState::Custom(_) => None,
-        })
+    /// How much its first limiter that counts still admits.
+    pub fn remaining(&self) -> Option<Amount> {
+        self.limiters().find_map(|limiter| limiter.remaining)
     }
 }

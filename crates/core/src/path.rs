@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use compact_str::CompactString;
+use crate::json::Text;
 
 use crate::json::key_hash;
 
@@ -12,14 +12,14 @@ use crate::json::key_hash;
 /// Empty segments are ignored; only [`Path::item`] has no segment.
 #[derive(Clone)]
 pub struct Path {
-    text: CompactString,
+    text: Text,
     segments: Box<[Segment]>,
 }
 
 /// One step of a [`Path`]: a key of a map, and on a list an index where it is one.
 #[derive(Debug)]
 pub struct Segment {
-    key: CompactString,
+    key: Text,
     hash: u64,
     index: Option<i64>,
     /// Where the key stood in the last map that had it.
@@ -30,7 +30,7 @@ impl Path {
     /// Splits `text`; `None` if no segment remains.
     pub fn parse(text: &str) -> Option<Self> {
         let mut segments = Vec::new();
-        let mut key = CompactString::default();
+        let mut key = Text::default();
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
             match letter {
@@ -50,7 +50,7 @@ impl Path {
 
     /// The path without segments, which leads to where it starts: within [`Items`](crate::Items), to the item itself.
     pub fn item() -> Self {
-        Self { text: CompactString::default(), segments: Box::default() }
+        Self { text: Text::default(), segments: Box::default() }
     }
 
     /// Whether this is [`item`](Self::item).
@@ -71,7 +71,7 @@ impl Path {
 }
 
 impl Segment {
-    fn new(key: CompactString) -> Self {
+    fn new(key: Text) -> Self {
         let digits = key.strip_prefix('-').unwrap_or(&key);
         let is_index = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // An index beyond 64 bits lies outside every list.

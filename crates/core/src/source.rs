@@ -1,6 +1,6 @@
 //! A parsed definition source: values with their positions, for any file format.
 
-use compact_str::CompactString;
+use crate::json::Text;
 
 use crate::json::{Bounds, Builder, Json, MAX_DEPTH, Map, SyntaxError, parse_with};
 use crate::number::Number;
@@ -24,7 +24,7 @@ pub enum NodeValue {
     Null,
     Bool(bool),
     Number(Number),
-    Text(CompactString),
+    Text(Text),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -35,7 +35,7 @@ pub struct Entry {
     /// The byte offset of the key.
     pub at: Option<usize>,
     /// The key.
-    pub key: CompactString,
+    pub key: Text,
     /// Its value.
     pub value: Node,
 }
@@ -110,7 +110,7 @@ impl Builder for Spanned<'_> {
     fn list(&mut self, at: usize, items: Vec<Node>) -> Node {
         Self::node(at, NodeValue::List(items))
     }
-    fn entry(&mut self, map: &mut Vec<Entry>, before: usize, key: CompactString, value: Node) {
+    fn entry(&mut self, map: &mut Vec<Entry>, before: usize, key: Text, value: Node) {
         let quote = self.text.get(before..).and_then(|rest| memchr::memchr(b'"', rest));
         map.push(Entry { at: quote.map(|quote| before + quote), key, value });
     }

@@ -1,15 +1,15 @@
 //! The state of a tracker: what changes while documents come.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::amount::Amount;
-use crate::condition::object;
-use crate::custom::Registry;
-use crate::definition::{TrackerDefinition, window_json};
+use crate::definition::TrackerDefinition;
 use crate::json::{Json, Map};
-use crate::limiter::LimiterState;
+use crate::limiter::{At, LimiterState, LimiterView};
+use crate::measure::MeasureState;
 use crate::number::Number;
 use crate::time::Timestamp;
 
@@ -42,6 +42,15 @@ pub(crate) struct Extra {
     pub(crate) stages: u64,
     pub(crate) limits: u64,
     pub(crate) resets: u64,
+    /// What the measure remembers.
+    pub(crate) measure: Option<Box<MeasureState>>,
+}
+
+/// How a tracker is marked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) limited: bool,
+    pub(crate) completed: bool,
 }
 
 const LIMITED: u8 = 1;
@@ -49,36 +58,31 @@ const COMPLETED: u8 = 2;
 const EXPIRES: u8 = 4;
 
 impl Slot {
-    /// The state of a tracker that is added at `now`.
+    /// The state of a tracker that is added.
     pub(crate) fn new(
         definition: &TrackerDefinition,
         generation: u32,
         expire_at: Option<Timestamp>,
-        now: Timestamp,
-        registry: &Registry,
+        at: At<'_>,
     ) -> Self {
-        let limiters = definition.limiters().iter().map(|limiter| limiter.start(now, registry)).collect();
+        let limiters = definition.limiters().iter().map(|limiter| limiter.begin(at)).collect();
         let expire_at = match (expire_at, definition.expire_at()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        Self::from_parts(
-            definition.init_progress(),
-            generation,
-            0,
-            (false, false),
-            Extra { limiters, expire_at, ..Extra::default() },
-        )
+        let extra = Extra { limiters, expire_at, ..Extra::default() };
+        Self::from_parts(definition.init_progress(), generation, 0, Marks::default(), extra)
     }
 
-    /// The state with these parts; `marks` are limited and completed.
-    pub(crate) fn from_parts(progress: Amount, generation: u32, stage: u16, marks: (bool, bool), extra: Extra) -> Self {
-        let (limited, completed) = marks;
+    /// The state with these parts.
+    pub(crate) fn from_parts(progress: Amount, generation: u32, stage: u16, marks: Marks, extra: Extra) -> Self {
+        let Marks { limited, completed } = marks;
         let expires = if extra.expire_at.is_some() { EXPIRES } else { 0 };
         let flags = if limited { LIMITED } else { 0 } | if completed { COMPLETED } else { 0 } | expires;
-        let Extra { ref limiters, cycle, expire_at, stages, limits, resets } = extra;
+        let Extra { ref limiters, cycle, expire_at, stages, limits, resets, ref measure } = extra;
         let plain = limiters.is_empty()
             && expire_at.is_none()
+            && measure.is_none()
             && [cycle, stages, limits, resets].iter().all(|&number| number == 0);
         Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags, changed: false }
     }
@@ -163,12 +167,14 @@ impl Slot {
     }
 }
 
-/// A tracker as it stood at one moment.
-#[derive(Clone, Debug, PartialEq)]
+/// A tracker as of a moment.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TrackerSnapshot {
     /// What the user wrote.
     pub definition: Arc<TrackerDefinition>,
+    /// The moment that it shows.
+    pub as_of: Timestamp,
     /// The progress.
     pub progress: Amount,
     /// The stage that is worked on, counted from one; of a completed tracker the last.
@@ -177,26 +183,71 @@ pub struct TrackerSnapshot {
     pub cycle: u64,
     /// Whether the tracker is marked limited.
     pub limited: bool,
+    /// Whether it has reached its last target.
+    pub completed: bool,
     /// The limiters in definition order.
-    pub limiters: Vec<LimiterState>,
+    pub limiters: Vec<LimiterView>,
     /// Numbers the adds of its group.
     pub generation: u32,
     /// From when on it is gone.
     pub expire_at: Option<Timestamp>,
+    slot: Slot,
+}
+
+impl PartialEq for TrackerSnapshot {
+    /// Whether they show the same.
+    fn eq(&self, other: &Self) -> bool {
+        let shown = |it: &Self| (it.as_of, it.progress, it.stage, it.cycle, it.limited, it.completed);
+        shown(self) == shown(other)
+            && (self.generation, self.expire_at) == (other.generation, other.expire_at)
+            && self.limiters == other.limiters
+            && self.definition == other.definition
+    }
+}
+
+impl fmt::Debug for TrackerSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackerSnapshot")
+            .field("definition", &self.definition)
+            .field("as_of", &self.as_of)
+            .field("progress", &self.progress)
+            .field("stage", &self.stage)
+            .field("cycle", &self.cycle)
+            .field("limited", &self.limited)
+            .field("completed", &self.completed)
+            .field("limiters", &self.limiters)
+            .field("generation", &self.generation)
+            .field("expire_at", &self.expire_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TrackerSnapshot {
-    pub(crate) fn of(definition: &Arc<TrackerDefinition>, slot: &Slot) -> Self {
+    pub(crate) fn of(definition: &Arc<TrackerDefinition>, slot: &Slot, as_of: Timestamp) -> Self {
+        let limiters = definition.limiters().iter().zip(slot.limiters());
         Self {
             definition: Arc::clone(definition),
+            as_of,
             progress: slot.progress,
             stage: usize::from(slot.stage) + 1,
             cycle: slot.extra.as_ref().map_or(0, |extra| extra.cycle),
             limited: slot.limited(),
-            limiters: slot.limiters().to_vec(),
+            completed: slot.completed(),
+            limiters: limiters.map(|(limiter, state)| limiter.view(state, as_of)).collect(),
             generation: slot.generation,
             expire_at: slot.expire_at(),
+            slot: slot.clone(),
         }
+    }
+
+    /// The same tracker as of another moment, as long as nothing changes it.
+    #[must_use]
+    pub fn at(&self, moment: Timestamp) -> Self {
+        Self::of(&self.definition, &self.slot, moment)
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// The tracker's name.
@@ -220,7 +271,7 @@ impl TrackerSnapshot {
         put("stage", (self.stage as u64).into());
         put("stages", (self.definition.targets().len() as u64).into());
         put("limited", self.limited.into());
-        put("limiters", self.limiters.iter().map(LimiterState::to_json).collect::<Vec<_>>().into());
+        put("limiters", self.limiters.iter().map(LimiterView::to_json).collect::<Vec<_>>().into());
         if self.definition.loop_forever() {
             put("cycle", self.cycle.into());
         }
@@ -228,17 +279,5 @@ impl TrackerSnapshot {
             put("expire_at", moment.to_number().into());
         }
         map.into()
-    }
-}
-
-impl LimiterState {
-    /// The state as users see it: `{"remaining": n}`, `{"start": s, "end": s}` without a bound that it has not, or the state
-    /// of a custom limiter.
-    pub fn to_json(&self) -> Json {
-        match self {
-            Self::Count { remaining, .. } => object([("remaining", (*remaining).into())]),
-            Self::Window { start, end } => window_json(*start, *end),
-            Self::Custom(state) => state.as_deref().cloned().unwrap_or_default(),
-        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
     Amount, BoxError, Call, ContentHash, Document, Engine, EventCode, Explanation, Group, GroupChange,
-    LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, Timestamp, Track, Tracked, TrackerDefinition,
-    ids_of,
+    LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, StoredCompletion, StoredEvent, StoredGroup,
+    StoredState, Timestamp, Track, Tracked, TrackerDefinition, ids_of,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn names<'a>(trackers: impl Iterator<Item = Tracked<'a>>) -> Vec<&'a str> {
 fn told(outcome: &Outcome) -> String {
     let states = |tracker: Tracked<'_>| {
         let state = (tracker.progress(), tracker.stage(), tracker.target(), tracker.is_limited());
-        format!("{} {state:?} {:?}", tracker.name(), tracker.limiters())
+        format!("{} {state:?} {:?}", tracker.name(), tracker.limiters().collect::<Vec<_>>())
     };
     let dirtied: Vec<_> = outcome.dirtied().map(states).collect();
     let lists = (names(outcome.completed()), names(outcome.limited()), names(outcome.refused()));
@@ -106,15 +106,15 @@ impl Stored {
         let definitions = change.set.trackers().iter().map(|definition| definition.to_json());
         self.definitions = Json::List(definitions.collect()).to_string();
         self.state.clear();
-        change.state(&mut self.state);
+        change.write_state(&mut self.state);
         let list = |write: fn(&GroupChange, &mut String)| {
             let mut text = String::new();
             write(change, &mut text);
             read(&text).as_list().unwrap().to_vec()
         };
-        self.ids.extend(list(GroupChange::ids));
-        self.events.extend(list(GroupChange::events));
-        self.completed.extend(list(GroupChange::completed));
+        self.ids.extend(list(GroupChange::write_ids));
+        self.events.extend(list(GroupChange::write_events));
+        self.completed.extend(list(GroupChange::write_completed));
     }
 
     fn restore(&self, engine: &Engine) -> Group {
@@ -124,10 +124,13 @@ impl Stored {
             Arc::new(definition.unwrap_or_else(|error| panic!("{}: {error}", self.definitions)))
         });
         let set = engine.sets.intern(definitions.collect());
-        let state = read(&self.state);
-        let ids = ids_of(&self.ids).unwrap_or_else(|error| panic!("{self:#?}: {error}"));
-        let group = Group::restore(self.version, &state, set, (&ids, &self.events, &self.completed), &engine.limits);
-        group.unwrap_or_else(|error| panic!("{self:#?}: {error}"))
+        let restored = || {
+            let events = self.events.iter().map(StoredEvent::of).collect::<Result<_, _>>()?;
+            let completed = self.completed.iter().map(StoredCompletion::of).collect::<Result<_, _>>()?;
+            let stored = StoredGroup::new(self.version, StoredState::parse(&self.state)?);
+            Group::restore(&stored.with_lists(ids_of(&self.ids)?, events, completed), set, &engine.limits)
+        };
+        restored().unwrap_or_else(|error| panic!("{self:#?}: {error}"))
     }
 }
 
@@ -416,9 +419,9 @@ proptest! {
         group.reset(&call, "limited", Some(ResetPolicy::LIMITER), Renewal::default()).unwrap();
         prop_assert_eq!(refusal(&group, &engine, renewed)?, None);
         let lengths = limiters.iter().filter_map(|limiter| match limiter {
-            LimiterDefinition::Window(start, end) => Some(end.since(*start)),
-            LimiterDefinition::Interval(length) => Some(*length),
-            LimiterDefinition::Count(_) | LimiterDefinition::Custom { .. } => None,
+            LimiterDefinition::Fixed(fixed) => Some(fixed.end()?.since(fixed.start()?)),
+            LimiterDefinition::Interval(interval) => Some(interval.length()),
+            _ => None,
         });
         if let Some(shortest) = lengths.min() {
             let last = renewed.saturating_add(shortest);

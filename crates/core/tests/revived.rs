@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
-    Call, Differing, Engine, EventCode, Group, Outcome, ResetPolicy, Timestamp, Track, TrackerDefinition, TrackerList,
+    Call, Differing, Engine, EventCode, Group, Outcome, ResetPolicy, StoredGroup, StoredState, Timestamp, Track,
+    TrackerDefinition, TrackerList,
 };
 
 const GROUP: &str = "g";
@@ -32,10 +33,11 @@ fn restored(group: &Group, engine: &Engine) -> Group {
         write(&mut text);
         Json::parse_within(text.as_bytes(), Bounds::STORED).unwrap()
     };
-    let state = part(&|out| whole.state(out));
-    let (events, completed) = (part(&|out| whole.events(out)), part(&|out| whole.completed(out)));
-    let lists = (&*whole.ids, events.as_list().unwrap(), completed.as_list().unwrap());
-    Group::restore(group.version(), &state, Arc::clone(group.definition_set()), lists, &engine.limits).unwrap()
+    let state = StoredState::of(part(&|out| whole.write_state(out))).unwrap();
+    let events = whole.stored_events().collect();
+    let stored = StoredGroup::new(group.version(), state);
+    let stored = stored.with_lists(whole.ids.clone(), events, whole.stored_completions().collect());
+    Group::restore(&stored, Arc::clone(group.definition_set()), &engine.limits).unwrap()
 }
 
 #[test]

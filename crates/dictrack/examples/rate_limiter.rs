@@ -4,16 +4,13 @@
 //! limit still counts and is listed as limited; the next one is listed as refused. The target is out of reach, so that the
 //! tracker never completes.
 
-use dictrack::{Blocking, LimiterState, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Amount, Blocking, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
 use serde_json::json;
 
 const CLIENT: &str = "api_client_001";
 
-fn remaining(tracker: &TrackerSnapshot) -> Option<u64> {
-    tracker.limiters.iter().find_map(|limiter| match limiter {
-        LimiterState::Count { remaining, .. } => Some(*remaining),
-        _ => None,
-    })
+fn remaining(tracker: &TrackerSnapshot) -> Option<Amount> {
+    tracker.limiters.iter().find_map(|limiter| limiter.remaining)
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,15 +41,15 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         let left = tracker.remaining().ok_or("the tracker has a count limiter")?;
         println!("✅ Request {request} allowed. Remaining: {left}");
         // The last one counts, and reports that the limit is used up.
-        assert_eq!(outcome.limited().next().is_some(), left == 0);
+        assert_eq!(outcome.limited().next().is_some(), left == Amount::ZERO);
         allowed.push(left);
     }
-    assert_eq!(allowed, (0..=99).rev().collect::<Vec<u64>>());
+    assert_eq!(allowed, (0..=99_u64).rev().map(Amount::from).collect::<Vec<_>>());
 
     println!("\nResetting rate limiter...");
     manager.reset_tracker(CLIENT, "api_rate_limit", Some(ResetPolicy::LIMITER))?;
     let tracker = &manager.get_trackers(CLIENT, None)?[0];
     println!("   Limiter remaining: {}", remaining(tracker).ok_or("the tracker has a count limiter")?);
-    assert_eq!((remaining(tracker), tracker.progress), (Some(100), 100.into()));
+    assert_eq!((remaining(tracker), tracker.progress), (Some(100.into()), 100.into()));
     Ok(())
 }

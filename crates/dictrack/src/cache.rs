@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::{BoxError, Engine, Group, GroupChange};
 
 use crate::Error;
@@ -71,7 +71,7 @@ pub trait Load: Send + Sync + Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The group.
-    pub group: CompactString,
+    pub group: Text,
     /// The version of the change.
     pub version: u64,
     /// The claim it was made under.

@@ -40,7 +40,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
     Call, ContentHash, Engine, Group, GroupChange, Limits, ResetPolicy, Span, Timestamp, Track, TrackerDefinition,
@@ -229,7 +229,9 @@ fn under(claim: u64, mut change: GroupChange) -> GroupChange {
 fn kept(group: &Group, id: &str) -> String {
     let whole = group.whole(id);
     let mut out = format!("version {} of set {}\n", whole.version, whole.set.hash());
-    for part in [GroupChange::state, GroupChange::ids, GroupChange::events, GroupChange::completed] {
+    for part in
+        [GroupChange::write_state, GroupChange::write_ids, GroupChange::write_events, GroupChange::write_completed]
+    {
         part(&whole, &mut out);
         out.push('\n');
     }
@@ -429,7 +431,7 @@ async fn names_of_completed_trackers_outlive_what_is_readable(stores: &dyn Store
     let Some(found) = store.load("g").await else { panic!("{}: the group is missing", store.name) };
     let names: Vec<String> = found.completed().iter().map(|done| done.tracker.name().to_owned()).collect();
     assert_eq!(names, ["t4", "t5", "t6"], "{}", store.name);
-    let names: Vec<CompactString> = found.whole("g").completed_names;
+    let names: Vec<Text> = found.whole("g").completed_names;
     assert_eq!(names, ["t0", "t1", "t2", "t3"], "{}", store.name);
 }
 

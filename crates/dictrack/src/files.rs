@@ -409,7 +409,7 @@ mod tests {
             for (text, format) in texts {
                 let trackers = parse_as(&text, format).unwrap();
                 let wanted =
-                    LimiterDefinition::Window(Timestamp::MIN, Timestamp::from_micros(1_798_761_599_000_000 + micros));
+                    LimiterDefinition::fixed(None, Some(Timestamp::from_micros(1_798_761_599_000_000 + micros)));
                 assert_eq!(trackers[0].limiters(), [wanted], "{text}");
                 // The written form reads back as the same definition.
                 assert_eq!(TrackerDefinition::from_json(&trackers[0].to_json()).unwrap(), trackers[0]);

@@ -10,8 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use dictrack_core::json::{Json, Map};
-use dictrack_core::{ContentHash, Engine, Group, GroupChange, Timestamp};
+use dictrack_core::json::Json;
+use dictrack_core::{ContentHash, Engine, Group, GroupChange, StoredGroup, StoredState, StoredTracker, Timestamp};
 
 use crate::Error;
 use crate::durability::Durability;
@@ -35,16 +35,16 @@ pub const MAX_TRACKERS: usize = 100_000;
 
 /// A group as 2.1.5 stored it.
 #[derive(Clone, Debug, Default)]
-pub struct StoredGroup {
+pub struct LegacyGroup {
     /// Its id.
     pub id: String,
     /// Its trackers, in any order.
-    pub trackers: Vec<StoredTracker>,
+    pub trackers: Vec<LegacyTracker>,
 }
 
 /// A tracker as 2.1.5 stored it.
 #[derive(Clone, Debug, Default)]
-pub struct StoredTracker {
+pub struct LegacyTracker {
     /// The name under which it is stored.
     pub name: String,
     /// The pickle of its state.
@@ -108,7 +108,7 @@ pub struct ReadGroup {
 ///
 /// `before` has the same trackers as they were stored earlier, if known, which shows the targets that they have passed. The
 /// generations of the group start after `used`, the highest one that the store has used.
-pub fn read_group(group: &StoredGroup, before: &[StoredTracker], used: u32, engine: &Engine) -> ReadGroup {
+pub fn read_group(group: &LegacyGroup, before: &[LegacyTracker], used: u32, engine: &Engine) -> ReadGroup {
     let mut read = ReadGroup::default();
     if group.trackers.len() > MAX_TRACKERS {
         let problem = format!("{} trackers; expected up to {MAX_TRACKERS}", group.trackers.len());
@@ -150,14 +150,14 @@ pub fn read_group(group: &StoredGroup, before: &[StoredTracker], used: u32, engi
     read
 }
 
-fn by_name(trackers: &[StoredTracker]) -> HashMap<&str, &StoredTracker> {
+fn by_name(trackers: &[LegacyTracker]) -> HashMap<&str, &LegacyTracker> {
     trackers.iter().map(|tracker| (tracker.name.as_str(), tracker)).collect()
 }
 
 fn read_tracker(
     group: &str,
-    stored: &StoredTracker,
-    before: Option<&StoredTracker>,
+    stored: &LegacyTracker,
+    before: Option<&LegacyTracker>,
 ) -> Result<Translated, LegacyError> {
     let refuse = |problem: String| LegacyError::new(group, Some(&stored.name), problem);
     let fault = |Fault { at, problem }| LegacyError { at: Some(at), ..refuse(problem) };
@@ -183,19 +183,12 @@ fn restore(id: &str, trackers: Vec<Translated>, used: u32, engine: &Engine) -> R
     let (mut definitions, mut states) = (Vec::new(), Vec::new());
     for (generation, tracker) in (used + 1..=last).zip(trackers) {
         let [progress, stage, more] = tracker.state;
-        states.push(Json::List(vec![u64::from(generation).into(), progress, stage, more]));
+        states.push(StoredTracker::from(Json::List(vec![u64::from(generation).into(), progress, stage, more])));
         definitions.push(Arc::new(tracker.definition));
     }
     let set = engine.sets.intern(definitions);
-    let entries: [(&str, Json); 5] = [
-        ("set", set.hash().to_string().into()),
-        ("generation", u64::from(last).into()),
-        ("sequence", 0_u64.into()),
-        ("delivered", 0_u64.into()),
-        ("trackers", states.into()),
-    ];
-    let state = entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>().into();
-    let group = Group::restore(1, &state, set, (&[], &[], &[]), &engine.limits).map_err(|error| error.to_string())?;
+    let state = StoredState::new(set.hash(), last, states);
+    let group = Group::restore(&StoredGroup::new(1, state), set, &engine.limits).map_err(|error| error.to_string())?;
     Ok(group.whole(id))
 }
 
@@ -220,7 +213,7 @@ pub struct SourceError {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Complete groups.
-    pub groups: Vec<StoredGroup>,
+    pub groups: Vec<LegacyGroup>,
     /// Records that could not be assigned to a group.
     pub refused: Vec<LegacyError>,
 }
@@ -394,7 +387,7 @@ impl<'a> Import<'a> {
     }
 
     /// A group in Redis, with its trackers in MongoDB.
-    fn hot_group(&mut self, mut group: StoredGroup, cold: &[StoredTracker]) -> Result<(), ImportError> {
+    fn hot_group(&mut self, mut group: LegacyGroup, cold: &[LegacyTracker]) -> Result<(), ImportError> {
         let known = by_name(cold);
         for tracker in &mut group.trackers {
             if let Some(cold) = known.get(&*tracker.name) {
@@ -410,7 +403,7 @@ impl<'a> Import<'a> {
         self.group(&group, cold)
     }
 
-    fn group(&mut self, group: &StoredGroup, before: &[StoredTracker]) -> Result<(), ImportError> {
+    fn group(&mut self, group: &LegacyGroup, before: &[LegacyTracker]) -> Result<(), ImportError> {
         let read = read_group(group, before, self.used, &self.engine);
         self.refuse(&read.refused);
         let Some(change) = read.change else { return Ok(()) };

@@ -274,7 +274,7 @@ impl ScenarioStep {
             "track" => (
                 "track",
                 &["data", "id"],
-                &["dirtied", "completed", "limited", "refused", "failed", "duplicate", "events"],
+                &["counted", "dirtied", "completed", "limited", "refused", "skipped", "failed", "duplicate", "events"],
                 Op::Track {
                     document: document()?,
                     id: members.optional("id", |id| id.as_str().map(str::to_owned), "a string")?,
@@ -337,13 +337,15 @@ impl ScenarioStep {
                 Op::Reset {
                     name: members.text("name")?,
                     policy: members.optional("policy", policy, "a list of \"progress\" and \"limiter\"")?,
-                    renewal: Renewal {
-                        count: members.optional(
+                    renewal: {
+                        let mut renewal = Renewal::default();
+                        renewal.count = members.optional(
                             "count",
                             |count| u64::try_from(amount(count)?.to_integer()?).ok(),
                             "a whole number",
-                        )?,
-                        length: members.optional("seconds", Span::read, "seconds")?,
+                        )?;
+                        renewal.length = members.optional("seconds", Span::read, "seconds")?;
+                        renewal
                     },
                 },
             ),

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::text::quoted;
-use dictrack_core::{DefinitionSet, Engine, Group, GroupChange, Limits, ids_of};
+use dictrack_core::{
+    DefinitionSet, Engine, Group, GroupChange, Limits, RecordError, StoredCompletion, StoredEvent, StoredGroup,
+    StoredState, ids_of,
+};
 
 use crate::Error;
 use crate::cache::DataCache;
@@ -160,13 +163,13 @@ fn trailer(moved: Moved) -> Json {
 
 fn line(whole: &GroupChange) -> String {
     let mut out = format!(r#"{{"group":{},"version":{},"state":"#, Json::from(whole.group.as_str()), whole.version);
-    whole.state(&mut out);
+    whole.write_state(&mut out);
     out.push_str(r#","ids":"#);
-    whole.ids(&mut out);
+    whole.write_ids(&mut out);
     out.push_str(r#","events":"#);
-    whole.events(&mut out);
+    whole.write_events(&mut out);
     out.push_str(r#","completed":"#);
-    whole.completed(&mut out);
+    whole.write_completed(&mut out);
     out.push('}');
     out
 }
@@ -288,11 +291,15 @@ fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> 
     let list = |key: &str| member(key)?.as_list().ok_or_else(|| format!("`{key}` of group {id:?} is not a list"));
     let version =
         member("version")?.to_string().parse().map_err(|_| format!("the version of {id:?} is not a number"))?;
-    let state = member("state")?;
-    let hash = Group::stored_set(state).map_err(|error| error.to_string())?;
+    let state = StoredState::of(member("state")?.clone()).map_err(|error| error.to_string())?;
+    let hash = state.set;
     let set =
         engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
-    let ids = ids_of(list("ids")?).map_err(|error| format!("group {id:?}: {error}"))?;
-    let group = Group::restore(version, state, set, (&ids, list("events")?, list("completed")?), &engine.limits);
-    group.map(|group| group.whole(id)).map_err(|error| format!("group {id:?}: {error}"))
+    let fail = |error: RecordError| format!("group {id:?}: {error}");
+    let ids = ids_of(list("ids")?).map_err(fail)?;
+    let events = list("events")?.iter().map(StoredEvent::of).collect::<Result<_, _>>().map_err(fail)?;
+    let completed = list("completed")?.iter().map(StoredCompletion::of).collect::<Result<_, _>>().map_err(fail)?;
+    let stored = StoredGroup::new(version, state).with_lists(ids, events, completed);
+    let group = Group::restore(&stored, set, &engine.limits);
+    group.map(|group| group.whole(id)).map_err(fail)
 }

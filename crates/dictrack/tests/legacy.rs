@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::legacy::{LegacyError, ReadGroup, StoredGroup, StoredTracker, read_group};
+use dictrack::legacy::{LegacyError, LegacyGroup, LegacyTracker, ReadGroup, read_group};
 use dictrack::{Engine, Stopwatch, Timestamp};
 use proptest::prelude::*;
 
@@ -24,12 +24,12 @@ static HEAP: Cap<System> = Cap::new(System, 256 << 20);
 const PYTHON_2: &[u8] = include_bytes!("legacy/python2.7.pickle");
 const PYTHON_3: &[u8] = include_bytes!("legacy/python3.11.pickle");
 
-fn stored(name: &str, pickle: &[u8]) -> StoredTracker {
-    StoredTracker { name: name.to_owned(), pickle: pickle.to_vec(), ..StoredTracker::default() }
+fn stored(name: &str, pickle: &[u8]) -> LegacyTracker {
+    LegacyTracker { name: name.to_owned(), pickle: pickle.to_vec(), ..LegacyTracker::default() }
 }
 
-fn group(trackers: Vec<StoredTracker>) -> StoredGroup {
-    StoredGroup { id: "group".to_owned(), trackers }
+fn group(trackers: Vec<LegacyTracker>) -> LegacyGroup {
+    LegacyGroup { id: "group".to_owned(), trackers }
 }
 
 /// Reads a pickle as that of the tracker `tracker` of the group `group`.
@@ -52,7 +52,7 @@ fn taken_over(read: &ReadGroup) -> (Json, Json) {
     let change = read.change.as_ref().unwrap();
     let definitions = change.set.trackers().iter().map(|tracker| tracker.to_json()).collect::<Vec<_>>();
     let mut state = String::new();
-    change.state(&mut state);
+    change.write_state(&mut state);
     let state = Json::parse(state.as_bytes()).unwrap();
     (definitions.into(), state.as_map().unwrap().get("trackers").unwrap().clone())
 }
@@ -383,7 +383,7 @@ fn limiters_have_one_order_and_equal_ones_are_one() {
 fn trackers_stand_in_the_order_of_their_names_with_their_expiry() {
     let named = |name: &str| stored(name, &Builder::count().with("name", text(name)).pickle());
     let expire_at = Some(Timestamp::from_secs(7));
-    let trackers = vec![named("b"), StoredTracker { expire_at, ..named("c") }, named("a")];
+    let trackers = vec![named("b"), LegacyTracker { expire_at, ..named("c") }, named("a")];
     let read = read_group(&group(trackers), &[], 41, &Engine::default());
     let (definitions, states) = taken_over(&read);
     let names: Vec<_> =
@@ -397,7 +397,7 @@ fn trackers_stand_in_the_order_of_their_names_with_their_expiry() {
 #[test]
 fn records_that_do_not_fit_their_place_are_refused() {
     let pickle = Builder::count().pickle();
-    let problems = |trackers: Vec<StoredTracker>| {
+    let problems = |trackers: Vec<LegacyTracker>| {
         let read = read_group(&group(trackers), &[], 0, &Engine::default());
         read.refused.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -408,7 +408,7 @@ fn records_that_do_not_fit_their_place_are_refused() {
     assert_eq!(problems(vec![stored("tracker", &strange)]), [place]);
     let twice = r#"group "group", tracker "tracker": stored twice; expected each name once"#;
     assert_eq!(problems(vec![stored("tracker", &pickle), stored("tracker", &pickle)]), [twice]);
-    let fault = StoredTracker { fault: Some("no document".to_owned()), ..stored("tracker", &pickle) };
+    let fault = LegacyTracker { fault: Some("no document".to_owned()), ..stored("tracker", &pickle) };
     assert_eq!(problems(vec![fault]), [r#"group "group", tracker "tracker": no document"#]);
     let many = vec![stored("tracker", b""); dictrack::legacy::MAX_TRACKERS + 1];
     assert_eq!(problems(many), [r#"group "group": 100001 trackers; expected up to 100000"#]);

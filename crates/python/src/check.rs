@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use dictrack::json::Json;
-use dictrack::{LimiterDefinition, LimiterState, Registry, Renewal, TrackerDefinition, Verdict};
+use dictrack::{Engine, Registry, Renewal, TrackerDefinition, Verdict};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -73,8 +73,8 @@ impl Condition {
 /// A limiter with its own state.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Limiter {
-    definition: LimiterDefinition,
-    state: Mutex<LimiterState>,
+    limiter: Mutex<dictrack::limiter::Limiter>,
+    engine: Engine,
 }
 
 #[pymethods]
@@ -83,40 +83,37 @@ impl Limiter {
     #[new]
     fn new(limiter: &Bound<'_, PyAny>, now: &Bound<'_, PyAny>) -> PyResult<Self> {
         let definition = with("limiters", value::read(limiter)?)?.limiters()[0].clone();
-        let state = definition.start(value::moment("now", now)?, &Registry::default());
-        Ok(Self { definition, state: Mutex::new(state) })
+        let engine = Engine::default();
+        let limiter = dictrack::limiter::Limiter::new(definition, value::moment("now", now)?, &engine);
+        Ok(Self { limiter: Mutex::new(limiter), engine })
     }
 
-    /// The state, in the same form as for the limiters of a tracker.
-    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let state = self.state.lock().clone();
-        limiter_for(py, &state)
+    /// The limiter as of ``now``, in the same form as for the limiters of a tracker.
+    fn view<'py>(&self, py: Python<'py>, now: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let view = self.limiter.lock().view(value::moment("now", now)?);
+        limiter_for(py, &view)
     }
 
     /// Whether a document may count at ``now``.
     fn admits(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let now = value::moment("now", now)?;
-        let verdict = self.definition.admits(&self.state.lock(), now, &Json::Null, &Registry::default());
+        let verdict = self.limiter.lock().admits(&Json::Null, value::moment("now", now)?, &self.engine);
         Ok(verdict.map_err(|error| PyValueError::new_err(error.to_string()))? == Verdict::Admitted)
     }
 
     /// Records a document that counted at ``now``. Returns whether more can.
     fn record(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let now = value::moment("now", now)?;
-        let (mut state, registry) = (self.state.lock(), Registry::default());
-        let recorded = self.definition.record(&mut state, now, &Json::Null, &registry);
-        let exhausted = recorded.and_then(|()| self.definition.exhausted(&state, now, &registry));
-        exhausted.map(|exhausted| !exhausted).map_err(|error| PyValueError::new_err(error.to_string()))
+        let recorded = self.limiter.lock().record(&Json::Null, value::moment("now", now)?, &self.engine);
+        recorded.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// Renews it at ``now``, with a new count or length if given.
     #[pyo3(signature = (now, count=None, seconds=None))]
     fn renew(&self, now: &Bound<'_, PyAny>, count: Option<u64>, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let now = value::moment("now", now)?;
-        let length = seconds.map(|seconds| value::span("reset_seconds", seconds)).transpose()?;
-        let mut state = self.state.lock();
-        let renewed = self.definition.renewed(&state, now, Renewal { count, length }, &Registry::default());
-        *state = renewed.map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(())
+        let mut renewal = Renewal::default();
+        renewal.count = count;
+        renewal.length = seconds.map(|seconds| value::span("reset_seconds", seconds)).transpose()?;
+        let renewed = self.limiter.lock().renew(renewal, now, &self.engine);
+        renewed.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 }

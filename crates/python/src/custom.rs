@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dictrack::json::Json;
 use dictrack::{
     Amount, BoxError, CustomCode, CustomCondition, CustomLimiter, Document as Seen, Measure, Renewal, Timestamp,
+    Verdict,
 };
 use pyo3::prelude::*;
 
@@ -132,8 +133,18 @@ impl CustomLimiter for Named {
         )
     }
 
-    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Seen) -> Result<bool, BoxError> {
-        self.ask("limiter", admits_function, params, |py| asked(py, state, now, document), |answer| answer.is_truthy())
+    fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Seen) -> Result<Verdict, BoxError> {
+        self.ask(
+            "limiter",
+            admits_function,
+            params,
+            |py| asked(py, state, now, document),
+            |answer| {
+                let (admitted, until): (bool, Option<Bound<'_, PyAny>>) = answer.extract()?;
+                let until = until.map(|until| value::moment("retry_at", &until)).transpose()?;
+                Ok(if admitted { Verdict::Admitted } else { Verdict::Refused { until } })
+            },
+        )
     }
 
     fn record(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Seen) -> Result<Json, BoxError> {

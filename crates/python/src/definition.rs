@@ -40,19 +40,15 @@ impl Definition {
     /// ``count``, ``sum`` or ``custom``.
     #[getter]
     fn kind(&self) -> &'static str {
-        match self.0.kind() {
-            Kind::Count => "count",
-            Kind::Sum(_) => "sum",
-            Kind::Custom { .. } => "custom",
-        }
+        self.0.kind().name()
     }
 
     /// The registered name of the measure; ``None`` unless the kind is ``custom``.
     #[getter]
     fn measure(&self) -> Option<&str> {
         match self.0.kind() {
-            Kind::Custom { measure, .. } => Some(measure),
-            Kind::Count | Kind::Sum(_) => None,
+            Kind::Custom(custom) => Some(custom.measure()),
+            _ => None,
         }
     }
 

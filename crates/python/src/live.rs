@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use dictrack::{Error, LimiterState, Timestamp, TrackerSnapshot};
+use dictrack::{Error, LimiterDefinition, LimiterView, Timestamp, TrackerDefinition, TrackerSnapshot};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -148,12 +148,12 @@ impl Following {
     pub(crate) fn has_to_follow(&self, outcome: &dictrack::Outcome) -> bool {
         self.len.load(Ordering::Relaxed) > 0
             && outcome.changed()
-            && outcome.dirtied().any(|tracked| tracked.is_completed() || has_custom(tracked.limiters()))
+            && outcome.dirtied().any(|tracked| tracked.is_completed() || has_custom(tracked.definition()))
     }
 
     /// Passes such changes on. Must be called without the GIL.
     pub(crate) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
-        let asks_custom = |tracked: &dictrack::Tracked<'_>| has_custom(tracked.limiters());
+        let asks_custom = |tracked: &dictrack::Tracked<'_>| has_custom(tracked.definition());
         let followed = self.of(group);
         for tracked in outcome.completed() {
             for followed in followed.iter().filter(|followed| followed.name == tracked.name()) {
@@ -164,15 +164,16 @@ impl Following {
             }
         }
         for tracked in outcome.dirtied().filter(asks_custom) {
-            self.limiters_changed(group, tracked.name(), tracked.limiters());
+            self.limiters_changed(group, tracked.definition(), &tracked.limiters().collect::<Vec<_>>());
         }
     }
 
     /// Passes their state to the limiters of a tracker that are Python objects. Must be called without the GIL.
-    pub(crate) fn limiters_changed(&self, group: &str, name: &str, limiters: &[LimiterState]) {
-        if !has_custom(limiters) {
+    pub(crate) fn limiters_changed(&self, group: &str, definition: &TrackerDefinition, limiters: &[LimiterView]) {
+        if !has_custom(definition) {
             return;
         }
+        let name = definition.name();
         for followed in self.of(group).iter().filter(|followed| followed.name == name) {
             let Some(changed) = &followed.limiters_changed else { continue };
             let told = Python::attach(|py| {
@@ -198,6 +199,6 @@ impl Following {
     }
 }
 
-fn has_custom(limiters: &[LimiterState]) -> bool {
-    limiters.iter().any(|limiter| matches!(limiter, LimiterState::Custom(_)))
+fn has_custom(definition: &TrackerDefinition) -> bool {
+    definition.limiters().iter().any(|limiter| matches!(limiter, LimiterDefinition::Custom(_)))
 }

@@ -449,11 +449,12 @@ impl Manager {
     ) -> PyResult<Pending> {
         let (inner, now, policy) = (self.shared()?, moment(now)?, self::policy(policy)?);
         let length = seconds.map(|seconds| value::span("reset_seconds", seconds)).transpose()?;
-        let renewal = Renewal { count, length };
+        let mut renewal = Renewal::default();
+        (renewal.count, renewal.length) = (count, length);
         let task = async move {
             let event = inner.manager.reset_tracker_at(&group_id, &name, policy, renewal, now).await?;
             if let Some(event) = &event {
-                inner.following.limiters_changed(&group_id, &name, &event.tracker.limiters);
+                inner.following.limiters_changed(&group_id, &event.tracker.definition, &event.tracker.limiters);
             }
             Ok(event.is_some())
         };

@@ -11,6 +11,7 @@ use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple};
 use crate::event::event_for;
 use crate::python::tracker_function;
 use crate::state::State;
+use crate::value;
 
 /// What one document changed. Unpacks as ``is_ok, dirtied, completed, limited``.
 #[pyclass(frozen, module = "dictrack._dictrack")]
@@ -91,10 +92,37 @@ impl Outcome {
         Ok(failed)
     }
 
-    /// The names of trackers whose conditions hold but that found no amount to add; ``explain`` says why.
+    /// Why trackers were not touched although their conditions hold, by name: ``no_amount`` or ``out_of_range``; ``explain``
+    /// says more.
     #[getter]
-    fn skipped(&self) -> Vec<&str> {
-        self.outcome.skipped().collect()
+    fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let skipped = PyDict::new(py);
+        for (name, reason) in self.outcome.skipped() {
+            skipped.set_item(name, reason.name())?;
+        }
+        Ok(skipped)
+    }
+
+    /// Of the trackers that refused the document, by name: the position of the limiter that refused, ``limiter``, and
+    /// ``until``, the first moment at which it would admit the document, in seconds since 1970 UTC; ``None``: not before a
+    /// reset.
+    #[getter]
+    fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let refusals = PyDict::new(py);
+        for tracked in self.outcome.refused() {
+            let Some(refusal) = tracked.refusal() else { continue };
+            let facts = PyDict::new(py);
+            facts.set_item("limiter", refusal.limiter)?;
+            facts.set_item("until", refusal.until.map(|until| value::seconds_for(py, until)).transpose()?)?;
+            refusals.set_item(tracked.name(), facts)?;
+        }
+        Ok(refusals)
+    }
+
+    /// The trackers to whose progress the document was added.
+    #[getter]
+    fn counted(&self, py: Python<'_>) -> Trackers {
+        self.list(py, Which::Counted)
     }
 
     /// The events that the document caused, in order.
@@ -137,6 +165,7 @@ impl Outcome {
 
 #[derive(Clone, Copy)]
 enum Which {
+    Counted,
     Dirtied,
     Completed,
     Limited,
@@ -148,6 +177,7 @@ impl Which {
         match self {
             Self::Dirtied => Box::new(outcome.dirtied()),
             Self::Completed => Box::new(outcome.completed()),
+            Self::Counted => Box::new(outcome.counted()),
             Self::Limited => Box::new(outcome.limited()),
             Self::Refused => Box::new(outcome.refused()),
         }
@@ -171,7 +201,7 @@ impl Trackers {
             let list = PyList::empty(py);
             for tracked in self.which.of(&self.outcome) {
                 let dirtied = match self.which {
-                    Which::Dirtied | Which::Completed => true,
+                    Which::Counted | Which::Dirtied | Which::Completed => true,
                     // Only the first refusal changes a tracker.
                     Which::Limited | Which::Refused => {
                         self.outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack::{Amount, LimiterState, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Amount, LimiterView, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot};
 use pyo3::prelude::*;
 
 use crate::definition::Definition;
@@ -15,7 +15,7 @@ pub(crate) struct State {
     definition: Arc<TrackerDefinition>,
     amount: Amount,
     target: Amount,
-    limiters: Vec<LimiterState>,
+    limiters: Vec<LimiterView>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
     /// The time of the snapshot; `None` if it is the current state of a live tracker.
@@ -66,7 +66,7 @@ impl State {
             definition: Arc::clone(tracked.definition()),
             amount: tracked.progress(),
             target: tracked.target(),
-            limiters: tracked.limiters().to_vec(),
+            limiters: tracked.limiters().collect(),
             expire_at: None,
             completed_at: None,
             as_of: None,
@@ -157,8 +157,8 @@ impl State {
         self.as_of.map(|moment| value::seconds_for(py, moment)).transpose()
     }
 
-    /// The states of the limiters in definition order: ``{"remaining": n, "count": n}``, ``{"start": s, "end": s}``, or
-    /// the state of a custom limiter.
+    /// The limiters in definition order: ``limit``, ``remaining``, ``retry_at`` and ``reset_at``, with bounds ``start`` and
+    /// ``end``; of a custom limiter its state.
     #[getter]
     fn limiters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.limiters.iter().map(|limiter| limiter_for(py, limiter)).collect()
@@ -166,10 +166,6 @@ impl State {
 }
 
 /// The state of a limiter as a dict.
-pub(crate) fn limiter_for<'py>(py: Python<'py>, limiter: &LimiterState) -> PyResult<Bound<'py, PyAny>> {
-    let state = value::write(py, &limiter.to_json())?;
-    if let LimiterState::Count { limit, .. } = limiter {
-        state.set_item("count", limit)?;
-    }
-    Ok(state)
+pub(crate) fn limiter_for<'py>(py: Python<'py>, limiter: &LimiterView) -> PyResult<Bound<'py, PyAny>> {
+    value::write(py, &limiter.to_json())
 }

@@ -1,6 +1,6 @@
 //! Values between Python and the engine: numbers stay exact both ways.
 
-use compact_str::CompactString;
+use dictrack::json::Text;
 use dictrack::json::{Json, MAX_DEPTH, Map};
 use dictrack::{Amount, Number, Span, Timestamp, text};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -82,7 +82,7 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyR
             let (Ok(key), Some(value)) = (key.to_str(), read_builtin(&value, depth + 1, left)?) else {
                 return Ok(None);
             };
-            map.insert(CompactString::from(key), value);
+            map.insert(Text::from(key), value);
         }
         return Ok(Some(Json::Map(map)));
     }

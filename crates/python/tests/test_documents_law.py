@@ -209,7 +209,7 @@ def test_what_is_no_amount_does_not_count_and_explain_says_why(amount: Any, why:
         (explanation,) = manager.explain("g", document)
         assert explanation.verdict == "skipped"
         outcome = manager.track("g", document)
-        assert (list(outcome.dirtied), list(outcome.limited), outcome.skipped) == ([], [], ["sum"])
+        assert (list(outcome.dirtied), list(outcome.limited), outcome.skipped) == ([], [], {"sum": "no_amount"})
     (explanation,) = manager.explain("g", {"amount": amount})
     assert why in explanation.why
 

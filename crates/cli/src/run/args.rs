@@ -124,5 +124,5 @@ fn path(text: &str) -> Result<Path, String> {
 
 fn code(text: &str) -> Result<EventCode, String> {
     let names = EventCode::ALL.map(EventCode::name).join(", ");
-    EventCode::parse(text).ok_or_else(|| format!("expected one of {names}"))
+    text.parse().map_err(|_| format!("expected one of {names}"))
 }

@@ -107,7 +107,7 @@ impl Summary {
                 line.counted += 1;
             }
         }
-        for name in outcome.skipped() {
+        for (name, _) in outcome.skipped() {
             if let Some(line) = self.line(name) {
                 line.skipped += 1;
             }

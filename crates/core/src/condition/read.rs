@@ -1,6 +1,6 @@
 //! Reads conditions, with an error message for everything that is rejected.
 
-use compact_str::CompactString;
+use crate::json::Text;
 
 use super::check::Place;
 use super::{Affix, Comparison, Condition, FieldComparison, Items, Moment, Needle, Order, Pattern, Quantifier, Test};
@@ -142,7 +142,7 @@ fn items(operand: &Node) -> Read<Vec<Json>> {
 }
 
 /// The registered name of custom code.
-pub(crate) fn name_of_custom(node: &Node) -> Read<CompactString> {
+pub(crate) fn name_of_custom(node: &Node) -> Read<Text> {
     let name = node.text("a registered name")?;
     if name.is_empty() { Err(node.expected("a registered name")) } else { Ok(name.clone()) }
 }

@@ -1,10 +1,11 @@
 //! Building a definition in code.
 
-use super::{DefinitionError, Kind, Parts, ResetPolicy, TrackerDefinition};
+use super::{DefinitionError, Parts, ResetPolicy, TrackerDefinition};
 use crate::amount::Amount;
 use crate::condition::Condition;
 use crate::json::Json;
 use crate::limiter::LimiterDefinition;
+use crate::measure::{self, Kind};
 use crate::path::Path;
 use crate::time::{Span, Timestamp};
 
@@ -41,9 +42,10 @@ impl TrackerBuilder {
     }
 
     pub(super) fn sum(name: &str) -> Self {
-        let mut builder = Self::new(name, Kind::Count);
-        if let Some(amount) = Path::parse("amount") {
-            builder.parts.kind = Kind::Sum(amount);
+        let mut builder = Self::new(name, Kind::Count(measure::Count));
+        match measure::Sum::of_amounts() {
+            Ok(sum) => builder.parts.kind = Kind::Sum(sum),
+            Err(fault) => builder.fault = Some(fault),
         }
         builder
     }
@@ -51,7 +53,7 @@ impl TrackerBuilder {
     /// Sums the number at `key`; only for a tracker that sums.
     pub fn key(mut self, key: &str) -> Self {
         match (Path::parse(key), &mut self.parts.kind) {
-            (Some(path), Kind::Sum(key)) => *key = path,
+            (Some(path), Kind::Sum(sum)) => *sum = measure::Sum::new(path),
             (Some(_), _) => self.refuse("key", "field not allowed here", "`key` only with kind sum"),
             (None, _) => self.refuse("key", "path is empty", "at least one segment"),
         }
@@ -173,28 +175,28 @@ impl TrackerBuilder {
 
     /// At most `count` documents count.
     pub fn limit(self, count: u64) -> Self {
-        self.limiter(LimiterDefinition::Count(count))
+        self.limiter(LimiterDefinition::count(count))
     }
 
     /// Counts from `start` to `end`, both included. For an end that is a whole day or second, see
     /// [`Timestamp::parse_end`].
     pub fn between(self, start: Timestamp, end: Timestamp) -> Self {
-        self.limiter(LimiterDefinition::Window(start, end))
+        self.limiter(LimiterDefinition::fixed(Some(start), Some(end)))
     }
 
     /// Counts from `start` on.
     pub fn starting(self, start: Timestamp) -> Self {
-        self.limiter(LimiterDefinition::Window(start, Timestamp::MAX))
+        self.limiter(LimiterDefinition::fixed(Some(start), None))
     }
 
     /// Counts until `end`, which is included.
     pub fn until(self, end: Timestamp) -> Self {
-        self.limiter(LimiterDefinition::Window(Timestamp::MIN, end))
+        self.limiter(LimiterDefinition::fixed(None, Some(end)))
     }
 
     /// Counts for `span` after the add or the last renewal.
     pub fn within(self, span: Span) -> Self {
-        self.limiter(LimiterDefinition::Interval(span))
+        self.limiter(LimiterDefinition::interval(span))
     }
 
     /// Adds a limiter.

@@ -3,18 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use compact_str::CompactString;
-
-use super::{Kind, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, ResetPolicy, TrackerDefinition};
+use super::{MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, ResetPolicy, TrackerDefinition};
 use crate::amount::Amount;
-use crate::condition::{self, check_custom, name_of_custom, unique_keys};
-use crate::json::Json;
-use crate::limiter::{LimiterDefinition, MAX_LIMITERS};
+use crate::condition::{self, unique_keys};
+use crate::json::{Json, Text};
+use crate::limiter::LimiterDefinition;
+use crate::measure::Kind;
 use crate::number::Number;
 use crate::path::Path;
 use crate::source::{Entry, Node, NodeValue};
 use crate::text::{plain, quoted};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Why a definition is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +88,7 @@ impl Node {
         self.refuse(self.seen(), expected)
     }
 
-    pub(crate) fn text(&self, expected: &str) -> Read<&CompactString> {
+    pub(crate) fn text(&self, expected: &str) -> Read<&Text> {
         if let NodeValue::Text(text) = &self.value { Ok(text) } else { Err(self.expected(expected)) }
     }
 
@@ -127,7 +126,7 @@ impl Node {
         self.moment_by(Timestamp::read)
     }
 
-    fn moment_by(&self, read: impl FnOnce(&Json) -> Option<Timestamp>) -> Read<Timestamp> {
+    pub(crate) fn moment_by(&self, read: impl FnOnce(&Json) -> Option<Timestamp>) -> Read<Timestamp> {
         read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
     }
 
@@ -223,20 +222,9 @@ pub(crate) fn one_of(names: &[&str]) -> String {
     format!("one of {}", names.join(", "))
 }
 
-const TRACKER_FIELDS: [&str; 12] = [
-    "name",
-    "kind",
-    "key",
-    "measure",
-    "params",
-    "target",
-    "conditions",
-    "limiters",
-    "reset_policy",
-    "loop_forever",
-    "init_progress",
-    "expire_at",
-];
+/// The fields that trackers of every kind have.
+const TRACKER_FIELDS: [&str; 9] =
+    ["name", "kind", "target", "conditions", "limiters", "reset_policy", "loop_forever", "init_progress", "expire_at"];
 
 /// Reads `{"trackers": [ … ]}` or the bare list.
 ///
@@ -277,25 +265,15 @@ impl TrackerDefinition {
     /// # Errors
     /// A [`DefinitionError`] that names the field, its place and what was expected there.
     pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
-        let mut fields = Fields::known(node, "a map that defines a tracker", &TRACKER_FIELDS)?;
+        // Those of the kinds stand behind `kind` in messages.
+        let (first, others) = TRACKER_FIELDS.split_at(2);
+        let known: Vec<&str> = first.iter().copied().chain(Kind::fields()).chain(others.iter().copied()).collect();
+        let mut fields = Fields::known(node, "a map that defines a tracker", &known)?;
         let name = fields.required("name", "a non-empty string", |node| {
             let name = node.text("a non-empty string")?;
             if name.is_empty() { Err(node.expected("a non-empty string")) } else { Ok(name.clone()) }
         })?;
-        let kinds = "\"count\", \"sum\" or \"custom\"";
-        let kind = fields.required("kind", kinds, |node| Ok((node, node.text(kinds)?.as_str())))?;
-        let kind = match kind {
-            (_, "count") => Kind::Count,
-            (_, "sum") => {
-                let amount = || Path::parse("amount").ok_or_else(|| DefinitionError::of("key", "path is empty", ""));
-                Kind::Sum(fields.take("key", Node::path)?.map_or_else(amount, Ok)?)
-            }
-            (_, "custom") => Kind::Custom {
-                measure: fields.required("measure", "the name of a registered measure", name_of_custom)?,
-                params: fields.take("params", Node::params)?.unwrap_or_default(),
-            },
-            (node, _) => return Err(node.expected(kinds).within("kind")),
-        };
+        let kind = Kind::read(&mut fields)?;
         let targets =
             fields.required("target", "a number or a non-empty list of numbers", |node| match &node.value {
                 NodeValue::List(_) => {
@@ -314,7 +292,7 @@ impl TrackerDefinition {
             })?
             .unwrap_or_default();
         let limiters = fields
-            .take("limiters", |node| Node::each(node.list("a list of limiters")?, read_limiter))?
+            .take("limiters", |node| Node::each(node.list("a list of limiters")?, LimiterDefinition::read))?
             .unwrap_or_default();
         let parts = Parts {
             name,
@@ -332,7 +310,7 @@ impl TrackerDefinition {
                 })?
                 .flatten(),
         };
-        fields.finish("`key` only with kind sum, `measure` and `params` only with kind custom")?;
+        fields.finish(&Kind::fields_in_words())?;
         Self::checked(parts).map_err(|error| DefinitionError { at: node.place(&error.field), ..error })
     }
 
@@ -352,14 +330,7 @@ impl TrackerDefinition {
         if parts.targets.len() > MAX_TARGETS {
             return Err(of("target", format!("{} targets", parts.targets.len()), format!("up to {MAX_TARGETS}")));
         }
-        if parts.limiters.len() > MAX_LIMITERS {
-            return Err(of("limiters", format!("{} limiters", parts.limiters.len()), format!("up to {MAX_LIMITERS}")));
-        }
-        if let Kind::Custom { measure, params } = &parts.kind {
-            check_custom(measure, params).map_err(|error| {
-                if error.field == "custom" { DefinitionError { field: "measure".to_owned(), ..error } } else { error }
-            })?;
-        }
+        parts.kind.check()?;
         if parts.expire_at.is_some_and(|moment| !moment.is_writable()) {
             return Err(of("expire_at", "timestamp out of range".into(), "a year from -9999 to 9999".into()));
         }
@@ -370,18 +341,7 @@ impl TrackerDefinition {
                 return Err(of("target", "these targets cannot loop".into(), expected.into()));
             }
         }
-        for (at, limiter) in parts.limiters.iter().enumerate() {
-            if *limiter == LimiterDefinition::Count(0) {
-                let field = format!("limiters[{at}].count");
-                return Err(of(&field, "0 never admits a document".into(), "a whole number, 1 or greater".into()));
-            }
-            if let LimiterDefinition::Custom { name, params } = limiter {
-                check_custom(name, params).map_err(|error| error.within(&format!("limiters[{at}]")))?;
-            }
-            if let LimiterDefinition::Window(start, end) = limiter {
-                check_window(*start, *end).map_err(|error| error.within(&format!("limiters[{at}]")))?;
-            }
-        }
+        LimiterDefinition::check_all(&parts.limiters)?;
         let mut left = MAX_CONDITIONS;
         for (at, condition) in parts.conditions.iter().enumerate() {
             condition::check(condition, condition::Place::OUTERMOST, &mut left)
@@ -389,25 +349,6 @@ impl TrackerDefinition {
         }
         Ok(Self::new(parts))
     }
-}
-
-/// Checks the bounds of a window; the least and the greatest moment are none.
-fn check_window(start: Timestamp, end: Timestamp) -> Read<()> {
-    let of = DefinitionError::of;
-    let (starts, ends) = (start != Timestamp::MIN, end != Timestamp::MAX);
-    if !starts && !ends {
-        return Err(of("", "window has neither start nor end", "at least one of them"));
-    }
-    for (field, moment, given) in [("start", start, starts), ("end", end, ends)] {
-        if given && !moment.is_writable() {
-            return Err(of(field, "timestamp out of range", "a year from -9999 to 9999"));
-        }
-    }
-    if start > end {
-        let problem = format!("end {end} is before start {start}");
-        return Err(DefinitionError::of("end", problem, "an end at or after the start"));
-    }
-    Ok(())
 }
 
 impl ResetPolicy {
@@ -426,36 +367,4 @@ impl ResetPolicy {
         }
         Ok(policy)
     }
-}
-
-fn read_limiter(node: &Node) -> Read<LimiterDefinition> {
-    let kinds =
-        "{\"count\": n}, {\"start\": t, \"end\": t} (or just one of them), {\"seconds\": s} or {\"custom\": name}";
-    let mut fields = Fields::known(node, kinds, &["count", "start", "end", "seconds", "custom", "params"])?;
-    let has = |fields: &Fields<'_>, key: &str| fields.entries.iter().any(|entry| entry.key == key);
-    let limiter = if has(&fields, "count") {
-        let count = fields.required("count", kinds, |node| {
-            let whole = node.amount()?.to_integer().and_then(|whole| u64::try_from(whole).ok());
-            whole.ok_or_else(|| node.expected("a whole number, 1 or greater"))
-        })?;
-        LimiterDefinition::Count(count)
-    } else if has(&fields, "seconds") {
-        let span = fields.required("seconds", kinds, |node| {
-            Span::read(&node.to_json()).ok_or_else(|| node.expected("a non-negative number of seconds"))
-        })?;
-        LimiterDefinition::Interval(span)
-    } else if has(&fields, "custom") {
-        LimiterDefinition::Custom {
-            params: fields.take("params", Node::params)?.unwrap_or_default(),
-            name: fields.required("custom", kinds, name_of_custom)?,
-        }
-    } else if has(&fields, "start") || has(&fields, "end") {
-        let start = fields.take("start", Node::moment)?.unwrap_or(Timestamp::MIN);
-        let end = fields.take("end", |node| node.moment_by(Timestamp::read_end))?.unwrap_or(Timestamp::MAX);
-        LimiterDefinition::Window(start, end)
-    } else {
-        return Err(node.refuse("unknown kind of limiter", kinds));
-    };
-    fields.finish("no other field with this limiter")?;
-    Ok(limiter)
 }

@@ -106,12 +106,12 @@ impl TrackerDefinition {
             let stages = (!self.loop_forever()).then_some(targets.len());
             warnings.extend(self.limiters().iter().enumerate().filter_map(|(limiter, definition)| match definition {
                 LimiterDefinition::Count(count) => {
-                    Some(DefinitionWarning::CountRenewedByStages { limiter, count: *count, stages })
+                    Some(DefinitionWarning::CountRenewedByStages { limiter, count: count.count(), stages })
                 }
-                LimiterDefinition::Interval(length) => {
-                    Some(DefinitionWarning::IntervalRenewedByStages { limiter, length: *length, stages })
+                LimiterDefinition::Interval(interval) => {
+                    Some(DefinitionWarning::IntervalRenewedByStages { limiter, length: interval.length(), stages })
                 }
-                LimiterDefinition::Window(..) | LimiterDefinition::Custom { .. } => None,
+                LimiterDefinition::Fixed(_) | LimiterDefinition::Custom(_) => None,
             }));
         }
         warnings
@@ -148,7 +148,7 @@ mod tests {
             assert!(warned(count(&[80, 200]).loop_forever().reset_policy(policy)).is_empty());
         }
         let fixed = TrackerDefinition::count("n").targets([1, 2]).until(Timestamp::from_secs(0));
-        let custom = LimiterDefinition::Custom { name: "c".into(), params: Json::Null };
+        let custom = LimiterDefinition::custom("c", Json::Null);
         assert!(warned(fixed.limiter(custom)).is_empty());
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use super::stored_ids::SeenId;
+use super::stored::SeenId;
 use crate::engine::Limits;
 use crate::hash::ContentHash;
 use crate::time::Timestamp;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Call, Differing, Group, GroupError, TrackerList};
+use super::{Call, Differing, Group, GroupError, Happened, TrackerList};
 use crate::amount::Amount;
 use crate::custom::CustomError;
-use crate::definition::{Kind, TrackerDefinition};
-use crate::document::{Document, Value};
+use crate::definition::TrackerDefinition;
+use crate::document::Document;
 use crate::engine::Engine;
 use crate::event::EventCode;
 use crate::hash::ContentHash;
-use crate::index::{COUNT, CUSTOM, Hot, Index, Scratch, View};
-use crate::limiter::{LimiterState, Verdict};
-use crate::number::{NotAnAmount, Number};
-use crate::outcome::{COMPLETED, DIRTIED, Entry, LISTED, MARKED, Outcome, REFUSED};
+use crate::index::{ASKED, COUNT, Hot, Index, Scratch, View};
+use crate::limiter::{Ask, LimiterDefinition, LimiterState, Refusal, Verdict};
+use crate::measure::{self, Measure, MeasureState, number_of};
+use crate::outcome::{COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, Outcome, REFUSED, SkipReason};
 use crate::set::DefinitionSet;
 use crate::state::Slot;
 use crate::time::Timestamp;
@@ -37,36 +37,6 @@ pub struct Track<'a> {
 impl std::fmt::Debug for Track<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Track").field("now", &self.now).field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// Why a document that matches has no amount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoAmount {
-    Missing,
-    NotANumber(&'static str),
-    NotFinite,
-    OutOfRange,
-}
-
-/// Reads the amount of a `sum` tracker, and whether decimals were rounded away.
-pub(crate) fn summed(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoAmount> {
-    let read = |number: &Number| {
-        number.to_amount().map_err(|fault| match fault {
-            NotAnAmount::OutOfRange => NoAmount::OutOfRange,
-            NotAnAmount::NotFinite => NoAmount::NotFinite,
-        })
-    };
-    match value {
-        None => Err(NoAmount::Missing),
-        Some(Value::Number(number)) => read(number),
-        Some(Value::Text(text)) => {
-            read(&Number::parse_text(text).ok_or(NoAmount::NotANumber("a text that is not a number"))?)
-        }
-        Some(Value::Null) => Err(NoAmount::NotANumber("null")),
-        Some(Value::Bool(_)) => Err(NoAmount::NotANumber("a boolean")),
-        Some(Value::List(_)) => Err(NoAmount::NotANumber("a list")),
-        Some(Value::Map(_)) => Err(NoAmount::NotANumber("a map")),
     }
 }
 
@@ -168,11 +138,11 @@ impl Group {
             call: Call { engine, group, now: track.now },
             view: View::new(track.document, index),
             sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
-            outcome: Outcome::default(),
+            outcome: Outcome::at(track.now),
             position: 0,
         };
         step.sums[COUNT as usize] = Sum(Amount::ONE.units());
-        step.sums[CUSTOM as usize] = Sum::NOTHING;
+        step.sums[ASKED as usize] = Sum::NOTHING;
         let Step { view, outcome, call, .. } = &mut step;
         index.select(view, &mut scratch, |hot, view, scratch| self.passes(set, hot, view, scratch, call, outcome));
         step.outcome.reserve(set, scratch.matches().0.len());
@@ -234,8 +204,8 @@ impl Group {
     }
 
     #[cold]
-    fn skip(step: &mut Step<'_>, at: u32) {
-        step.outcome.rare().skipped.push(at);
+    fn skip(step: &mut Step<'_>, at: u32, reason: SkipReason) {
+        step.outcome.rare().skipped.push((at, reason));
     }
 
     /// Counts an active tracker whose conditions hold.
@@ -257,65 +227,74 @@ impl Group {
 
     fn try_count(&mut self, step: &mut Step<'_>, hot: &Hot) -> Result<(), CustomError> {
         let at = hot.tracker;
-        let Step { trackers, call, .. } = *step;
+        let Step { trackers, .. } = *step;
         let definition = &trackers[at as usize];
-        let registry = &call.engine.registry;
-        let amount = match definition.kind() {
-            Kind::Custom { measure, params } => registry.amount(measure, params, step.view.document)?,
-            Kind::Count | Kind::Sum(_) => step.sum(hot.amount),
-        };
-        let Some(amount) = amount else {
-            Self::skip(step, at);
+        let Some((amount, remembered)) = self.amount(step, hot)? else {
+            Self::skip(step, at, SkipReason::NoAmount);
             return Ok(());
         };
-        if let Some(refusing) = self.refusing(step, at)? {
-            self.refuse(step, at, refusing);
+        if let Some(refusal) = self.refusing(step, at)? {
+            self.refuse(step, at, refusal);
             return Ok(());
         }
-        let Some(progress) = self.slots[at as usize].progress.checked_add(amount) else {
-            Self::skip(step, at);
+        let progress = self.slots[at as usize].progress.checked_add(amount);
+        let Some(progress) = progress.filter(|&sum| self.slots[at as usize].numbers_events(definition, sum)) else {
+            Self::skip(step, at, SkipReason::OutOfRange);
             return Ok(());
         };
-        if !self.slots[at as usize].numbers_events(definition, progress) {
-            Self::skip(step, at);
-            return Ok(());
-        }
         self.record(step, at)?;
         let slot = &mut self.slots[at as usize];
         slot.progress = progress;
         slot.set_limited(false);
+        if let Some(state) = remembered {
+            slot.extra().measure = Some(Box::new(state));
+        }
         let completed = self.advance(step, at)?;
         if completed {
-            self.push(step, at, DIRTIED | COMPLETED);
+            self.push(step, at, COUNTED | DIRTIED | COMPLETED);
             return Ok(());
         }
         let spent = self.spent(step, at)?;
         if let Some(limiter) = spent {
             self.limit(step, at, limiter);
         }
-        self.push(step, at, DIRTIED | if spent.is_some() { LISTED } else { 0 });
+        self.push(step, at, COUNTED | DIRTIED | if spent.is_some() { LISTED } else { 0 });
         Ok(())
     }
 
+    /// What the document adds, and what the measure remembers of it.
+    fn amount(&self, step: &Step<'_>, hot: &Hot) -> Result<Option<(Amount, Option<MeasureState>)>, CustomError> {
+        if hot.amount != ASKED {
+            return Ok(step.sum(hot.amount).map(|amount| (amount, None)));
+        }
+        let at = hot.tracker as usize;
+        let ask = measure::Ask { now: step.call.now, engine: step.call.engine, document: step.view.document };
+        let state = self.slots[at].extra.as_ref().and_then(|extra| extra.measure.as_deref());
+        Ok(match step.trackers[at].kind().amount_of(state, &ask)? {
+            Measure::Amount { amount, state, .. } => Some((amount, state)),
+            Measure::Nothing(_) => None,
+        })
+    }
+
     /// The first limiter that refuses.
-    fn refusing(&self, step: &Step<'_>, at: u32) -> Result<Option<usize>, CustomError> {
-        let call = &step.call;
+    fn refusing(&self, step: &Step<'_>, at: u32) -> Result<Option<Refusal>, CustomError> {
+        let ask = step.ask();
         let limiters = step.trackers[at as usize].limiters().iter().zip(self.slots[at as usize].limiters());
-        for (position, (limiter, state)) in limiters.enumerate() {
-            let verdict = limiter.admits(state, call.now, step.view.document, &call.engine.registry)?;
-            if verdict != Verdict::Admitted {
-                return Ok(Some(position));
+        for (limiter, (definition, state)) in limiters.enumerate() {
+            if let Verdict::Refused { until } = definition.admits(state, &ask)? {
+                return Ok(Some(Refusal { limiter, until }));
             }
         }
         Ok(None)
     }
 
     /// Lists a tracker that refused; the first refusal marks it and fires LIMITED.
-    fn refuse(&mut self, step: &mut Step<'_>, at: u32, limiter: usize) {
+    fn refuse(&mut self, step: &mut Step<'_>, at: u32, refusal: Refusal) {
         let first = !self.slots[at as usize].limited();
         if first {
-            self.limit(step, at, limiter);
+            self.limit(step, at, refusal.limiter);
         }
+        step.outcome.rare().refusals.push((at, refusal));
         self.push(step, at, LISTED | REFUSED | if first { DIRTIED } else { 0 });
     }
 
@@ -326,15 +305,17 @@ impl Group {
         let number = slot.extra().limits;
         slot.extra().limits = number.saturating_add(1);
         let (progress, stage) = (slot.progress, slot.stage);
-        self.fire(step, at, (EventCode::Limited, number, progress, stage, 1, Some(limiter)));
+        let happened =
+            Happened { limiter: Some(limiter), ..Happened::new(EventCode::Limited, number, progress, stage) };
+        self.fire(step, at, happened);
     }
 
     /// Lets each limiter record the document.
     fn record(&mut self, step: &Step<'_>, at: u32) -> Result<(), CustomError> {
-        let call = &step.call;
+        let ask = step.ask();
         let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
         for (limiter, state) in step.trackers[at as usize].limiters().iter().zip(&mut extra.limiters) {
-            limiter.record(state, call.now, step.view.document, &call.engine.registry)?;
+            limiter.record(state, &ask)?;
         }
         Ok(())
     }
@@ -343,7 +324,7 @@ impl Group {
     fn spent(&self, step: &Step<'_>, at: u32) -> Result<Option<usize>, CustomError> {
         let limiters = step.trackers[at as usize].limiters().iter().zip(self.slots[at as usize].limiters());
         for (position, (limiter, state)) in limiters.enumerate() {
-            if limiter.exhausted(state, step.call.now, &step.call.engine.registry)? {
+            if limiter.exhausted(state, step.call.at())? {
                 return Ok(Some(position));
             }
         }
@@ -367,7 +348,7 @@ impl Group {
             }
             if usize::from(stage) == last && !definition.loop_forever() {
                 slot.set_completed();
-                self.fire(step, at, (EventCode::AllCompleted, 0, progress, stage, 1, None));
+                self.fire(step, at, Happened::new(EventCode::AllCompleted, 0, progress, stage));
                 self.complete(at as usize, step.call.now, step.call.engine.limits.completed);
                 return Ok(true);
             }
@@ -432,7 +413,7 @@ impl Group {
         let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
         if definition.reset_policy().limiter {
             for (limiter, state) in definition.limiters().iter().zip(&mut extra.limiters) {
-                *state = limiter.next_stage(state, step.call.now, &step.call.engine.registry)?;
+                *state = limiter.next_stage(state, step.call.at())?;
             }
         }
         Ok(())
@@ -445,19 +426,14 @@ impl Group {
         let extra = self.slots[at as usize].extra();
         let number = extra.stages;
         extra.stages = number + times;
-        self.fire(step, at, (EventCode::StageCompleted, number, progress, stage, times, None));
+        let happened = Happened { times, ..Happened::new(EventCode::StageCompleted, number, progress, stage) };
+        self.fire(step, at, happened);
     }
 
-    fn fire(
-        &mut self,
-        step: &mut Step<'_>,
-        at: u32,
-        (code, number, progress, stage, times, limiter): (EventCode, u64, Amount, u16, u64, Option<usize>),
-    ) {
+    fn fire(&mut self, step: &mut Step<'_>, at: u32, happened: Happened) {
         let definition = &step.trackers[at as usize];
         let slot = self.slots[at as usize].clone();
-        let event = (&step.call, code, number, progress, stage, times, limiter);
-        let event = self.event(event, definition, &slot);
+        let event = self.event(&step.call, happened, definition, &slot);
         step.outcome.rare().events.push(event);
     }
 
@@ -494,7 +470,7 @@ fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry
     };
     slot.progress = progress;
     slot.changed = true;
-    Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: DIRTIED })
+    Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: COUNTED | DIRTIED })
 }
 
 #[cold]
@@ -531,12 +507,16 @@ fn count_plain<const DENSE: bool>(
         slot.changed |= counts;
         later[put_off] = position;
         put_off += usize::from(!counts);
-        Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * DIRTIED }
+        Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * (COUNTED | DIRTIED) }
     }));
     put_off
 }
 
 impl Step<'_> {
+    fn ask(&self) -> Ask<'_> {
+        Ask { at: self.call.at(), document: self.view.document }
+    }
+
     /// Reads the sums that `matches` add.
     fn read_sums(&mut self, matches: &[u32]) {
         /// So few sums are read without asking who adds them.
@@ -557,7 +537,7 @@ impl Step<'_> {
     fn read_sum(&mut self, sum: u32) {
         let known = &mut self.sums[sum as usize];
         if *known == Sum::UNREAD {
-            let amount = summed(self.index.summed(sum, &mut self.view));
+            let amount = number_of(self.index.summed(sum, &mut self.view));
             *known = amount.map_or(Sum::NOTHING, |(amount, _)| Sum(amount.units()));
         }
     }
@@ -570,8 +550,6 @@ impl Step<'_> {
 
     /// Whether counting can fail after something changed: custom limiters record, renew and run out.
     fn needs_backup(&self, at: u32) -> bool {
-        use crate::limiter::LimiterDefinition;
-        let limiters = self.trackers[at as usize].limiters();
-        limiters.iter().any(|limiter| matches!(limiter, LimiterDefinition::Custom { .. }))
+        self.trackers[at as usize].limiters().iter().any(LimiterDefinition::is_custom)
     }
 }

@@ -3,7 +3,7 @@
 use std::hash::BuildHasher as _;
 use std::hint::select_unpredictable;
 
-use compact_str::CompactString;
+use crate::json::Text;
 use hashbrown::HashTable;
 
 use super::check::Checks;
@@ -32,7 +32,7 @@ pub(super) enum Scalar {
     Null,
     Bool(bool),
     Number(Amount),
-    Text(CompactString),
+    Text(Text),
 }
 
 impl Scalar {

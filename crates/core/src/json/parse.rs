@@ -1,6 +1,6 @@
 //! Reads JSON with exact numbers and positions.
 
-use compact_str::CompactString;
+use super::Text;
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
 use crate::number::Number;
@@ -27,7 +27,7 @@ pub trait Builder {
     fn text(&mut self, at: usize, value: &str) -> Self::Value;
     fn list(&mut self, at: usize, items: Vec<Self::Value>) -> Self::Value;
     /// `before` is a byte offset; the next quote from there starts the key.
-    fn entry(&mut self, map: &mut Self::Map, before: usize, key: CompactString, value: Self::Value);
+    fn entry(&mut self, map: &mut Self::Map, before: usize, key: Text, value: Self::Value);
     fn map(&mut self, at: usize, map: Self::Map) -> Self::Value;
 }
 
@@ -187,12 +187,12 @@ impl<B: Builder> Reader<'_, '_, B> {
             Peek::Object => {
                 let mut map = B::Map::default();
                 let mut before = at;
-                let mut next = self.jiter.known_object()?.map(CompactString::from);
+                let mut next = self.jiter.known_object()?.map(Text::from);
                 while let Some(key) = next {
                     let value = self.value(depth + 1)?;
                     self.builder.entry(&mut map, before, key, value);
                     before = self.jiter.current_index();
-                    next = self.jiter.next_key()?.map(CompactString::from);
+                    next = self.jiter.next_key()?.map(Text::from);
                 }
                 self.builder.map(at, map)
             }

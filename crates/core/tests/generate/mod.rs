@@ -203,11 +203,12 @@ fn length() -> impl Strategy<Value = Span> {
 }
 
 pub(crate) fn limiter() -> impl Strategy<Value = LimiterDefinition> {
-    let window = |(start, length): (Timestamp, _)| LimiterDefinition::Window(start, start.saturating_add(length));
+    let window =
+        |(start, length): (Timestamp, _)| LimiterDefinition::fixed(Some(start), Some(start.saturating_add(length)));
     prop_oneof![
-        (1_u64..5).prop_map(LimiterDefinition::Count),
+        (1_u64..5).prop_map(LimiterDefinition::count),
         (moment(), length()).prop_map(window),
-        length().prop_map(LimiterDefinition::Interval),
+        length().prop_map(LimiterDefinition::interval),
     ]
 }
 
@@ -215,8 +216,8 @@ pub(crate) fn limiter() -> impl Strategy<Value = LimiterDefinition> {
 fn any_limiter() -> impl Strategy<Value = LimiterDefinition> {
     prop_oneof![
         6 => limiter(),
-        1 => moment().prop_map(|start| LimiterDefinition::Window(start, Timestamp::MAX)),
-        1 => moment().prop_map(|end| LimiterDefinition::Window(Timestamp::MIN, end)),
+        1 => moment().prop_map(|start| LimiterDefinition::fixed(Some(start), None)),
+        1 => moment().prop_map(|end| LimiterDefinition::fixed(None, Some(end))),
     ]
 }
 
@@ -247,7 +248,7 @@ pub(crate) struct Shape {
 impl Shape {
     fn counting(conditions: Vec<Condition>, target: i64) -> Self {
         Self {
-            kind: Kind::Count,
+            kind: Kind::count(),
             targets: vec![target.into()],
             conditions,
             limiters: Vec::new(),
@@ -263,11 +264,7 @@ impl Shape {
     }
 
     pub(crate) fn builder(&self, name: &str) -> TrackerBuilder {
-        let builder = match &self.kind {
-            Kind::Count => TrackerDefinition::count(name),
-            Kind::Sum(key) => TrackerDefinition::sum(name).key(key.as_str()),
-            Kind::Custom { measure, params } => TrackerDefinition::custom(name, measure, params.clone()),
-        };
+        let builder = TrackerDefinition::of(name, self.kind.clone());
         let mut builder =
             builder.targets(self.targets.iter().copied()).reset_policy(self.policy).init_progress(self.init);
         for condition in &self.conditions {
@@ -297,7 +294,7 @@ fn name(at: usize) -> String {
 }
 
 fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Value = Shape> {
-    let kind = prop_oneof![Just(Kind::Count), path().prop_map(Kind::Sum)];
+    let kind = prop_oneof![Just(Kind::count()), path().prop_map(Kind::sum)];
     let targets = prop_oneof![
         2 => Just(vec![Amount::from(1_000_000)]),
         2 => vec(1_i64..4, 1..4).prop_map(|steps| {
@@ -424,8 +421,11 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = || (0_usize..6).prop_map(name);
     let definition = || (some(), shape()).prop_map(|(name, shape)| shape.named(&name));
     let id = option::weighted(0.5, (0_u8..12).prop_map(|id| format!("document {id}")));
-    let renewal = (option::weighted(0.3, 0_u64..3), option::weighted(0.3, length()))
-        .prop_map(|(count, length)| Renewal { count, length });
+    let renewal = (option::weighted(0.3, 0_u64..3), option::weighted(0.3, length())).prop_map(|(count, length)| {
+        let mut renewal = Renewal::default();
+        (renewal.count, renewal.length) = (count, length);
+        renewal
+    });
     let act = prop_oneof![
         14 => (document(), id).prop_map(|(document, id)| Act::Track { document, id }),
         2 => (definition(), option::weighted(0.3, length())).prop_map(|(definition, expire)| Act::Add { definition, expire }),
@@ -453,15 +453,15 @@ pub(crate) fn unchecked() -> impl Strategy<Value = Shape> {
     let value = prop_oneof![4 => scalar(), 1 => Just(Json::from(f64::NAN)), 1 => deep].boxed();
     let custom = (select(&["", "x"][..]), value.clone()).boxed();
 
-    let kind = custom.clone().prop_map(|(name, params)| Kind::Custom { measure: name.into(), params });
+    let kind = custom.clone().prop_map(|(name, params)| Kind::custom(name, params));
     let condition = prop_oneof![
         custom.clone().prop_map(|(name, params)| Condition::Custom { name: name.into(), params }),
         (path(), value).prop_map(|(key, value)| Condition::Test { key, test: Test::Has(value) }),
     ];
     let limiter = prop_oneof![
-        custom.prop_map(|(name, params)| LimiterDefinition::Custom { name: name.into(), params }),
-        (moment(), moment()).prop_map(|(start, end)| LimiterDefinition::Window(start, end)),
-        micros().prop_map(|length| LimiterDefinition::Interval(Span::from_micros(length))),
+        custom.prop_map(|(name, params)| LimiterDefinition::custom(name, params)),
+        (moment(), moment()).prop_map(|(start, end)| LimiterDefinition::fixed(Some(start), Some(end))),
+        micros().prop_map(|length| LimiterDefinition::interval(Span::from_micros(length))),
     ];
     let odd = (option::weighted(0.2, kind), vec(condition, 0..2), vec(limiter, 0..2), option::weighted(0.2, moment()));
     (shape(), odd).prop_map(|(mut shape, (kind, conditions, limiters, expire_at))| {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::{Engine, Group, GroupChange};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
@@ -53,7 +53,7 @@ struct Shard {
 }
 
 struct Entry {
-    id: CompactString,
+    id: Text,
     state: Mutex<State>,
     used: AtomicBool,
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange};
 use parking_lot::Mutex;
@@ -71,7 +71,7 @@ pub struct RedisCache {
 
 struct Shared {
     connection: Connection,
-    entries: Mutex<HashMap<CompactString, Arc<Entry>>>,
+    entries: Mutex<HashMap<Text, Arc<Entry>>>,
     dirty: Mutex<Vec<Arc<Entry>>>,
     /// This process, as a field of each group that it changes.
     writer: String,

@@ -8,7 +8,7 @@ use ::mongodb::{Client, Collection, Cursor};
 use dictrack_core::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::{LegacyError, Lookup, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
+use super::{LegacyError, LegacyGroup, LegacyTracker, Lookup, MAX_TRACKERS, Page, Source, SourceError, runtime};
 use crate::store::mongodb::{Driven, driven};
 
 /// The default `database` of 2.1.5.
@@ -35,7 +35,7 @@ pub struct MongoStore {
 enum Reading {
     Begin,
     /// With the first document of the next group.
-    Open(Box<Cursor<RawDocumentBuf>>, Option<(String, StoredTracker)>),
+    Open(Box<Cursor<RawDocumentBuf>>, Option<(String, LegacyTracker)>),
     Ended,
 }
 
@@ -92,7 +92,7 @@ impl MongoStore {
 }
 
 /// Reads one or more complete groups, up to the first document of the next group.
-async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, StoredTracker)>) -> Result<Page, Error> {
+async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, LegacyTracker)>) -> Result<Page, Error> {
     let mut page = Page::default();
     loop {
         let next = match first.take() {
@@ -109,7 +109,7 @@ async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, S
                 *first = Some((id, tracker));
                 return Ok(page);
             }
-            None => page.groups.push(StoredGroup { id, trackers: vec![tracker] }),
+            None => page.groups.push(LegacyGroup { id, trackers: vec![tracker] }),
         }
     }
 }
@@ -118,7 +118,7 @@ async fn page(cursor: &mut Cursor<RawDocumentBuf>, first: &mut Option<(String, S
 async fn document(
     cursor: &mut Cursor<RawDocumentBuf>,
     refused: &mut Vec<LegacyError>,
-) -> Result<Option<(String, StoredTracker)>, Error> {
+) -> Result<Option<(String, LegacyTracker)>, Error> {
     while cursor.advance().await? {
         let document = cursor.current();
         let value = |key| document.get(key).ok().flatten();
@@ -129,7 +129,7 @@ async fn document(
             refused.push(LegacyError::new(text("group_id").unwrap_or_default(), text("name"), problem));
             continue;
         };
-        let mut tracker = StoredTracker { name: name.to_owned(), ..StoredTracker::default() };
+        let mut tracker = LegacyTracker { name: name.to_owned(), ..LegacyTracker::default() };
         match value("b_tracker") {
             Some(RawBsonRef::Binary(binary)) => tracker.pickle = binary.bytes.to_owned(),
             _ => tracker.fault = Some("its document has no binary field `b_tracker`".to_owned()),

@@ -7,7 +7,7 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, RedisError, cmd, pipe};
 use tokio::runtime::Runtime;
 
-use super::{LegacyError, MAX_TRACKERS, Page, Source, SourceError, StoredGroup, StoredTracker, runtime};
+use super::{LegacyError, LegacyGroup, LegacyTracker, MAX_TRACKERS, Page, Source, SourceError, runtime};
 use crate::cache::redis::said;
 use crate::url;
 
@@ -143,7 +143,7 @@ impl Source for RedisCache {
             let mut trackers = Vec::with_capacity(fields.len());
             for (name, pickle) in fields {
                 match String::from_utf8(name) {
-                    Ok(name) => trackers.push(StoredTracker { name, pickle, ..StoredTracker::default() }),
+                    Ok(name) => trackers.push(LegacyTracker { name, pickle, ..LegacyTracker::default() }),
                     Err(error) => {
                         let name = error.as_bytes().escape_ascii().to_string();
                         page.refused.push(LegacyError::new(&group, Some(&name), "its name is not UTF-8"));
@@ -152,7 +152,7 @@ impl Source for RedisCache {
             }
             // A hash without fields no longer exists.
             if !trackers.is_empty() {
-                page.groups.push(StoredGroup { id: group, trackers });
+                page.groups.push(LegacyGroup { id: group, trackers });
             }
         }
         Ok(Some(page))

@@ -298,7 +298,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Fields {
             ("target", exact(tracker.target())),
             ("stage", (tracker.stage() as u64).into()),
             ("limited", tracker.is_limited().into()),
-            ("limiters", Json::List(tracker.limiters().iter().map(|limiter| limiter.to_json()).collect())),
+            ("limiters", Json::List(tracker.limiters().map(|limiter| limiter.to_json()).collect())),
         ]
         .into_iter()
         .map(|(key, value)| (key.into(), value))
@@ -310,6 +310,8 @@ pub(super) fn outcome(outcome: &Outcome) -> Fields {
         ("completed", names(&mut outcome.completed().map(|tracker| tracker.name()))),
         ("limited", names(&mut outcome.limited().map(|tracker| tracker.name()))),
         ("refused", names(&mut outcome.refused().map(|tracker| tracker.name()))),
+        ("counted", names(&mut outcome.counted().map(|tracker| tracker.name()))),
+        ("skipped", by_name(outcome.skipped().map(|(name, reason)| (name, reason.name().into())))),
         ("failed", names(&mut outcome.failed().map(|(name, _)| name))),
         ("duplicate", outcome.duplicate().into()),
         ("events", Json::List(outcome.events().iter().map(|found| event(found)).collect())),

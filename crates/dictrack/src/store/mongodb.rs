@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::{ContentHash, Engine, Group, GroupChange, Limits, TrackerDefinition};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -75,7 +75,7 @@ struct Inner {
     /// The definition sets that the store is known to have.
     sets: Mutex<HashSet<ContentHash>>,
     /// Groups whose lists may have to be tidied, and when some were.
-    untidy: Mutex<HashSet<CompactString>>,
+    untidy: Mutex<HashSet<Text>>,
     tidied: Mutex<Stopwatch>,
 }
 

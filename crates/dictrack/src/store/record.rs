@@ -8,52 +8,42 @@ use dictrack_core::json::{Bounds, Json};
 use dictrack_core::text::quoted;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
 #[cfg(any(feature = "memory", feature = "sqlite"))]
-use dictrack_core::{Group, GroupChange, Limits, RecordError, read_ids};
+use dictrack_core::{
+    Group, GroupChange, Limits, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredState,
+};
 
 use crate::Error;
 
-/// About how many bytes an id takes as text.
 #[cfg(any(feature = "memory", feature = "sqlite"))]
-const ID_TEXT: usize = 52;
-
-#[cfg(any(feature = "memory", feature = "sqlite"))]
-/// A group as its parts stand in a store: texts of JSON. See `docs/storage.md`.
+/// A group as a store holds it: its newest state, and what was gathered of the lists that grow. See `docs/storage.md`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) version: u64,
+    /// The text of a [`StoredState`].
     pub(crate) state: String,
     pub(crate) delivered: u64,
-    pub(crate) ids: Vec<String>,
-    pub(crate) events: Vec<String>,
-    pub(crate) completed: Vec<String>,
+    pub(crate) ids: Vec<SeenId>,
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) completed: Vec<StoredCompletion>,
 }
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 impl Record {
     /// What a change says.
     pub(crate) fn of(change: &GroupChange) -> Self {
-        let list = |write: &dyn Fn(&mut String), empty: bool| {
-            let mut texts = Vec::new();
-            if !empty {
-                texts.push(String::new());
-                write(&mut texts[0]);
-            }
-            texts
-        };
         let mut state = String::with_capacity(256);
-        change.state(&mut state);
-        let completed = change.completed.is_empty() && change.completed_names.is_empty();
+        change.write_state(&mut state);
         Self {
             version: change.version,
             state,
             delivered: change.delivered,
-            ids: list(&|out| change.ids(out), change.ids.is_empty()),
-            events: list(&|out| change.events(out), change.events.is_empty()),
-            completed: list(&|out| change.completed(out), completed),
+            ids: change.ids.clone(),
+            events: change.stored_events().collect(),
+            completed: change.stored_completions().collect(),
         }
     }
 
-    /// Takes over what came later.
+    /// Adopts what came later.
     pub(crate) fn append(&mut self, later: Self) {
         self.version = later.version;
         self.state = later.state;
@@ -63,37 +53,21 @@ impl Record {
         self.completed.extend(later.completed);
     }
 
-    /// The group, with its set from `find`. What was read is dropped as it is taken in: there may be a lot of it.
+    /// The group, with its set from `find`.
     pub(crate) fn restore(
-        mut self,
+        self,
         store: &str,
         group: &str,
         limits: &Limits,
         find: impl FnOnce(ContentHash) -> Result<Option<Arc<DefinitionSet>>, Error>,
     ) -> Result<Group, Error> {
-        let place = || format!("group {}", quoted(group));
-        let fail = |error: RecordError| Error::corrupt(store, place(), error.to_string());
-        let damaged = |problem: String| Error::corrupt(store, place(), problem);
-        let read = |text: &str| parse_stored(text).map_err(damaged);
-        let lists = |texts: &[String]| -> Result<Vec<Json>, Error> {
-            let mut all = Vec::new();
-            for text in texts {
-                match read(text)? {
-                    Json::List(items) => all.extend(items),
-                    other => return Err(damaged(format!("{} where a list was expected", other.kind()))),
-                }
-            }
-            Ok(all)
-        };
-        let state = read(&self.state)?;
-        let hash = Group::stored_set(&state).map_err(fail)?;
+        let damaged = |problem: String| Error::corrupt(store, format!("group {}", quoted(group)), problem);
+        let fail = |error: RecordError| damaged(error.to_string());
+        let state = StoredState::parse(&self.state).map_err(fail)?;
+        let hash = state.set;
         let set = find(hash)?.ok_or_else(|| damaged(format!("its definition set {hash} is missing")))?;
-        let mut ids = Vec::with_capacity(self.ids.iter().map(String::len).sum::<usize>() / ID_TEXT);
-        for text in self.ids.drain(..) {
-            read_ids(&text, &mut ids).map_err(fail)?;
-        }
-        let (events, completed) = (lists(&self.events)?, lists(&self.completed)?);
-        Group::restore(self.version, &state, set, (&ids, &events, &completed), limits).map_err(fail)
+        let stored = StoredGroup::new(self.version, state).with_lists(self.ids, self.events, self.completed);
+        Group::restore(&stored, set, limits).map_err(fail)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
@@ -97,7 +97,7 @@ enum Access {
 struct Claims {
     /// Whether groups are claimed at all.
     given: bool,
-    last: HashMap<CompactString, u64>,
+    last: HashMap<Text, u64>,
 }
 
 fn failed(action: &str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -515,7 +515,7 @@ impl DataStore for SqliteStore {
         inner.check_unchanged()?;
         complete?;
         let mut all: std::collections::BTreeSet<String> = stored.into_iter().collect();
-        let behind = |group: &&CompactString| after.is_none_or(|after| group.as_str() > after);
+        let behind = |group: &&Text| after.is_none_or(|after| group.as_str() > after);
         all.extend(inner.tail.groups().filter(behind).map(ToString::to_string));
         Ok(all.into_iter().take(limit).collect())
     }

@@ -76,10 +76,10 @@ pub(crate) fn edit(mongo: &Mongo, collection: &str, id: &str, update: Document) 
 pub(crate) fn kept(group: &Group, id: &str) -> String {
     let whole = group.whole(id);
     let mut out = format!("version {} of set {}\n", whole.version, whole.set.hash());
-    whole.state(&mut out);
-    whole.ids(&mut out);
-    whole.events(&mut out);
-    whole.completed(&mut out);
+    whole.write_state(&mut out);
+    whole.write_ids(&mut out);
+    whole.write_events(&mut out);
+    whole.write_completed(&mut out);
     out
 }
 

@@ -229,12 +229,14 @@ def renewed(name: str, params: str, state: dict[str, Any] | None, count: Any, se
     return _state(limiter, answer is not False)
 
 
-def admits(name: str, params: str, state: dict[str, Any], now: Any, data: Any) -> bool:
-    """Whether a limiter admits a document."""
+def admits(name: str, params: str, state: dict[str, Any], now: Any, data: Any) -> tuple[bool, Any]:
+    """Whether a limiter admits a document; if not, the first moment at which it would, where it knows."""
     code = _registered["limiter"][name]
     if isinstance(code, _Function):
-        return bool(code(data, params))
-    return bool(state["open"]) and _asked(_limiter(name, state), "pre_track", data, now)
+        return bool(code(data, params)), None
+    limiter = _limiter(name, state)
+    admitted = bool(state["open"]) and _asked(limiter, "pre_track", data, now)
+    return admitted, None if admitted else limiter.retry_at
 
 
 def record(name: str, params: str, state: dict[str, Any], now: Any, data: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 use jiter::{JiterError, JiterErrorType, JsonErrorType};
 
 use super::Builder;
-use crate::json::CompactString;
+use crate::json::Text;
 use crate::number::Number;
 
 /// How many digits `jiter` always accepts.
@@ -123,7 +123,7 @@ impl<B: Builder> Builder for Repaired<'_, '_, B> {
     fn list(&mut self, at: usize, items: Vec<B::Value>) -> B::Value {
         self.builder.list(at, items)
     }
-    fn entry(&mut self, map: &mut B::Map, before: usize, key: CompactString, value: B::Value) {
+    fn entry(&mut self, map: &mut B::Map, before: usize, key: Text, value: B::Value) {
         let quote = self.text.get(before..).and_then(|rest| memchr::memchr(b'"', rest));
         if !quote.is_some_and(|quote| self.is_surrogate(before + quote)) {
             self.builder.entry(map, before, key, value);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use compact_str::CompactString;
+use dictrack_core::json::Text;
 use dictrack_core::{Group, Kept};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ pub(super) const BYTES: usize = 1024;
 /// One group in this process.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) id: CompactString,
+    pub(super) id: Text,
     pub(super) keys: Keys,
     pub(super) state: Mutex<State>,
     /// The load of the group that is under way, and what became of it: one does it for all who wait.

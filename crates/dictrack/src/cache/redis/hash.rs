@@ -7,9 +7,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use dictrack_core::json::{Json, write_text};
-use dictrack_core::{ContentHash, DefinitionSet, Group, GroupChange, Kept, Limits, SeenId, read_ids, write_ids};
+use dictrack_core::{
+    ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion, StoredEvent,
+    StoredGroup, StoredState, StoredTracker, TrackerDefinition, read_ids, write_ids,
+};
 
 use super::texts::Texts;
 
@@ -161,7 +165,7 @@ impl Replica {
         let mut set = Texts::with_capacity(positions.len() * 2 + 24);
         for &at in positions {
             set.push_with(|out| out.extend(["t:", trackers[at as usize].name()]));
-            set.push_with(|out| change.tracker_state(at as usize, out));
+            set.push_with(|out| change.write_tracker(at as usize, out));
         }
         let mut ids = if cold { VecDeque::new() } else { self.ids.clone() };
         let parts = if cold && change.ids.len() > LARGE { PART } else { change.ids.len().max(1) };
@@ -202,9 +206,9 @@ impl Replica {
             if completed.len() >= CHUNKS {
                 rewritten = true;
                 fields.gone.extend(completed.drain(..).map(|version| format!("c:{version}")));
-                set.push_with(|out| after.whole(id).completed(out));
+                set.push_with(|out| after.whole(id).write_completed(out));
             } else {
-                set.push_with(|out| change.completed(out));
+                set.push_with(|out| change.write_completed(out));
             }
             completed.push(change.version);
         }
@@ -286,27 +290,29 @@ impl Replica {
         for (name, value) in fields {
             let Some(value) = value else { continue };
             match name.split_once(':') {
-                Some(("t", tracker)) => {
-                    let at = set.position(tracker).ok_or_else(|| format!("the field {name:?} is of no tracker"))?;
-                    states.push((at, parse(name, value)?));
+                Some(("t", of)) => {
+                    let at = set.position(of).ok_or_else(|| format!("the field {name:?} is of no tracker"))?;
+                    states.push((at, tracker(name, value)?));
                 }
                 Some(("i", field)) => ids.read(name, field, value)?,
                 Some(("e", sequence)) => drop(events.insert(number(name, sequence)?, event(name, sequence, value)?)),
-                Some(("c", version)) => drop(completed.insert(number(name, version)?, list(name, value)?)),
+                Some(("c", version)) => drop(completed.insert(number(name, version)?, completions(name, value)?)),
                 _ if HEAD.contains(&name.as_str()) => drop(head.insert(name, value)),
                 _ => return Err(unknown(name)),
             }
         }
         let get = |name: &str| whole_number(&head, name);
         let generation = u32::try_from(get("generation")?).map_err(|_| "the field \"generation\" is too large")?;
-        let numbers = (get("version")?, generation, get("sequence")?, get("delivered")?);
         let (chunks, ids) = ids.in_order();
         self.ids.extend(chunks);
         self.completed.extend(completed.keys());
-        let flat = |lists: BTreeMap<u64, Vec<Json>>| lists.into_values().flatten().collect::<Vec<_>>();
-        let events: Vec<_> = events.into_values().collect();
-        let lists = (&ids[..], &events[..], &flat(completed)[..]);
-        self.group.patch(numbers, &states, lists, limits).map_err(|error| error.to_string())?;
+        let mut patch = GroupPatch::default();
+        (patch.version, patch.generation) = (get("version")?, generation);
+        (patch.sequence, patch.delivered) = (get("sequence")?, get("delivered")?);
+        (patch.trackers, patch.ids) = (states, ids);
+        patch.events = events.into_values().collect();
+        patch.completed = completed.into_values().flatten().collect();
+        self.group.patch(&patch, limits).map_err(|error| error.to_string())?;
         self.token = (*head.get("token").ok_or("the field \"token\" is missing")?).to_owned();
         (self.claim, self.stored) = (get("claim")?, get("stored")?);
         self.kept = head.get("kept").map(|text| kept_of(text)).transpose()?;
@@ -367,8 +373,8 @@ pub(super) struct Whole {
     head: HashMap<String, String>,
     states: HashMap<String, String>,
     ids: Ids,
-    events: BTreeMap<u64, Json>,
-    completed: BTreeMap<u64, Vec<Json>>,
+    events: BTreeMap<u64, StoredEvent>,
+    completed: BTreeMap<u64, Vec<StoredCompletion>>,
     writers: HashMap<String, u64>,
 }
 
@@ -392,7 +398,7 @@ impl Whole {
             Some(("e", sequence)) => {
                 drop(self.events.insert(number(&name, sequence)?, event(&name, sequence, &value)?));
             }
-            Some(("c", version)) => drop(self.completed.insert(number(&name, version)?, list(&name, &value)?)),
+            Some(("c", version)) => drop(self.completed.insert(number(&name, version)?, completions(&name, &value)?)),
             Some(("w", _)) => drop(self.writers.insert(name.clone(), number(&name, &value)?)),
             _ if HEAD.contains(&name.as_str()) => drop(self.head.insert(name, value)),
             _ => return Err(unknown(&name)),
@@ -472,20 +478,16 @@ impl Whole {
         connection: u64,
     ) -> Result<Replica, Unreadable> {
         self.check(&set)?;
-        let mut state = format!(
-            r#"{{"set":"{}","generation":{},"sequence":{},"delivered":{},"trackers":["#,
-            set.hash(),
-            self.get("generation")?,
-            self.get("sequence")?,
-            self.get("delivered")?
-        );
-        for (at, tracker) in set.trackers().iter().enumerate() {
-            let text = self.states.get(tracker.name());
-            let text = text.ok_or_else(|| format!("the field \"t:{}\" is missing", tracker.name()))?;
-            let _ = write!(state, "{}{text}", if at > 0 { "," } else { "" });
-        }
-        state.push_str("]}");
-        let state = parse("t:…", &state)?;
+        let state = |definition: &Arc<TrackerDefinition>| {
+            let field = format!("t:{}", definition.name());
+            let text = self.states.get(definition.name()).ok_or_else(|| format!("the field {field:?} is missing"))?;
+            tracker(&field, text)
+        };
+        let trackers: Vec<_> = set.trackers().iter().map(state).collect::<Result<_, Unreadable>>()?;
+        let generation = self.get("generation")?;
+        let generation = u32::try_from(generation).map_err(|_| "the field \"generation\" is too large")?;
+        let state = StoredState::new(set.hash(), generation, trackers)
+            .with_events(self.get("sequence")?, self.get("delivered")?);
         let (version, claim, token) = (self.version()?, self.get("claim")?, self.token()?.to_owned());
         let (stored, base) = (self.get("stored")?, self.get("base")?);
         let ring = ring(self.head.get("ring").map(String::as_str))?;
@@ -495,9 +497,10 @@ impl Whole {
         }
         let completed = self.completed.keys().copied().collect();
         let (chunks, ids) = self.ids.in_order();
-        let records: Vec<_> = self.completed.into_values().flatten().collect();
-        let events: Vec<_> = self.events.into_values().collect();
-        let group = Group::restore(version, &state, set, (&ids, &events, &records), limits);
+        let records = self.completed.into_values().flatten().collect();
+        let events = self.events.into_values().collect();
+        let whole = StoredGroup::new(version, state).with_lists(ids, events, records);
+        let group = Group::restore(&whole, set, limits);
         let group = group.map_err(|error| error.to_string())?;
         // A sequence is taken from a clock, so that the lowest ones are of processes that wrote least lately.
         let mut writers: Vec<_> = self.writers.into_iter().map(|(name, sequence)| (sequence, name)).collect();
@@ -536,7 +539,9 @@ fn ring_entry(token: &str, set: &Texts) -> String {
 }
 
 fn ring(text: Option<&str>) -> Result<VecDeque<String>, Unreadable> {
-    let entries = list("ring", text.unwrap_or("[]"))?;
+    let Json::List(entries) = parse("ring", text.unwrap_or("[]"))? else {
+        return Err("the field \"ring\" is not a list".to_owned());
+    };
     Ok(entries.iter().map(ToString::to_string).collect())
 }
 
@@ -562,25 +567,30 @@ pub(super) fn kept_of(text: &str) -> Result<Kept, Unreadable> {
 }
 
 /// The event in a field, which names its sequence.
-fn event(name: &str, sequence: &str, text: &str) -> Result<Json, Unreadable> {
-    let event = parse(name, text)?;
-    let inner = event.as_map().and_then(|map| map.get("sequence")).map(ToString::to_string);
-    if inner.as_deref() == Some(sequence) {
+fn event(name: &str, sequence: &str, text: &str) -> Result<StoredEvent, Unreadable> {
+    let event = StoredEvent::of(&parse(name, text)?).map_err(|error| in_field(name, &error))?;
+    if event.sequence.to_string() == sequence {
         Ok(event)
     } else {
         Err(format!("the field {name:?} has an event of another sequence"))
     }
 }
 
-fn parse(name: &str, text: &str) -> Result<Json, Unreadable> {
-    crate::store::record::parse_stored(text).map_err(|error| format!("the field {name:?}: {error}"))
+fn tracker(name: &str, text: &str) -> Result<StoredTracker, Unreadable> {
+    StoredTracker::parse(text).map_err(|error| in_field(name, &error))
 }
 
-fn list(name: &str, text: &str) -> Result<Vec<Json>, Unreadable> {
-    match parse(name, text)? {
-        Json::List(items) => Ok(items),
-        other => Err(format!("the field {name:?} is {} and not a list", other.kind())),
-    }
+fn completions(name: &str, text: &str) -> Result<Vec<StoredCompletion>, Unreadable> {
+    let Json::List(items) = parse(name, text)? else { return Err(format!("the field {name:?} is not a list")) };
+    items.iter().map(|item| StoredCompletion::of(item).map_err(|error| in_field(name, &error))).collect()
+}
+
+fn parse(name: &str, text: &str) -> Result<Json, Unreadable> {
+    crate::store::record::parse_stored(text).map_err(|error| in_field(name, &error))
+}
+
+fn in_field(name: &str, error: &dyn fmt::Display) -> Unreadable {
+    format!("the field {name:?}: {error}")
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Unreadable> {

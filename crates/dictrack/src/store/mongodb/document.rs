@@ -6,17 +6,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use compact_str::CompactString;
-use dictrack_core::json::{Json, Map};
+use dictrack_core::json::Json;
+use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
 use dictrack_core::{
-    ContentHash, DefinitionSet, Engine, Group, GroupChange, Kind, RecordError, TrackerDefinition, TrackerSnapshot,
+    ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredState, StoredTracker,
+    Timestamp, TrackerDefinition, TrackerSnapshot,
 };
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc};
 
-use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_ids, to_json};
+use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_completion, to_event, to_ids};
 use super::server::unreadable;
 use crate::Error;
 use crate::store::record::parse_stored;
@@ -32,7 +33,7 @@ const STATES: usize = 1_000;
 /// A guarded update of one group.
 #[derive(Debug)]
 pub(super) struct Statement {
-    pub(super) group: CompactString,
+    pub(super) group: Text,
     /// The version that it follows; `None` if it replaces any older one.
     base: Option<i64>,
     /// What the group's document says once this is done.
@@ -211,20 +212,20 @@ fn states(change: &GroupChange, at: usize) -> String {
         if out.len() > 1 {
             out.push(',');
         }
-        change.tracker_state(at, &mut out);
+        change.write_tracker(at, &mut out);
     }
     out.push(']');
     out
 }
 
 fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
-    let (snapshot, completed) = change.tracker(at);
+    let snapshot = change.tracker(at, Timestamp::MIN);
     let mut state = String::new();
-    change.tracker_state(at, &mut state);
-    let status = status(snapshot.limited, completed);
+    change.write_tracker(at, &mut state);
+    let status = status(snapshot.limited, snapshot.completed);
     let mut tracker = RawDocumentBuf::new();
     tracker.append(cstr!("name"), snapshot.name());
-    tracker.append(cstr!("kind"), kind(&snapshot.definition));
+    tracker.append(cstr!("kind"), snapshot.definition.kind().name());
     tracker.append(cstr!("progress"), snapshot.progress.to_string());
     tracker.append(cstr!("target"), snapshot.target().to_string());
     tracker.append(cstr!("stage"), stage(&snapshot));
@@ -235,14 +236,6 @@ fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
 
 fn stage(snapshot: &TrackerSnapshot) -> i32 {
     i32::try_from(snapshot.stage).unwrap_or(i32::MAX)
-}
-
-fn kind(definition: &TrackerDefinition) -> &'static str {
-    match definition.kind() {
-        Kind::Count => "count",
-        Kind::Sum(_) => "sum",
-        Kind::Custom { .. } => "custom",
-    }
 }
 
 fn status(limited: bool, completed: bool) -> &'static str {
@@ -305,21 +298,21 @@ impl Stored {
     ) -> Result<Group, Error> {
         let damaged = |problem: String| Error::corrupt(store, place(group), format!("{problem}; {EDITED}"));
         let (version, _) = held(store, group, &self.head)?;
-        let states = self.states(&set).map_err(damaged)?;
-        let mut state = Map::default();
-        state.insert("set".into(), set.hash().to_string().into());
-        for key in ["generation", "sequence", "delivered"] {
-            let number = self.head.get_i64(key).map_err(|_| damaged(format!("`{key}` is not a whole number")))?;
-            state.insert(key.into(), number.into());
-        }
-        state.insert("trackers".into(), Json::List(states));
+        let number = |key: &str| {
+            let number = self.head.get_i64(key).ok().and_then(|number| u64::try_from(number).ok());
+            number.ok_or_else(|| damaged(format!("`{key}` is not a whole number")))
+        };
+        let generation =
+            u32::try_from(number("generation")?).map_err(|_| damaged("`generation` is too large".into()))?;
+        let trackers = self.states(&set).map_err(damaged)?.into_iter().map(StoredTracker::from).collect();
+        let state =
+            StoredState::new(set.hash(), generation, trackers).with_events(number("sequence")?, number("delivered")?);
         let (mut ids, mut events, mut completed) = (Vec::new(), Vec::new(), Vec::new());
         self.list(List::Ids, |item| to_ids(item, &mut ids)).map_err(damaged)?;
-        self.list(List::Events, |item| to_json(List::Events, item, &mut events)).map_err(damaged)?;
-        self.list(List::Completed, |item| to_json(List::Completed, item, &mut completed)).map_err(damaged)?;
-        let parts = (ids.as_slice(), events.as_slice(), completed.as_slice());
-        Group::restore(version.unsigned_abs(), &Json::Map(state), set, parts, &engine.limits)
-            .map_err(|error: RecordError| damaged(error.to_string()))
+        self.list(List::Events, |item| to_event(item, &mut events)).map_err(damaged)?;
+        self.list(List::Completed, |item| to_completion(item, &mut completed)).map_err(damaged)?;
+        let stored = StoredGroup::new(version.unsigned_abs(), state).with_lists(ids, events, completed);
+        Group::restore(&stored, set, &engine.limits).map_err(|error: RecordError| damaged(error.to_string()))
     }
 
     /// The states of the trackers, once they agree with what people see of them.
@@ -370,7 +363,7 @@ fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> R
     let reached = part(2).map(ToString::to_string).and_then(|stage| stage.parse::<usize>().ok()).unwrap_or(usize::MAX);
     let expected = [
         ("name", definition.name().to_owned()),
-        ("kind", kind(definition).to_owned()),
+        ("kind", definition.kind().name().to_owned()),
         ("progress", part(1).map(ToString::to_string).unwrap_or_default()),
         ("target", definition.targets().get(reached).map(ToString::to_string).unwrap_or_default()),
         ("status", status(flag("limited"), flag("completed")).to_owned()),

@@ -4,13 +4,13 @@
 //! group can be larger than a document. A part is written before the group that names it, and never changed; what a
 //! crash leaves is parts that nobody names.
 
-use std::sync::Arc;
-
 use dictrack_core::json::Json;
-use dictrack_core::{CompletedTracker, ContentHash, Event, GroupChange, SeenId, Timestamp};
+use dictrack_core::{ContentHash, GroupChange, SeenId, StoredCompletion, StoredEvent, Timestamp};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
+
+use crate::store::record::parse_stored;
 
 /// What one change adds to a list stays in the group's document up to so many bytes. Lists are tidied every
 /// [`TIDY_EVERY`](super::tidy::TIDY_EVERY) versions, and what all changes in between add has to fit.
@@ -129,22 +129,10 @@ impl Item {
 pub(super) fn added(change: &GroupChange, list: List) -> Vec<Item> {
     match list {
         List::Ids => change.ids.chunks(PART_BYTES / ID_BYTES).map(Item::ids).collect(),
-        List::Events => {
-            let text = |(at, event): (usize, &Arc<Event>)| {
-                let mut text = String::new();
-                change.event(at, &mut text);
-                Item::event(event.sequence, text)
-            };
-            change.events.iter().enumerate().map(text).collect()
-        }
+        List::Events => change.stored_events().map(|event| Item::event(event.sequence, event.text)).collect(),
         List::Completed => {
-            let names = change.completed_names.iter().map(|name| Item::completed(name, None));
-            let record = |(at, completed): (usize, &CompletedTracker)| {
-                let mut text = String::new();
-                change.completed_tracker(at, &mut text);
-                Item::completed(completed.tracker.name(), Some(text))
-            };
-            names.chain(change.completed.iter().enumerate().map(record)).collect()
+            let completed = change.stored_completions();
+            completed.map(|completed| Item::completed(&completed.name, completed.record)).collect()
         }
     }
 }
@@ -286,31 +274,29 @@ pub(super) fn to_ids(value: &Bson, out: &mut Vec<SeenId>) -> Result<(), String> 
     Ok(())
 }
 
-/// An entry of the list of events or completed trackers, in the common stored form.
-pub(super) fn to_json(list: List, value: &Bson, out: &mut Vec<Json>) -> Result<(), String> {
-    let parsed = |text: &str| crate::store::record::parse_stored(text);
-    match list {
-        List::Ids => return Err("`ids` are no records".to_owned()),
-        List::Events => {
-            let (sequence, text) = event(value)?;
-            let event = parsed(text)?;
-            let inner = event.as_map().and_then(|map| map.get("sequence"));
-            if inner != Some(&sequence.into()) {
-                return Err(format!("an event of `events` has the sequence {sequence}, its text another"));
-            }
-            out.push(event);
-        }
-        List::Completed => match completed(value)? {
-            (name, None) => out.push(Json::Map([("name".into(), name.into())].into_iter().collect())),
-            (name, Some(text)) => {
-                let record = parsed(text)?;
-                let definition = record.as_map().and_then(|map| map.get("definition")?.as_map()?.get("name"));
-                if definition.and_then(Json::as_str) != Some(name) {
-                    return Err(format!("`completed` names {name:?}, its `record` another tracker"));
-                }
-                out.push(record);
-            }
-        },
+/// An entry of the list of events.
+pub(super) fn to_event(value: &Bson, out: &mut Vec<StoredEvent>) -> Result<(), String> {
+    let (sequence, text) = event(value)?;
+    let parsed = parse_stored(text)?;
+    if parsed.as_map().and_then(|map| map.get("sequence")) != Some(&sequence.into()) {
+        return Err(format!("an event of `events` has the sequence {sequence}, its text another"));
     }
+    out.push(StoredEvent::new(sequence, text.to_owned()));
+    Ok(())
+}
+
+/// An entry of the list of completed trackers.
+pub(super) fn to_completion(value: &Bson, out: &mut Vec<StoredCompletion>) -> Result<(), String> {
+    let (name, record) = completed(value)?;
+    let Some(text) = record else {
+        out.push(StoredCompletion::name_only(name));
+        return Ok(());
+    };
+    let parsed = parse_stored(text)?;
+    let definition = parsed.as_map().and_then(|map| map.get("definition")?.as_map()?.get("name"));
+    if definition.and_then(Json::as_str) != Some(name) {
+        return Err(format!("`completed` names {name:?}, its `record` another tracker"));
+    }
+    out.push(StoredCompletion::with_record(name, text.to_owned()));
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use compact_str::CompactString;
 use dictrack_core::Limits;
+use dictrack_core::json::Text;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;
@@ -49,7 +49,7 @@ struct Tidied {
 impl Inner {
     /// Tidies groups that may need it.
     pub(super) async fn tidy(&self, session: &Session, all: bool) -> Result<(), Error> {
-        let groups: Vec<CompactString> = {
+        let groups: Vec<Text> = {
             let mut untidy = self.untidy.lock();
             let mut last = self.tidied.lock();
             if untidy.is_empty() || (!all && last.elapsed() < TIDY_AFTER) {
@@ -75,9 +75,9 @@ impl Inner {
     }
 
     /// Which of these groups have lists that should be tidied.
-    async fn untidy_among(&self, groups: &[CompactString], limits: &Limits) -> Result<Vec<String>, Error> {
+    async fn untidy_among(&self, groups: &[Text], limits: &Limits) -> Result<Vec<String>, Error> {
         let size = |list: &str| doc! {"$cond": [{"$isArray": list}, {"$size": {"$ifNull": [list, []]}}, 0]};
-        let ids: Vec<&str> = groups.iter().map(CompactString::as_str).collect();
+        let ids: Vec<&str> = groups.iter().map(Text::as_str).collect();
         let pipeline = [
             doc! {"$match": {"_id": {"$in": ids}}},
             doc! {"$project": {"bytes": {"$bsonSize": "$$ROOT"}, "ids": size("$ids"), "completed": size("$completed")}},

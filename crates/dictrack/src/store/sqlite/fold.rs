@@ -1,14 +1,13 @@
 //! Folding: the journal's records become rows of the tables that people read.
 
-use compact_str::CompactString;
-use dictrack_core::json::Json;
-use dictrack_core::{Limits, read_ids};
+use dictrack_core::json::Text;
+use dictrack_core::{Limits, StoredCompletion};
 use rusqlite::{Connection, Transaction, params};
 
 use super::tables::{self, Chunk, GroupRow, Sums, Tables, Totals, unreadable};
 use super::tail::Tail;
 use crate::Error;
-use crate::store::record::{Record, parse_stored};
+use crate::store::record::Record;
 
 /// What the tables hold of a group before its record is folded, checked.
 struct Held {
@@ -48,7 +47,7 @@ pub(super) fn fold(tail: &Tail, transaction: &Transaction<'_>, store: &str, limi
     let mut totals = tables.totals()?;
     let mut groups: Vec<_> = tail.records().collect();
     groups.sort_unstable_by(|a, b| a.0.cmp(b.0));
-    let mut rest: Vec<(CompactString, Record)> = Vec::new();
+    let mut rest: Vec<(Text, Record)> = Vec::new();
     for (group, record) in groups {
         match Held::read(tables, group, record) {
             Ok(held) => write(transaction, group, record, held, limits, &mut totals).map_err(unreadable(
@@ -105,17 +104,6 @@ fn set_of(state: &str) -> &str {
     state.get(8..40).unwrap_or_default()
 }
 
-/// Items of JSON lists that dictrack wrote a moment ago, or whose checksum was right.
-fn items(texts: &[String]) -> Vec<Json> {
-    texts
-        .iter()
-        .flat_map(|text| match parse_stored(text) {
-            Ok(Json::List(items)) => items,
-            _ => Vec::new(),
-        })
-        .collect()
-}
-
 fn write_ids(
     connection: &Connection,
     group: &str,
@@ -127,15 +115,11 @@ fn write_ids(
     if record.ids.is_empty() {
         return Ok(());
     }
-    let mut ids = Vec::new();
-    for text in &record.ids {
-        read_ids(text, &mut ids).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    }
+    let ids = &record.ids;
     let newest = ids.last().map_or(0, |(_, seen)| seen.micros());
     let count = ids.len() as i64;
     let mut text = String::new();
-    dictrack_core::write_ids(&ids, &mut text);
-    drop(ids);
+    dictrack_core::write_ids(ids, &mut text);
     let new = Chunk::new(group, (chunks.last().map_or(0, |last| last.chunk) + 1, newest, count), &text);
     new.write(connection, group, &text)?;
     *sum = sum.wrapping_add(new.checksum);
@@ -165,11 +149,10 @@ fn write_events(
 ) -> Result<(), rusqlite::Error> {
     let delivered = record.delivered as i64;
     let mut events = std::collections::BTreeMap::new();
-    for event in items(&record.events) {
-        let sequence = event.as_map().and_then(|map| map.get("sequence")).map(ToString::to_string);
-        let sequence: i64 = sequence.and_then(|number| number.parse().ok()).unwrap_or(0);
+    for event in &record.events {
+        let sequence = event.sequence as i64;
         if sequence > delivered {
-            events.insert(sequence, event.to_string());
+            events.insert(sequence, event.text.as_str());
         }
     }
     for &(sequence, checksum) in held {
@@ -181,7 +164,7 @@ fn write_events(
         }
     }
     for (sequence, event) in events {
-        *sum = sum.wrapping_add(tables::write_event(connection, group, sequence, &event)?);
+        *sum = sum.wrapping_add(tables::write_event(connection, group, sequence, event)?);
     }
     Ok(())
 }
@@ -198,16 +181,11 @@ fn write_completed(
         return Ok(());
     }
     let mut number = held.last().map_or(0, |(number, ..)| *number);
-    for completed in items(&record.completed) {
-        let member = |json: &Json, key: &str| json.as_map().and_then(|map| map.get(key)).cloned();
-        let known_by_name = member(&completed, "name");
-        let text = known_by_name.is_none().then(|| completed.to_string());
-        let name = known_by_name.or_else(|| member(&member(&completed, "definition")?, "name"));
-        let name = name.as_ref().and_then(Json::as_str).unwrap_or_default();
+    for StoredCompletion { name, record, .. } in &record.completed {
         number += 1;
-        let checksum = tables::write_completed(connection, group, number, name, text.as_deref())?;
+        let checksum = tables::write_completed(connection, group, number, name, record.as_deref())?;
         *sum = sum.wrapping_add(checksum);
-        held.push((number, name.to_owned(), text.is_some(), checksum));
+        held.push((number, name.clone(), record.is_some(), checksum));
     }
     // Beyond the last ones only the names are kept.
     for (number, name, _, before) in held.iter().rev().filter(|(.., has_record, _)| *has_record).skip(limits.completed)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use dictrack_core::json::Json;
+use dictrack_core::{SeenId, StoredCompletion, StoredEvent, read_ids};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::checksum::{self, Column};
@@ -319,62 +319,69 @@ impl Tables<'_> {
             version: row.version.unsigned_abs(),
             state,
             delivered: 0,
-            ids: self.id_texts(group, row.sums.ids)?,
-            events: self.event_texts(group, row.sums.events)?,
-            completed: self.completed_texts(group, row.sums.completed)?,
+            ids: self.ids(group, row.sums.ids)?,
+            events: self.stored_events(group, row.sums.events)?,
+            completed: self.stored_completions(group, row.sums.completed)?,
         }))
     }
 
-    fn id_texts(&self, group: &str, sum: i64) -> Result<Vec<String>, Error> {
+    fn ids(&self, group: &str, sum: i64) -> Result<Vec<SeenId>, Error> {
         if sum == 0 {
             return Ok(Vec::new());
         }
         let query = "SELECT chunk, newest, count, checksum, ids FROM event_ids WHERE group_id = ?1 ORDER BY chunk";
         let mut found = 0i64;
-        let texts = self.rows(&|| format!("group {group:?}"), query, [group], |row| {
+        let mut all = Vec::new();
+        self.rows(&|| format!("group {group:?}"), query, [group], |row| {
             let chunk = Chunk { chunk: row.get(0)?, newest: row.get(1)?, count: row.get(2)?, checksum: row.get(3)? };
             let ids: String = row.get(4)?;
             found = found.wrapping_add(chunk.checksum);
-            let fits = checksum::fits(chunk.checksum, "event_ids", &chunk.columns(group), &ids);
-            Ok(fits.then_some(ids).ok_or_else(|| self.misfit(group, &chunk.name())))
+            if !checksum::fits(chunk.checksum, "event_ids", &chunk.columns(group), &ids) {
+                return Ok(Err(self.misfit(group, &chunk.name())));
+            }
+            Ok(read_ids(&ids, &mut all).map_err(|error| self.damaged_group(group, error.to_string())))
         })?;
         self.same_sum(group, "event_ids", sum, std::iter::once(found))?;
-        Ok(texts)
+        Ok(all)
     }
 
-    fn event_texts(&self, group: &str, sum: i64) -> Result<Vec<String>, Error> {
+    fn stored_events(&self, group: &str, sum: i64) -> Result<Vec<StoredEvent>, Error> {
         if sum == 0 {
             return Ok(Vec::new());
         }
         let query = "SELECT sequence, checksum, event FROM events WHERE group_id = ?1 ORDER BY sequence";
         let mut found = 0i64;
-        let texts = self.rows(&|| format!("group {group:?}"), query, [group], |row| {
+        let events = self.rows(&|| format!("group {group:?}"), query, [group], |row| {
             let (sequence, checksum, event): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             found = found.wrapping_add(checksum);
             let fits = checksum::fits(checksum, "events", &event_columns(group, sequence), &event);
+            let event = StoredEvent::new(sequence.unsigned_abs(), event);
             Ok(fits.then_some(event).ok_or_else(|| self.misfit(group, &event_name(sequence))))
         })?;
         self.same_sum(group, "events", sum, std::iter::once(found))?;
-        Ok(vec![format!("[{}]", texts.join(","))])
+        Ok(events)
     }
 
-    fn completed_texts(&self, group: &str, sum: i64) -> Result<Vec<String>, Error> {
+    fn stored_completions(&self, group: &str, sum: i64) -> Result<Vec<StoredCompletion>, Error> {
         if sum == 0 {
             return Ok(Vec::new());
         }
         let query = "SELECT number, name, checksum, record FROM completed WHERE group_id = ?1 ORDER BY number";
         let mut found = 0i64;
-        let texts = self.rows(&|| format!("group {group:?}"), query, [group], |row| {
+        let completed = self.rows(&|| format!("group {group:?}"), query, [group], |row| {
             let (number, name, checksum): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let record: Option<String> = row.get(3)?;
             found = found.wrapping_add(checksum);
             if checksum != completed_checksum(group, number, &name, record.as_deref()) {
                 return Ok(Err(self.misfit(group, &completed_name(number))));
             }
-            Ok(Ok(record.unwrap_or_else(|| format!(r#"{{"name":{}}}"#, Json::from(name.as_str())))))
+            Ok(Ok(match record {
+                Some(record) => StoredCompletion::with_record(&name, record),
+                None => StoredCompletion::name_only(&name),
+            }))
         })?;
         self.same_sum(group, "completed", sum, std::iter::once(found))?;
-        Ok(vec![format!("[{}]", texts.join(","))])
+        Ok(completed)
     }
 
     /// The groups with events that are not delivered.

@@ -4,8 +4,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use compact_str::CompactString;
-use dictrack_core::json::Json;
+use dictrack_core::json::{Json, Text};
+use dictrack_core::{StoredCompletion, StoredEvent, read_ids, write_ids};
 use rusqlite::{Connection, params};
 
 use super::checksum::{self, Column};
@@ -19,13 +19,13 @@ use crate::store::record::{Record, parse_stored};
 /// tab cannot occur within JSON text.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    records: HashMap<CompactString, Record>,
+    records: HashMap<Text, Record>,
     bytes: usize,
     rows: usize,
     /// The rows that stay in the journal until damage is mended.
     stuck_rows: usize,
     stuck_bytes: usize,
-    stuck: HashSet<CompactString>,
+    stuck: HashSet<Text>,
     /// The number of the last journal row, in the tables or not.
     last: i64,
     /// The sum of the checksums of all marks.
@@ -71,7 +71,7 @@ impl Tail {
         self.marks
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = (&CompactString, &Record)> {
+    pub(super) fn records(&self) -> impl Iterator<Item = (&Text, &Record)> {
         self.records.iter()
     }
 
@@ -79,17 +79,17 @@ impl Tail {
         self.records.get(group)
     }
 
-    pub(super) fn groups(&self) -> impl Iterator<Item = &CompactString> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Text> {
         self.records.keys()
     }
 
     /// The groups with new events, delivered or not.
-    pub(super) fn with_events(&self) -> impl Iterator<Item = &CompactString> {
+    pub(super) fn with_events(&self) -> impl Iterator<Item = &Text> {
         self.records.iter().filter(|(_, record)| !record.events.is_empty()).map(|(group, _)| group)
     }
 
     /// Adopts what was committed as this row.
-    pub(super) fn absorb(&mut self, records: Vec<(CompactString, Record)>, row: Row) {
+    pub(super) fn absorb(&mut self, records: Vec<(Text, Record)>, row: Row) {
         self.rows += 1;
         self.bytes += row.bytes;
         (self.last, self.marks) = (row.number, row.marks);
@@ -141,7 +141,7 @@ impl Tail {
     pub(super) fn append(
         &mut self,
         connection: &Connection,
-        records: Vec<(CompactString, Record)>,
+        records: Vec<(Text, Record)>,
         marks: i64,
     ) -> Result<(), rusqlite::Error> {
         let payload = encode(&records);
@@ -173,37 +173,58 @@ pub(super) fn insert(connection: &Connection, number: i64, marks: i64, payload: 
 }
 
 /// The payload of a journal row.
-pub(super) fn encode(records: &[(CompactString, Record)]) -> String {
+pub(super) fn encode(records: &[(Text, Record)]) -> String {
     let bytes: usize = records.iter().map(|(group, record)| record.state.len() + group.len() + 32).sum();
     let mut out = String::with_capacity(bytes);
     for (group, record) in records {
         let _ =
             write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
-        for list in [&record.ids, &record.events, &record.completed] {
-            out.push('\t');
-            match &list[..] {
-                [] => {}
-                [text] => out.push_str(text),
-                // What was gathered over several changes becomes one list again.
-                texts => {
-                    let items = texts.iter().filter_map(|text| text.strip_prefix('[')?.strip_suffix(']'));
-                    let _ = write!(out, "[{}]", items.filter(|items| !items.is_empty()).collect::<Vec<_>>().join(","));
-                }
-            }
+        out.push('\t');
+        if !record.ids.is_empty() {
+            write_ids(&record.ids, &mut out);
         }
+        list(&mut out, &record.events, |out, event| out.push_str(&event.text));
+        list(&mut out, &record.completed, |out, completed| completed.store(out));
         out.push('\n');
     }
     out
 }
 
-fn decode(line: &str) -> Option<(CompactString, Record)> {
+/// A tab and a list, which is left out where it is empty.
+fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
+    out.push('\t');
+    for (at, item) in items.iter().enumerate() {
+        out.push(if at == 0 { '[' } else { ',' });
+        write(out, item);
+    }
+    if !items.is_empty() {
+        out.push(']');
+    }
+}
+
+fn decode(line: &str) -> Option<(Text, Record)> {
     let mut parts = line.split('\t');
     let mut next = || parts.next();
     let Json::Text(group) = parse_stored(next()?).ok()? else { return None };
     let version = next()?.parse().ok()?;
     let delivered = next()?.parse().ok()?;
     let state = next()?.to_owned();
-    let mut list = || next().map(|text| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] });
-    let (ids, events, completed) = (list()?, list()?, list()?);
+    let mut ids = Vec::new();
+    match next()? {
+        "" => {}
+        text => read_ids(text, &mut ids).ok()?,
+    }
+    let mut items = || match next()? {
+        "" => Some(Vec::new()),
+        text => {
+            if let Json::List(items) = parse_stored(text).ok()? {
+                Some(items)
+            } else {
+                None
+            }
+        }
+    };
+    let events = items()?.iter().map(|event| StoredEvent::of(event).ok()).collect::<Option<_>>()?;
+    let completed = items()?.iter().map(|completed| StoredCompletion::of(completed).ok()).collect::<Option<_>>()?;
     Some((group, Record { version, state, delivered, ids, events, completed }))
 }

@@ -23,6 +23,9 @@ class BaseLimiter:
 
     registered_name: str
     limited: bool = False
+    #: Set by a ``pre_track`` that refuses and knows when it would admit: that moment, in seconds since 1970 UTC. It is the
+    #: ``until`` of the refusal.
+    retry_at: float | None = None
 
     def __init__(self) -> None:
         self.limited = False
@@ -123,7 +126,7 @@ class _Builtin(BaseLimiter):
 
     def _state(self) -> dict[str, Any]:
         if self._source is None:
-            return self._own.state()
+            return self._own.view(self._now())
         state: dict[str, Any] = self._source()
         return state
 

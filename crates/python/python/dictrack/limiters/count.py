@@ -43,7 +43,7 @@ class CountLimiter(_Builtin):
     @property
     def count(self) -> int:
         """How many documents may count after a renewal."""
-        count: int = self._state()["count"]
+        count: int = self._state()["limit"]
         return count
 
     @property

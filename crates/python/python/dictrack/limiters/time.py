@@ -169,7 +169,7 @@ def _spelled(definition: dict[str, Any]) -> dict[str, Any]:
 
 def _sum(start: Any, length: Any) -> Any:
     if isinstance(start, str):
-        start = Limiter({"start": start}, 0).state()["start"]
+        start = Limiter({"start": start}, 0).view(0)["start"]
     if isinstance(start, datetime.datetime):
         return start + (length if isinstance(length, datetime.timedelta) else datetime.timedelta(seconds=length))
     return start + (length.total_seconds() if isinstance(length, datetime.timedelta) else length)

@@ -1,7 +1,7 @@
 //! The stored form of document ids, `[["hash",seen],…]`: read and written without a value for each, since a group can have a
 //! million.
 
-use super::change::RecordError;
+use super::RecordError;
 use crate::amount::push_integer;
 use crate::hash::ContentHash;
 use crate::json::{Bounds, Json};
@@ -42,8 +42,9 @@ pub fn read_ids(text: &str, out: &mut Vec<SeenId>) -> Result<(), RecordError> {
     }
     // It may have spaces that others put there; else this says what is wrong.
     out.truncate(before);
-    let json = Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| RecordError(error.to_string()))?;
-    let list = json.as_list().ok_or_else(|| RecordError(format!("{} where a list was expected", json.kind())))?;
+    let json =
+        Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| RecordError::new(error.to_string()))?;
+    let list = json.as_list().ok_or_else(|| RecordError::new(format!("{} where a list was expected", json.kind())))?;
     out.extend(ids_of(list)?);
     Ok(())
 }
@@ -59,7 +60,7 @@ pub fn ids_of(list: &[Json]) -> Result<Vec<SeenId>, RecordError> {
         let micros = i64::try_from(amount.to_integer()?).ok()?;
         Some((ContentHash::parse(hash.as_str()?)?, Timestamp::from_micros(micros)))
     };
-    let bad = || RecordError("an id is not a hash and a moment".to_owned());
+    let bad = || RecordError::new("an id is not a hash and a moment");
     list.iter().map(|item| read(item).ok_or_else(bad)).collect()
 }
 

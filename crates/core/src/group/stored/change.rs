@@ -1,0 +1,360 @@
+//! What a store has to write of a group, and a group from what a store gives back.
+
+use std::sync::Arc;
+
+use super::{
+    CompletedTracker, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredTracker, list, write_ids,
+};
+use crate::amount::push_integer;
+use crate::engine::Limits;
+use crate::event::Event;
+use crate::group::{Group, Log};
+use crate::json::Text;
+use crate::set::DefinitionSet;
+use crate::state::{Slot, TrackerSnapshot};
+use crate::time::Timestamp;
+
+/// What a store has to write of one group: its state, and what is new of the lists that only grow.
+#[derive(Clone, Debug)]
+pub struct GroupChange {
+    /// The group's id.
+    pub group: Text,
+    /// The version that this change makes.
+    pub version: u64,
+    /// The version that it follows; `None` if this is the whole group, which replaces whatever older one there is.
+    pub base: Option<u64>,
+    /// The claim by which a cache of many processes holds the group; see the store's `claim`. 0 where one process does.
+    pub claim: u64,
+    /// The positions of the trackers that changed; `None` if the list itself changed.
+    pub changed: Option<Vec<u32>>,
+    /// The definitions; the store keeps each set once.
+    pub set: Arc<DefinitionSet>,
+    slots: Vec<Slot>,
+    generation: u32,
+    /// The sequence of the last stored event.
+    pub sequence: u64,
+    /// The sequence of the last event that was delivered: those up to it are to be dropped.
+    pub delivered: u64,
+    /// New document ids and when they were applied.
+    pub ids: Vec<SeenId>,
+    /// New events that are not delivered yet.
+    pub events: Vec<Arc<Event>>,
+    /// Trackers that completed.
+    pub completed: Vec<CompletedTracker>,
+    /// Names of completed trackers of which nothing else is kept.
+    pub completed_names: Vec<Text>,
+}
+
+/// How far a store has the lists of a group that grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The version that it has.
+    pub version: u64,
+    /// The sequence of the last event then.
+    pub sequence: u64,
+    /// Tells which trackers were completed then: how many names, and the generation of the last one.
+    pub completed: u64,
+}
+
+fn bad(what: impl Into<String>) -> RecordError {
+    RecordError::new(what)
+}
+
+impl Group {
+    /// What changed since the last call.
+    pub fn take_change(&mut self, group: &str, engine: &crate::Engine) -> GroupChange {
+        self.share_set(engine);
+        let mut change = self.state_change(group);
+        change.base = Some(std::mem::replace(&mut self.taken, self.version));
+        let mut changed = Vec::new();
+        for (slot, at) in self.slots.iter_mut().zip(0..) {
+            if std::mem::take(&mut slot.changed) {
+                changed.push(at);
+            }
+        }
+        change.changed = (!std::mem::take(&mut self.reshaped)).then_some(changed);
+        if let Some(log) = &mut self.log {
+            change.ids = log.ids.take_unsaved();
+            change.events = log.events.iter().filter(|event| event.sequence > log.saved_sequence).cloned().collect();
+            log.saved_sequence = log.sequence;
+            if log.completions.unsaved + log.completions.unsaved_names.len() > 0 {
+                let all = Arc::make_mut(&mut log.completions);
+                let unsaved = std::mem::take(&mut all.unsaved).min(all.trackers.len());
+                change.completed = all.trackers.range(all.trackers.len() - unsaved..).cloned().collect();
+                change.completed_names = std::mem::take(&mut all.unsaved_names);
+            }
+        }
+        change
+    }
+
+    /// The group as a whole, as an export needs it.
+    pub fn whole(&self, group: &str) -> GroupChange {
+        let mut change = self.state_change(group);
+        if let Some(log) = &self.log {
+            change.ids = log.ids.iter().collect();
+            change.events = log.events.iter().cloned().collect();
+            change.completed = log.completions.trackers.iter().cloned().collect();
+            let readable =
+                |name: &str| log.completions.trackers.iter().any(|completed| completed.tracker.name() == name);
+            change.completed_names = log.completions.names.iter().filter(|name| !readable(name)).cloned().collect();
+            change.completed_names.sort();
+        }
+        change
+    }
+
+    /// How far a store has the lists of this group that has it as it is.
+    pub fn kept(&self) -> Kept {
+        let completed = self.log.as_ref().map_or(0, |log| {
+            let last = log.completions.trackers.back().map_or(0, |completed| completed.tracker.generation);
+            (log.completions.names.len() as u64) << 32 | u64::from(last)
+        });
+        Kept { version: self.version, sequence: self.log.as_ref().map_or(0, |log| log.sequence), completed }
+    }
+
+    /// What a store lacks of this group that has it as it was when it had `kept`; of the ids, the newest `ids` are new.
+    /// `None` where trackers were completed since, of which only the whole group can tell.
+    pub fn since(&self, group: &str, kept: &Kept, ids: usize) -> Option<GroupChange> {
+        let now = self.kept();
+        if kept.version >= now.version || kept.sequence > now.sequence || kept.completed != now.completed {
+            return None;
+        }
+        let mut change = self.state_change(group);
+        change.base = Some(kept.version);
+        if let Some(log) = &self.log {
+            change.ids = log.ids.iter().skip(log.ids.len().saturating_sub(ids)).collect();
+            change.events = log.events.iter().filter(|event| event.sequence > kept.sequence).cloned().collect();
+        }
+        Some(change)
+    }
+
+    fn state_change(&self, group: &str) -> GroupChange {
+        let log = self.log.as_deref();
+        GroupChange {
+            group: group.into(),
+            version: self.version,
+            base: None,
+            claim: 0,
+            changed: None,
+            set: Arc::clone(&self.set),
+            slots: self.slots.clone(),
+            generation: self.generation,
+            sequence: log.map_or(0, |log| log.sequence),
+            delivered: log.map_or(0, |log| log.delivered),
+            ids: Vec::new(),
+            events: Vec::new(),
+            completed: Vec::new(),
+            completed_names: Vec::new(),
+        }
+    }
+
+    /// Adopts what another user of a shared cache changed of this group, without its list of trackers changing.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that says which part is not what dictrack writes. The group is of no use then.
+    pub fn patch(&mut self, patch: &GroupPatch, limits: &Limits) -> Result<(), RecordError> {
+        for (at, state) in &patch.trackers {
+            let definition = self.set.trackers().get(*at).ok_or_else(|| bad(format!("there is no tracker {at}")))?;
+            self.slots[*at] = Slot::restore(definition, state)?;
+        }
+        check_generations(patch.generation, &self.set, &self.slots)?;
+        self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
+        (self.version, self.taken, self.generation) = (patch.version, patch.version, patch.generation);
+        if patch.sequence > 0 || patch.ids.len() + patch.events.len() + patch.completed.len() > 0 {
+            let log = self.log();
+            (log.sequence, log.saved_sequence, log.delivered) = (patch.sequence, patch.sequence, patch.delivered);
+            log.events.retain(|event| event.sequence > patch.delivered);
+            log.absorb(&patch.ids, &patch.events, &patch.completed, limits)?;
+        }
+        Ok(())
+    }
+
+    /// The group that a store holds; `set` are the definitions that its state names.
+    ///
+    /// # Errors
+    /// A [`RecordError`] that says which part is not what dictrack writes.
+    pub fn restore(stored: &StoredGroup, set: Arc<DefinitionSet>, limits: &Limits) -> Result<Self, RecordError> {
+        let StoredGroup { version, state, ids, events, completed } = stored;
+        if state.set != set.hash() {
+            return Err(bad("the state is of another definition set"));
+        }
+        let (states, trackers) = (&state.trackers, set.trackers());
+        if states.len() != trackers.len() {
+            return Err(bad(format!("{} states for {} trackers", states.len(), trackers.len())));
+        }
+        let slots = trackers.iter().zip(states).map(|(definition, state)| Slot::restore(definition, state));
+        let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
+        check_generations(state.generation, &set, &slots)?;
+        let mut log = Log { sequence: state.sequence, delivered: state.delivered, ..Log::default() };
+        log.saved_sequence = log.sequence;
+        log.absorb(ids, events, completed, limits)?;
+        let blank = log.sequence == 0 && ids.is_empty() && completed.is_empty();
+        Ok(Self {
+            completed: slots.iter().filter(|slot| slot.completed()).count() as u32,
+            set,
+            slots,
+            version: *version,
+            generation: state.generation,
+            ensured: 0,
+            reshaped: false,
+            taken: *version,
+            log: (!blank).then(|| Box::new(log)),
+        })
+    }
+}
+
+/// What another user of a shared cache changed of a group: the new numbers, the states of trackers by position, and what is
+/// new of the lists that grow.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct GroupPatch {
+    /// The version that the group has now.
+    pub version: u64,
+    /// The generation of the last tracker that was added.
+    pub generation: u32,
+    /// The sequence of the last event.
+    pub sequence: u64,
+    /// The sequence of the last event that was delivered.
+    pub delivered: u64,
+    /// The states of the trackers that changed, each with its position.
+    pub trackers: Vec<(usize, StoredTracker)>,
+    /// New ids of documents.
+    pub ids: Vec<SeenId>,
+    /// New events.
+    pub events: Vec<StoredEvent>,
+    /// Trackers that completed.
+    pub completed: Vec<StoredCompletion>,
+}
+
+/// A tracker has a generation that the group gave out.
+fn check_generations(given: u32, set: &DefinitionSet, slots: &[Slot]) -> Result<(), RecordError> {
+    for (definition, slot) in set.trackers().iter().zip(slots) {
+        if slot.generation == 0 || slot.generation > given {
+            let (name, generation) = (definition.name(), slot.generation);
+            return Err(bad(format!("tracker {name:?} has the generation {generation}, the group gave {given}")));
+        }
+    }
+    Ok(())
+}
+
+impl Log {
+    /// Adopts stored ids, events and completed trackers.
+    fn absorb(
+        &mut self,
+        ids: &[SeenId],
+        events: &[StoredEvent],
+        completed: &[StoredCompletion],
+        limits: &Limits,
+    ) -> Result<(), RecordError> {
+        self.ids.restore(ids);
+        for event in events {
+            let restored = event.restore()?;
+            if restored.sequence > self.delivered {
+                self.events.push_back(Arc::new(restored));
+            }
+        }
+        let all = Arc::make_mut(&mut self.completions);
+        for completion in completed {
+            all.names.insert(completion.name.as_str().into());
+            all.trackers.extend(completion.restore()?);
+        }
+        let readable = all.trackers.len().min(limits.completed);
+        all.trackers.drain(..all.trackers.len() - readable);
+        Ok(())
+    }
+}
+
+impl GroupChange {
+    /// What of this whole group is new to one that holds `held`, an older state of the same group.
+    #[must_use]
+    pub fn since(mut self, held: &Group) -> Self {
+        self.base = Some(held.version);
+        if let Some(log) = &held.log {
+            self.ids.retain(|(id, _)| !log.ids.contains(*id));
+            self.events.retain(|event| event.sequence > log.sequence);
+            let kept = &log.completions;
+            let held: std::collections::HashSet<u32> =
+                kept.trackers.iter().map(|completed| completed.tracker.generation).collect();
+            self.completed.retain(|completed| !held.contains(&completed.tracker.generation));
+            self.completed_names.retain(|name| !kept.names.contains(name));
+        }
+        self
+    }
+
+    /// Whether a store that holds `version` under `claim` may take this change over.
+    pub fn follows(&self, version: u64, claim: u64) -> bool {
+        self.claim >= claim && self.base.map_or(self.version > version, |base| base == version)
+    }
+
+    /// The part `state`.
+    pub fn write_state(&self, out: &mut String) {
+        out.push_str(r#"{"set":""#);
+        out.push_str(self.set.hash_text());
+        out.push_str(r#"","generation":"#);
+        push_integer(out, u64::from(self.generation));
+        out.push_str(r#","sequence":"#);
+        push_integer(out, self.sequence);
+        out.push_str(r#","delivered":"#);
+        push_integer(out, self.delivered);
+        out.push_str(r#","trackers":["#);
+        for (at, slot) in self.slots.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            slot.store(out);
+        }
+        out.push_str("]}");
+    }
+
+    /// The part `ids`.
+    pub fn write_ids(&self, out: &mut String) {
+        write_ids(&self.ids, out);
+    }
+
+    /// How many trackers there are, completed ones among them.
+    pub fn tracker_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The generation of the last tracker that was added.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The stored state of the tracker at a position, `[generation, progress, stage, {…}]`.
+    pub fn write_tracker(&self, at: usize, out: &mut String) {
+        self.slots[at].store(out);
+    }
+
+    /// The tracker at a position as of `now`.
+    pub fn tracker(&self, at: usize, now: Timestamp) -> TrackerSnapshot {
+        TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now)
+    }
+
+    /// The new events as they are stored.
+    pub fn stored_events(&self) -> impl Iterator<Item = StoredEvent> {
+        self.events.iter().map(|event| StoredEvent::from(&**event))
+    }
+
+    /// The trackers that completed as they are stored: first those of which only the name is kept.
+    pub fn stored_completions(&self) -> impl Iterator<Item = StoredCompletion> {
+        let names = self.completed_names.iter().map(|name| StoredCompletion::name_only(name));
+        names.chain(self.completed.iter().map(StoredCompletion::from))
+    }
+
+    /// The part `events`.
+    pub fn write_events(&self, out: &mut String) {
+        list(out, &self.events, |out, event| event.store(out));
+    }
+
+    /// The part `completed`.
+    pub fn write_completed(&self, out: &mut String) {
+        let all: Vec<_> = self.stored_completions().collect();
+        list(out, &all, |out, completed| completed.store(out));
+    }
+
+    /// The trackers as of `now`, without those that are completed.
+    pub fn trackers(&self, now: Timestamp) -> impl Iterator<Item = TrackerSnapshot> {
+        let trackers = self.set.trackers().iter().zip(&self.slots).filter(|(_, slot)| !slot.completed());
+        trackers.map(move |(definition, slot)| TrackerSnapshot::of(definition, slot, now))
+    }
+}

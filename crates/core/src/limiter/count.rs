@@ -1,0 +1,120 @@
+//! `{"count": 100}`: a number of documents, until a reset.
+
+use std::fmt::Write as _;
+
+use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use crate::custom::CustomError;
+use crate::definition::{DefinitionError, Fields, Read};
+use crate::group::RecordError;
+use crate::group::stored::whole;
+use crate::json::{Json, object};
+use crate::time::Timestamp;
+
+/// Admits a number of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub(super) count: u64,
+}
+
+/// How much of a count is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// What a renewal puts `remaining` to.
+    limit: u64,
+    remaining: u64,
+}
+
+impl Count {
+    /// How many documents, at least 1.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl Kind for Count {
+    type State = Left;
+
+    const FIELDS: &'static [&'static str] = &["count"];
+    const FORM: &'static str = r#"{"count": n}"#;
+
+    fn read(fields: &mut Fields<'_>) -> Read<Self> {
+        let count = fields.required("count", Self::FORM, |node| {
+            let whole = node.amount()?.to_integer().and_then(|whole| u64::try_from(whole).ok());
+            whole.ok_or_else(|| node.expected("a whole number, 1 or greater"))
+        })?;
+        Ok(Self { count })
+    }
+
+    fn check(&self) -> Read<()> {
+        if self.count == 0 {
+            return Err(DefinitionError::of("count", "0 never admits a document", "a whole number, 1 or greater"));
+        }
+        Ok(())
+    }
+
+    fn to_json(&self) -> Json {
+        object([("count", self.count.into())])
+    }
+
+    fn begin(&self, _: At<'_>) -> Left {
+        Left { limit: self.count, remaining: self.count }
+    }
+
+    #[inline]
+    fn stays_open(state: &Left, _: Timestamp) -> bool {
+        state.remaining > 1
+    }
+
+    #[inline]
+    fn spend(state: &mut Left) {
+        state.remaining = state.remaining.saturating_sub(1);
+    }
+
+    #[inline]
+    fn admits(&self, state: &Left, _: &Ask<'_>) -> Result<Verdict, CustomError> {
+        Ok(if state.remaining > 0 { Verdict::Admitted } else { Verdict::Refused { until: None } })
+    }
+
+    #[inline]
+    fn record(&self, state: &mut Left, _: &Ask<'_>) -> Result<(), CustomError> {
+        Self::spend(state);
+        Ok(())
+    }
+
+    #[inline]
+    fn exhausted(&self, state: &Left, _: At<'_>) -> Result<bool, CustomError> {
+        Ok(state.remaining == 0)
+    }
+
+    fn renewed(&self, state: &Left, renewal: Renewal, _: At<'_>) -> Result<Left, CustomError> {
+        let limit = renewal.count.unwrap_or(state.limit);
+        Ok(Left { limit, remaining: limit })
+    }
+
+    fn with_used(&self, _: &Self, state: &Left) -> Option<Left> {
+        let used = state.limit.saturating_sub(state.remaining);
+        Some(Left { limit: self.count, remaining: self.count.saturating_sub(used) })
+    }
+
+    fn view(&self, state: &Left, now: Timestamp) -> LimiterView {
+        LimiterView {
+            limit: Some(state.limit.into()),
+            remaining: Some(state.remaining.into()),
+            retry_at: (state.remaining > 0).then_some(now),
+            ..LimiterView::default()
+        }
+    }
+
+    fn in_words(&self, state: &Left, _: Timestamp) -> String {
+        format!("the count of {}, which is used up, until it is reset", state.limit)
+    }
+
+    fn store(state: &Left, out: &mut String) {
+        let Left { limit, remaining } = state;
+        let _ = write!(out, r#"{{"limit":{limit},"remaining":{remaining}}}"#);
+    }
+
+    fn restore(&self, stored: &Json) -> Result<Left, RecordError> {
+        Ok(Left { limit: whole(stored, "limit")?, remaining: whole(stored, "remaining")? })
+    }
+}

@@ -1,0 +1,132 @@
+//! `{"custom": "name", "params": …}`: a limiter that the process registered by name.
+
+use std::fmt::Write as _;
+
+use crate::json::Text;
+
+use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use crate::condition::{check_custom, custom_json, name_of_custom};
+use crate::custom::{BoxError, CustomError, CustomLimiter};
+use crate::definition::{Fields, Read};
+use crate::group::RecordError;
+use crate::json::Json;
+use crate::source::Node;
+use crate::time::Timestamp;
+
+/// A limiter that the process registered by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Custom {
+    name: Text,
+    params: Json,
+}
+
+impl Custom {
+    pub(super) fn new(name: &str, params: Json) -> Self {
+        Self { name: name.into(), params }
+    }
+
+    /// The registered name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the definition hands to it; `null` if nothing.
+    pub fn params(&self) -> &Json {
+        &self.params
+    }
+
+    /// Asks the registered limiter with its state, as new if it has none yet.
+    #[inline(never)]
+    fn ask<T>(
+        &self,
+        state: Option<&Json>,
+        at: At<'_>,
+        question: impl FnOnce(&dyn CustomLimiter, &Json) -> Result<T, BoxError>,
+    ) -> Result<T, CustomError> {
+        at.engine.registry.limiter(&self.name, |limiter| match state {
+            Some(state) => question(limiter, state),
+            None => question(limiter, &limiter.renewed(&self.params, None, Renewal::default(), at.now)?),
+        })
+    }
+}
+
+impl Kind for Custom {
+    /// `None` until it is first asked.
+    type State = Option<Box<Json>>;
+
+    const FIELDS: &'static [&'static str] = &["custom", "params"];
+    const FORM: &'static str = r#"{"custom": name}"#;
+
+    fn read(fields: &mut Fields<'_>) -> Read<Self> {
+        Ok(Self {
+            params: fields.take("params", Node::params)?.unwrap_or_default(),
+            name: fields.required("custom", Self::FORM, name_of_custom)?,
+        })
+    }
+
+    fn check(&self) -> Read<()> {
+        check_custom(&self.name, &self.params)
+    }
+
+    fn to_json(&self) -> Json {
+        custom_json(&self.name, &self.params)
+    }
+
+    /// An unknown limiter is no reason to refuse the definition: its tracker will be listed in `failed`.
+    fn begin(&self, at: At<'_>) -> Self::State {
+        let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, None, Renewal::default(), at.now);
+        at.engine.registry.limiter(&self.name, renewed).ok().map(Box::new)
+    }
+
+    #[inline]
+    fn stays_open(_: &Self::State, _: Timestamp) -> bool {
+        false
+    }
+
+    #[inline]
+    fn spend(_: &mut Self::State) {}
+
+    fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
+        self.ask(state.as_deref(), ask.at, |limiter, state| {
+            limiter.admits(&self.params, state, ask.at.now, ask.document)
+        })
+    }
+
+    fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
+        let record =
+            |limiter: &dyn CustomLimiter, state: &Json| limiter.record(&self.params, state, ask.at.now, ask.document);
+        *state = Some(Box::new(self.ask(state.as_deref(), ask.at, record)?));
+        Ok(())
+    }
+
+    fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError> {
+        self.ask(state.as_deref(), at, |limiter, state| limiter.exhausted(&self.params, state, at.now))
+    }
+
+    fn renewed(&self, state: &Self::State, renewal: Renewal, at: At<'_>) -> Result<Self::State, CustomError> {
+        let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, state.as_deref(), renewal, at.now);
+        at.engine.registry.limiter(&self.name, renewed).map(|state| Some(Box::new(state)))
+    }
+
+    /// Only the registered code knows what its state means, and looking must not run it.
+    fn view(&self, state: &Self::State, _: Timestamp) -> LimiterView {
+        let state = state.as_deref().cloned().unwrap_or_default();
+        LimiterView { state: Some(state), ..LimiterView::default() }
+    }
+
+    fn in_words(&self, _: &Self::State, _: Timestamp) -> String {
+        format!("the custom limiter {}", self.name)
+    }
+
+    fn store(state: &Self::State, out: &mut String) {
+        let _ = match state {
+            Some(state) => write!(out, r#"{{"state":{state}}}"#),
+            None => write!(out, "{{}}"),
+        };
+    }
+
+    fn restore(&self, stored: &Json) -> Result<Self::State, RecordError> {
+        let map = stored.as_map().ok_or_else(|| RecordError::new("a limiter state that is not a map"))?;
+        Ok(map.get("state").cloned().map(Box::new))
+    }
+}

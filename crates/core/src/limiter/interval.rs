@@ -1,0 +1,88 @@
+//! `{"seconds": 60}`: for a time after the add or the last renewal.
+
+use super::fixed::Bounds;
+use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use crate::custom::CustomError;
+use crate::definition::{Fields, Read};
+use crate::group::RecordError;
+use crate::json::{Json, object};
+use crate::time::{Span, Timestamp};
+
+/// Admits for a time after the add or the last renewal, the end included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    pub(super) length: Span,
+}
+
+impl Interval {
+    /// For how long.
+    pub fn length(&self) -> Span {
+        self.length
+    }
+}
+
+impl Kind for Interval {
+    type State = Bounds;
+
+    const FIELDS: &'static [&'static str] = &["seconds"];
+    const FORM: &'static str = r#"{"seconds": s}"#;
+
+    fn read(fields: &mut Fields<'_>) -> Read<Self> {
+        let length = fields.required("seconds", Self::FORM, |node| {
+            Span::read(&node.to_json()).ok_or_else(|| node.expected("a non-negative number of seconds"))
+        })?;
+        Ok(Self { length })
+    }
+
+    fn check(&self) -> Read<()> {
+        Ok(())
+    }
+
+    fn to_json(&self) -> Json {
+        object([("seconds", self.length.to_number().into())])
+    }
+
+    fn begin(&self, at: At<'_>) -> Bounds {
+        Bounds { start: at.now, end: at.now.saturating_add(self.length) }
+    }
+
+    #[inline]
+    fn stays_open(state: &Bounds, now: Timestamp) -> bool {
+        state.contain(now)
+    }
+
+    #[inline]
+    fn spend(_: &mut Bounds) {}
+
+    fn admits(&self, state: &Bounds, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
+        Ok(state.verdict(ask.at.now))
+    }
+
+    fn record(&self, _: &mut Bounds, _: &Ask<'_>) -> Result<(), CustomError> {
+        Ok(())
+    }
+
+    fn exhausted(&self, _: &Bounds, _: At<'_>) -> Result<bool, CustomError> {
+        Ok(false)
+    }
+
+    fn renewed(&self, state: &Bounds, renewal: Renewal, at: At<'_>) -> Result<Bounds, CustomError> {
+        Ok(state.renewed(renewal.length, at.now))
+    }
+
+    fn view(&self, state: &Bounds, now: Timestamp) -> LimiterView {
+        state.view(now)
+    }
+
+    fn in_words(&self, state: &Bounds, now: Timestamp) -> String {
+        state.in_words(now)
+    }
+
+    fn store(state: &Bounds, out: &mut String) {
+        state.store(out);
+    }
+
+    fn restore(&self, stored: &Json) -> Result<Bounds, RecordError> {
+        Bounds::restore(stored)
+    }
+}

@@ -1,0 +1,211 @@
+//! Measures: by how much a document changes the progress of a tracker.
+//!
+//! One kind is one file: what a definition says, how that is read and checked, its JSON, the amount of a document, and what
+//! is remembered of a tracker where a measure remembers something. A new kind is a file, a variant in [`kinds!`], and what
+//! the compiler then asks for.
+
+use crate::amount::Amount;
+use crate::custom::CustomError;
+use crate::definition::{Fields, Read};
+use crate::document::Document;
+use crate::engine::Engine;
+use crate::group::RecordError;
+use crate::json::{Json, Map};
+use crate::path::Path;
+use crate::source::Node;
+use crate::time::Timestamp;
+
+mod count;
+mod custom;
+mod sum;
+
+pub use count::Count;
+pub use custom::Custom;
+pub use sum::Sum;
+pub(crate) use sum::number_of;
+
+/// What a kind of tracker has to say.
+pub(crate) trait Measures: Sized {
+    /// The `kind` of its definitions.
+    const NAME: &'static str;
+
+    /// The fields that only such a tracker has.
+    const FIELDS: &'static [&'static str];
+
+    /// Reads those fields.
+    fn read(fields: &mut Fields<'_>) -> Read<Self>;
+
+    /// Checks what a program says that made it without reading it.
+    fn check(&self) -> Read<()>;
+
+    /// Writes those fields.
+    fn write(&self, map: &mut Map);
+
+    /// Where the amounts come from.
+    fn source(&self) -> Source<'_>;
+
+    /// The amount of a document, evaluated plainly: for explanations, and where the source is [`Source::Asked`].
+    fn amount_of(&self, state: Option<&MeasureState>, ask: &Ask<'_>) -> Result<Measure, CustomError>;
+
+    /// What is remembered of a tracker, as it was stored.
+    fn restore(&self, stored: &Json) -> Result<MeasureState, RecordError>;
+}
+
+/// Where a tracker's amounts come from, so that the index can read each only once for all trackers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// Every document adds one.
+    One,
+    /// The number at a path.
+    NumberAt(&'a Path),
+    /// The measure is asked about each document.
+    Asked,
+}
+
+/// What a measure is asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) engine: &'a Engine,
+    pub(crate) document: &'a dyn Document,
+}
+
+/// What a measure says about a document.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Measure {
+    /// It adds this much.
+    Amount {
+        amount: Amount,
+        /// Whether decimals beyond 10⁻¹⁸ were rounded away.
+        rounded: bool,
+        /// What is remembered from now on, if that changes.
+        state: Option<MeasureState>,
+    },
+    /// It has no amount; why, in words.
+    Nothing(String),
+}
+
+impl Measure {
+    fn of(amount: Amount) -> Self {
+        Self::Amount { amount, rounded: false, state: None }
+    }
+}
+
+/// What a measure remembers of one tracker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum MeasureState {
+    /// What a custom measure gave.
+    Custom(Json),
+}
+
+impl MeasureState {
+    pub(crate) fn store(&self) -> String {
+        match self {
+            Self::Custom(state) => state.to_string(),
+        }
+    }
+}
+
+/// Makes the enum over all kinds, and the functions that ask the kind at hand.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// What a counted document adds to the progress.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        /// The names of all kinds.
+        pub(crate) const NAMES: &[&str] = &[$($kind::NAME),*];
+        const FIELDS: &[(&str, &[&str])] = &[$(($kind::NAME, $kind::FIELDS)),*];
+
+        impl Kind {
+            /// The kind as definitions spell it: `count`, `sum` or `custom`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $kind::NAME,)* }
+            }
+
+            fn read_as(name: &str, fields: &mut Fields<'_>) -> Option<Read<Self>> {
+                match name {
+                    $($kind::NAME => Some($kind::read(fields).map(Self::$kind)),)*
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn check(&self) -> Read<()> {
+                match self { $(Self::$kind(measure) => measure.check(),)* }
+            }
+
+            pub(crate) fn write(&self, map: &mut Map) {
+                map.insert("kind".into(), self.name().into());
+                match self { $(Self::$kind(measure) => measure.write(map),)* }
+            }
+
+            pub(crate) fn source(&self) -> Source<'_> {
+                match self { $(Self::$kind(measure) => measure.source(),)* }
+            }
+
+            pub(crate) fn amount_of(&self, state: Option<&MeasureState>, ask: &Ask<'_>) -> Result<Measure, CustomError> {
+                match self { $(Self::$kind(measure) => measure.amount_of(state, ask),)* }
+            }
+
+            pub(crate) fn restore(&self, stored: &Json) -> Result<MeasureState, RecordError> {
+                match self { $(Self::$kind(measure) => measure.restore(stored),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// One.
+    Count,
+    /// The number at a path.
+    Sum,
+    /// What a measure of the process says.
+    Custom,
+}
+
+impl Kind {
+    /// Every document adds one.
+    pub fn count() -> Self {
+        Self::Count(Count)
+    }
+
+    /// The number at `key`.
+    pub fn sum(key: Path) -> Self {
+        Self::Sum(Sum::new(key))
+    }
+
+    /// What the registered `measure` says; `params` is handed to it.
+    pub fn custom(measure: &str, params: impl Into<Json>) -> Self {
+        Self::Custom(Custom::new(measure, params.into()))
+    }
+
+    /// Reads the field `kind` and those that go with it.
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Read<Self> {
+        let expected = match NAMES {
+            [others @ .., last] => {
+                let others: Vec<String> = others.iter().map(|name| format!("{name:?}")).collect();
+                format!("{} or {last:?}", others.join(", "))
+            }
+            [] => String::new(),
+        };
+        let (node, name): (&Node, &str) =
+            fields.required("kind", &expected, |node| Ok((node, node.text(&expected)?.as_str())))?;
+        Self::read_as(name, fields).unwrap_or_else(|| Err(node.expected(&expected).within("kind")))
+    }
+
+    /// The fields that trackers of some kinds have.
+    pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().flat_map(|(_, fields)| fields.iter().copied())
+    }
+
+    /// Which fields go with which kind, in words.
+    pub(crate) fn fields_in_words() -> String {
+        let quoted =
+            |fields: &[&str]| fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" and ");
+        let kinds = FIELDS.iter().filter(|(_, fields)| !fields.is_empty());
+        kinds.map(|(name, fields)| format!("{} only with kind {name}", quoted(fields))).collect::<Vec<_>>().join(", ")
+    }
+}
