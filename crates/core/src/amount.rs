@@ -1,6 +1,10 @@
 //! Exact counts of 10⁻¹⁸: progress, targets and amounts.
 
 use std::fmt;
+use std::ops::Neg;
+use std::str::FromStr;
+
+use crate::number::{NotAnAmount, Number};
 
 /// The fraction digits that an [`Amount`] keeps.
 pub const FRACTION_DIGITS: u32 = 18;
@@ -38,6 +42,15 @@ impl Amount {
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
             Some(sum) => Self::from_units(sum),
+            None => None,
+        }
+    }
+
+    /// The difference, or `None` out of range.
+    #[inline]
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(difference) => Self::from_units(difference),
             None => None,
         }
     }
@@ -148,6 +161,56 @@ pub(crate) fn push_integer(out: &mut String, mut number: u64) {
     out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
 }
 
+/// Something is not an [`Amount`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AmountError {
+    /// It is not a number, or not a finite one.
+    #[error("not a number; expected a number such as 3 or -0.25")]
+    NotANumber,
+    /// Its magnitude is 1.7·10²⁰ or more.
+    #[error("number out of range; expected a number between -1.7e20 and 1.7e20")]
+    OutOfRange,
+}
+
+impl From<NotAnAmount> for AmountError {
+    fn from(fault: NotAnAmount) -> Self {
+        match fault {
+            NotAnAmount::OutOfRange => Self::OutOfRange,
+            NotAnAmount::NotFinite => Self::NotANumber,
+        }
+    }
+}
+
+impl FromStr for Amount {
+    type Err = AmountError;
+
+    /// Reads a number in JSON's grammar. Decimals beyond 10⁻¹⁸ are rounded half to even.
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let (amount, _) = Number::parse(text).ok_or(AmountError::NotANumber)?.to_amount()?;
+        Ok(amount)
+    }
+}
+
+impl TryFrom<f64> for Amount {
+    type Error = AmountError;
+
+    /// The shortest decimal that reads back to `number`. Decimals beyond 10⁻¹⁸ are rounded half to even.
+    fn try_from(number: f64) -> Result<Self, AmountError> {
+        let (amount, _) = Number::from(number).to_amount()?;
+        Ok(amount)
+    }
+}
+
+impl Neg for Amount {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        // The range is symmetric.
+        Self(-self.0)
+    }
+}
+
 impl fmt::Display for Amount {
     /// The shortest decimal text: `3`, `-0.25`, `545.5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,6 +237,21 @@ mod tests {
         assert_eq!(Amount::from_units(-1).unwrap().to_string(), "-0.000000000000000001");
         assert_eq!(Amount::from(545).checked_add(half).unwrap().to_string(), "545.5");
         assert_eq!(Amount::from(-7).to_string(), "-7");
+    }
+
+    #[test]
+    fn texts_and_floats_are_read_as_documents_are() {
+        let half = Amount::from_units(SCALE / 2).unwrap();
+        assert_eq!("0.5".parse(), Ok(half));
+        assert_eq!((-half).to_string().parse(), Ok(-half));
+        assert_eq!(Amount::try_from(0.1).unwrap().to_string(), "0.1");
+        assert_eq!(half.checked_sub(Amount::ONE), Some(-half));
+        for refused in ["", "x", "1_000", " 1", "NaN"] {
+            assert_eq!(refused.parse::<Amount>(), Err(AmountError::NotANumber), "{refused}");
+        }
+        assert_eq!("1.7e20".parse::<Amount>(), Err(AmountError::OutOfRange));
+        assert_eq!(Amount::try_from(f64::NAN), Err(AmountError::NotANumber));
+        assert_eq!(Amount::try_from(f64::INFINITY), Err(AmountError::NotANumber));
     }
 
     #[test]

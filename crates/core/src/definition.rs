@@ -13,12 +13,17 @@ use crate::source::Node;
 use crate::time::Timestamp;
 
 mod builder;
+mod check;
+mod error;
+mod fields;
 mod read;
 mod warning;
 
 pub use builder::TrackerBuilder;
-pub use read::{DefinitionError, read_trackers};
-pub(crate) use read::{Fields, Read, one_of};
+pub use error::DefinitionError;
+pub(crate) use error::Read;
+pub(crate) use fields::{Fields, one_of};
+pub use read::read_trackers;
 pub use warning::DefinitionWarning;
 
 /// The conditions that one definition may have at most, those within others included.

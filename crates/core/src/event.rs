@@ -8,6 +8,7 @@ use crate::hash::ContentHash;
 use crate::json::{Json, Map, Text};
 use crate::number::Number;
 use crate::state::TrackerSnapshot;
+use crate::text::plain;
 use crate::time::Timestamp;
 
 /// What happened to a tracker.
@@ -48,10 +49,19 @@ impl EventCode {
     }
 }
 
-/// A text is not the name of an event code.
+/// A text is not the name of an event code, or a number is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event code {0:?}; expected added, stage_completed, all_completed, reset or limited")]
+#[error("unknown event code {}; expected added, stage_completed, all_completed, reset or limited (1001 to 1005)", plain(.0))]
 pub struct UnknownEventCode(String);
+
+impl TryFrom<u16> for EventCode {
+    type Error = UnknownEventCode;
+
+    fn try_from(number: u16) -> Result<Self, UnknownEventCode> {
+        let found = Self::ALL.into_iter().find(|code| code.number() == number);
+        found.ok_or_else(|| UnknownEventCode(number.to_string()))
+    }
+}
 
 impl FromStr for EventCode {
     type Err = UnknownEventCode;

@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 
 /// What a document would do to one tracker.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The tracker's name.
     pub name: String,

@@ -108,6 +108,7 @@ pub enum GroupError {
 
 /// What [`Group::add`] found, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Added {
     /// New trackers.
     pub added: Vec<String>,
@@ -155,6 +156,7 @@ impl TrackerList {
 
 /// What [`Group::ensure`] does about active trackers that differ from the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Differing {
     /// Refuses: [`GroupError::ConflictingName`].
     Refuse,

@@ -42,7 +42,7 @@ mod state;
 pub mod text;
 mod time;
 
-pub use amount::{Amount, FRACTION_DIGITS};
+pub use amount::{Amount, AmountError, FRACTION_DIGITS};
 pub use condition::{
     Affix, Comparison, Condition, FieldComparison, Items, MAX_CONDITION_DEPTH, Moment, Needle, Order, Pattern,
     Quantifier, Test,
@@ -68,7 +68,7 @@ pub use limiter::{LimiterDefinition, LimiterView, MAX_LIMITERS, Refusal, Renewal
 pub use measure::Kind;
 pub use number::{Decimal, Number};
 pub use outcome::{Outcome, SkipReason, Tracked};
-pub use path::{Path, Segment};
+pub use path::{EmptyPath, Path, Segment};
 pub use set::{DefinitionSet, SetPool};
 pub use state::TrackerSnapshot;
-pub use time::{Span, Timestamp};
+pub use time::{Span, TimeError, Timestamp};

@@ -338,6 +338,7 @@ impl LimiterDefinition {
 
 /// A limiter's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The document may count.
     Admitted,

@@ -1,11 +1,10 @@
 //! Dotted paths into a document.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::json::Text;
-
-use crate::json::key_hash;
+use crate::json::{Text, key_hash};
 
 /// A dotted path, split once: `user.items.-1.sku`, with `\.` for a literal dot.
 ///
@@ -67,6 +66,20 @@ impl Path {
     #[inline]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+}
+
+/// A text is not a path: it has no segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("path is empty; expected a dotted path such as \"user.tier\"")]
+#[non_exhaustive]
+pub struct EmptyPath;
+
+impl FromStr for Path {
+    type Err = EmptyPath;
+
+    fn from_str(text: &str) -> Result<Self, EmptyPath> {
+        Self::parse(text).ok_or(EmptyPath)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Moments in microseconds since 1970 UTC.
 
 use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::civil;
 
 use crate::json::Json;
 use crate::number::Number;
+use crate::text::quoted;
 
 const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
@@ -37,6 +40,22 @@ impl Timestamp {
     /// This moment plus `span`; saturates.
     pub const fn saturating_add(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
+    }
+
+    /// This moment plus `span`; `None` out of the range of 64 bits.
+    pub const fn checked_add(self, span: Span) -> Option<Self> {
+        match self.0.checked_add(span.0) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
+    }
+
+    /// This moment minus `span`; `None` out of the range of 64 bits.
+    pub const fn checked_sub(self, span: Span) -> Option<Self> {
+        match self.0.checked_sub(span.0) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
     }
 
     /// The span from `earlier` to this moment; saturates.
@@ -104,6 +123,67 @@ impl Timestamp {
     /// Seconds since 1970 as an exact number.
     pub fn to_number(self) -> Number {
         Number::parse(&micros_text(self.0)).unwrap_or(Number::NotANumber)
+    }
+}
+
+/// Something is not a [`Timestamp`] or a [`Span`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; expected {expected}")]
+pub struct TimeError {
+    problem: String,
+    expected: &'static str,
+}
+
+impl TimeError {
+    fn of(text: &str, expected: &'static str) -> Self {
+        Self { problem: format!("invalid time {}", quoted(text)), expected }
+    }
+
+    fn out_of_range() -> Self {
+        Self { problem: "time out of range".to_owned(), expected: "a year from -9999 to 9999" }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimeError;
+
+    /// Reads what [`parse`](Self::parse) does.
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        Self::parse(text)
+            .ok_or_else(|| TimeError::of(text, "an RFC 3339 timestamp (2026-12-31T23:59:59Z) or a date (2026-12-31)"))
+    }
+}
+
+impl TryFrom<f64> for Timestamp {
+    type Error = TimeError;
+
+    /// The moment this number of seconds after 1970-01-01T00:00:00Z, to the nearest microsecond.
+    fn try_from(seconds: f64) -> Result<Self, TimeError> {
+        Self::of_number(&Number::from(seconds)).ok_or_else(TimeError::out_of_range)
+    }
+}
+
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = TimeError;
+
+    /// The moment, rounded down to a microsecond.
+    fn try_from(time: SystemTime) -> Result<Self, TimeError> {
+        let micros = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_micros()).ok(),
+            // Rounded down, which is away from 1970.
+            Err(before) => i64::try_from(before.duration().as_nanos().div_ceil(1_000)).ok().map(|micros| -micros),
+        };
+        micros.map(Self).ok_or_else(TimeError::out_of_range)
+    }
+}
+
+impl TryFrom<Timestamp> for SystemTime {
+    type Error = TimeError;
+
+    fn try_from(moment: Timestamp) -> Result<Self, TimeError> {
+        let distance = Duration::from_micros(moment.0.unsigned_abs());
+        let time = if moment.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+        time.ok_or_else(TimeError::out_of_range)
     }
 }
 
@@ -228,6 +308,40 @@ impl Span {
     }
 }
 
+impl FromStr for Span {
+    type Err = TimeError;
+
+    /// Reads a number of seconds, with or without the unit that [`Display`](fmt::Display) writes: `90` or `90 s`.
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let number = Number::parse(text.strip_suffix(" s").unwrap_or(text));
+        let span = number.and_then(|number| micros(&number)).filter(|&span| span >= 0);
+        span.map(Self).ok_or_else(|| TimeError::of(text, "a non-negative number of seconds"))
+    }
+}
+
+impl TryFrom<f64> for Span {
+    type Error = TimeError;
+
+    /// A span of seconds, to the nearest microsecond.
+    fn try_from(seconds: f64) -> Result<Self, TimeError> {
+        let span = micros(&Number::from(seconds)).filter(|&span| span >= 0);
+        span.map(Self).ok_or_else(|| TimeError::of(&seconds.to_string(), "a non-negative number of seconds"))
+    }
+}
+
+impl From<Duration> for Span {
+    /// The span, rounded down to a microsecond; saturates.
+    fn from(duration: Duration) -> Self {
+        Self(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_micros(span.0.unsigned_abs())
+    }
+}
+
 /// Seconds to microseconds, rounded half to even; `None` out of the range of 64 bits.
 fn micros(seconds: &Number) -> Option<i64> {
     const UNITS_A_MICRO: i128 = 1_000_000_000_000;
@@ -322,6 +436,35 @@ mod tests {
             let moment = Timestamp::parse_end(text).unwrap();
             assert_eq!(Timestamp::read_end(&moment.to_number().into()), Some(moment), "{text}");
         }
+    }
+
+    #[test]
+    fn times_of_the_standard_library_convert() {
+        let before = UNIX_EPOCH - Duration::from_nanos(1_500);
+        assert_eq!(Timestamp::try_from(before), Ok(Timestamp(-2)));
+        assert_eq!(Timestamp::try_from(UNIX_EPOCH + Duration::from_nanos(1_999)), Ok(Timestamp(1)));
+        for micros in [-2, 0, 1_500_000] {
+            let time = SystemTime::try_from(Timestamp(micros)).unwrap();
+            assert_eq!(Timestamp::try_from(time), Ok(Timestamp(micros)));
+        }
+        assert_eq!(Span::from(Duration::from_nanos(1_999)), Span(1));
+        assert_eq!(Span::from(Duration::MAX), Span(i64::MAX));
+        assert_eq!(Duration::from(Span(1_500_000)), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn what_is_displayed_reads_back() {
+        for text in ["1970-01-01T00:00:01.5Z", "2026-12-31T23:59:59Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
+        let span = Span::from_micros(90_500_000);
+        assert_eq!((span.to_string().parse(), "90.5".parse()), (Ok(span), Ok(span)));
+        assert_eq!(Timestamp::try_from(1.5), Ok(Timestamp(1_500_000)));
+        assert_eq!(Span::try_from(0.25), Ok(Span(250_000)));
+        let error = "soon".parse::<Timestamp>().unwrap_err().to_string();
+        assert!(error.starts_with("invalid time \"soon\"; expected an RFC 3339 timestamp"), "{error}");
+        assert!("-1".parse::<Span>().is_err() && Span::try_from(f64::NAN).is_err() && "1 m".parse::<Span>().is_err());
+        assert!(Timestamp::try_from(f64::INFINITY).is_err() && Timestamp::try_from(1e30).is_err());
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn agrees(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp) -
     let counted: Vec<_> = outcome.dirtied().filter(|tracker| !refused.contains(tracker.name())).collect();
     prop_assert_eq!(names(counted.iter().copied()), said("counted"));
     let failed = outcome.failed().map(|(name, error)| (name, error.clone()));
-    let said_to_fail = explained.iter().filter_map(|Explanation { name, verdict }| match verdict {
+    let said_to_fail = explained.iter().filter_map(|Explanation { name, verdict, .. }| match verdict {
         Reason::Failed { error } => Some((name.as_str(), error.clone())),
         _ => None,
     });

@@ -1,0 +1,43 @@
+//! Checking what no single field of a definition can say.
+
+use super::{DefinitionError, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, TrackerDefinition};
+use crate::condition;
+use crate::limiter::LimiterDefinition;
+
+impl TrackerDefinition {
+    /// Checks what no single field can say.
+    pub(super) fn checked(parts: Parts) -> Result<Self, DefinitionError> {
+        let of = |field: &str, problem: String, expected: String| DefinitionError::of(field, problem, expected);
+        if parts.name.is_empty() {
+            return Err(of("name", "an empty string".into(), "a non-empty string".into()));
+        }
+        if parts.name.len() > MAX_NAME_BYTES {
+            let problem = format!("name is {} bytes long", parts.name.len());
+            return Err(of("name", problem, format!("up to {MAX_NAME_BYTES} bytes")));
+        }
+        if parts.targets.is_empty() {
+            return Err(of("target", "an empty list".into(), "a number or a non-empty list of numbers".into()));
+        }
+        if parts.targets.len() > MAX_TARGETS {
+            return Err(of("target", format!("{} targets", parts.targets.len()), format!("up to {MAX_TARGETS}")));
+        }
+        parts.kind.check()?;
+        if parts.expire_at.is_some_and(|moment| !moment.is_writable()) {
+            return Err(of("expire_at", "timestamp out of range".into(), "a year from -9999 to 9999".into()));
+        }
+        if parts.loop_forever {
+            let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
+            if !ascending || !parts.targets[0].is_positive() {
+                let expected = "positive, ascending targets because `loop_forever` is set";
+                return Err(of("target", "these targets cannot loop".into(), expected.into()));
+            }
+        }
+        LimiterDefinition::check_all(&parts.limiters)?;
+        let mut left = MAX_CONDITIONS;
+        for (at, condition) in parts.conditions.iter().enumerate() {
+            condition::check(condition, condition::Place::OUTERMOST, &mut left)
+                .map_err(|error| error.within(&format!("conditions[{at}]")))?;
+        }
+        Ok(Self::new(parts))
+    }
+}

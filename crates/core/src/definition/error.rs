@@ -1,0 +1,50 @@
+//! Why a definition is refused.
+
+use std::fmt;
+
+/// Why a definition is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub struct DefinitionError {
+    /// The field, as a path from the outermost value: `trackers[0].conditions[1].ge`; empty for that value itself.
+    pub field: String,
+    /// What is wrong with it, in lower case.
+    pub problem: String,
+    /// What was expected; empty where the problem says it all.
+    pub expected: String,
+    /// The byte of the source where it stands, if it was read from a text.
+    pub at: Option<usize>,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.problem)?;
+        if !self.expected.is_empty() {
+            write!(f, "; expected {}", self.expected)?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) type Read<T> = Result<T, DefinitionError>;
+
+impl DefinitionError {
+    pub(crate) fn of(field: &str, problem: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into(), expected: expected.into(), at: None }
+    }
+
+    /// The error seen from the value that holds `field`.
+    pub(crate) fn within(mut self, field: &str) -> Self {
+        let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        self.field = format!("{field}{separator}{}", self.field);
+        self
+    }
+
+    /// The error of `field` instead.
+    pub(crate) fn renamed(self, field: &str) -> Self {
+        Self { field: field.to_owned(), ..self }
+    }
+}
