@@ -231,7 +231,8 @@ impl Explanation {
                     put("until", until.to_number().into());
                 }
             }
-            Reason::Skipped { .. } | Reason::Expired { .. } | Reason::Failed { .. } => {}
+            Reason::Skipped { reason, .. } => put("reason", reason.name().into()),
+            Reason::Expired { .. } | Reason::Failed { .. } => {}
         }
         map.into()
     }

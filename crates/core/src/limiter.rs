@@ -12,7 +12,7 @@ use crate::definition::{DefinitionError, Fields, Read};
 use crate::document::Document;
 use crate::engine::Engine;
 use crate::group::RecordError;
-use crate::json::{Json, Map};
+use crate::json::{Json, Map, object};
 use crate::number::Number;
 use crate::source::Node;
 use crate::time::{Span, Timestamp};
@@ -357,6 +357,14 @@ pub struct Refusal {
     pub limiter: usize,
     /// The first moment at which the limiter would admit the document; `None`: not before a reset.
     pub until: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// The refusal as JSON: `limiter`, and `until`, which is `null` where only a reset helps.
+    pub fn to_json(&self) -> Json {
+        let until = self.until.map_or(Json::Null, |until| until.to_number().into());
+        object([("limiter", (self.limiter as u64).into()), ("until", until)])
+    }
 }
 
 /// What `reset_tracker` says beyond "as new".

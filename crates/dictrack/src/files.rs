@@ -186,7 +186,7 @@ fn parse_with_warnings(
     };
     let node = node.map_err(|fault| FileError::new(path, fault.problem, "").at(text, fault.at))?;
     let trackers = read_trackers(&node).map_err(|error| {
-        let DefinitionError { field, problem, expected, at } = error;
+        let DefinitionError { field, problem, expected, at, .. } = error;
         let problem = if field.is_empty() { problem } else { format!("{field}: {problem}") };
         FileError::new(path, problem, &expected).at(text, at)
     })?;

@@ -274,7 +274,18 @@ impl ScenarioStep {
             "track" => (
                 "track",
                 &["data", "id"],
-                &["counted", "dirtied", "completed", "limited", "refused", "skipped", "failed", "duplicate", "events"],
+                &[
+                    "counted",
+                    "dirtied",
+                    "completed",
+                    "limited",
+                    "refused",
+                    "refusals",
+                    "skipped",
+                    "failed",
+                    "duplicate",
+                    "events",
+                ],
                 Op::Track {
                     document: document()?,
                     id: members.optional("id", |id| id.as_str().map(str::to_owned), "a string")?,

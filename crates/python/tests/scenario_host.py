@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CODES = {1001: "added", 1002: "stage_completed", 1003: "all_completed", 1004: "reset", 1005: "limited"}
 FLAGS = {"progress": dt.ResetPolicy.PROGRESS, "limiter": dt.ResetPolicy.LIMITER}
 # The parts of a result that are lists of names in any order.
-UNORDERED = {"completed", "limited", "refused", "failed", "added", "existing", "removed", "updated"}
+UNORDERED = {"counted", "completed", "limited", "refused", "failed", "added", "existing", "removed", "updated"}
 
 
 def files() -> list[pathlib.Path]:
@@ -34,10 +34,6 @@ def seen(tracker: dt.BaseTracker) -> dict[str, Any]:
     """A tracker in the form of scenarios."""
     state = tracker._dt.state
     assert state is not None
-    limiters = [
-        {key: value for key, value in limiter.items() if key != "count"} if limiter else limiter
-        for limiter in state.limiters
-    ]
     shown: dict[str, Any] = {
         "name": tracker.name,
         "progress": tracker.progress_exact,
@@ -45,7 +41,7 @@ def seen(tracker: dt.BaseTracker) -> dict[str, Any]:
         "stage": tracker.current_stage,
         "stages": len(tracker.targets),
         "limited": tracker.limited,
-        "limiters": limiters,
+        "limiters": state.limiters,
         "cycle": tracker.cycle,
     }
     if tracker.expire_at is not None:
@@ -124,6 +120,9 @@ class Host:
             "completed": [tracker.name for tracker in completed],
             "limited": [tracker.name for tracker in limited],
             "refused": [tracker.name for tracker in outcome.refused],
+            "counted": [tracker.name for tracker in outcome.counted],
+            "refusals": outcome.refusals,
+            "skipped": outcome.skipped,
             "failed": list(outcome.failed),
             "duplicate": outcome.duplicate,
             "events": [event(one) for one in outcome.events],

@@ -25,7 +25,9 @@ pub(super) fn step(expected: &Map, actual: &Json, ordered: bool) -> Vec<Differen
             continue;
         };
         match field {
-            "dirtied" | "trackers" | "explain" | "skipped" => differences.extend(trackers(field, expected, value)),
+            "dirtied" | "trackers" | "explain" | "skipped" | "refusals" => {
+                differences.extend(trackers(field, expected, value))
+            }
             "events" => differences.extend(events(expected, value, ordered)),
             "error" => {
                 let holds = expected.as_str().zip(value.as_str()).is_some_and(|(part, all)| all.contains(part));

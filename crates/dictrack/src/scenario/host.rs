@@ -311,6 +311,10 @@ pub(super) fn outcome(outcome: &Outcome) -> Fields {
         ("limited", names(&mut outcome.limited().map(|tracker| tracker.name()))),
         ("refused", names(&mut outcome.refused().map(|tracker| tracker.name()))),
         ("counted", names(&mut outcome.counted().map(|tracker| tracker.name()))),
+        (
+            "refusals",
+            by_name(outcome.refused().filter_map(|tracker| Some((tracker.name(), tracker.refusal()?.to_json())))),
+        ),
         ("skipped", by_name(outcome.skipped().map(|(name, reason)| (name, reason.name().into())))),
         ("failed", names(&mut outcome.failed().map(|(name, _)| name))),
         ("duplicate", outcome.duplicate().into()),
