@@ -1,7 +1,7 @@
 //! `dictrack import --from-dictrack`: imports what Python's dictrack 2.1.5 stored.
 
-use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoStore};
-use dictrack::legacy::redis::{DATA_KEY, RedisCache};
+use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoSource};
+use dictrack::legacy::redis::{DATA_KEY, RedisSource};
 use dictrack::legacy::{self, ImportError, Imported, Importing, Lookup, Note, Source, Sources};
 use dictrack::text::{quoted, sentence};
 
@@ -40,17 +40,17 @@ impl Args {
     }
 
     /// Connects to the sources.
-    fn connect(&self) -> Result<(Option<RedisCache>, Option<MongoStore>), Failure> {
+    fn connect(&self) -> Result<(Option<RedisSource>, Option<MongoSource>), Failure> {
         let (mut redis, mut mongodb) = (None, None);
         for url in &self.from_dictrack {
             let twice = || Failure("--from-dictrack: expected up to one Redis URL and one MongoDB URL".to_owned());
             // The URL itself is not shown: it may contain a password.
             match url.split_once("://").map(|(scheme, _)| scheme) {
                 Some("redis" | "rediss" | "redis+unix" | "unix") if redis.is_none() => {
-                    redis = Some(RedisCache::connect(url, &self.data_key)?);
+                    redis = Some(RedisSource::connect(url, &self.data_key)?);
                 }
                 Some("mongodb" | "mongodb+srv") if mongodb.is_none() => {
-                    mongodb = Some(MongoStore::connect(url, &self.database, &self.collection)?);
+                    mongodb = Some(MongoSource::connect(url, &self.database, &self.collection)?);
                 }
                 Some("redis" | "rediss" | "redis+unix" | "unix" | "mongodb" | "mongodb+srv") => return Err(twice()),
                 _ => return Err(Failure("--from-dictrack: expected redis://… or mongodb://…".to_owned())),

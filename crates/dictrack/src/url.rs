@@ -455,9 +455,9 @@ mod tests {
                 }
                 if RedisCache::new(&url).is_err() && pollster::block_on(driven(&url)).is_err() {
                     // Never connected.
-                    let redis = legacy::redis::RedisCache::connect(&url, "x").map(drop);
+                    let redis = legacy::redis::RedisSource::connect(&url, "x").map(drop);
                     said.extend(redis.err().filter(|error| error.source_name.contains("URL")).map(|error| error.to_string()));
-                    let mongodb = legacy::mongodb::MongoStore::connect(&url, "x", "y").map(drop);
+                    let mongodb = legacy::mongodb::MongoSource::connect(&url, "x", "y").map(drop);
                     said.extend(mongodb.err().map(|error| error.to_string()));
                 }
                 for text in &said {
