@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{BoxError, Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group, GroupChange};
 
 use crate::Error;
 use crate::store::{Claimed, Held, Writers};
@@ -12,18 +12,6 @@ use crate::store::{Claimed, Held, Writers};
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
-
-/// A failure of a cache or a store.
-#[derive(Debug, thiserror::Error)]
-#[error("{backend} could not {action}: {source}")]
-pub struct BackendError {
-    /// `SQLite`, `Redis`, …
-    pub backend: &'static str,
-    /// What it was asked for.
-    pub action: String,
-    /// What it said.
-    pub source: BoxError,
-}
 
 /// What a step did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

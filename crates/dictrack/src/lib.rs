@@ -30,6 +30,7 @@
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
 //! | `conformance` | | the suites that every store and every cache has to pass, also one of your own |
 
+mod backend;
 pub mod cache;
 mod clock;
 #[cfg(feature = "conformance")]
@@ -45,6 +46,7 @@ pub mod files;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 mod manager;
+mod overlay;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 mod random;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
@@ -56,6 +58,7 @@ pub mod store;
 pub mod transfer;
 pub mod url;
 
+pub use backend::BackendError;
 pub use cache::memory::MemoryCache;
 #[cfg(feature = "redis")]
 pub use cache::redis::RedisCache;
@@ -67,11 +70,11 @@ pub use dictrack_core::*;
 pub use durability::{Durability, ParseDurabilityError};
 pub use error::Error;
 pub use manager::{Blocking, Commit, Due, Item, ListenerId, Manager, ManagerBuilder, TrackOptions, Turn};
+pub use overlay::Overlay;
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;
 #[cfg(feature = "mongodb")]
 pub use store::mongodb::{MongoStore, MongoStoreBuilder};
-pub use store::overlay::Overlay;
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
 

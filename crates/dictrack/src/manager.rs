@@ -14,7 +14,8 @@ use dictrack_core::{
 };
 
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Load, Step};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Load, Step};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::store::{Claimed, DataStore, Held, Mark};

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
 use parking_lot::Mutex;
 
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::Error;
-use crate::cache::{BackendError, DataCache};
+use crate::backend::BackendError;
+use crate::cache::DataCache;
 use crate::durability::Durability;
+use crate::store::{Claimed, DataStore, Held, Mark, Refused, Writers};
 
 /// The store as it will be once it has what the cache holds. Looking at it claims, loads and writes nothing, so that it may
 /// be used beside programs that count; calls that would write fail.

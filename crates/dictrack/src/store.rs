@@ -13,7 +13,6 @@ use crate::durability::Durability;
 pub mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-pub mod overlay;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 pub(crate) mod process;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{DataCache, Load, Run, Step, Stored};
+use crate::backend::BackendError;
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::random::token;
 use crate::store::record::{restore_set, set_text};
@@ -216,14 +217,14 @@ impl Shared {
                 Ending::Unsure if done == Step::Changed => {
                     let source = "Redis lost the group before it said whether it had kept the change".into();
                     let action = format!("change the group {}", quoted(id));
-                    let error = super::BackendError { backend: "Redis", action, source };
+                    let error = BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));
                 }
                 Ending::Again | Ending::Unsure if runs < 3 || since.elapsed() < GIVE_UP_AFTER => {}
                 Ending::Again | Ending::Unsure => {
                     let source = "other processes change the group all the time".into();
                     let action = format!("change the group {}", quoted(id));
-                    let error = super::BackendError { backend: "Redis", action, source };
+                    let error = BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));
                 }
             }
@@ -438,7 +439,7 @@ impl Shared {
             None => {
                 let action = format!("load the group {}", quoted(&entry.id));
                 let source = format!("no answer of Redis and the store within {GIVE_UP_AFTER:?}").into();
-                Err(Error::Unavailable(Arc::new(super::BackendError { backend: "Redis", action, source })))
+                Err(Error::Unavailable(Arc::new(BackendError { backend: "Redis", action, source })))
             }
         }
     }
@@ -495,7 +496,7 @@ impl Shared {
             if since.elapsed() > GIVE_UP_AFTER {
                 let source = "another process holds the lease to load it".into();
                 let action = format!("load the group {}", quoted(&entry.id));
-                let error = super::BackendError { backend: "Redis", action, source };
+                let error = BackendError { backend: "Redis", action, source };
                 return Err(Error::Unavailable(Arc::new(error)));
             }
             tokio::time::sleep(Duration::from_micros(500 * pause + connection::rand_below(500 * pause))).await;

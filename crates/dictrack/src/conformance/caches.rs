@@ -8,7 +8,8 @@ use dictrack_core::{Call, ContentHash, Engine, Group, GroupChange, Limits, Track
 
 use super::{NOW, Stores, definitions, document, kept};
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Load, Step, Stored};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Load, Step, Stored};
 use crate::durability::Durability;
 use crate::store::{Claimed, DataStore, Held, Writers};
 

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use super::builder::CLOSE_WITHIN;
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Stored};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Stored};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
 use crate::store::{DataStore, Mark, Refused};

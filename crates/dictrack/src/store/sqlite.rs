@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, param
 
 use super::record::{Record, restore_set, set_text};
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::durability::Durability;

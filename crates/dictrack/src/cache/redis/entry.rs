@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::hash::Replica;
 use super::keys::Keys;
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
 /// What an entry takes beside its group's own bytes.

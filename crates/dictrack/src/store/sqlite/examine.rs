@@ -9,7 +9,7 @@ use super::descriptor::Descriptor;
 use super::filesystem::FileSystem;
 use super::reading::Reading;
 use super::{SqliteStore, failed, name, owner};
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::doctor::{Examination, Level, bytes, millis};
 use crate::store::Writers;
