@@ -3,12 +3,12 @@
 use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoSource};
 use dictrack::legacy::redis::{DATA_KEY, RedisSource};
 use dictrack::legacy::{self, ImportError, Imported, Importing, Lookup, Note, Source, Sources};
+use dictrack::open::StoreAddress;
 use dictrack::text::{quoted, sentence};
 
+use crate::fill::fill;
 use crate::print::warn;
 use crate::report::{counted, spinner};
-use crate::store::Place;
-use crate::transfer::fill;
 use crate::{Failure, Outcome};
 
 /// Where 2.1.5 stored its data, and what to do with data that cannot be imported.
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
+pub(crate) fn import(args: &Args, store: &StoreAddress) -> Outcome {
     let (mut redis, mut mongodb) = args.connect()?;
     match (&redis, &mongodb) {
         (Some(_), None) => {
@@ -126,7 +126,7 @@ pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     Ok(true)
 }
 
-fn failure(args: &Args, store: &Place, error: &ImportError) -> Failure {
+fn failure(args: &Args, store: &StoreAddress, error: &ImportError) -> Failure {
     let (store, problem) = (store.to_string(), error.to_string());
     match error {
         ImportError::Refused(count) => {

@@ -1,12 +1,14 @@
 //! Where groups live while documents come.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
 use dictrack_core::{Engine, Group, GroupChange};
 
 use crate::Error;
+use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
 use crate::store::{Claimed, Held, Writers};
 
 pub mod memory;
@@ -81,7 +83,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn begin(&self, load: std::sync::Arc<dyn Load>, engine: std::sync::Arc<Engine>) -> Result<(), Error>;
+    async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error>;
 
     /// Runs `step` on the newest state of `group`, atomically with respect to every other user of this cache, and
     /// keeps its result.
@@ -167,9 +169,125 @@ pub trait DataCache: Send + Sync + Debug {
     /// Whether the cache may lack a group that was changed through it: then it may be in the store.
     fn has_dropped(&self) -> bool;
 
+    /// Says how the cache is, what could lose progress, and how to mend it, before programs rely on it. May be called without
+    /// [`begin`](Self::begin). What keeps the cache from being examined is a finding, too.
+    ///
+    /// The default reads some groups, and says in a note that it knows no more.
+    async fn examine(&self, setup: &Setup) -> Examination {
+        let mut found = Examination::new("the cache");
+        found.add(
+            Finding::new(Level::Note, "not_examined", "this kind of cache has no examination of its own")
+                .meaning("what could lose progress in it is not known; only some of its groups were read"),
+        );
+        match self.group_ids().await {
+            Ok(ids) => read_some(self, &ids, setup, &mut found).await,
+            Err(error) => found.error(&error),
+        }
+        found
+    }
+
     /// Drops every group.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn clear(&self) -> Result<(), Error>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<T: DataCache + ?Sized> DataCache for $pointer<T> {
+            fn writers(&self) -> Writers {
+                (**self).writers()
+            }
+            async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error> {
+                (**self).begin(load, engine).await
+            }
+            async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+                (**self).update(group, step).await
+            }
+            fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool {
+                (**self).update_now(group, step)
+            }
+            async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+                (**self).view(group, view).await
+            }
+            async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+                (**self).collect(engine).await
+            }
+            fn uncollected_bytes(&self) -> usize {
+                (**self).uncollected_bytes()
+            }
+            fn has_uncollected(&self) -> bool {
+                (**self).has_uncollected()
+            }
+            async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
+                (**self).stored(stored).await
+            }
+            fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
+                (**self).confirm(group, version, claim)
+            }
+            async fn maintain(&self) -> Result<(), Error> {
+                (**self).maintain().await
+            }
+            async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error> {
+                (**self).for_each(visit).await
+            }
+            async fn peek(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+                (**self).peek(group, engine).await
+            }
+            async fn group_ids(&self) -> Result<Vec<String>, Error> {
+                (**self).group_ids().await
+            }
+            async fn unsaved(&self) -> Result<Vec<String>, Error> {
+                (**self).unsaved().await
+            }
+            fn has_dropped(&self) -> bool {
+                (**self).has_dropped()
+            }
+            async fn examine(&self, setup: &Setup) -> Examination {
+                (**self).examine(setup).await
+            }
+            async fn clear(&self) -> Result<(), Error> {
+                (**self).clear().await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);
+
+/// Reads the first of these groups, to see whether they can be read, and counts those that no store has.
+pub(crate) async fn read_some<C: DataCache + ?Sized>(
+    cache: &C,
+    ids: &[String],
+    setup: &Setup,
+    found: &mut Examination,
+) {
+    let engine = Engine::default();
+    let (mut readable, some) = (0, &ids[..ids.len().min(SAMPLE)]);
+    for id in some {
+        match cache.peek(id, &engine).await {
+            Ok(_) => readable += 1,
+            Err(error @ Error::Corrupt { .. }) => found.error(&error),
+            Err(error) => return found.error(&error),
+        }
+    }
+    let more = if ids.len() >= SAMPLE { " or more" } else { "" };
+    found.fact("groups", format!("{}{more}, {readable} read", some.len()));
+    let unsaved = match cache.unsaved().await {
+        Ok(unsaved) => unsaved.len(),
+        Err(error) => return found.error(&error),
+    };
+    found.fact("not yet stored", format!("{unsaved} groups"));
+    if unsaved > 0 && !setup.has_store {
+        found.find(
+            Level::Note,
+            "unsaved",
+            format!("{unsaved} groups wait for a store, and none was named here"),
+            "programs with a store behind this cache have changes there that it lacks",
+            "name it with --store, so that it is examined, too; any such program that runs saves them",
+        );
+    }
 }

@@ -37,7 +37,6 @@ mod clock;
 pub mod conformance;
 mod crash;
 mod deadline;
-#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod doctor;
 mod durability;
 mod error;
@@ -46,6 +45,8 @@ pub mod files;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 mod manager;
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
+pub mod open;
 mod overlay;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 mod random;

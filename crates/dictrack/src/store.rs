@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
 
 use crate::Error;
+use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
 use crate::durability::Durability;
 
 #[cfg(feature = "memory")]
@@ -151,11 +152,44 @@ pub trait DataStore: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Says how the store is, what could lose progress, and how to mend it, before programs rely on it. `progress` is called
+    /// with the number of groups that were checked so far. What keeps the store from being examined is a finding, too.
+    ///
+    /// The default reads some groups, and says in a note that it knows no more.
+    async fn examine(&self, _setup: &Setup, _progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        let mut found = Examination::new("the store");
+        found.add(
+            Finding::new(Level::Note, "not_examined", "this kind of store has no examination of its own")
+                .meaning("what could lose progress in it is not known; only some of its groups were read"),
+        );
+        read_some(self, &mut found).await;
+        found
+    }
+
     /// Removes every group and mark.
     ///
     /// # Errors
     /// A failure of the store.
     async fn clear(&self) -> Result<(), Error>;
+}
+
+/// Reads some groups of a store, to see whether they can be read.
+pub(crate) async fn read_some<S: DataStore + ?Sized>(store: &S, found: &mut Examination) {
+    let engine = Engine::default();
+    let ids = match store.groups(None, SAMPLE).await {
+        Ok(ids) => ids,
+        Err(error) => return found.error(&error),
+    };
+    let mut readable = 0;
+    for id in &ids {
+        match store.load(id, &engine).await {
+            Ok(_) => readable += 1,
+            Err(error @ Error::Corrupt { .. }) => found.error(&error),
+            Err(error) => return found.error(&error),
+        }
+    }
+    let more = if ids.len() == SAMPLE { " or more" } else { "" };
+    found.fact("groups", format!("{}{more}, {readable} read", ids.len()));
 }
 
 macro_rules! forward {
@@ -194,6 +228,9 @@ macro_rules! forward {
             }
             async fn verify(&self) -> Result<(), Error> {
                 (**self).verify().await
+            }
+            async fn examine(&self, setup: &Setup, progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+                (**self).examine(setup, progress).await
             }
             async fn clear(&self) -> Result<(), Error> {
                 (**self).clear().await

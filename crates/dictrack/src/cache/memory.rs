@@ -11,8 +11,9 @@ use dictrack_core::{Engine, Group, GroupChange};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DataCache, Load, Run, Stored};
+use super::{DataCache, Load, Run, Stored, read_some};
 use crate::Error;
+use crate::doctor::{Examination, Setup};
 use crate::store::Writers;
 
 /// Enough shards that two threads rarely want the same one.
@@ -345,6 +346,15 @@ impl DataCache for MemoryCache {
 
     fn has_dropped(&self) -> bool {
         self.dropped.load(Ordering::Acquire)
+    }
+
+    async fn examine(&self, setup: &Setup) -> Examination {
+        let mut found = Examination::new("the memory cache");
+        match self.group_ids().await {
+            Ok(ids) => read_some(self, &ids, setup, &mut found).await,
+            Err(error) => found.error(&error),
+        }
+        found
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use super::{DataCache, Load, Run, Step, Stored};
 use crate::backend::BackendError;
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
+use crate::doctor::{Examination, Setup};
 use crate::random::token;
 use crate::store::record::{restore_set, set_text};
 use crate::store::{Held, Writers};
@@ -945,6 +946,10 @@ impl DataCache for RedisCache {
 
     fn has_dropped(&self) -> bool {
         true
+    }
+
+    async fn examine(&self, setup: &Setup) -> Examination {
+        self.look(setup).await
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -8,8 +8,9 @@ use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limi
 use parking_lot::Mutex;
 
 use super::record::{Record, restore_set, set_text};
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
+use super::{Claimed, DataStore, Held, Mark, Refused, Writers, read_some};
 use crate::Error;
+use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 
 /// A store in memory, in the stored form: what it gives back went through the same reading and writing as on disk.
@@ -152,6 +153,12 @@ impl DataStore for MemoryStore {
     async fn marks(&self) -> Result<Vec<Mark>, Error> {
         let kept = self.kept.lock();
         Ok(kept.marks.iter().map(|(name, text)| Mark { name: name.clone(), text: Some(text.clone()) }).collect())
+    }
+
+    async fn examine(&self, _: &Setup, _: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        let mut found = Examination::new(PLACE);
+        read_some(self, &mut found).await;
+        found
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -22,6 +22,7 @@ use super::process::Process;
 use super::record::restore_set;
 use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::clock::Stopwatch;
+use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 use crate::{Error, runtime};
 
@@ -594,6 +595,10 @@ impl DataStore for MongoStore {
 
     async fn marks(&self) -> Result<Vec<Mark>, Error> {
         self.patiently(|inner| async move { inner.marks().await }).await
+    }
+
+    async fn examine(&self, setup: &Setup, _: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        self.look(setup).await
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
+use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 use crate::{Error, url};
 
@@ -145,8 +147,14 @@ impl SqliteStore {
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
-        let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
+        let descriptor = Descriptor::open(&path, false).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => name::refusal(name, "store does not exist"),
+            _ => name::refusal(name, error),
+        })?;
         schema::check_finished(name, &path)?;
+        if std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+            return Err(name::refusal(name, "file is empty; no program has written to it yet"));
+        }
         schema::check_header(name, &path, &descriptor)?;
         if !descriptor.is_locked().unwrap_or(true) {
             wal::check(name, &path)?;
@@ -555,6 +563,10 @@ impl DataStore for SqliteStore {
         let damage = inner.tables().verify(inner.tail.marks(), 1, &mut |_| ());
         inner.check_unchanged()?;
         damage?.errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    async fn examine(&self, setup: &Setup, progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        Self::examine_file(&self.path, setup, progress).await
     }
 
     async fn clear(&self) -> Result<(), Error> {
