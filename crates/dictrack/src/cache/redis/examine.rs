@@ -6,10 +6,11 @@ use std::sync::Arc;
 use redis::Value;
 
 use super::connection::{Node, escaped, said};
-use super::{RedisCache, Shared, keys, on_network, script, token};
+use super::{RedisCache, Shared, keys, on_network, script};
 use crate::Error;
 use crate::cache::read_some;
 use crate::doctor::{Examination, Level, SAMPLE, Setup, bytes};
+use crate::random::token;
 
 /// Memory in use, in hundredths of what is allowed, from which a word is due.
 const ALMOST_FULL: u64 = 90;

@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::entry::{Batch, Entry};
 use super::hash::{Fields, Replica};
 use super::pace::Pace;
-use super::{Answer, LEASE_MILLIS, Shared, Swap, script, token};
+use super::swap::{Answer, Swap};
+use super::{LEASE_MILLIS, Shared, script};
 use crate::clock::Stopwatch;
+use crate::random::token;
 use crate::{Error, runtime};
 
 /// Pieces of a load that nobody goes on with are gone after this long.
