@@ -288,7 +288,7 @@ impl Group {
     /// Tidies the ids up after copies are gone.
     pub fn settle_ids(&mut self, limits: &Limits) {
         if let Some(log) = &mut self.log {
-            log.ids.settle_all(limits);
+            log.ids.learn_all(limits);
         }
     }
 

@@ -15,9 +15,9 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-/// What a step did to its group.
+/// What a [`Step`] did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Effect {
     /// The group is as it was.
     Unchanged,
     /// The group is as it was, and the caller relies on what is there: it has to be kept if it is not yet.
@@ -28,15 +28,15 @@ pub enum Step {
     ChangedById,
 }
 
-impl Step {
+impl Effect {
     /// Whether the group changed.
     pub fn changed(self) -> bool {
         matches!(self, Self::Changed | Self::ChangedById)
     }
 }
 
-/// A step on a group.
-pub type Run<'a> = dyn for<'g> FnMut(&'g mut Group) -> Step + Send + 'a;
+/// What a call does to a group. It may run more than once.
+pub type Step<'a> = dyn for<'g> FnMut(&'g mut Group) -> Effect + Send + 'a;
 
 /// Supplies groups that a cache does not hold.
 #[async_trait]
@@ -59,7 +59,7 @@ pub trait Load: Send + Sync + Debug {
 
 /// How the store took a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct Saved {
     /// The group.
     pub group: Text,
     /// The version of the change.
@@ -95,11 +95,11 @@ pub trait DataCache: Send + Sync + Debug {
     /// # Errors
     /// A failure of the cache or the store; then nothing has changed. [`Error::Unavailable`]: it is not known whether
     /// something has.
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error>;
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error>;
 
     /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
     /// `false` if it does not, and then nothing has happened.
-    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool;
+    fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool;
 
     /// Shows the newest state of `group` to `view`; a blank one if there is none.
     ///
@@ -124,7 +124,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error>;
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error>;
 
     /// Whether the store has the change that made `version` of a group under `claim`, after a commit that was to save it;
     /// `false` if another commit is needed.
@@ -203,10 +203,10 @@ macro_rules! forward {
             async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error> {
                 (**self).begin(load, engine).await
             }
-            async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+            async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
                 (**self).update(group, step).await
             }
-            fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool {
+            fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
                 (**self).update_now(group, step)
             }
             async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
@@ -221,8 +221,8 @@ macro_rules! forward {
             fn has_uncollected(&self) -> bool {
                 (**self).has_uncollected()
             }
-            async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
-                (**self).stored(stored).await
+            async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
+                (**self).note_saved(saved).await
             }
             fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
                 (**self).confirm(group, version, claim)

@@ -160,7 +160,7 @@ mod tests {
     use dictrack_core::{Amount, Call, Timestamp};
 
     use super::*;
-    use crate::cache::Step;
+    use crate::cache::Effect;
     use crate::{MemoryCache, MemoryStore, TrackerDefinition};
 
     const NOW: Timestamp = Timestamp::from_secs(0);
@@ -186,7 +186,7 @@ mod tests {
         for (id, progress) in groups {
             let step = &mut |found: &mut Group| {
                 *found = group(id, progress);
-                Step::Changed
+                Effect::Changed
             };
             wait(cache.update(id, step)).unwrap();
         }

@@ -11,7 +11,7 @@ use dictrack_core::{Engine, Group, GroupChange};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DataCache, Load, Run, Stored, read_some};
+use super::{DataCache, Load, Saved, Step, read_some};
 use crate::Error;
 use crate::doctor::{Examination, Setup};
 use crate::store::Writers;
@@ -175,7 +175,7 @@ impl MemoryCache {
 
     /// Runs a step on an entry; `false` if the entry was dropped in the meantime.
     #[inline]
-    fn run(&self, entry: &Arc<Entry>, step: &mut Run<'_>) -> bool {
+    fn run(&self, entry: &Arc<Entry>, step: &mut Step<'_>) -> bool {
         let mut state = entry.state.lock();
         if state.dropped {
             return false;
@@ -234,7 +234,7 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         loop {
             let entry = self.entry(group).await?;
             if self.run(&entry, step) {
@@ -244,7 +244,7 @@ impl DataCache for MemoryCache {
     }
 
     #[inline]
-    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool {
+    fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
         let (shard, hash) = self.locate(group);
         let entry = shard.entries.read().find(hash, |entry| entry.id == group).map(Arc::clone);
         entry.is_some_and(|entry| self.run(&entry, step))
@@ -286,8 +286,8 @@ impl DataCache for MemoryCache {
         !self.dirty.lock().is_empty()
     }
 
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
-        for Stored { group, version, .. } in stored {
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
+        for Saved { group, version, .. } in saved {
             let (shard, hash) = self.locate(group);
             let entry = shard.entries.read().find(hash, |entry| entry.id == *group).cloned();
             if let Some(entry) = entry {

@@ -17,7 +17,7 @@ use dictrack_core::text::quoted;
 use dictrack_core::{Engine, Group, GroupChange};
 use parking_lot::Mutex;
 
-use super::{DataCache, Load, Run, Step, Stored};
+use super::{DataCache, Effect, Load, Saved, Step};
 use crate::clock::{Clock as _, SystemClock};
 use crate::doctor::{Examination, Setup};
 use crate::random::token;
@@ -208,18 +208,18 @@ impl DataCache for RedisCache {
         on_network(async move { shared.connection.command("connect", &redis::cmd("PING")).await.map(drop) }).await
     }
 
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         self.shared.update(group, step).await
     }
 
-    fn update_now(&self, _: &str, _: &mut Run<'_>) -> bool {
+    fn update_now(&self, _: &str, _: &mut Step<'_>) -> bool {
         false
     }
 
     async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
         let mut step = |found: &mut Group| {
             view(found);
-            Step::Unchanged
+            Effect::Unchanged
         };
         self.shared.update(group, &mut step).await.map(drop)
     }
@@ -237,10 +237,10 @@ impl DataCache for RedisCache {
         !self.shared.dirty.lock().is_empty()
     }
 
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        let stored = stored.to_vec();
-        on_network(async move { shared.note_all_stored(stored).await }).await
+        let saved = saved.to_vec();
+        on_network(async move { shared.note_all_saved(saved).await }).await
     }
 
     fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
@@ -268,7 +268,7 @@ impl DataCache for RedisCache {
                 if !found.is_blank() {
                     visit(&id, found);
                 }
-                Step::Unchanged
+                Effect::Unchanged
             };
             self.shared.update(&id, &mut step).await?;
         }

@@ -9,7 +9,7 @@ use dictrack_core::{Call, ContentHash, Engine, Group, GroupChange, Limits, Track
 use super::{NOW, Stores, definitions, document, kept};
 use crate::Error;
 use crate::backend::BackendError;
-use crate::cache::{DataCache, Load, Step, Stored};
+use crate::cache::{DataCache, Effect, Load, Saved};
 use crate::durability::Durability;
 use crate::store::{Claimed, DataStore, Held, Writers};
 
@@ -138,7 +138,7 @@ impl Opened {
             let call = Call { engine: &self.engine, group, now: NOW };
             let added = found.add(&call, &definitions(), None);
             added.unwrap_or_else(|error| panic!("{}: {error}", self.name));
-            Step::Changed
+            Effect::Changed
         })
         .await
     }
@@ -156,20 +156,20 @@ impl Opened {
     }
 
     /// One step: whether its document counted, and what that is to the cache.
-    fn tracked(&self, found: &mut Group, group: &str, number: u64, id: Option<&str>) -> (bool, Step) {
+    fn tracked(&self, found: &mut Group, group: &str, number: u64, id: Option<&str>) -> (bool, Effect) {
         let id = id.map(|id| ContentHash::of([id.as_bytes()]));
         let document = document(number);
         let outcome = found.track(&self.engine, group, &Track { document: &document, now: NOW, clock: NOW, id });
         let step = match (outcome.duplicate(), outcome.changed(), id) {
-            (true, ..) => Step::Relied,
-            (_, true, Some(_)) => Step::ChangedById,
-            (_, true, None) => Step::Changed,
-            (_, false, _) => Step::Unchanged,
+            (true, ..) => Effect::Relied,
+            (_, true, Some(_)) => Effect::ChangedById,
+            (_, true, None) => Effect::Changed,
+            (_, false, _) => Effect::Unchanged,
         };
         (!outcome.duplicate() && outcome.dirtied().next().is_some(), step)
     }
 
-    async fn change(&self, group: &str, mut step: impl FnMut(&mut Group) -> Step + Send) -> (u64, u64) {
+    async fn change(&self, group: &str, mut step: impl FnMut(&mut Group) -> Effect + Send) -> (u64, u64) {
         let mut version = 0;
         let mut run = |found: &mut Group| {
             let done = step(found);
@@ -212,14 +212,14 @@ impl Opened {
             }
         }
         let refused = refused.unwrap_or_else(|error| panic!("{}: the store could not save: {error}", self.name));
-        let stored = changes.iter().enumerate().map(|(at, change)| Stored {
+        let saved = changes.iter().enumerate().map(|(at, change)| Saved {
             group: change.group.clone(),
             version: change.version,
             claim: change.claim,
             refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
         });
-        let stored: Vec<_> = stored.collect();
-        let noted = self.cache.stored(&stored).await;
+        let saved: Vec<_> = saved.collect();
+        let noted = self.cache.note_saved(&saved).await;
         noted.unwrap_or_else(|error| self.fail("learn what is stored", &error));
     }
 
@@ -252,7 +252,7 @@ async fn looking_for_a_group_makes_none(caches: &dyn Caches, stores: &dyn Stores
     let opened = Opened::new(caches, stores, "looking for a group makes none").await;
     let name = opened.name;
     assert_eq!(opened.seen("g").await, None, "{name}: it has a group");
-    opened.change("g", |_| Step::Unchanged).await;
+    opened.change("g", |_| Effect::Unchanged).await;
     assert!(!opened.track("g", 1, None).await, "{name}: a group without trackers counted");
     let peeked = opened.cache.peek("g", &opened.engine).await.unwrap_or_else(|error| opened.fail("look", &error));
     assert!(peeked.is_none_or(|found| found.is_blank()), "{name}");
@@ -284,7 +284,7 @@ async fn a_step_sees_what_the_one_before_left(caches: &dyn Caches, stores: &dyn 
 async fn a_step_that_needs_no_waiting_is_done_or_not_begun(caches: &dyn Caches, stores: &dyn Stores) {
     let opened = Opened::new(caches, stores, "a step that needs no waiting is done, or not begun").await;
     opened.add("g").await;
-    let mut expected = opened.change("g", |_| Step::Unchanged).await.0;
+    let mut expected = opened.change("g", |_| Effect::Unchanged).await.0;
     for number in 0..10 {
         let mut runs = 0;
         let mut step = |found: &mut Group| {
@@ -295,7 +295,7 @@ async fn a_step_that_needs_no_waiting_is_done_or_not_begun(caches: &dyn Caches, 
         assert_eq!(done, runs > 0, "{}: it ran {runs} times", opened.name);
         expected += u64::from(done);
     }
-    let version = opened.change("g", |_| Step::Unchanged).await.0;
+    let version = opened.change("g", |_| Effect::Unchanged).await.0;
     assert_eq!(version, expected, "{}", opened.name);
 }
 
@@ -454,7 +454,7 @@ async fn a_store_that_fails_leaves_the_group_as_it_was(caches: &dyn Caches, stor
     let mut runs = 0;
     let mut step = |_: &mut Group| {
         runs += 1;
-        Step::Unchanged
+        Effect::Unchanged
     };
     let failed = opened.cache.update("g", &mut step).await;
     assert!(failed.as_ref().is_err_and(Error::is_temporary), "{name}: {failed:?}");
@@ -527,7 +527,7 @@ async fn a_change_that_was_lost_is_never_confirmed(caches: &dyn Caches, stores: 
     }
     second.cache.clear().await.unwrap_or_else(|error| second.fail("drop every group", &error));
     second.track("g", 1, None).await;
-    let (version, claim) = second.change("g", |_| Step::Relied).await;
+    let (version, claim) = second.change("g", |_| Effect::Relied).await;
     let newest = second.seen("g").await;
     for _ in 0..COMMITS {
         first.commit().await;

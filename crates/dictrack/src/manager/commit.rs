@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::builder::CLOSE_WITHIN;
 use crate::Error;
 use crate::backend::BackendError;
-use crate::cache::{DataCache, Stored};
+use crate::cache::{DataCache, Saved};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
 use crate::store::{DataStore, Mark, Refused};
@@ -405,17 +405,17 @@ impl Core {
             return Ok(());
         }
         let refused = self.save_when_reached(changes, marks).await?;
-        let stored: Vec<Stored> = changes
+        let saved: Vec<Saved> = changes
             .iter()
             .enumerate()
-            .map(|(at, change)| Stored {
+            .map(|(at, change)| Saved {
                 group: change.group.clone(),
                 version: change.version,
                 claim: change.claim,
                 refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
             })
             .collect();
-        self.cache.stored(&stored).await.or_else(ignore_temporary)
+        self.cache.note_saved(&saved).await.or_else(ignore_temporary)
     }
 
     /// Saves, again and again while the store cannot be reached: what was acknowledged is not given up.

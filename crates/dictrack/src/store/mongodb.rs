@@ -43,7 +43,7 @@ mod tidy;
 mod url;
 
 pub use builder::MongoStoreBuilder;
-use document::{Stored, place};
+use document::{GroupDocument, place};
 use owner::{Session, keep_beating};
 use schema::Names;
 use server::{Server, backend, concern};
@@ -142,7 +142,7 @@ impl MongoStore {
     }
 
     /// The group of what was read, with its definitions.
-    async fn restored(&self, group: &str, stored: Stored, engine: &Engine) -> Result<Group, Error> {
+    async fn restored(&self, group: &str, stored: GroupDocument, engine: &Engine) -> Result<Group, Error> {
         let store = self.inner.server.name();
         let hash = stored.set(store, group)?;
         let set = match engine.sets.find(hash) {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::entry::{Collected, Entry, State};
 use super::hash::{self, Replica};
 use super::{GIVE_UP_AFTER, Shared, script};
-use crate::cache::{Run, Step, Stored};
+use crate::cache::{Effect, Saved, Step};
 use crate::store::Held;
 use crate::{Error, runtime};
 
@@ -94,7 +94,7 @@ impl Shared {
     }
 
     /// Learns how the store took a change.
-    async fn note_stored(self: &Arc<Self>, stored: &Stored) -> Result<(), Error> {
+    async fn note_saved(self: &Arc<Self>, stored: &Saved) -> Result<(), Error> {
         let entry = self.entry(&stored.group);
         let version = match stored.refused {
             None => stored.version,
@@ -147,7 +147,7 @@ impl Shared {
     /// Finds out what became of a group that was claimed anew while this process held it: either the other claim came to
     /// nothing, or Redis lost the group.
     async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, held: Held) -> Result<(), Error> {
-        let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
+        let verify: &mut Step<'_> = &mut |_| Effect::Unchanged;
         self.update(&entry.id, verify).await?;
         self.learn_kept(entry).await?;
         let claim = {
@@ -163,7 +163,7 @@ impl Shared {
             let arguments = [old.as_bytes(), new.as_bytes(), lease.as_bytes()];
             let keys = [entry.keys.group.as_str(), &entry.keys.lease];
             self.connection.run("claim a group", &script::CLAIM, &keys, &arguments).await?;
-            let verify: &mut Run<'_> = &mut |_| Step::Unchanged;
+            let verify: &mut Step<'_> = &mut |_| Effect::Unchanged;
             self.update(&entry.id, verify).await?;
         }
         self.mark_dirty(entry, &mut entry.state.lock());
@@ -190,17 +190,17 @@ impl Shared {
     }
 
     /// Learns how the store took changes, many side by side.
-    pub(super) async fn note_all_stored(self: &Arc<Self>, stored: Vec<Stored>) -> Result<(), Error> {
+    pub(super) async fn note_all_saved(self: &Arc<Self>, saved: Vec<Saved>) -> Result<(), Error> {
         let mut notes = JoinSet::new();
         let mut result = Ok(());
-        for stored in stored {
+        for saved in saved {
             if notes.len() >= SIDE_BY_SIDE
                 && let Some(Ok(Err(error))) = notes.join_next().await
             {
                 result = Err(error);
             }
             let shared = Arc::clone(self);
-            notes.spawn(async move { shared.note_stored(&stored).await });
+            notes.spawn(async move { shared.note_saved(&saved).await });
         }
         while let Some(note) = notes.join_next().await {
             if let Ok(Err(error)) = note {

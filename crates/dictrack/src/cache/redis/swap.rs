@@ -10,7 +10,7 @@ use super::entry::{Batch, Ending, Entry, State, Tried};
 use super::hash::Fields;
 use super::{GIVE_UP_AFTER, Shared, script};
 use crate::backend::BackendError;
-use crate::cache::{Run, Step};
+use crate::cache::{Effect, Step};
 use crate::clock::Stopwatch;
 use crate::random::token;
 use crate::store::record::set_text;
@@ -80,7 +80,7 @@ impl Answer {
 
 impl Shared {
     /// Runs a step and has Redis keep what it did.
-    pub(super) async fn update(self: &Arc<Self>, id: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+    pub(super) async fn update(self: &Arc<Self>, id: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         let since = Stopwatch::start();
         let mut runs = 0;
         if self.sweep.is_wanted() {
@@ -97,7 +97,7 @@ impl Shared {
                 let Some(tried) = state.tried() else { continue };
                 let done = step(&mut tried.group);
                 tried.changed |= done.changed();
-                tried.relied |= done == Step::Relied;
+                tried.relied |= done == Effect::Relied;
                 let ended = tried.batch.ended.subscribe();
                 if !state.in_flight {
                     state.in_flight = true;
@@ -109,7 +109,7 @@ impl Shared {
             match Batch::wait(ended).await {
                 Ending::Kept(claim) => return Ok(claim),
                 Ending::Failed(error) => return Err(error),
-                Ending::Unsure if done == Step::Changed => {
+                Ending::Unsure if done == Effect::Changed => {
                     let source = "Redis lost the group before it said whether it had kept the change".into();
                     let action = format!("change the group {}", quoted(id));
                     let error = BackendError { backend: "Redis", action, source };
@@ -132,7 +132,7 @@ impl Shared {
             let Some(swap) = self.next_swap(entry) else { return };
             let answer = self.swap(entry, &swap).await;
             let batch = Arc::clone(&swap.batch);
-            let ending = self.settle(entry, swap, answer);
+            let ending = self.conclude(entry, swap, answer);
             batch.ended.send_replace(Some(ending));
         }
     }
@@ -233,7 +233,7 @@ impl Shared {
     }
 
     /// Takes over how a swap went.
-    fn settle(self: &Arc<Self>, entry: &Arc<Entry>, swap: Swap, answer: Result<Answer, Error>) -> Ending {
+    fn conclude(self: &Arc<Self>, entry: &Arc<Entry>, swap: Swap, answer: Result<Answer, Error>) -> Ending {
         let mut state = entry.state.lock();
         let limits = self.source.get().map(|source| source.engine.limits).unwrap_or_default();
         let pending = state.pending.take();

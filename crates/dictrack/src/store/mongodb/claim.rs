@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 
-use super::document::{Stored, held};
+use super::document::{GroupDocument, held};
 use super::owner::Session;
 use super::server::{Server, backend, concern};
 use super::{Inner, READS};
@@ -16,7 +16,7 @@ const TRACE: Duration = Duration::from_secs(60 * 60);
 
 impl Inner {
     /// The group and the number of its claim.
-    pub(super) async fn claim(&self, group: &str) -> Result<(Option<Stored>, u64), Error> {
+    pub(super) async fn claim(&self, group: &str) -> Result<(Option<GroupDocument>, u64), Error> {
         let session = self.session()?;
         if !session.careful {
             // Whoever wrote before has ended, and all that it sent has arrived.

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 
-use super::document::{Stored, foreign, held, place};
+use super::document::{GroupDocument, foreign, held, place};
 use super::lists::parts_of;
 use super::server::Server;
 use super::{Inner, READS};
@@ -12,7 +12,7 @@ use crate::store::{Held, Mark};
 
 impl Inner {
     /// What the server holds of a group, with all of its parts.
-    pub(super) async fn read(&self, group: &str) -> Result<Option<Stored>, Error> {
+    pub(super) async fn read(&self, group: &str) -> Result<Option<GroupDocument>, Error> {
         for _ in 0..READS {
             let action = "read a group";
             let find = || self.server.find_one(action, &self.names.groups, doc! {"_id": group}, None);
@@ -27,14 +27,14 @@ impl Inner {
 
     /// Adds the parts to a document; `None` if they are no longer all there, since the group was written meanwhile. No
     /// group is in a document that only traces a claim.
-    pub(super) async fn completed(&self, group: &str, head: Document) -> Result<Option<Option<Stored>>, Error> {
+    pub(super) async fn completed(&self, group: &str, head: Document) -> Result<Option<Option<GroupDocument>>, Error> {
         let (version, _) = held(self.server.name(), group, &head)?;
         if version == 0 {
             return Ok(Some(None));
         }
         let ids = parts_of(&head);
         let parts = self.parts(&ids).await?;
-        Ok(ids.iter().all(|id| parts.contains_key(id)).then_some(Some(Stored { head, parts })))
+        Ok(ids.iter().all(|id| parts.contains_key(id)).then_some(Some(GroupDocument { head, parts })))
     }
 
     pub(super) async fn held(&self, group: &str) -> Result<Held, Error> {
