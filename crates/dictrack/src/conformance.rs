@@ -298,7 +298,7 @@ async fn changes_of_a_long_stream_add_up(stores: &dyn Stores) {
                 2 => drop(group.reset(&store.call(id), "sum", Some(ResetPolicy::ALL), Default::default())),
                 3 => {
                     if let Some(event) = group.undelivered().first() {
-                        group.delivered(event.sequence);
+                        group.mark_delivered(event.sequence);
                     }
                 }
                 _ => {
@@ -383,10 +383,10 @@ async fn groups_are_undelivered_until_all_events_are_marked(stores: &dyn Stores)
     assert_eq!(store.undelivered().await, ["a", "b"], "{}", store.name);
     let (id, group) = &mut groups[0];
     let events = group.undelivered();
-    group.delivered(events[events.len() / 2].sequence);
+    group.mark_delivered(events[events.len() / 2].sequence);
     store.save(&[group.take_change(id, &store.engine)], &[]).await;
     store.holds(id, group, "half of its events delivered").await;
-    group.delivered(events[events.len() - 1].sequence);
+    group.mark_delivered(events[events.len() - 1].sequence);
     store.save(&[group.take_change(id, &store.engine)], &[]).await;
     store.maintain(true).await;
     let store = store.again().await;

@@ -818,7 +818,7 @@ impl Manager {
     /// A failure of the cache or the store.
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
-        let mut mark = |found: &mut Group| step(found.delivered(sequence));
+        let mut mark = |found: &mut Group| step(found.mark_delivered(sequence));
         self.update(Deadline::of_a_call(), group, &mut mark).await.map(drop)
     }
 

@@ -88,8 +88,7 @@ impl Shared {
             Answer::Kept(_) => {
                 tracing::debug!(group = %entry.id, fields = count, time = ?since.elapsed(), "a large group was loaded");
                 let after = std::mem::take(&mut fields.after);
-                let group = std::mem::take(&mut replica.group);
-                replica.keep(group, swap.new_token, after);
+                replica.kept_as(swap.new_token, after);
                 Ok(Some(replica))
             }
             _ => Ok(None),

@@ -78,11 +78,10 @@ impl Shared {
         if replica.group.version() <= *saved {
             return None;
         }
-        let mut group = replica.group.clone();
-        // A later copy may have taken the ids over.
-        if let Some(later) = pending.as_ref().or(tried.as_ref().map(|tried| &tried.group)) {
-            later.give_ids_back(&mut group);
-        }
+        let group = match pending.as_ref().or(tried.as_ref().map(|tried| &tried.trial)) {
+            Some(trial) => trial.whole(&replica.group),
+            None => replica.group.clone(),
+        };
         let mut change = replica.unsaved(&entry.id, &group);
         change.claim = replica.claim;
         *collected = Some(Collected {

@@ -95,7 +95,7 @@ impl Shared {
             let (ended, done) = {
                 let mut state = entry.state.lock();
                 let Some(tried) = state.tried() else { continue };
-                let done = step(&mut tried.group);
+                let done = step(tried.trial.group_mut());
                 tried.changed |= done.changed();
                 tried.relied |= done == Effect::Relied;
                 let ended = tried.batch.ended.subscribe();
@@ -140,7 +140,7 @@ impl Shared {
     /// Takes the open batch; `None` if there is none.
     fn next_swap(&self, entry: &Entry) -> Option<Swap> {
         let mut state = entry.state.lock();
-        let Some(Tried { mut group, batch, changed, relied }) = state.tried.take() else {
+        let Some(Tried { mut trial, batch, changed, relied }) = state.tried.take() else {
             state.in_flight = false;
             return None;
         };
@@ -175,16 +175,17 @@ impl Shared {
             waiting: None,
         };
         if swap.written {
+            let group = trial.group_mut();
             let mut change = group.take_change(&entry.id, &source.engine);
             if replica.token.is_empty() {
                 change = group.whole(&entry.id);
             }
             swap.new_version = group.version();
             swap.new_token = token();
-            swap.fields = replica.fields(&entry.id, &group, &change, &swap.new_token);
+            swap.fields = replica.fields(&entry.id, group, &change, &swap.new_token);
             swap.set = change.set;
         }
-        state.pending = Some(group);
+        state.pending = Some(trial);
         Some(swap)
     }
 
@@ -244,20 +245,19 @@ impl Shared {
                 state.replica = None;
             }
             let State { replica: Some(replica), tried, .. } = &mut *state else { return Ending::Kept(claim) };
+            let next = tried.as_mut().map(|tried| &mut tried.trial);
             match pending {
-                Some(pending) if swap.written => replica.keep(pending, swap.new_token, swap.fields.after),
+                Some(pending) if swap.written => {
+                    pending.keep(&mut replica.group, next, &limits);
+                    replica.kept_as(swap.new_token, swap.fields.after);
+                }
                 // Its lease is given back.
                 _ if replica.token.is_empty() => {
                     state.replica = None;
                     return Ending::Kept(claim);
                 }
-                // It knew the ids of the replica.
-                Some(pending) => pending.give_ids_back(&mut replica.group),
+                Some(pending) => pending.undo(&mut replica.group, next, &limits),
                 None => {}
-            }
-            match tried {
-                Some(tried) => tried.group.take_ids_over(&mut replica.group, &limits),
-                None => replica.group.settle_ids(&limits),
             }
             // Another process may have claimed the same state anew.
             replica.claim = claim;
@@ -272,13 +272,13 @@ impl Shared {
             return Ending::Kept(claim);
         }
         // What was tried is gone, and what was tried on top of it.
+        if let Some(Tried { batch, .. }) = state.tried.take() {
+            batch.ended.send_replace(Some(Ending::Again));
+        }
         if let (Some(replica), Some(pending)) = (&mut state.replica, pending)
             && replica.token == swap.token
         {
-            pending.give_ids_back(&mut replica.group);
-        }
-        if let Some(next) = state.tried.take() {
-            next.batch.ended.send_replace(Some(Ending::Again));
+            pending.undo(&mut replica.group, None, &limits);
         }
         let problem = match answer {
             Ok(Answer::Behind(fields)) => match state
