@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group};
 
 use crate::Error;
 use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
-use crate::store::{Claimed, Held, Writers};
+use crate::store::{Claimed, Held, Refused, Unsaved, Writers};
 
 pub mod memory;
 #[cfg(feature = "redis")]
@@ -70,6 +70,19 @@ pub struct Saved {
     pub refused: Option<Held>,
 }
 
+impl Saved {
+    /// How the store took `changes`, some of which it refused.
+    pub fn all(changes: &[Unsaved], refused: &[Refused]) -> Vec<Self> {
+        let saved = changes.iter().enumerate().map(|(at, Unsaved { change, claim })| Self {
+            group: change.group.clone(),
+            version: change.version,
+            claim: *claim,
+            refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
+        });
+        saved.collect()
+    }
+}
+
 /// Where groups live while documents come.
 ///
 /// A cache never calls the manager, and the store only by the `load` that it was made with: what has to be kept it hands
@@ -111,7 +124,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error>;
+    async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error>;
 
     /// About how many bytes of groups changed since they were last collected: they cannot be dropped, and collecting them takes
     /// several times as much. 0 where another process keeps them.
@@ -212,7 +225,7 @@ macro_rules! forward {
             async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
                 (**self).view(group, view).await
             }
-            async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+            async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error> {
                 (**self).collect(engine).await
             }
             fn uncollected_bytes(&self) -> usize {

@@ -57,6 +57,29 @@ pub struct Held {
     pub claim: u64,
 }
 
+/// A change that a store is to keep.
+#[derive(Clone, Debug)]
+pub struct Unsaved {
+    /// The change.
+    pub change: GroupChange,
+    /// The claim by which a cache of many processes holds the group, see [`DataStore::claim`]; 0 where one process does.
+    pub claim: u64,
+}
+
+impl Unsaved {
+    /// Whether a store that holds this of the group may keep the change.
+    pub fn follows(&self, held: Held) -> bool {
+        self.claim >= held.claim && self.change.follows(held.version)
+    }
+}
+
+/// As the one writer of a store makes it.
+impl From<GroupChange> for Unsaved {
+    fn from(change: GroupChange) -> Self {
+        Self { change, claim: 0 }
+    }
+}
+
 /// A change that was not kept, because the store holds something else than it builds on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -109,7 +132,7 @@ pub trait DataStore: Send + Sync + Debug {
     /// [`Error::Unavailable`] if the store cannot be reached; the call may be repeated with the same changes until it
     /// can. [`Error::TakenOver`]. Any other failure: it is not known then what was kept, and the call must not be
     /// repeated.
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
 
     /// Does the work that was put off, such as bringing readable tables up to date. Called every few seconds, when
     /// nothing else is to be done, and before the end (`all`: leave nothing).
@@ -208,7 +231,7 @@ macro_rules! forward {
             async fn held(&self, group: &str) -> Result<Held, Error> {
                 (**self).held(group).await
             }
-            async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+            async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
                 (**self).save(changes, marks).await
             }
             async fn maintain(&self, all: bool) -> Result<(), Error> {

@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
 use super::{DataCache, Load, Saved, Step, read_some};
 use crate::Error;
 use crate::doctor::{Examination, Setup};
-use crate::store::Writers;
+use crate::store::{Unsaved, Writers};
 
 /// Enough shards that two threads rarely want the same one.
 const SHARDS: usize = 256;
@@ -262,14 +262,14 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+    async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         self.dirty_bytes.store(0, Ordering::Relaxed);
         let mut changes = Vec::with_capacity(dirty.len());
         for entry in dirty {
             let mut state = entry.state.lock();
             state.dirty = false;
-            changes.push(state.group.take_change(&entry.id, engine));
+            changes.push(state.group.take_change(&entry.id, engine).into());
             let (before, after) = (state.bytes, ENTRY_BYTES + state.group.heap_bytes());
             state.bytes = after;
             self.bytes.fetch_add(after, Ordering::Relaxed);

@@ -14,14 +14,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
-use dictrack_core::{Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group};
 use parking_lot::Mutex;
 
 use super::{DataCache, Effect, Load, Saved, Step};
 use crate::clock::{Clock as _, SystemClock};
 use crate::doctor::{Examination, Setup};
 use crate::random::token;
-use crate::store::Writers;
+use crate::store::{Unsaved, Writers};
 use crate::{Error, runtime};
 
 mod address;
@@ -224,7 +224,7 @@ impl DataCache for RedisCache {
         self.shared.update(group, &mut step).await.map(drop)
     }
 
-    async fn collect(&self, _: &Engine) -> Result<Vec<GroupChange>, Error> {
+    async fn collect(&self, _: &Engine) -> Result<Vec<Unsaved>, Error> {
         let shared = Arc::clone(&self.shared);
         on_network(async move { shared.collect().await }).await
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dictrack_core::{Call, ContentHash, Engine, Group, GroupChange, Limits, Track};
+use dictrack_core::{Call, ContentHash, Engine, Group, Limits, Track};
 
 use super::{NOW, Stores, definitions, document, kept};
 use crate::Error;
 use crate::backend::BackendError;
 use crate::cache::{DataCache, Effect, Load, Saved};
 use crate::durability::Durability;
-use crate::store::{Claimed, DataStore, Held, Writers};
+use crate::store::{Claimed, DataStore, Held, Unsaved, Writers};
 
 /// Opens caches for the suite.
 #[async_trait]
@@ -198,12 +198,12 @@ impl Opened {
         self.cache.unsaved().await.unwrap_or_else(|error| self.fail("list unsaved groups", &error))
     }
 
-    async fn collect(&self) -> Vec<GroupChange> {
+    async fn collect(&self) -> Vec<Unsaved> {
         self.cache.collect(&self.engine).await.unwrap_or_else(|error| self.fail("hand out what changed", &error))
     }
 
     /// Saves what was handed out, and tells the cache.
-    async fn save(&self, changes: &[GroupChange]) {
+    async fn save(&self, changes: &[Unsaved]) {
         let mut refused = self.store.save(changes, &[]).await;
         // A store on a busy machine; what it may have kept may be repeated.
         for _ in 0..REPEATS {
@@ -212,14 +212,7 @@ impl Opened {
             }
         }
         let refused = refused.unwrap_or_else(|error| panic!("{}: the store could not save: {error}", self.name));
-        let saved = changes.iter().enumerate().map(|(at, change)| Saved {
-            group: change.group.clone(),
-            version: change.version,
-            claim: change.claim,
-            refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
-        });
-        let saved: Vec<_> = saved.collect();
-        let noted = self.cache.note_saved(&saved).await;
+        let noted = self.cache.note_saved(&Saved::all(changes, &refused)).await;
         noted.unwrap_or_else(|error| self.fail("learn what is stored", &error));
     }
 
@@ -307,14 +300,14 @@ async fn a_change_is_handed_out_once_and_stored(caches: &dyn Caches, stores: &dy
     opened.track("a", 1, Some("id")).await;
     assert_eq!(opened.unsaved().await, ["a", "b"], "{name}");
     let mut changes = opened.collect().await;
-    changes.sort_by(|a, b| a.group.cmp(&b.group));
-    let groups: Vec<_> = changes.iter().map(|change| change.group.as_str()).collect();
+    changes.sort_by(|a, b| a.change.group.cmp(&b.change.group));
+    let groups: Vec<_> = changes.iter().map(|unsaved| unsaved.change.group.as_str()).collect();
     assert_eq!(groups, ["a", "b"], "{name}: each group once");
     assert_eq!(opened.collect().await.len(), 0, "{name}: handed out before");
     opened.save(&changes).await;
     assert_eq!(opened.unsaved().await, Vec::<String>::new(), "{name}: after it was stored");
-    for change in &changes {
-        let confirmed = opened.cache.confirm(&change.group, change.version, change.claim);
+    for Unsaved { change, claim } in &changes {
+        let confirmed = opened.cache.confirm(&change.group, change.version, *claim);
         let confirmed = confirmed.unwrap_or_else(|error| opened.fail("confirm what is stored", &error));
         assert!(confirmed, "{name}: {} is stored", change.group);
         assert_eq!(opened.stored(&change.group).await, opened.seen(&change.group).await, "{name}");
@@ -322,7 +315,7 @@ async fn a_change_is_handed_out_once_and_stored(caches: &dyn Caches, stores: &dy
     // What comes later follows.
     opened.track("a", 2, None).await;
     let again = opened.collect().await;
-    assert_eq!(again.iter().map(|change| change.group.as_str()).collect::<Vec<_>>(), ["a"], "{name}");
+    assert_eq!(again.iter().map(|unsaved| unsaved.change.group.as_str()).collect::<Vec<_>>(), ["a"], "{name}");
     opened.save(&again).await;
     assert_eq!(opened.stored("a").await, opened.seen("a").await, "{name}: after another change");
     opened.commit().await;

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{ContentHash, Engine, Group, GroupChange, Limits, TrackerDefinition};
+use dictrack_core::{ContentHash, Engine, Group, Limits, TrackerDefinition};
 use mongodb::bson::{Document, doc};
 use mongodb::options::FindOptions;
 use parking_lot::Mutex;
 
 use super::process::Process;
 use super::record::restore_set;
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
+use super::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 use crate::clock::Stopwatch;
 use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
@@ -266,7 +266,7 @@ impl DataStore for MongoStore {
         .await
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let session = self.inner.session()?;
         let plan = self.inner.plan(&session, changes, marks)?;
         let inner = Arc::clone(&self.inner);

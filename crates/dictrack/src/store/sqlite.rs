@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Record, restore_set, set_text};
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
+use super::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
@@ -274,7 +274,7 @@ impl Inner {
         }
     }
 
-    fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+    fn save(&mut self, changes: &[&GroupChange], marks: &[Mark]) -> Result<(), Error> {
         if changes.is_empty() && marks.is_empty() {
             return Ok(());
         }
@@ -350,16 +350,17 @@ impl Inner {
     }
 
     /// The changes that build on what the file holds, each as what is new of it, and those that do not.
-    fn follow(&mut self, changes: &[GroupChange]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
+    fn follow(&mut self, changes: &[Unsaved]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
         let engine = Engine::default();
         let (mut kept, mut refused) = (Vec::new(), Vec::new());
-        for (at, change) in changes.iter().enumerate() {
+        for (at, unsaved) in changes.iter().enumerate() {
+            let Unsaved { change, claim } = unsaved;
             let held = self.held(&change.group)?;
-            if !change.follows(held.version, held.claim) {
+            if !unsaved.follows(held) {
                 refused.push(Refused { at, held });
                 continue;
             }
-            self.claims.last.insert(change.group.clone(), change.claim);
+            self.claims.last.insert(change.group.clone(), *claim);
             let before = match change.base {
                 None => self.load(&change.group, &engine)?,
                 Some(_) => None,
@@ -476,15 +477,15 @@ impl DataStore for SqliteStore {
         self.inner.lock().held(group)
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let mut inner = self.inner.lock();
         let mut refused = Vec::new();
         if inner.claims.given {
             let (kept, others) = inner.follow(changes)?;
             refused = others;
-            inner.save(&kept, marks)
+            inner.save(&kept.iter().collect::<Vec<_>>(), marks)
         } else {
-            inner.save(changes, marks)
+            inner.save(&changes.iter().map(|unsaved| &unsaved.change).collect::<Vec<_>>(), marks)
         }?;
         if inner.tail.bytes() > inner.fold_at {
             inner.fold()?;

@@ -26,7 +26,7 @@ fn load(store: &MongoStore, group: &str, engine: &Engine) -> Result<Option<Group
 }
 
 fn save(store: &MongoStore, group: &mut Group, id: &str, engine: &Engine) {
-    let refused = pollster::block_on(store.save(&[group.take_change(id, engine)], &[])).unwrap();
+    let refused = pollster::block_on(store.save(&[group.take_change(id, engine).into()], &[])).unwrap();
     assert_eq!(refused, []);
 }
 
@@ -472,7 +472,7 @@ fn an_export_of_mongodb_is_that_of_sqlite() {
     many_ids(&mut group, &engine, "g", 0..10);
     let marks = [Mark { name: "m".into(), text: Some("x".into()) }];
     begin(&store);
-    pollster::block_on(store.save(&[group.whole("g")], &marks)).unwrap();
+    pollster::block_on(store.save(&[group.whole("g").into()], &marks)).unwrap();
     let export = |store: &dyn dictrack::store::DataStore| {
         let mut out = Vec::new();
         pollster::block_on(dictrack::transfer::export(store, &mut out, |_| ())).unwrap();

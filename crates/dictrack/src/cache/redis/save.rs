@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use dictrack_core::GroupChange;
 use tokio::task::JoinSet;
 
 use super::entry::{Collected, Entry, State};
 use super::hash::{self, Replica};
 use super::{GIVE_UP_AFTER, Shared, script};
 use crate::cache::{Effect, Saved, Step};
-use crate::store::Held;
+use crate::store::{Held, Unsaved};
 use crate::{Error, runtime};
 
 /// Unsaved groups that a commit reads first, side by side.
@@ -19,7 +18,7 @@ const SIDE_BY_SIDE: usize = 128;
 
 impl Shared {
     /// Takes what changed and is not stored.
-    pub(super) async fn collect(self: &Arc<Self>) -> Result<Vec<GroupChange>, Error> {
+    pub(super) async fn collect(self: &Arc<Self>) -> Result<Vec<Unsaved>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let mut changes = Vec::with_capacity(dirty.len());
         let mut absent = Vec::new();
@@ -41,7 +40,7 @@ impl Shared {
 
     /// Takes what changed of groups that have to be read first. What takes long is left for later, and so is what is beyond the
     /// first [`READ_TOGETHER`]: they take memory beside the replicas.
-    async fn collect_absent(self: &Arc<Self>, mut absent: Vec<Arc<Entry>>, changes: &mut Vec<GroupChange>) {
+    async fn collect_absent(self: &Arc<Self>, mut absent: Vec<Arc<Entry>>, changes: &mut Vec<Unsaved>) {
         let late = absent.split_off(absent.len().min(READ_TOGETHER));
         late.iter().for_each(|entry| self.mark_dirty(entry, &mut entry.state.lock()));
         let mut reads = JoinSet::new();
@@ -65,13 +64,13 @@ impl Shared {
         }
     }
 
-    fn change_at_length(entry: &Entry) -> Option<GroupChange> {
+    fn change_at_length(entry: &Entry) -> Option<Unsaved> {
         let is_large = entry.state.lock().replica.as_ref().is_some_and(Replica::is_large);
         runtime::at_length(is_large, || Self::change(entry))
     }
 
     /// The group as Redis has it, if the store lacks something of it.
-    fn change(entry: &Entry) -> Option<GroupChange> {
+    fn change(entry: &Entry) -> Option<Unsaved> {
         let mut state = entry.state.lock();
         let State { replica, pending, tried, saved, collected, .. } = &mut *state;
         let replica = replica.as_ref().filter(|replica| !replica.token.is_empty())?;
@@ -82,14 +81,13 @@ impl Shared {
             Some(trial) => trial.whole(&replica.group),
             None => replica.group.clone(),
         };
-        let mut change = replica.unsaved(&entry.id, &group);
-        change.claim = replica.claim;
+        let change = replica.unsaved(&entry.id, &group);
         *collected = Some(Collected {
             version: change.version,
             token: replica.token.clone(),
             kept: replica.is_large().then(|| group.kept()),
         });
-        Some(change)
+        Some(Unsaved { change, claim: replica.claim })
     }
 
     /// Learns how the store took a change.
