@@ -1,5 +1,6 @@
 //! Each finding of `dictrack doctor`, provoked on a real server or file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dictrack::cache::DataCache as _;
@@ -7,8 +8,8 @@ use dictrack::doctor::{Examination, Finding, Level, Setup};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore as _;
 use dictrack::{
-    Blocking, Clock, Manager, ManagerBuilder, MongoStore, RedisCache, Span, SqliteStore, SystemClock, TestClock,
-    TrackerDefinition,
+    Blocking, Clock, Manager, ManagerBuilder, MemoryCache, MemoryStore, MongoStore, Overlay, RedisCache, Span,
+    SqliteStore, SystemClock, TestClock, TrackerDefinition,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 use pollster::block_on;
@@ -363,6 +364,19 @@ fn a_user_of_mongodb_that_may_not_write_is_found() {
     let examination = mongo(&url("nobody"), false);
     provoked(&examination, Level::Problem, "refused", "check user, password and authSource", "");
     assert!(!format!("{examination:?}").contains("pass@"), "{examination:?}");
+}
+
+#[test]
+fn what_has_no_examination_of_its_own_says_so() {
+    let view = Overlay::new(Arc::new(MemoryCache::new()), None);
+    let examined = block_on(view.examine(&Setup::default(), &mut |_| ()));
+    provoked(&examined, Level::Note, "not_examined", "no examination", "");
+    assert_eq!(fact(&examined, "groups"), "0, 0 read");
+    let known = [
+        block_on(MemoryStore::new().examine(&Setup::default(), &mut |_| ())),
+        block_on(MemoryCache::new().examine(&Setup::default())),
+    ];
+    assert!(known.iter().all(|examined| codes(examined).is_empty()), "{known:#?}");
 }
 
 #[test]
