@@ -1,4 +1,4 @@
-//! What every cache and every store can say of a failure.
+//! Failures of caches and stores.
 
 use dictrack_core::BoxError;
 
@@ -8,8 +8,8 @@ use dictrack_core::BoxError;
 pub struct BackendError {
     /// `SQLite`, `Redis`, …
     pub backend: &'static str,
-    /// What it was asked for.
+    /// What it was asked to do.
     pub action: String,
-    /// What it said.
+    /// The error that it reported.
     pub source: BoxError,
 }

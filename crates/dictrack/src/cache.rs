@@ -182,15 +182,15 @@ pub trait DataCache: Send + Sync + Debug {
     /// Whether the cache may lack a group that was changed through it: then it may be in the store.
     fn has_dropped(&self) -> bool;
 
-    /// Says how the cache is, what could lose progress, and how to mend it, before programs rely on it. May be called without
-    /// [`begin`](Self::begin). What keeps the cache from being examined is a finding, too.
+    /// Examines the cache before programs rely on it: what it is, what could lose progress, and how to fix it. May be called
+    /// without [`begin`](Self::begin). A failure to examine the cache is a finding too.
     ///
-    /// The default reads some groups, and says in a note that it knows no more.
+    /// The default reads some groups, and a note says that it checks nothing else.
     async fn examine(&self, setup: &Setup) -> Examination {
         let mut found = Examination::new("the cache");
         found.add(
             Finding::new(Level::Note, "not_examined", "this kind of cache has no examination of its own")
-                .meaning("what could lose progress in it is not known; only some of its groups were read"),
+                .meaning("it is not known what could lose progress; only some groups were read"),
         );
         match self.group_ids().await {
             Ok(ids) => read_some(self, &ids, setup, &mut found).await,
@@ -271,7 +271,7 @@ macro_rules! forward {
 forward!(Arc);
 forward!(Box);
 
-/// Reads the first of these groups, to see whether they can be read, and counts those that no store has.
+/// Reads the first of these groups to check that they are readable, and counts those with changes that no store has.
 pub(crate) async fn read_some<C: DataCache + ?Sized>(
     cache: &C,
     ids: &[String],

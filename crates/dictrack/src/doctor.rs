@@ -1,8 +1,8 @@
 //! Examining servers and files before programs rely on them: what they are, what could lose progress, and how to fix it.
 //!
-//! [`DataStore::examine`](crate::store::DataStore::examine) and [`DataCache::examine`](crate::cache::DataCache::examine) look;
-//! [`StoreAddress::examine`](crate::open::StoreAddress::examine) also examines what cannot be opened. `docs/doctor.md` lists what they
-//! can find. The command `dictrack doctor` prints it.
+//! [`DataStore::examine`](crate::store::DataStore::examine) and [`DataCache::examine`](crate::cache::DataCache::examine) do this;
+//! [`StoreAddress::examine`](crate::open::StoreAddress::examine) also examines a store that cannot be opened. `docs/doctor.md`
+//! lists their findings. The command `dictrack doctor` prints them.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::clock::{Clock, SystemClock};
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod server;
 
-/// The number of groups that an examination reads, to see whether they can be read.
+/// How many groups are read to check that they are readable.
 pub(crate) const SAMPLE: usize = 1_000;
 
-/// How programs use what is examined, which decides what a finding means.
+/// How programs use the cache or the store that is examined: it decides what a finding means.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Setup {
@@ -23,12 +23,12 @@ pub struct Setup {
     pub has_cache: bool,
     /// Whether there is a store behind the cache.
     pub has_store: bool,
-    /// The clock that those of servers are compared with.
+    /// The clock to compare the clocks of servers with.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Setup {
-    /// A cache or a store alone, and the clock of the operating system.
+    /// A cache or a store on its own, with the clock of the operating system.
     fn default() -> Self {
         Self { has_cache: false, has_store: false, clock: Arc::new(SystemClock) }
     }
@@ -48,7 +48,7 @@ impl Setup {
     }
 }
 
-/// What was seen of one server or file.
+/// The result of examining one server or file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Examination {
@@ -100,19 +100,19 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding that says nothing yet of what it means and how to mend it.
+    /// A finding without its meaning and remedy yet.
     pub fn new(level: Level, code: &'static str, found: impl Into<String>) -> Self {
         Self { code, level, found: found.into(), meaning: String::new(), remedy: String::new() }
     }
 
-    /// What it means for counts.
+    /// Says what it means for counts.
     #[must_use]
     pub fn meaning(mut self, meaning: impl Into<String>) -> Self {
         self.meaning = meaning.into();
         self
     }
 
-    /// How to mend it.
+    /// Says how to fix it.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
@@ -121,7 +121,7 @@ impl Finding {
 }
 
 impl Examination {
-    /// An examination of `subject` in which nothing was found yet.
+    /// An examination of `subject` without findings yet.
     pub fn new(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), facts: Vec::new(), findings: Vec::new() }
     }
@@ -159,7 +159,7 @@ impl Examination {
         self.add(Finding::new(level, code, found).meaning(meaning).remedy(remedy));
     }
 
-    /// Adds a failure as a finding, by what can be done about it.
+    /// Adds a failure as a finding, with what to do about it.
     pub fn error(&mut self, error: &Error) {
         let (code, meaning, remedy) = match error {
             Error::Unavailable(_) => (
@@ -191,6 +191,7 @@ impl Examination {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub(crate) fn millis(time: std::time::Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

@@ -1,4 +1,4 @@
-//! Opening stores and caches by what people call them: a file, `mongodb://…`, `redis://…`.
+//! Opens stores and caches by name: a file, `mongodb://…`, `redis://…`.
 //!
 //! ```no_run
 //! use dictrack::open::{OpenOptions, StoreAddress};
@@ -11,9 +11,8 @@
 //! # }
 //! ```
 //!
-//! What a URL may say beyond its server, such as the option `password_file`, is described by
-//! [`MongoStore::open`](crate::MongoStore::open) and [`RedisCache::new`](crate::RedisCache::new). No error and no `Debug` shows a
-//! password.
+//! [`MongoStore::open`](crate::MongoStore::open) and [`RedisCache::new`](crate::RedisCache::new) describe the URLs and their
+//! options. Errors and `Debug` never show a password.
 
 use crate::Error;
 use crate::backend::BackendError;
@@ -33,7 +32,7 @@ const MONGODB: [&str; 2] = ["mongodb", "mongodb+srv"];
 /// The schemes of Redis.
 const REDIS: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
-/// Why a text does not name a store or a cache. It repeats no password.
+/// Why a text is not the name of a store or a cache. Never shows a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct AddressError {
@@ -51,40 +50,40 @@ impl From<AddressError> for Error {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// Whether to look only, also beside a running writer.
+    /// Opens for reading only, even while another process writes.
     pub read_only: bool,
-    /// How many bytes of this process groups may take. A Redis cache keeps its replicas within them; an SQLite store takes
-    /// less for its file where they are less than 1 GiB. If this is not given, the cache's own default applies.
+    /// The memory limit for groups in this process, in bytes. A Redis cache keeps its replicas within it; an SQLite store
+    /// uses less memory for its file if the limit is below 1 GiB. Without it, their defaults apply.
     pub memory: Option<usize>,
-    /// The database of MongoDB, whatever the URL says.
+    /// The MongoDB database; overrides the URL.
     pub database: Option<String>,
-    /// The collection of MongoDB, whatever the URL says.
+    /// The MongoDB collection; overrides the URL.
     pub collection: Option<String>,
 }
 
 impl OpenOptions {
-    /// Looks only, also beside a running writer.
+    /// Opens for reading only, even while another process writes.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Bounds the bytes of this process that groups may take.
+    /// Limits the memory for groups in this process, in bytes.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// Uses this database of MongoDB, whatever the URL says.
+    /// Uses this MongoDB database; overrides the URL.
     #[must_use]
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = Some(database.into());
         self
     }
 
-    /// Uses this collection of MongoDB, whatever the URL says.
+    /// Uses this MongoDB collection; overrides the URL.
     #[must_use]
     pub fn collection(mut self, collection: impl Into<String>) -> Self {
         self.collection = Some(collection.into());

@@ -175,15 +175,15 @@ pub trait DataStore: Send + Sync + Debug {
         Ok(())
     }
 
-    /// Says how the store is, what could lose progress, and how to mend it, before programs rely on it. `progress` is called
-    /// with the number of groups that were checked so far. What keeps the store from being examined is a finding, too.
+    /// Examines the store before programs rely on it: what it is, what could lose progress, and how to fix it. Calls
+    /// `progress` with the number of groups checked so far. A failure to examine the store is a finding too.
     ///
-    /// The default reads some groups, and says in a note that it knows no more.
+    /// The default reads some groups, and a note says that it checks nothing else.
     async fn examine(&self, _setup: &Setup, _progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
         let mut found = Examination::new("the store");
         found.add(
             Finding::new(Level::Note, "not_examined", "this kind of store has no examination of its own")
-                .meaning("what could lose progress in it is not known; only some of its groups were read"),
+                .meaning("it is not known what could lose progress; only some groups were read"),
         );
         read_some(self, &mut found).await;
         found
@@ -196,7 +196,7 @@ pub trait DataStore: Send + Sync + Debug {
     async fn clear(&self) -> Result<(), Error>;
 }
 
-/// Reads some groups of a store, to see whether they can be read.
+/// Reads some groups of a store to check that they are readable.
 pub(crate) async fn read_some<S: DataStore + ?Sized>(store: &S, found: &mut Examination) {
     let engine = Engine::default();
     let ids = match store.groups(None, SAMPLE).await {

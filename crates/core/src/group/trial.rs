@@ -1,26 +1,26 @@
-//! Steps on a copy of a group, before it is known whether they will be kept.
+//! Running steps on a copy of a group before it is known whether their changes are kept.
 
 use super::Group;
 use crate::engine::Limits;
 
-/// A copy of a group on which steps are tried before it is known whether they will be kept: a cache that processes share has to
-/// ask for that.
+/// A copy of a group on which steps run before it is known whether their changes are kept. A cache that processes share learns
+/// that only from its server.
 ///
-/// A group can know a million document ids, and copying them for each try would cost more than the step. So a trial and the
-/// group that it is a copy of share them, and at any time only the newest copy has them for itself and can forget old ones.
-/// That is why a trial has to be [kept](Self::keep) or [undone](Self::undo), and why a group with a trial may be without ids
-/// until then: [`whole`](Self::whole) gives it with them.
+/// A group can have a million document ids, and copying them for each trial would cost far more than the step. So a trial
+/// shares the ids with the group that it copies, and the newest copy owns them: only the owner can drop old ids. That is why
+/// each trial must be [kept](Self::keep) or [undone](Self::undo), and why the group may lack its ids until then. Use
+/// [`whole`](Self::whole) for the group with its ids.
 #[derive(Debug)]
-#[must_use = "the group it was made of may be without its document ids until it is kept or undone"]
+#[must_use = "the group may lack its document ids until the trial is kept or undone"]
 pub struct Trial(Group);
 
 impl Trial {
-    /// A trial on a group, or on top of another trial's group.
+    /// Begins a trial on a group, which may be that of another trial.
     pub fn on(group: &Group) -> Self {
         Self(group.clone())
     }
 
-    /// The group as it is tried.
+    /// The group with the changes of the trial.
     pub fn group(&self) -> &Group {
         &self.0
     }
@@ -30,21 +30,21 @@ impl Trial {
         &mut self.0
     }
 
-    /// Makes `group`, of which this is a trial, what was tried. `next` is the trial on top of this one, if there is one.
+    /// Ends the trial and applies its changes to `group`, which it is a copy of. `next` is the trial on top of it, if any.
     pub fn keep(self, group: &mut Group, next: Option<&mut Self>, limits: &Limits) {
         *group = self.0;
         hand_on(group, next, limits);
     }
 
-    /// Leaves `group`, of which this is a trial, as it was. `next` is the trial on top of this one, if it goes on: this one has
-    /// changed nothing then.
+    /// Ends the trial and leaves `group`, which it is a copy of, as it was. `next` is the trial on top of it, if that continues:
+    /// then this trial must not have changed anything.
     pub fn undo(self, group: &mut Group, next: Option<&mut Self>, limits: &Limits) {
         self.give_ids_back(group);
         drop(self);
         hand_on(group, next, limits);
     }
 
-    /// `group`, of which this is the newest trial or the one under it, with its ids.
+    /// A copy of `group` with its ids. This must be the trial on it, or the one on top of that.
     pub fn whole(&self, group: &Group) -> Group {
         let mut whole = group.clone();
         self.give_ids_back(&mut whole);
@@ -58,7 +58,7 @@ impl Trial {
     }
 }
 
-/// Lets the newest copy have the ids: `next`, or else `group` itself.
+/// Makes the newest copy the owner of the ids: `next`, or else `group` itself.
 fn hand_on(group: &mut Group, next: Option<&mut Trial>, limits: &Limits) {
     match (next, &mut group.log) {
         (Some(Trial(Group { log: Some(log), .. })), Some(older)) => log.ids.take_over(&mut older.ids, limits),

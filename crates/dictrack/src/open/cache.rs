@@ -9,15 +9,15 @@ use crate::cache::DataCache;
 use crate::cache::redis::RedisCache;
 use crate::{Error, url};
 
-/// What names a cache that processes share: the URL of a Redis server or cluster.
+/// The name of a cache that processes share: the URL of a Redis server or cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CacheAddress(String);
 
 impl CacheAddress {
-    /// The cache at a URL. Nothing is connected yet.
+    /// Reads the URL of a cache. Does not connect yet.
     ///
     /// # Errors
-    /// An [`AddressError`] if it is a URL of something else.
+    /// An [`AddressError`] if it is the URL of something else.
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         const EXPECTED: &str = "expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…";
         let problem = match url::scheme(url) {
@@ -31,12 +31,12 @@ impl CacheAddress {
         Err(AddressError { what: "cache", problem })
     }
 
-    /// Redis by its URL. What is wrong with that is said when it is opened.
+    /// Redis by its URL, which is checked when the cache is opened.
     pub fn redis(url: impl Into<String>) -> Self {
         Self(url.into())
     }
 
-    /// The cache. It connects with its first call.
+    /// Opens the cache, which connects on its first call.
     ///
     /// # Errors
     /// As [`RedisCache::new`](crate::RedisCache::new).
@@ -57,7 +57,7 @@ impl FromStr for CacheAddress {
     }
 }
 
-/// As errors name it: a URL without login and options.
+/// The name used in errors: a URL without login and options.
 impl fmt::Display for CacheAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&url::shown(&self.0))

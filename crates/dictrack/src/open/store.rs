@@ -1,7 +1,9 @@
 //! Stores by name.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,11 +16,11 @@ use crate::store::mongodb::{MongoStore, MongoStoreBuilder};
 use crate::store::sqlite::SqliteStore;
 use crate::{Error, url};
 
-/// The part of the memory for groups that SQLite is given beside them.
+/// SQLite gets this fraction of the memory for groups, in addition to it.
 #[cfg(feature = "sqlite")]
 const SQLITE_PART: usize = 4;
 
-/// What names a store: the path of an SQLite file, or the URL of a MongoDB database.
+/// The name of a store: the path of an SQLite file, or the URL of a MongoDB database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreAddress(Kind);
 
@@ -31,12 +33,12 @@ enum Kind {
 }
 
 impl StoreAddress {
-    /// The store that `name` names. Nothing is opened yet.
+    /// Reads the name of a store. Opens nothing yet.
     ///
-    /// What looks like a URL, however it is written, is not taken for a file: begin a file of such a name with `./`.
+    /// A text that looks like a URL is not taken for a file, even if it is mistyped. Write `./` before the name of such a file.
     ///
     /// # Errors
-    /// An [`AddressError`] if it is a URL of something else, or of a store that this build lacks.
+    /// An [`AddressError`] if it is the URL of something else, or of a store that this build does not include.
     pub fn parse(name: impl AsRef<Path>) -> Result<Self, AddressError> {
         let name = name.as_ref();
         let text = name.to_string_lossy();
@@ -78,13 +80,13 @@ impl StoreAddress {
         Err(bad(format!("{}: this build of dictrack lacks the feature \"mongodb\"", url::shown(url))))
     }
 
-    /// An SQLite file, whatever its name looks like.
+    /// An SQLite file, even if its name looks like a URL.
     #[cfg(feature = "sqlite")]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
     }
 
-    /// A MongoDB database by its URL. What is wrong with that is said when it is opened.
+    /// A MongoDB database by its URL, which is checked when the store is opened.
     #[cfg(feature = "mongodb")]
     pub fn mongodb(url: impl Into<String>) -> Self {
         Self(Kind::Mongo(url.into()))
@@ -100,7 +102,7 @@ impl StoreAddress {
         }
     }
 
-    /// Opens the store; to write, a file is made if there is none.
+    /// Opens the store. Unless it is opened for reading only, a file that does not exist is created.
     ///
     /// # Errors
     /// As [`SqliteStore::open`](crate::SqliteStore::open) and [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
@@ -120,7 +122,7 @@ impl StoreAddress {
         })
     }
 
-    /// Examines the store, as [`DataStore::examine`] does, also where it cannot be opened: that is a finding, too.
+    /// Examines the store like [`DataStore::examine`]. If it cannot be opened, that is a finding.
     pub async fn examine(&self, setup: &Setup, progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
         match &self.0 {
             #[cfg(feature = "sqlite")]
@@ -158,7 +160,7 @@ impl FromStr for StoreAddress {
     }
 }
 
-/// As errors name it: a path, or a URL without login and options.
+/// The name used in errors: a path, or a URL without login and options.
 impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

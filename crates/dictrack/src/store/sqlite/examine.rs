@@ -21,8 +21,8 @@ const SYNCS: usize = 5;
 const DAMAGES: usize = 100;
 
 impl SqliteStore {
-    /// As [`examine`](crate::store::DataStore::examine) of a store, of a file that need not be one, or that cannot be opened: whether
-    /// it is whole, who writes it, how long the disk takes. It writes a small file beside it and removes that.
+    /// Examines a file, even one that cannot be opened as a store: whether it is intact, which process writes it, and how fast
+    /// the disk is. Writes a small file beside it and removes that again.
     pub async fn examine_file(
         path: impl AsRef<Path> + Send,
         setup: &Setup,
