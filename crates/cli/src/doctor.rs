@@ -1,19 +1,16 @@
 //! `dictrack doctor`: examines servers and files before programs rely on them.
 
-use std::sync::Arc;
-
 use console::{Style, style};
-use dictrack::doctor::{Examination, Finding, Level};
+use dictrack::cache::DataCache as _;
+use dictrack::doctor::{Examination, Finding, Level, Setup};
 use dictrack::json::Json;
-use dictrack::store::Writers;
+use dictrack::open::OpenOptions;
 use dictrack::text::sentence;
-use dictrack::{Clock, MongoStore, SqliteStore, SystemClock};
 
 use crate::Outcome;
-use crate::explain::wait;
 use crate::print::{say, say_json};
 use crate::report::{Output, counted, object, spinner};
-use crate::store::{Place, Where};
+use crate::store::{Where, wait};
 
 /// Examine a cache and a store: versions, round trips, what could lose progress, and how to fix it.
 ///
@@ -37,21 +34,21 @@ pub(crate) struct Args {
 
 pub(crate) fn doctor(args: &Args) -> Outcome {
     // Usage errors are reported before connecting to anything.
-    let (cache, place) = args.place.named()?.read()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (cache, store) = args.place.named()?.read()?;
+    let cache = cache.map(|cache| cache.open(&OpenOptions::default())).transpose()?;
+    let setup = if cache.is_some() && store.is_some() { Setup::both() } else { Setup::default() };
     let looking = spinner("{spinner} examining {elapsed} {msg}");
     let mut examinations = Vec::new();
     if let Some(cache) = &cache {
-        examinations.push(wait(cache.examine(place.is_some(), Arc::clone(&clock))));
+        examinations.push(wait(cache.examine(&setup)));
     }
-    if let Some(place) = &place {
-        let writers = if cache.is_some() { Writers::Many } else { Writers::One };
-        let progress = |checked: u64| {
+    if let Some(store) = &store {
+        let mut progress = |checked: u64| {
             if checked.is_multiple_of(1000) {
                 looking.set_message(format!("{} checked", counted(checked, "group")));
             }
         };
-        examinations.push(examined(place, writers, clock, progress));
+        examinations.push(wait(store.examine(&setup, &mut progress)));
     }
     looking.finish_and_clear();
     if args.output.is_json() {
@@ -69,16 +66,6 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
         say(summary(&examinations));
     }
     Ok(examinations.iter().all(|examination| examination.level() < Some(Level::Problem)))
-}
-
-fn examined(place: &Place, writers: Writers, clock: Arc<dyn Clock>, progress: impl FnMut(u64) + Send) -> Examination {
-    match place {
-        Place::File(path) => wait(SqliteStore::examine_with(path, writers, progress)),
-        Place::Mongo(url) => match wait(MongoStore::open(url)) {
-            Ok(store) => wait(store.examine(writers, clock)),
-            Err(error) => Examination::failed(format!("store {place}"), &error),
-        },
-    }
 }
 
 fn seen_json(examination: &Examination) -> Json {

@@ -11,7 +11,7 @@ use dictrack::{Call, CompletedTracker, Differing, Engine, Explanation, Group, Ti
 
 use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
-use crate::store::{Where, unread};
+use crate::store::{Where, unread, wait};
 use crate::{Failure, Outcome};
 
 /// Show what a document would do to each tracker of a group, and why, without changing anything.
@@ -124,9 +124,4 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
             "--now: invalid timestamp {text:?}; expected seconds since 1970, an RFC 3339 timestamp or a date"
         ))
     })
-}
-
-/// Waits for a call to a store.
-pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    pollster::block_on(future)
 }

@@ -1,14 +1,14 @@
 //! `dictrack import --from-dictrack`: imports what Python's dictrack 2.1.5 stored.
 
-use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoStore};
-use dictrack::legacy::redis::{DATA_KEY, RedisCache};
+use dictrack::legacy::mongodb::{COLLECTION, DATABASE, MongoSource};
+use dictrack::legacy::redis::{DATA_KEY, RedisSource};
 use dictrack::legacy::{self, ImportError, Imported, Importing, Lookup, Note, Source, Sources};
+use dictrack::open::StoreAddress;
 use dictrack::text::{quoted, sentence};
 
+use crate::fill::fill;
 use crate::print::warn;
 use crate::report::{counted, spinner};
-use crate::store::Place;
-use crate::transfer::fill;
 use crate::{Failure, Outcome};
 
 /// Where 2.1.5 stored its data, and what to do with data that cannot be imported.
@@ -40,17 +40,17 @@ impl Args {
     }
 
     /// Connects to the sources.
-    fn connect(&self) -> Result<(Option<RedisCache>, Option<MongoStore>), Failure> {
+    fn connect(&self) -> Result<(Option<RedisSource>, Option<MongoSource>), Failure> {
         let (mut redis, mut mongodb) = (None, None);
         for url in &self.from_dictrack {
             let twice = || Failure("--from-dictrack: expected up to one Redis URL and one MongoDB URL".to_owned());
             // The URL itself is not shown: it may contain a password.
             match url.split_once("://").map(|(scheme, _)| scheme) {
                 Some("redis" | "rediss" | "redis+unix" | "unix") if redis.is_none() => {
-                    redis = Some(RedisCache::connect(url, &self.data_key)?);
+                    redis = Some(RedisSource::connect(url, &self.data_key)?);
                 }
                 Some("mongodb" | "mongodb+srv") if mongodb.is_none() => {
-                    mongodb = Some(MongoStore::connect(url, &self.database, &self.collection)?);
+                    mongodb = Some(MongoSource::connect(url, &self.database, &self.collection)?);
                 }
                 Some("redis" | "rediss" | "redis+unix" | "unix" | "mongodb" | "mongodb+srv") => return Err(twice()),
                 _ => return Err(Failure("--from-dictrack: expected redis://… or mongodb://…".to_owned())),
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
+pub(crate) fn import(args: &Args, store: &StoreAddress) -> Outcome {
     let (mut redis, mut mongodb) = args.connect()?;
     match (&redis, &mongodb) {
         (Some(_), None) => {
@@ -126,7 +126,7 @@ pub(crate) fn import(args: &Args, store: &Place) -> Outcome {
     Ok(true)
 }
 
-fn failure(args: &Args, store: &Place, error: &ImportError) -> Failure {
+fn failure(args: &Args, store: &StoreAddress, error: &ImportError) -> Failure {
     let (store, problem) = (store.to_string(), error.to_string());
     match error {
         ImportError::Refused(count) => {

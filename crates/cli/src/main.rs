@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 mod check;
 mod doctor;
 mod explain;
+mod fill;
 mod legacy;
 mod print;
 mod report;

@@ -18,10 +18,9 @@ use dictrack::{
 use indicatif::ProgressBar;
 
 use crate::Failure;
-use crate::explain::wait;
 use crate::print::{OUT_CLOSED, Out, warn};
 use crate::report::input_bar;
-use crate::store::{self, Place};
+use crate::store::{self, wait};
 
 mod args;
 mod away;
@@ -66,14 +65,14 @@ const COMMITS: usize = 2;
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let args = &args.named()?;
-    let place = args.store.as_deref().map(Place::of).transpose()?;
+    let place = args.store.as_deref().map(store::address).transpose()?;
     let cache = shared::cache(args)?;
     let trackers = trackers::read(args)?;
     // Before opening the store, which creates it.
     let taken = Taken::default();
     let mut inputs = open_inputs(args, &taken)?;
     let paths = Paths::of(args);
-    let store = place.as_ref().map(|place| place.open_within(args.memory)).transpose()?;
+    let store = place.as_ref().map(|place| store::open(place, &args.options())).transpose()?;
     let mut differing = if args.update { Differing::Update } else { Differing::Refuse };
     if let Some(store) = &store {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();

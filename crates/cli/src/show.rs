@@ -6,10 +6,9 @@ use dictrack::store::DataStore;
 use dictrack::text::{plain, quoted};
 use dictrack::{CompletedTracker, Engine, Group, TrackerSnapshot};
 
-use crate::explain::wait;
 use crate::print::{say, say_json};
 use crate::report::{Output, bar, counted, fitted, table};
-use crate::store::{Where, unread};
+use crate::store::{Where, unread, wait};
 use crate::{Failure, Outcome};
 
 /// Show the groups of a store or a cache, or the trackers of one group.

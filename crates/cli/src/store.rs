@@ -1,20 +1,13 @@
 //! Opening what `--store` and `--cache` name.
 
-use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore;
-use dictrack::{Error, MongoStore, Overlay, RedisCache, SqliteStore, url};
+use dictrack::{Error, Overlay, url};
 
-use crate::explain::wait;
 use crate::{Failure, misused};
-
-/// The schemes of `--store`.
-const STORE_SCHEMES: [&str; 2] = ["mongodb", "mongodb+srv"];
-/// The schemes of `--cache`.
-const CACHE_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
 /// The value of an option or of its environment variable. Arguments are visible to every user of the machine.
 pub(crate) struct Named {
@@ -77,77 +70,23 @@ pub(crate) struct Where {
 }
 
 /// The store that `--store` names.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    File(PathBuf),
-    /// The URL of a MongoDB database.
-    Mongo(String),
+pub(crate) fn address(named: &Path) -> Result<StoreAddress, Failure> {
+    StoreAddress::parse(named).map_err(|error| Failure(format!("{}: {error}", STORE.option)))
 }
 
-impl Place {
-    pub(crate) fn of(named: &Path) -> Result<Self, Failure> {
-        let text = named.to_string_lossy();
-        match url::scheme(&text) {
-            Some(scheme) if STORE_SCHEMES.contains(&scheme) => return Ok(Self::Mongo(text.into_owned())),
-            Some(_) => {}
-            None if !url::is_meant(&text) => return Ok(Self::File(named.to_owned())),
-            None => {
-                return Err(Failure(
-                    "--store: looks like a URL with an unknown scheme; expected mongodb://…, mongodb+srv://… or a file; \
-                     if it is a file, write ./ before its name"
-                        .to_owned(),
-                ));
-            }
-        }
-        let scheme = url::scheme(&text).unwrap_or_default();
-        let hint = if CACHE_SCHEMES.contains(&scheme) { "; Redis is a cache: use --cache" } else { "" };
-        Err(Failure(format!(
-            "--store {}: unknown scheme {scheme:?}; expected a file, mongodb://… or mongodb+srv://…{hint}",
-            url::shown(&text)
-        )))
-    }
-
-    /// Opens the store for writing; creates the file if there is none.
-    pub(crate) fn open(&self) -> Result<Arc<dyn DataStore>, Failure> {
-        self.open_within(usize::MAX)
-    }
-
-    /// Like [`open`](Self::open), given the memory limit for groups in MiB: if it is low, the store uses less memory too.
-    pub(crate) fn open_within(&self, memory: usize) -> Result<Arc<dyn DataStore>, Failure> {
-        match self {
-            Self::File(path) => Ok(Arc::new(SqliteStore::open(path)?.budget(memory.saturating_mul(1024 * 1024) / 4)?)),
-            Self::Mongo(url) => Ok(Arc::new(wait(MongoStore::open(url)).map_err(|error| unread(&error))?)),
-        }
-    }
-
-    /// Opens the store for reading, even while another process writes it.
-    pub(crate) fn open_read_only(&self) -> Result<Arc<dyn DataStore>, Failure> {
-        match self {
-            Self::File(name) => {
-                let path = SqliteStore::resolve(name)?;
-                match std::fs::metadata(&path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {
-                        Err(Failure(format!("{self}: store does not exist")))
-                    }
-                    Ok(file) if file.len() == 0 => {
-                        Err(Failure(format!("{self}: file is empty; no run has written to it yet")))
-                    }
-                    _ => Ok(Arc::new(SqliteStore::open_read_only(name)?)),
-                }
-            }
-            Self::Mongo(url) => Ok(Arc::new(wait(MongoStore::open_read_only(url)).map_err(|error| unread(&error))?)),
-        }
-    }
+/// The cache that `--cache` names.
+pub(crate) fn cache_address(url: &str) -> Result<CacheAddress, Failure> {
+    CacheAddress::parse(url).map_err(|error| Failure(format!("{}: {error}", CACHE.option)))
 }
 
-/// The name used in errors.
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.write_str(&url::shown_path(path)),
-            Self::Mongo(url) => f.write_str(&url::shown(url)),
-        }
-    }
+/// Opens a store.
+pub(crate) fn open(address: &StoreAddress, options: &OpenOptions) -> Result<Arc<dyn DataStore>, Failure> {
+    wait(address.open(options)).map_err(|error| unread(&error))
+}
+
+/// Waits for a call to a store or a cache.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
 }
 
 /// An opened store, with its name.
@@ -168,39 +107,25 @@ impl Where {
     }
 
     /// The cache and the store. Does not connect yet.
-    pub(crate) fn read(&self) -> Result<(Option<RedisCache>, Option<Place>), Failure> {
-        let place = self.store.as_deref().map(Place::of).transpose()?;
-        Ok((self.cache.as_deref().map(cache).transpose()?, place))
+    pub(crate) fn read(&self) -> Result<(Option<CacheAddress>, Option<StoreAddress>), Failure> {
+        let store = self.store.as_deref().map(address).transpose()?;
+        Ok((self.cache.as_deref().map(cache_address).transpose()?, store))
     }
 
     /// Opens the store and the cache for reading.
     pub(crate) fn open(&self) -> Result<Shown, Failure> {
-        let (cache, place) = self.read()?;
-        let store = place.as_ref().map(Place::open_read_only).transpose()?;
-        let names = [self.cache.as_deref().map(url::shown), place.map(|place| place.to_string())];
+        let (cache, store) = self.read()?;
+        let names = [cache.as_ref().map(ToString::to_string), store.as_ref().map(ToString::to_string)];
         let name = names.into_iter().flatten().collect::<Vec<_>>().join(" over ");
+        let options = OpenOptions::default().read_only();
+        let cache = cache.map(|cache| cache.open(&options)).transpose()?;
+        let store = store.map(|store| open(&store, &options)).transpose()?;
         match (cache, store) {
-            (Some(cache), store) => Ok(Shown { store: Arc::new(Overlay::new(Arc::new(cache), store)), name }),
+            (Some(cache), store) => Ok(Shown { store: Arc::new(Overlay::new(cache, store)), name }),
             (None, Some(store)) => Ok(Shown { store, name }),
             (None, None) => Err(Failure("no store or cache given; use --store or --cache".to_owned())),
         }
     }
-}
-
-/// The cache that `--cache` names. Does not connect yet.
-pub(crate) fn cache(url: &str) -> Result<RedisCache, Failure> {
-    let (problem, hint) = match url::scheme(url) {
-        Some(scheme) if CACHE_SCHEMES.contains(&scheme) => return Ok(RedisCache::new(url)?),
-        Some(scheme) if STORE_SCHEMES.contains(&scheme) => {
-            (format!("unknown scheme {scheme:?}"), "; MongoDB is a store: use --store")
-        }
-        Some(scheme) => (format!("unknown scheme {scheme:?}"), ""),
-        None => ("unknown scheme".to_owned(), ""),
-    };
-    Err(Failure(format!(
-        "--cache {}: {problem}; expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…{hint}",
-        url::shown(url)
-    )))
 }
 
 /// The error as shown to a reader, who is not concerned with the fate of acknowledged changes.
@@ -209,24 +134,4 @@ pub(crate) fn unread(error: &Error) -> Failure {
         Error::Unavailable(error) => error.to_string(),
         error => error.to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mistyped_url_is_not_taken_for_a_file() {
-        let kind = |text: &str| Place::of(Path::new(text)).map_err(|Failure(problem)| problem);
-        for file in ["shop.db", "./a://b", "/a b://c", "C:\\x", "./u:p@h"] {
-            assert!(matches!(kind(file), Ok(Place::File(_))), "{file}");
-        }
-        assert!(matches!(kind("mongodb+srv://h/db"), Ok(Place::Mongo(_))));
-        let Err(problem) = kind("postgres://me:s3cret@h/db") else { panic!("it was accepted") };
-        assert!(problem.contains("\"postgres\"") && problem.contains("expected a file") && !problem.contains("s3cret"));
-        for url in ["mongodb:/me:s3cret@h", "mongodb//me:s3cret@h", "me:s3cret@h/db", "s3cret://h", "redis:s3cret@h"] {
-            let Err(problem) = kind(url) else { panic!("{url} was accepted") };
-            assert!(problem.contains("looks like a URL") && !problem.contains("s3cret"), "{problem}");
-        }
-    }
 }

@@ -2,18 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Cursor, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use dictrack::cache::DataCache;
+use dictrack::open::OpenOptions;
 use dictrack::store::DataStore;
 use dictrack::transfer::{self, Moved, TransferError};
-use dictrack::{RedisCache, SqliteStore, url};
+use dictrack::url;
 use flate2::read::MultiGzDecoder;
 
-use crate::explain::wait;
+use crate::fill::fill;
 use crate::print::{Out, warn};
 use crate::report::{counted, spinner};
-use crate::store::{self, Place, Where};
+use crate::store::{self, Where, wait};
 use crate::{Failure, Outcome, legacy, misused};
 
 /// Write the contents of a store as lines of JSON.
@@ -115,12 +115,13 @@ fn write_export(store: &dyn DataStore, out: &mut (dyn Write + Send)) -> Result<M
 
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
     let Some(named) = store::STORE.named(args.store.clone())? else { misused("--store is required") };
-    let place = Place::of(&named)?;
+    let place = store::address(&named)?;
     if args.legacy.is_given() {
         return legacy::import(&args.legacy, &place);
     }
-    let cache = store::CACHE.named(args.cache.clone())?.as_deref().map(store::cache).transpose()?;
-    let cache = cache.as_ref().map(|cache: &RedisCache| cache as &dyn DataCache);
+    let cache = store::CACHE.named(args.cache.clone())?.as_deref().map(store::cache_address).transpose()?;
+    let cache = cache.map(|cache| cache.open(&OpenOptions::default())).transpose()?;
+    let cache = cache.as_deref();
     // Before opening the store, which creates it.
     let (name, mut input): (String, Box<dyn BufRead + Send>) = match &args.input {
         Some(path) => {
@@ -156,80 +157,4 @@ fn unpacked(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead
     let packed = begin == [0x1f, 0x8b];
     let whole = Cursor::new(begin).chain(input);
     Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(BufReader::new(whole)) })
-}
-
-/// Lets `write` fill the store at `place`. An existing store gets everything in one commit. A new one is moved into place
-/// when it is complete.
-pub(crate) fn fill<T>(
-    place: &Place,
-    write: impl FnOnce(&dyn DataStore, bool) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let path = match place {
-        Place::File(name) => SqliteStore::resolve(name)?,
-        Place::Mongo(_) => return write(&*place.open()?, false),
-    };
-    if [&path, &beside(&path, "-wal")].into_iter().any(|path| path.exists()) {
-        return write(&*place.open()?, false);
-    }
-    let new = New::open(&path)?;
-    let done = write(&new.store, true)?;
-    new.rename(&path)?;
-    Ok(done)
-}
-
-/// `path` with `ending` appended.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
-/// A store that is created beside its final place and moved there when it is complete.
-struct New {
-    // Dropped first: it must be closed before its files are renamed or removed.
-    store: SqliteStore,
-    files: Files,
-}
-
-/// The files of a store that is not in place yet. Those that still exist are removed on drop.
-struct Files(PathBuf);
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for ending in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(beside(&self.0, ending));
-        }
-    }
-}
-
-impl New {
-    fn open(place: &Path) -> Result<Self, Failure> {
-        let path = beside(place, ".importing");
-        if path.is_symlink() {
-            // It would be emptied.
-            return Err(Failure(format!("{}: a symbolic link is in the way; remove it", url::shown_path(&path))));
-        }
-        let store = SqliteStore::open(&path)?;
-        let files = Files(path);
-        // An import that was killed may have left something.
-        wait(store.clear())?;
-        Ok(Self { store, files })
-    }
-
-    fn rename(self, place: &Path) -> Result<(), Failure> {
-        // Closing does the same, but does not report errors.
-        self.store.checkpoint()?;
-        drop(self.store);
-        let fail = |error: std::io::Error| Failure(format!("{}: {error}", url::shown_path(place)));
-        if place.exists() {
-            return Err(Failure(format!(
-                "{}: another process created it in the meantime; nothing was imported",
-                url::shown_path(place)
-            )));
-        }
-        std::fs::rename(&self.files.0, place).map_err(fail)?;
-        // Makes the new name as durable as the file.
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
-    }
 }

@@ -251,6 +251,6 @@ fn an_empty_file_is_reported_as_not_written_yet() {
     let answer = dictrack(folder.path(), "show --store s.db");
     assert_eq!(
         (answer.code, answer.error.trim()),
-        (Some(1), "dictrack: s.db: file is empty; no run has written to it yet")
+        (Some(1), "dictrack: SQLite could not open \"s.db\": file is empty; no program has written to it yet")
     );
 }

@@ -8,7 +8,7 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
 use crate::document::Document;
-use crate::engine::{Engine, Limits};
+use crate::engine::Engine;
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 use crate::hash::ContentHash;
@@ -23,6 +23,7 @@ use crate::time::{Span, Timestamp};
 mod ids;
 pub(crate) mod stored;
 mod track;
+mod trial;
 
 use ids::RecentIds;
 pub use stored::{
@@ -30,6 +31,7 @@ pub use stored::{
     StoredState, StoredTracker, ids_of, read_ids, write_ids,
 };
 pub use track::Track;
+pub use trial::Trial;
 
 /// All that is known of one group: a shared definition set, one small state for each tracker, the ids of recent
 /// documents and the events not yet delivered.
@@ -272,28 +274,6 @@ impl Group {
         self.generation
     }
 
-    /// Takes the ids over from `older`, of which this is a later copy that is tried out: copies share them, and only who has
-    /// them alone can tidy them up. See [`give_ids_back`](Self::give_ids_back).
-    pub fn take_ids_over(&mut self, older: &mut Self, limits: &Limits) {
-        if let (Some(log), Some(older)) = (&mut self.log, &mut older.log) {
-            log.ids.take_over(&mut older.ids, limits);
-        }
-    }
-
-    /// Gives the ids back that were taken over from `older`, without those that are new here.
-    pub fn give_ids_back(&self, older: &mut Self) {
-        if let (Some(log), Some(older)) = (&self.log, &mut older.log) {
-            log.ids.give_back(&mut older.ids);
-        }
-    }
-
-    /// Tidies the ids up after copies are gone.
-    pub fn settle_ids(&mut self, limits: &Limits) {
-        if let Some(log) = &mut self.log {
-            log.ids.settle_all(limits);
-        }
-    }
-
     /// How many document ids are remembered.
     pub fn known_ids(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.ids.len())
@@ -360,7 +340,7 @@ impl Group {
     }
 
     /// Marks the events up to `sequence` as delivered; whether that changed anything.
-    pub fn delivered(&mut self, sequence: u64) -> bool {
+    pub fn mark_delivered(&mut self, sequence: u64) -> bool {
         let Some(log) = &mut self.log else { return false };
         if sequence <= log.delivered {
             return false;
@@ -377,14 +357,14 @@ impl Group {
     /// changed anything.
     ///
     /// A cache that lost changes which the store did not have gives their sequences to other events, which nobody heard.
-    pub fn delivered_events(&mut self, told: &[Arc<Event>]) -> bool {
+    pub fn mark_events_delivered(&mut self, told: &[Arc<Event>]) -> bool {
         let mut left = told.iter().peekable();
         let same = |event: &&Arc<Event>| {
             while left.next_if(|told| told.sequence < event.sequence).is_some() {}
             left.next_if(|told| told.sequence == event.sequence && told.id() == event.id()).is_some()
         };
         let last = self.waiting_events().take_while(same).last().map(|event| event.sequence);
-        last.is_some_and(|sequence| self.delivered(sequence))
+        last.is_some_and(|sequence| self.mark_delivered(sequence))
     }
 
     /// Adds trackers: all or none.

@@ -60,8 +60,8 @@ pub use event::{Event, EventCode, UnknownEventCode};
 pub use explain::{Explanation, Reason};
 pub use group::{
     Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, GroupPatch, Kept, RecordError, SeenId,
-    StoredCompletion, StoredEvent, StoredGroup, StoredState, StoredTracker, Track, TrackerList, ids_of, read_ids,
-    write_ids,
+    StoredCompletion, StoredEvent, StoredGroup, StoredState, StoredTracker, Track, TrackerList, Trial, ids_of,
+    read_ids, write_ids,
 };
 pub use hash::ContentHash;
 pub use limiter::{LimiterDefinition, LimiterView, MAX_LIMITERS, Refusal, Renewal, Verdict};

@@ -78,7 +78,7 @@ fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
         Act::Deliver(count) => {
             let events = group.undelivered();
             let last = events.iter().take(*count).next_back().map_or(0, |event| event.sequence);
-            group.delivered(last).to_string()
+            group.mark_delivered(last).to_string()
         }
     }
 }

@@ -1,33 +1,23 @@
 //! Where groups live while documents come.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{BoxError, Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group};
 
 use crate::Error;
-use crate::store::{Claimed, Held, Writers};
+use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
+use crate::store::{Claimed, Held, Refused, Unsaved, Writers};
 
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-/// A failure of a cache or a store.
-#[derive(Debug, thiserror::Error)]
-#[error("{backend} could not {action}: {source}")]
-pub struct BackendError {
-    /// `SQLite`, `Redis`, …
-    pub backend: &'static str,
-    /// What it was asked for.
-    pub action: String,
-    /// What it said.
-    pub source: BoxError,
-}
-
-/// What a step did to its group.
+/// What a [`Step`] did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Effect {
     /// The group is as it was.
     Unchanged,
     /// The group is as it was, and the caller relies on what is there: it has to be kept if it is not yet.
@@ -38,15 +28,15 @@ pub enum Step {
     ChangedById,
 }
 
-impl Step {
+impl Effect {
     /// Whether the group changed.
     pub fn changed(self) -> bool {
         matches!(self, Self::Changed | Self::ChangedById)
     }
 }
 
-/// A step on a group.
-pub type Run<'a> = dyn for<'g> FnMut(&'g mut Group) -> Step + Send + 'a;
+/// What a call does to a group. It may run more than once.
+pub type Step<'a> = dyn for<'g> FnMut(&'g mut Group) -> Effect + Send + 'a;
 
 /// Supplies groups that a cache does not hold.
 #[async_trait]
@@ -69,7 +59,7 @@ pub trait Load: Send + Sync + Debug {
 
 /// How the store took a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct Saved {
     /// The group.
     pub group: Text,
     /// The version of the change.
@@ -78,6 +68,19 @@ pub struct Stored {
     pub claim: u64,
     /// What the store holds instead, if it refused the change.
     pub refused: Option<Held>,
+}
+
+impl Saved {
+    /// How the store took `changes`, some of which it refused.
+    pub fn all(changes: &[Unsaved], refused: &[Refused]) -> Vec<Self> {
+        let saved = changes.iter().enumerate().map(|(at, Unsaved { change, claim })| Self {
+            group: change.group.clone(),
+            version: change.version,
+            claim: *claim,
+            refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
+        });
+        saved.collect()
+    }
 }
 
 /// Where groups live while documents come.
@@ -93,7 +96,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn begin(&self, load: std::sync::Arc<dyn Load>, engine: std::sync::Arc<Engine>) -> Result<(), Error>;
+    async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error>;
 
     /// Runs `step` on the newest state of `group`, atomically with respect to every other user of this cache, and
     /// keeps its result.
@@ -105,11 +108,11 @@ pub trait DataCache: Send + Sync + Debug {
     /// # Errors
     /// A failure of the cache or the store; then nothing has changed. [`Error::Unavailable`]: it is not known whether
     /// something has.
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error>;
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error>;
 
     /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
     /// `false` if it does not, and then nothing has happened.
-    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool;
+    fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool;
 
     /// Shows the newest state of `group` to `view`; a blank one if there is none.
     ///
@@ -121,7 +124,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error>;
+    async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error>;
 
     /// About how many bytes of groups changed since they were last collected: they cannot be dropped, and collecting them takes
     /// several times as much. 0 where another process keeps them.
@@ -134,7 +137,7 @@ pub trait DataCache: Send + Sync + Debug {
     ///
     /// # Errors
     /// A failure of the cache.
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error>;
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error>;
 
     /// Whether the store has the change that made `version` of a group under `claim`, after a commit that was to save it;
     /// `false` if another commit is needed.
@@ -179,9 +182,125 @@ pub trait DataCache: Send + Sync + Debug {
     /// Whether the cache may lack a group that was changed through it: then it may be in the store.
     fn has_dropped(&self) -> bool;
 
+    /// Examines the cache before programs rely on it: what it is, what could lose progress, and how to fix it. May be called
+    /// without [`begin`](Self::begin). A failure to examine the cache is a finding too.
+    ///
+    /// The default reads some groups, and a note says that it checks nothing else.
+    async fn examine(&self, setup: &Setup) -> Examination {
+        let mut found = Examination::new("the cache");
+        found.add(
+            Finding::new(Level::Note, "not_examined", "this kind of cache has no examination of its own")
+                .meaning("it is not known what could lose progress; only some groups were read"),
+        );
+        match self.group_ids().await {
+            Ok(ids) => read_some(self, &ids, setup, &mut found).await,
+            Err(error) => found.error(&error),
+        }
+        found
+    }
+
     /// Drops every group.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn clear(&self) -> Result<(), Error>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<T: DataCache + ?Sized> DataCache for $pointer<T> {
+            fn writers(&self) -> Writers {
+                (**self).writers()
+            }
+            async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error> {
+                (**self).begin(load, engine).await
+            }
+            async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
+                (**self).update(group, step).await
+            }
+            fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
+                (**self).update_now(group, step)
+            }
+            async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
+                (**self).view(group, view).await
+            }
+            async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error> {
+                (**self).collect(engine).await
+            }
+            fn uncollected_bytes(&self) -> usize {
+                (**self).uncollected_bytes()
+            }
+            fn has_uncollected(&self) -> bool {
+                (**self).has_uncollected()
+            }
+            async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
+                (**self).note_saved(saved).await
+            }
+            fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
+                (**self).confirm(group, version, claim)
+            }
+            async fn maintain(&self) -> Result<(), Error> {
+                (**self).maintain().await
+            }
+            async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error> {
+                (**self).for_each(visit).await
+            }
+            async fn peek(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
+                (**self).peek(group, engine).await
+            }
+            async fn group_ids(&self) -> Result<Vec<String>, Error> {
+                (**self).group_ids().await
+            }
+            async fn unsaved(&self) -> Result<Vec<String>, Error> {
+                (**self).unsaved().await
+            }
+            fn has_dropped(&self) -> bool {
+                (**self).has_dropped()
+            }
+            async fn examine(&self, setup: &Setup) -> Examination {
+                (**self).examine(setup).await
+            }
+            async fn clear(&self) -> Result<(), Error> {
+                (**self).clear().await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);
+
+/// Reads the first of these groups to check that they are readable, and counts those with changes that no store has.
+pub(crate) async fn read_some<C: DataCache + ?Sized>(
+    cache: &C,
+    ids: &[String],
+    setup: &Setup,
+    found: &mut Examination,
+) {
+    let engine = Engine::default();
+    let (mut readable, some) = (0, &ids[..ids.len().min(SAMPLE)]);
+    for id in some {
+        match cache.peek(id, &engine).await {
+            Ok(_) => readable += 1,
+            Err(error @ Error::Corrupt { .. }) => found.error(&error),
+            Err(error) => return found.error(&error),
+        }
+    }
+    let more = if ids.len() >= SAMPLE { " or more" } else { "" };
+    found.fact("groups", format!("{}{more}, {readable} read", some.len()));
+    let unsaved = match cache.unsaved().await {
+        Ok(unsaved) => unsaved.len(),
+        Err(error) => return found.error(&error),
+    };
+    found.fact("not yet stored", format!("{unsaved} groups"));
+    if unsaved > 0 && !setup.has_store {
+        found.find(
+            Level::Note,
+            "unsaved",
+            format!("{unsaved} groups wait for a store, and none was named here"),
+            "programs with a store behind this cache have changes there that it lacks",
+            "name it with --store, so that it is examined, too; any such program that runs saves them",
+        );
+    }
 }

@@ -47,7 +47,7 @@ use dictrack_core::{
 };
 
 use crate::durability::Durability;
-use crate::store::{DataStore, Held, Mark, Refused, Writers};
+use crate::store::{DataStore, Held, Mark, Refused, Unsaved, Writers};
 
 mod caches;
 
@@ -126,13 +126,13 @@ impl<'a> Opened<'a> {
         panic!("{}: the store could not {action}: {error}", self.name)
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) {
         let refused = self.store.save(changes, marks).await.unwrap_or_else(|error| self.fail("save", &error));
         assert_eq!(refused, [], "{}: a change was refused", self.name);
     }
 
     /// Saves one change, and gives what the store holds instead if it was refused.
-    async fn try_save(&self, change: &GroupChange) -> Option<Held> {
+    async fn try_save(&self, change: &Unsaved) -> Option<Held> {
         let refused = self.store.save(std::slice::from_ref(change), &[]).await;
         match refused.unwrap_or_else(|error| self.fail("save", &error)).as_slice() {
             [] => None,
@@ -174,7 +174,7 @@ impl<'a> Opened<'a> {
     }
 
     /// A new group under a claim, with its first change.
-    async fn new_group(&self, id: &str) -> (Group, GroupChange) {
+    async fn new_group(&self, id: &str) -> (Group, Unsaved) {
         let (found, claim) = self.claim(id).await;
         assert!(found.is_none(), "{}: the group {id:?} is there", self.name);
         let mut group = Group::default();
@@ -184,7 +184,7 @@ impl<'a> Opened<'a> {
     }
 
     /// What changed of a group, under a claim.
-    fn change(&self, group: &mut Group, id: &str, claim: u64) -> GroupChange {
+    fn change(&self, group: &mut Group, id: &str, claim: u64) -> Unsaved {
         under(claim, group.take_change(id, &self.engine))
     }
 
@@ -208,7 +208,7 @@ impl<'a> Opened<'a> {
         for number in 0..4_u64 {
             self.track(&mut group, id, &document(number), Some(ContentHash::of([number.to_le_bytes()])));
         }
-        self.save(&[group.take_change(id, &self.engine)], &[]).await;
+        self.save(&[group.take_change(id, &self.engine).into()], &[]).await;
         group
     }
 
@@ -220,9 +220,8 @@ impl<'a> Opened<'a> {
 }
 
 /// The change as a holder of this claim makes it.
-fn under(claim: u64, mut change: GroupChange) -> GroupChange {
-    change.claim = claim;
-    change
+fn under(claim: u64, change: GroupChange) -> Unsaved {
+    Unsaved { change, claim }
 }
 
 /// All that is kept of a group, as text.
@@ -298,7 +297,7 @@ async fn changes_of_a_long_stream_add_up(stores: &dyn Stores) {
                 2 => drop(group.reset(&store.call(id), "sum", Some(ResetPolicy::ALL), Default::default())),
                 3 => {
                     if let Some(event) = group.undelivered().first() {
-                        group.delivered(event.sequence);
+                        group.mark_delivered(event.sequence);
                     }
                 }
                 _ => {
@@ -308,7 +307,7 @@ async fn changes_of_a_long_stream_add_up(stores: &dyn Stores) {
             }
         }
         let changed = groups.iter_mut().filter(|(_, group)| !group.is_blank());
-        let changes: Vec<_> = changed.map(|(id, group)| group.take_change(id, &store.engine)).collect();
+        let changes: Vec<_> = changed.map(|(id, group)| group.take_change(id, &store.engine).into()).collect();
         store.save(&changes, &[]).await;
         match draw(20) {
             0 => store = store.again().await,
@@ -365,7 +364,10 @@ async fn marks_are_kept_with_changes_replaced_and_removed(stores: &dyn Stores) {
     let mut group = Group::default();
     store.add(&mut group, "g", &definitions());
     store
-        .save(&[group.take_change("g", &store.engine)], &[mark("b", Some("1")), mark("a", Some("{\"x\":\"\\t\"}"))])
+        .save(
+            &[group.take_change("g", &store.engine).into()],
+            &[mark("b", Some("1")), mark("a", Some("{\"x\":\"\\t\"}"))],
+        )
         .await;
     store.save(&[], &[mark("b", Some("2")), mark("c", Some(""))]).await;
     store.save(&[], &[mark("c", None), mark("never was", None)]).await;
@@ -383,11 +385,11 @@ async fn groups_are_undelivered_until_all_events_are_marked(stores: &dyn Stores)
     assert_eq!(store.undelivered().await, ["a", "b"], "{}", store.name);
     let (id, group) = &mut groups[0];
     let events = group.undelivered();
-    group.delivered(events[events.len() / 2].sequence);
-    store.save(&[group.take_change(id, &store.engine)], &[]).await;
+    group.mark_delivered(events[events.len() / 2].sequence);
+    store.save(&[group.take_change(id, &store.engine).into()], &[]).await;
     store.holds(id, group, "half of its events delivered").await;
-    group.delivered(events[events.len() - 1].sequence);
-    store.save(&[group.take_change(id, &store.engine)], &[]).await;
+    group.mark_delivered(events[events.len() - 1].sequence);
+    store.save(&[group.take_change(id, &store.engine).into()], &[]).await;
     store.maintain(true).await;
     let store = store.again().await;
     assert_eq!(store.undelivered().await, ["b"], "{}", store.name);
@@ -401,7 +403,7 @@ async fn definitions_are_listed_once(stores: &dyn Stores) {
     for (id, some) in [("a", &all[..3]), ("b", &all[1..]), ("c", &all[..3])] {
         let mut group = Group::default();
         store.add(&mut group, id, some);
-        store.save(&[group.take_change(id, &store.engine)], &[]).await;
+        store.save(&[group.take_change(id, &store.engine).into()], &[]).await;
     }
     let store = store.again().await;
     let found = store.store.definitions().await.unwrap_or_else(|error| store.fail("list definitions", &error));
@@ -423,7 +425,7 @@ async fn names_of_completed_trackers_outlive_what_is_readable(stores: &dyn Store
     for some in [0..5, 5..6, 6..7] {
         store.add(&mut group, "g", &some.map(once).collect::<Vec<_>>());
         store.track(&mut group, "g", &document(0), None);
-        store.save(&[group.take_change("g", &store.engine)], &[]).await;
+        store.save(&[group.take_change("g", &store.engine).into()], &[]).await;
         store.maintain(true).await;
     }
     let store = store.again().await;
@@ -501,7 +503,7 @@ async fn of_many_writers_only_what_follows_is_kept(stores: &dyn Stores) {
     assert_eq!(store.marks().await, [mark], "{}", store.name);
     // A change of a group that was never stored cannot follow either.
     let mut absent = second;
-    absent.group = "c".into();
+    absent.change.group = "c".into();
     assert_eq!(store.try_save(&absent).await, Some(Held::default()), "{}", store.name);
     assert!(store.load("c").await.is_none(), "{}", store.name);
 }
@@ -514,18 +516,18 @@ async fn what_an_earlier_claim_writes_is_refused(stores: &dyn Stores) {
     store.track(&mut group, "g", &document(1), None);
     let late = store.change(&mut group, "g", first.claim);
     let (_, late_and_new) = store.new_group("new").await;
-    for (change, version) in [(late, first.version), (late_and_new, 0)] {
-        let id = change.group.clone();
+    for (change, version) in [(late, first.change.version), (late_and_new, 0)] {
+        let id = change.change.group.clone();
         let id = id.as_str();
         let (_, claim) = store.claim(id).await;
         let held = Held { version, claim };
         assert_eq!(store.try_save(&change).await, Some(held), "{}: {id}", store.name);
         let mut whole = change.clone();
-        (whole.base, whole.version) = (None, version + 100);
+        (whole.change.base, whole.change.version) = (None, version + 100);
         assert_eq!(store.try_save(&whole).await, Some(held), "{}: all of {id}", store.name);
         assert_eq!(store.held(id).await, held, "{}: {id}", store.name);
         // The same under the last claim is kept.
-        assert_eq!(store.try_save(&under(claim, change)).await, None, "{}", store.name);
+        assert_eq!(store.try_save(&under(claim, change.change)).await, None, "{}", store.name);
     }
     store.holds("g", &group, "written under the last claim").await;
 }

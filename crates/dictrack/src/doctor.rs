@@ -1,21 +1,53 @@
 //! Examining servers and files before programs rely on them: what they are, what could lose progress, and how to fix it.
 //!
-//! [`RedisCache::examine`](crate::RedisCache::examine), [`MongoStore::examine`](crate::MongoStore::examine) and
-//! [`SqliteStore::examine`](crate::SqliteStore::examine) do this; `docs/doctor.md` lists their findings. The command
-//! `dictrack doctor` prints them.
+//! [`DataStore::examine`](crate::store::DataStore::examine) and [`DataCache::examine`](crate::cache::DataCache::examine) do this;
+//! [`StoreAddress::examine`](crate::open::StoreAddress::examine) also examines a store that cannot be opened. `docs/doctor.md`
+//! lists their findings. The command `dictrack doctor` prints them.
 
-#[cfg(any(feature = "sqlite", feature = "mongodb"))]
-use dictrack_core::Engine;
+use std::sync::Arc;
 
 use crate::Error;
-#[cfg(any(feature = "sqlite", feature = "mongodb"))]
-use crate::store::DataStore;
+use crate::clock::{Clock, SystemClock};
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod server;
 
 /// How many groups are read to check that they are readable.
 pub(crate) const SAMPLE: usize = 1_000;
+
+/// How programs use the cache or the store that is examined: it decides what a finding means.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Setup {
+    /// Whether processes share a cache in front of the store.
+    pub has_cache: bool,
+    /// Whether there is a store behind the cache.
+    pub has_store: bool,
+    /// The clock to compare the clocks of servers with.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Setup {
+    /// A cache or a store on its own, with the clock of the operating system.
+    fn default() -> Self {
+        Self { has_cache: false, has_store: false, clock: Arc::new(SystemClock) }
+    }
+}
+
+impl Setup {
+    /// A cache and a store together.
+    pub fn both() -> Self {
+        Self { has_cache: true, has_store: true, ..Self::default() }
+    }
+
+    /// Compares the clocks of servers with `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+}
+
 /// The result of examining one server or file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -67,15 +99,36 @@ pub struct Finding {
     pub remedy: String,
 }
 
+impl Finding {
+    /// A finding without its meaning and remedy yet.
+    pub fn new(level: Level, code: &'static str, found: impl Into<String>) -> Self {
+        Self { code, level, found: found.into(), meaning: String::new(), remedy: String::new() }
+    }
+
+    /// Says what it means for counts.
+    #[must_use]
+    pub fn meaning(mut self, meaning: impl Into<String>) -> Self {
+        self.meaning = meaning.into();
+        self
+    }
+
+    /// Says how to fix it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+}
+
 impl Examination {
-    /// An examination without findings yet.
-    pub(crate) fn of(subject: impl Into<String>) -> Self {
+    /// An examination of `subject` without findings yet.
+    pub fn new(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), facts: Vec::new(), findings: Vec::new() }
     }
 
     /// The examination of something that could not be opened.
     pub fn failed(subject: impl Into<String>, error: &Error) -> Self {
-        let mut examination = Self::of(subject);
+        let mut examination = Self::new(subject);
         examination.error(error);
         examination
     }
@@ -85,8 +138,14 @@ impl Examination {
         self.findings.iter().map(|finding| finding.level).max()
     }
 
-    pub(crate) fn fact(&mut self, name: &'static str, value: impl Into<String>) {
+    /// Adds a fact.
+    pub fn fact(&mut self, name: &'static str, value: impl Into<String>) {
         self.facts.push((name, value.into()));
+    }
+
+    /// Adds a finding.
+    pub fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
     }
 
     pub(crate) fn find(
@@ -97,12 +156,11 @@ impl Examination {
         meaning: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let (found, meaning, remedy) = (found.into(), meaning.into(), remedy.into());
-        self.findings.push(Finding { code, level, found, meaning, remedy });
+        self.add(Finding::new(level, code, found).meaning(meaning).remedy(remedy));
     }
 
     /// Adds a failure as a finding, with what to do about it.
-    pub(crate) fn error(&mut self, error: &Error) {
+    pub fn error(&mut self, error: &Error) {
         let (code, meaning, remedy) = match error {
             Error::Unavailable(_) => (
                 "unreachable",
@@ -131,26 +189,9 @@ impl Examination {
         let level = if code == "unfinished" { Level::Note } else { Level::Problem };
         self.find(level, code, found, meaning, remedy);
     }
-
-    /// Reads some groups of a store to check that they are readable.
-    #[cfg(any(feature = "sqlite", feature = "mongodb"))]
-    pub(crate) async fn read_some(&mut self, store: &dyn DataStore) -> Result<(), Error> {
-        let engine = Engine::default();
-        let mut readable = 0;
-        let ids = store.groups(None, SAMPLE).await?;
-        for id in &ids {
-            match store.load(id, &engine).await {
-                Ok(_) => readable += 1,
-                Err(error @ Error::Corrupt { .. }) => self.error(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        let more = if ids.len() == SAMPLE { " or more" } else { "" };
-        self.fact("groups", format!("{}{more}, {readable} read", ids.len()));
-        Ok(())
-    }
 }
 
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub(crate) fn millis(time: std::time::Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dictrack_core::text::quoted;
 use dictrack_core::{BoxError, DefinitionError, GroupError};
 
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 
 /// Why a call did nothing, or why its effect is not known to be kept.
 #[derive(Clone, Debug, thiserror::Error)]

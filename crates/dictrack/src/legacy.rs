@@ -16,7 +16,7 @@ use dictrack_core::{ContentHash, Engine, Group, GroupChange, StoredGroup, Stored
 use crate::Error;
 use crate::durability::Durability;
 use crate::manager::GENERATIONS;
-use crate::store::{DataStore, Writers};
+use crate::store::{DataStore, Unsaved, Writers};
 
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
@@ -368,7 +368,7 @@ struct Import<'a> {
     /// The generations that the store has used.
     used: u32,
     done: Imported,
-    batch: Vec<GroupChange>,
+    batch: Vec<Unsaved>,
 }
 
 impl<'a> Import<'a> {
@@ -418,7 +418,7 @@ impl<'a> Import<'a> {
             self.batch.clear();
             return Ok(());
         }
-        self.batch.push(change);
+        self.batch.push(change.into());
         if self.how.in_steps && self.batch.len() >= BATCH {
             pollster::block_on(self.store.save(&self.batch, &[]))?;
             self.batch.clear();

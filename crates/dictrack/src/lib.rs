@@ -30,13 +30,13 @@
 //! | `scenario` | | scenario files: behaviour as JSON, replayed |
 //! | `conformance` | | the suites that every store and every cache has to pass, also one of your own |
 
+mod backend;
 pub mod cache;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crash;
 mod deadline;
-#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod doctor;
 mod durability;
 mod error;
@@ -45,6 +45,9 @@ pub mod files;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 mod manager;
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
+pub mod open;
+mod overlay;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 mod random;
 #[cfg(any(feature = "mongodb", feature = "redis"))]
@@ -56,6 +59,7 @@ pub mod store;
 pub mod transfer;
 pub mod url;
 
+pub use backend::BackendError;
 pub use cache::memory::MemoryCache;
 #[cfg(feature = "redis")]
 pub use cache::redis::RedisCache;
@@ -67,11 +71,11 @@ pub use dictrack_core::*;
 pub use durability::{Durability, ParseDurabilityError};
 pub use error::Error;
 pub use manager::{Blocking, Commit, Due, Item, ListenerId, Manager, ManagerBuilder, TrackOptions, Turn};
+pub use overlay::Overlay;
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;
 #[cfg(feature = "mongodb")]
 pub use store::mongodb::{MongoStore, MongoStoreBuilder};
-pub use store::overlay::Overlay;
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
 

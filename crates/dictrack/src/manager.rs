@@ -14,7 +14,8 @@ use dictrack_core::{
 };
 
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Load, Step};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Effect, Load};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::store::{Claimed, DataStore, Held, Mark};
@@ -524,7 +525,7 @@ impl Manager {
         &self,
         deadline: Deadline,
         group: &str,
-        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Step + Send + '_),
+        step: &mut (dyn for<'g> FnMut(&'g mut Group) -> Effect + Send + '_),
     ) -> Result<u64, Error> {
         deadline.bound(self.shared.cache.update(group, step), |time| self.unanswered(group, time)).await
     }
@@ -664,7 +665,7 @@ impl Manager {
         document: &'a dyn Document,
         options: TrackOptions<'a>,
         outcome: &'a mut Result<Outcome, GroupError>,
-    ) -> impl FnMut(&mut Group) -> Step + Send + 'a {
+    ) -> impl FnMut(&mut Group) -> Effect + Send + 'a {
         let shared = &*self.shared;
         let clock = shared.clock.now();
         let track = Track {
@@ -680,10 +681,10 @@ impl Manager {
         move |found: &mut Group| {
             *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
             match outcome {
-                Ok(outcome) if outcome.changed() && options.event_id.is_some() => Step::ChangedById,
-                Ok(outcome) if outcome.changed() => Step::Changed,
-                Ok(outcome) if outcome.duplicate() => Step::Relied,
-                _ => Step::Unchanged,
+                Ok(outcome) if outcome.changed() && options.event_id.is_some() => Effect::ChangedById,
+                Ok(outcome) if outcome.changed() => Effect::Changed,
+                Ok(outcome) if outcome.duplicate() => Effect::Relied,
+                _ => Effect::Unchanged,
             }
         }
     }
@@ -817,7 +818,7 @@ impl Manager {
     /// A failure of the cache or the store.
     pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
         self.check_reentrant()?;
-        let mut mark = |found: &mut Group| step(found.delivered(sequence));
+        let mut mark = |found: &mut Group| step(found.mark_delivered(sequence));
         self.update(Deadline::of_a_call(), group, &mut mark).await.map(drop)
     }
 
@@ -888,7 +889,7 @@ impl Manager {
         &self,
         group: &str,
         now: Option<Timestamp>,
-        mut change: impl FnMut(&mut Group, &Call<'_>) -> Result<(Step, Vec<Arc<Event>>, T), GroupError> + Send,
+        mut change: impl FnMut(&mut Group, &Call<'_>) -> Result<(Effect, Vec<Arc<Event>>, T), GroupError> + Send,
     ) -> Result<T, Error> {
         self.check()?;
         let call = Call { engine: &self.shared.engine, group, now: self.moment(now) };
@@ -897,7 +898,7 @@ impl Manager {
         let mut run = |found: &mut Group| {
             let done = self.within_step(|| change(found, &call));
             version = found.version();
-            let changed = done.as_ref().map_or(Step::Unchanged, |(changed, ..)| *changed);
+            let changed = done.as_ref().map_or(Effect::Unchanged, |(changed, ..)| *changed);
             result = Some(done);
             changed
         };
@@ -905,7 +906,7 @@ impl Manager {
         let claim = self.update(deadline, group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
         let (changed, events, value) = done.map_err(|error| Error::group(group, error))?;
-        if changed == Step::Changed {
+        if changed == Effect::Changed {
             self.settle(deadline, group, version, claim).await?;
         }
         self.deliver(group, &events, &mut deadline).await?;
@@ -913,8 +914,8 @@ impl Manager {
     }
 }
 
-fn step(changed: bool) -> Step {
-    if changed { Step::Changed } else { Step::Unchanged }
+fn step(changed: bool) -> Effect {
+    if changed { Effect::Changed } else { Effect::Unchanged }
 }
 
 impl fmt::Debug for Manager {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 
 /// One thread: it moves bytes between sockets and callers, and every switch between threads costs more than that.
 const THREADS: usize = 1;

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
 
 use crate::Error;
+use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
 use crate::durability::Durability;
 
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-pub mod overlay;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 pub(crate) mod process;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
@@ -55,6 +55,29 @@ pub struct Held {
     pub version: u64,
     /// The last claim.
     pub claim: u64,
+}
+
+/// A change that a store is to keep.
+#[derive(Clone, Debug)]
+pub struct Unsaved {
+    /// The change.
+    pub change: GroupChange,
+    /// The claim by which a cache of many processes holds the group, see [`DataStore::claim`]; 0 where one process does.
+    pub claim: u64,
+}
+
+impl Unsaved {
+    /// Whether a store that holds this of the group may keep the change.
+    pub fn follows(&self, held: Held) -> bool {
+        self.claim >= held.claim && self.change.follows(held.version)
+    }
+}
+
+/// As the one writer of a store makes it.
+impl From<GroupChange> for Unsaved {
+    fn from(change: GroupChange) -> Self {
+        Self { change, claim: 0 }
+    }
 }
 
 /// A change that was not kept, because the store holds something else than it builds on.
@@ -109,7 +132,7 @@ pub trait DataStore: Send + Sync + Debug {
     /// [`Error::Unavailable`] if the store cannot be reached; the call may be repeated with the same changes until it
     /// can. [`Error::TakenOver`]. Any other failure: it is not known then what was kept, and the call must not be
     /// repeated.
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
 
     /// Does the work that was put off, such as bringing readable tables up to date. Called every few seconds, when
     /// nothing else is to be done, and before the end (`all`: leave nothing).
@@ -152,11 +175,44 @@ pub trait DataStore: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Examines the store before programs rely on it: what it is, what could lose progress, and how to fix it. Calls
+    /// `progress` with the number of groups checked so far. A failure to examine the store is a finding too.
+    ///
+    /// The default reads some groups, and a note says that it checks nothing else.
+    async fn examine(&self, _setup: &Setup, _progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        let mut found = Examination::new("the store");
+        found.add(
+            Finding::new(Level::Note, "not_examined", "this kind of store has no examination of its own")
+                .meaning("it is not known what could lose progress; only some groups were read"),
+        );
+        read_some(self, &mut found).await;
+        found
+    }
+
     /// Removes every group and mark.
     ///
     /// # Errors
     /// A failure of the store.
     async fn clear(&self) -> Result<(), Error>;
+}
+
+/// Reads some groups of a store to check that they are readable.
+pub(crate) async fn read_some<S: DataStore + ?Sized>(store: &S, found: &mut Examination) {
+    let engine = Engine::default();
+    let ids = match store.groups(None, SAMPLE).await {
+        Ok(ids) => ids,
+        Err(error) => return found.error(&error),
+    };
+    let mut readable = 0;
+    for id in &ids {
+        match store.load(id, &engine).await {
+            Ok(_) => readable += 1,
+            Err(error @ Error::Corrupt { .. }) => found.error(&error),
+            Err(error) => return found.error(&error),
+        }
+    }
+    let more = if ids.len() == SAMPLE { " or more" } else { "" };
+    found.fact("groups", format!("{}{more}, {readable} read", ids.len()));
 }
 
 macro_rules! forward {
@@ -175,7 +231,7 @@ macro_rules! forward {
             async fn held(&self, group: &str) -> Result<Held, Error> {
                 (**self).held(group).await
             }
-            async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+            async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
                 (**self).save(changes, marks).await
             }
             async fn maintain(&self, all: bool) -> Result<(), Error> {
@@ -195,6 +251,9 @@ macro_rules! forward {
             }
             async fn verify(&self) -> Result<(), Error> {
                 (**self).verify().await
+            }
+            async fn examine(&self, setup: &Setup, progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+                (**self).examine(setup, progress).await
             }
             async fn clear(&self) -> Result<(), Error> {
                 (**self).clear().await

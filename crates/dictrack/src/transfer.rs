@@ -241,7 +241,7 @@ async fn read(
             if cached.contains(id) {
                 return Err(TransferError::Cached { line: number, group: id.to_owned() });
             }
-            batch.push(group(id, &json, &engine).map_err(bad)?);
+            batch.push(group(id, &json, &engine).map_err(bad)?.into());
             moved.groups += 1;
         } else if let (Some(name), Some(text)) =
             (member("mark").and_then(Json::as_str), member("text").and_then(Json::as_str))

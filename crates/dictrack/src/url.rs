@@ -261,7 +261,7 @@ pub(crate) fn decoded(text: &str) -> String {
 }
 
 /// The text with all bytes that are special in a URL as `%XX`.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     let each = text.as_bytes().iter().map(|byte| match plain(byte) {
         true => char::from(*byte).to_string(),
@@ -392,80 +392,5 @@ mod tests {
         assert!(with_password("redis://u:p@h?password_file=x").unwrap_err().contains("use only one of them"));
         assert!(with_password("redis://h?password_file=x&password_file=y").unwrap_err().contains("twice"));
         assert!(with_password("redis://h?password_file=/dev/zero").unwrap_err().contains("larger than 64 KiB"));
-    }
-
-    #[cfg(all(feature = "redis", feature = "mongodb", feature = "legacy"))]
-    mod random {
-        use proptest::prelude::*;
-
-        use super::super::{is_meant, shown, with_password};
-        use crate::store::mongodb::driven;
-        use crate::{RedisCache, legacy};
-
-        const MARK: &str = "Geh3im";
-
-        /// Forms in which people write a URL with a password; the last ones have no host.
-        const FORMS: [&str; 18] = [
-            "SCHEME://u:PASS@h",
-            "SCHEME://:PASS@h:1/2",
-            "SCHEME://PASS@h/2?prefix=a",
-            "SCHEME://u:PASS@h:port",
-            "SCHEME://h?password=PASS",
-            "SCHEME://h/?PASS",
-            "SCHEME://u:p@h/?readPreference=PASS",
-            "SCHEME://u:p@h/?authMechanismProperties=PASS",
-            "SCHEME:/u:PASS@h",
-            "SCHEME:u:PASS@h",
-            "SCHEME//u:PASS@h/2",
-            "SCHEME;//u:PASS@h",
-            "u:PASS@h",
-            "u:PASS://h@h",
-            " 'SCHEME://u:PASS@h'",
-            "SCHEME://u:p@h#PASS",
-            "SCHEME://:PASS",
-            "SCHEME://u:PASS",
-        ];
-
-        proptest! {
-            #[test]
-            fn a_password_never_appears(
-                form in 0..FORMS.len(),
-                scheme in prop::sample::select(vec!["redis", "rediss", "redis-cluster", "mongodb", "http", "unix", "xyz"]),
-                before in "[a-z:/?#@%&=+ \\\\é漢\u{202e}\n\"']{0,6}",
-                after in "[a-zA-Z0-9:/?#@%&=+, \\\\é漢\"']{0,6}",
-                quoted: bool,
-            ) {
-                let form = FORMS[form];
-                // What follows an @ is the host, where no other one follows.
-                let before = if form.ends_with(":PASS") { before.replace('@', "") } else { before };
-                let password = format!("{before}{MARK}{after}");
-                let password = if quoted { super::super::encoded(&password) } else { password };
-                let url = form.replace("SCHEME", scheme).replace("PASS", &password);
-                let mut said = vec![shown(&url)];
-                match RedisCache::new(&url) {
-                    Ok(cache) => said.push(format!("{cache:?}")),
-                    Err(error) => said.push(format!("{error} {error:?}")),
-                }
-                match pollster::block_on(driven(&url)) {
-                    Ok(driven) => said.push(format!("{:?}", driven.options)),
-                    Err(problem) => said.push(problem),
-                }
-                if let Err(problem) = with_password(&url) {
-                    said.push(problem);
-                }
-                if RedisCache::new(&url).is_err() && pollster::block_on(driven(&url)).is_err() {
-                    // Never connected.
-                    let redis = legacy::redis::RedisCache::connect(&url, "x").map(drop);
-                    said.extend(redis.err().filter(|error| error.source_name.contains("URL")).map(|error| error.to_string()));
-                    let mongodb = legacy::mongodb::MongoStore::connect(&url, "x", "y").map(drop);
-                    said.extend(mongodb.err().map(|error| error.to_string()));
-                }
-                for text in &said {
-                    prop_assert!(!text.to_lowercase().contains("geh3im"), "{url:?}: {said:?}");
-                }
-                // Else it would be the name of a file, which errors repeat.
-                prop_assert!(is_meant(&url), "{url:?}");
-            }
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dictrack::doctor::{Examination, Level};
-use dictrack::store::{DataStore as _, Mark, Writers};
+use dictrack::doctor::{Examination, Level, Setup};
+use dictrack::store::{DataStore as _, Mark};
 use dictrack::transfer::{Moved, TransferError, export, import};
 use dictrack::{
     Blocking, Clock, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, TestClock, Timestamp,
@@ -114,7 +114,7 @@ fn imported(text: &[u8]) -> Result<(Moved, MemoryStore), TransferError> {
 }
 
 fn examined(path: &Path) -> Examination {
-    block_on(SqliteStore::examine(path, Writers::One))
+    block_on(SqliteStore::examine_file(path, &Setup::default(), |_| ()))
 }
 
 /// What an edit by hand does: group `ann` cannot be used, the others can, and the doctor says where it is.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dictrack::doctor::{Examination, Finding, Level};
-use dictrack::store::Writers;
+use dictrack::cache::DataCache as _;
+use dictrack::doctor::{Examination, Finding, Level, Setup};
+use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
+use dictrack::store::DataStore as _;
 use dictrack::{
-    Blocking, Clock, Manager, ManagerBuilder, MongoStore, RedisCache, Span, SqliteStore, SystemClock, TestClock,
-    TrackerDefinition,
+    Blocking, Clock, Manager, ManagerBuilder, MemoryCache, MemoryStore, MongoStore, Overlay, RedisCache, Span,
+    SqliteStore, SystemClock, TestClock, TrackerDefinition,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 use pollster::block_on;
@@ -15,19 +17,22 @@ use pollster::block_on;
 /// The page that lists the findings.
 const PAGE: &str = include_str!("../../../docs/doctor.md");
 
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock)
+/// A cache or a store alone, or both.
+fn setup(both: bool) -> Setup {
+    if both { Setup::both() } else { Setup::default() }
 }
 
 fn redis(url: &str, has_store: bool) -> Examination {
-    block_on(RedisCache::new(url).unwrap().examine(has_store, clock()))
+    let cache = CacheAddress::parse(url).unwrap().open(&OpenOptions::default()).unwrap();
+    block_on(cache.examine(&setup(has_store)))
 }
 
-fn mongo(url: &str, writers: Writers) -> Examination {
-    match block_on(MongoStore::open(url)) {
-        Ok(store) => block_on(store.examine(writers, clock())),
-        Err(error) => Examination::failed("store", &error),
-    }
+fn store(address: &StoreAddress, has_cache: bool) -> Examination {
+    block_on(address.examine(&setup(has_cache), &mut |_| ()))
+}
+
+fn mongo(url: &str, has_cache: bool) -> Examination {
+    store(&StoreAddress::parse(url).unwrap(), has_cache)
 }
 
 fn codes(examination: &Examination) -> Vec<&'static str> {
@@ -181,10 +186,16 @@ fn a_server_that_is_not_there_or_slow_or_of_another_time_is_found() {
     let proxy = Proxy::start(server.address());
     proxy.delay(Duration::from_millis(8));
     provoked(&redis(&proxy.url_for(&server.url()), true), Level::Warning, "slow", "a round trip takes", "closer");
-    let wrong = Arc::new(TestClock::new(SystemClock.now()));
+    let wrong = TestClock::new(SystemClock.now());
     wrong.advance(Span::from_secs(90));
     let cache = RedisCache::new(&server.url()).unwrap();
-    provoked(&block_on(cache.examine(true, wrong)), Level::Warning, "clock", "s behind the local clock", "NTP");
+    provoked(
+        &block_on(cache.examine(&Setup::both().clock(wrong))),
+        Level::Warning,
+        "clock",
+        "s behind the local clock",
+        "NTP",
+    );
     server.kill();
     provoked(&redis(&server.url(), true), Level::Problem, "unreachable", "Connection refused", "firewall");
 }
@@ -234,21 +245,15 @@ fn what_something_else_wrote_and_what_waits_for_a_store_is_found() {
 fn a_replica_set_in_good_order_has_facts_and_no_findings() {
     let server = Mongo::replica_set();
     let url = server.url();
-    provoked(&mongo(&url, Writers::One), Level::Note, "empty", "no store there yet", "");
+    provoked(&mongo(&url, false), Level::Note, "empty", "no store there yet", "");
     let manager = Manager::builder().store(block_on(MongoStore::open(&url)).unwrap());
     let manager = opened(manager);
     count(&manager, "user_001");
-    provoked(
-        &mongo(&url, Writers::One),
-        Level::Warning,
-        "owner",
-        &format!("process {}", std::process::id()),
-        "stop it",
-    );
-    provoked(&mongo(&url, Writers::Many), Level::Problem, "owner", "has an owner", "Redis cache");
+    provoked(&mongo(&url, false), Level::Warning, "owner", &format!("process {}", std::process::id()), "stop it");
+    provoked(&mongo(&url, true), Level::Problem, "owner", "has an owner", "Redis cache");
     manager.close().unwrap();
     drop(manager);
-    let examination = mongo(&url, Writers::One);
+    let examination = mongo(&url, false);
     assert_eq!(codes(&examination), [""; 0], "{examination:#?}");
     assert!(fact(&examination, "server").starts_with("MongoDB 6."), "{examination:#?}");
     assert_eq!(fact(&examination, "kind"), "replica set rs0, 1 members with data");
@@ -260,14 +265,14 @@ fn a_replica_set_in_good_order_has_facts_and_no_findings() {
     let member = bson::doc! {"_id": 1, "host": "127.0.0.1:1", "priority": 0, "votes": 0};
     config.get_array_mut("members").unwrap().push(member.into());
     server.command("admin", bson::doc! {"replSetReconfig": config});
-    let mut seen = mongo(&url, Writers::One);
+    let mut seen = mongo(&url, false);
     eventually("the member is missed", || {
-        seen = mongo(&url, Writers::One);
+        seen = mongo(&url, false);
         codes(&seen).contains(&"member_down")
     });
     provoked(&seen, Level::Warning, "member_down", "127.0.0.1:1", "rs.remove");
     server.step_down(20);
-    let examination = mongo(&url, Writers::One);
+    let examination = mongo(&url, false);
     provoked(&examination, Level::Problem, "unreachable", "no server takes writes", "firewall");
 }
 
@@ -281,15 +286,15 @@ fn what_is_wrong_with_a_mongodb_store_is_found() {
         count(&manager, "user_001");
         manager.close().unwrap();
     }
-    let examination = mongo(&url, Writers::One);
+    let examination = mongo(&url, false);
     provoked(&examination, Level::Warning, "standalone", "stands alone", "rs.initiate()");
     assert_eq!(codes(&examination).len(), 1, "{examination:#?}");
 
     server.command("examined", bson::doc! {"dropIndexes": "groups", "index": "set"});
-    provoked(&mongo(&url, Writers::One), Level::Warning, "index_missing", "\"set\"", "makes it");
+    provoked(&mongo(&url, false), Level::Warning, "index_missing", "\"set\"", "makes it");
     let other = bson::doc! {"createIndexes": "groups", "indexes": [{"name": "set", "key": {"set": -1}}]};
     server.command("examined", other);
-    provoked(&mongo(&url, Writers::One), Level::Problem, "index_differs", "\"set\"", "dropIndex(\"set\")");
+    provoked(&mongo(&url, false), Level::Problem, "index_differs", "\"set\"", "dropIndex(\"set\")");
     server.command("examined", bson::doc! {"dropIndexes": "groups", "index": "set"});
 
     // The traces of an owner that was killed within a commit.
@@ -300,27 +305,33 @@ fn what_is_wrong_with_a_mongodb_store_is_found() {
         server.command("examined", bson::doc! {"update": "groups.meta", "updates": [update]});
     };
     set(bson::doc! {"$set": dead});
-    let examination = mongo(&url, Writers::One);
+    let examination = mongo(&url, false);
     provoked(&examination, Level::Note, "owner_gone", "process 1 on elsewhere", "");
     provoked(&examination, Level::Note, "unfinished", "not finished", "");
     set(bson::doc! {"$unset": {"token": "", "host": "", "pid": "", "heartbeat": "", "journal": ""}});
 
     let update = bson::doc! {"q": {"_id": "user_001"}, "u": {"$set": {"trackers": "by hand"}}};
     server.command("examined", bson::doc! {"update": "groups", "updates": [update]});
-    provoked(&mongo(&url, Writers::One), Level::Problem, "damaged", "user_001", "backup");
+    provoked(&mongo(&url, false), Level::Problem, "damaged", "user_001", "backup");
     server.command(
         "examined",
         bson::doc! {"update": "groups.meta",
         "updates": [{"q": {"_id": "format"}, "u": {"$set": {"version": 99_i64}}}]},
     );
-    provoked(&mongo(&url, Writers::One), Level::Problem, "newer", "99", "newer dictrack");
+    provoked(&mongo(&url, false), Level::Problem, "newer", "99", "newer dictrack");
 
-    let (wrong, proxy) = (Arc::new(TestClock::new(SystemClock.now())), Proxy::start(server.address()));
+    let (wrong, proxy) = (TestClock::new(SystemClock.now()), Proxy::start(server.address()));
     wrong.set(dictrack::Timestamp::from_secs(1));
     let store = block_on(MongoStore::open(server.url())).unwrap();
-    provoked(&block_on(store.examine(Writers::One, wrong)), Level::Warning, "clock", "ahead of", "NTP");
+    provoked(
+        &block_on(store.examine(&Setup::default().clock(wrong), &mut |_| ())),
+        Level::Warning,
+        "clock",
+        "ahead of",
+        "NTP",
+    );
     proxy.delay(Duration::from_millis(8));
-    provoked(&mongo(&proxy.url_for(&server.url()), Writers::One), Level::Warning, "slow", "round trip", "closer");
+    provoked(&mongo(&proxy.url_for(&server.url()), false), Level::Warning, "slow", "round trip", "closer");
 }
 
 #[test]
@@ -331,8 +342,8 @@ fn processes_that_share_a_cache_are_found() {
         .store(block_on(MongoStore::open(store.url())).unwrap());
     let manager = opened(manager);
     count(&manager, "user_001");
-    provoked(&mongo(&store.url(), Writers::One), Level::Warning, "shared", "1 processes that share", "--cache");
-    let examination = mongo(&store.url(), Writers::Many);
+    provoked(&mongo(&store.url(), false), Level::Warning, "shared", "1 processes that share", "--cache");
+    let examination = mongo(&store.url(), true);
     assert_eq!(fact(&examination, "writers"), "1 that share a cache");
     assert!(!codes(&examination).contains(&"shared"), "{examination:#?}");
     manager.close().unwrap();
@@ -346,31 +357,44 @@ fn a_user_of_mongodb_that_may_not_write_is_found() {
         server.command("admin", bson::doc! {"createUser": user, "pwd": "pass", "roles": [role]});
     }
     let url = |user: &str| format!("mongodb://{user}:pass@{}/shop?authSource=admin", server.address());
-    let examination = mongo(&url("reader"), Writers::One);
+    let examination = mongo(&url("reader"), false);
     provoked(&examination, Level::Problem, "rights", "may not insert, update, remove", "readWrite");
-    let examination = mongo(&url("writer"), Writers::One);
+    let examination = mongo(&url("writer"), false);
     assert_eq!(codes(&examination), ["standalone", "empty"], "{examination:#?}");
-    let examination = mongo(&url("nobody"), Writers::One);
+    let examination = mongo(&url("nobody"), false);
     provoked(&examination, Level::Problem, "refused", "check user, password and authSource", "");
     assert!(!format!("{examination:?}").contains("pass@"), "{examination:?}");
+}
+
+#[test]
+fn what_has_no_examination_of_its_own_says_so() {
+    let view = Overlay::new(Arc::new(MemoryCache::new()), None);
+    let examined = block_on(view.examine(&Setup::default(), &mut |_| ()));
+    provoked(&examined, Level::Note, "not_examined", "no examination", "");
+    assert_eq!(fact(&examined, "groups"), "0, 0 read");
+    let known = [
+        block_on(MemoryStore::new().examine(&Setup::default(), &mut |_| ())),
+        block_on(MemoryCache::new().examine(&Setup::default())),
+    ];
+    assert!(known.iter().all(|examined| codes(examined).is_empty()), "{known:#?}");
 }
 
 #[test]
 fn what_is_wrong_with_a_file_is_found() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("shop.db");
-    let file = |writers| block_on(SqliteStore::examine(&path, writers));
-    provoked(&file(Writers::One), Level::Note, "empty", "no store there yet", "");
+    let file = |has_cache| store(&StoreAddress::file(&path), has_cache);
+    provoked(&file(false), Level::Note, "empty", "no store there yet", "");
     let manager = Blocking::open(&path).unwrap();
     count(&manager, "user_001");
-    provoked(&file(Writers::One), Level::Warning, "owner", &format!("process {}", std::process::id()), "stop it");
+    provoked(&file(false), Level::Warning, "owner", &format!("process {}", std::process::id()), "stop it");
     manager.close().unwrap();
     drop(manager);
-    let examination = file(Writers::One);
+    let examination = file(false);
     assert_eq!(codes(&examination), [""; 0], "{examination:#?}");
     assert_eq!((fact(&examination, "groups"), fact(&examination, "writers")), ("1, 1 read", "none"));
     assert!(fact(&examination, "sync to disk").ends_with(" ms"));
-    provoked(&file(Writers::Many), Level::Warning, "file_with_cache", "a file", "MongoDB");
+    provoked(&file(true), Level::Warning, "file_with_cache", "a file", "MongoDB");
     assert_eq!(
         std::fs::read_dir(&folder)
             .unwrap()
@@ -384,11 +408,11 @@ fn what_is_wrong_with_a_file_is_found() {
     let pages = bytes.len() / 2;
     bytes[pages..].fill(0x5a);
     std::fs::write(&path, bytes).unwrap();
-    provoked(&file(Writers::One), Level::Problem, "damaged", "shop.db", "backup");
-    let missing = block_on(SqliteStore::examine("/proc/none/shop.db", Writers::One));
+    provoked(&file(false), Level::Problem, "damaged", "shop.db", "backup");
+    let missing = store(&StoreAddress::file("/proc/none/shop.db"), false);
     provoked(&missing, Level::Problem, "refused", "/proc/none", "");
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let examination = block_on(SqliteStore::examine(memory.path().join("shop.db"), Writers::One));
+    let examination = store(&StoreAddress::file(memory.path().join("shop.db")), false);
     provoked(&examination, Level::Warning, "in_memory", "in memory", "on a disk");
 }
 
@@ -412,7 +436,7 @@ fn a_file_that_was_not_made_to_its_end_is_unfinished_and_no_damage() {
     drop(no_tables);
     for name in ["whole.db", "torn.db", "no_tables.db"] {
         let path = unfinished(name);
-        let examine = || block_on(SqliteStore::examine(&path, Writers::One));
+        let examine = || store(&StoreAddress::file(&path), false);
         provoked(&examine(), Level::Note, "unfinished", "is unfinished", "");
         assert!(matches!(SqliteStore::open_read_only(&path), Err(dictrack::Error::Unfinished { .. })), "{name}");
         drop(SqliteStore::open(&path).unwrap());

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dictrack::cache::DataCache as _;
+use dictrack::doctor::Setup;
 use dictrack::json::Json;
 use dictrack::{
     Blocking, Differing, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch, TrackOptions,
@@ -264,7 +266,7 @@ fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
         let text = error.to_string();
         assert!(text.contains(named) && text.contains(&format!("{key:?}")), "{command:?}: {text}");
         let cache = RedisCache::new(&plan.cache).unwrap();
-        let examined = pollster::block_on(cache.examine(true, Arc::new(dictrack::SystemClock)));
+        let examined = pollster::block_on(cache.examine(&Setup::both()));
         assert!(examined.findings.iter().any(|finding| finding.found.contains(named)), "{command:?}: {examined:#?}");
         assert_eq!(redis.cli(&["DUMP", &key]), before, "{command:?}");
         redis.cli(&["DEL", &key]);

@@ -49,7 +49,7 @@ mod _dictrack {
     #[pymodule_export]
     use super::state::State;
     #[pymodule_export]
-    use super::url::{is_meant_as_url, shown_url, url_scheme};
+    use super::url::{check_cache, names_a_file, shown_url};
     #[pymodule_export]
     use super::value::Exact;
 

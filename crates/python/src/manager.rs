@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dictrack::json::Json;
+use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::{
-    Amount, Differing, EventCode, Item, Limits, ListenerId, Manager as Tracking, MongoStore, RedisCache, Renewal,
-    ResetPolicy, SqliteStore, Timestamp, TrackOptions, TrackerDefinition,
+    Amount, Differing, EventCode, Item, Limits, ListenerId, Manager as Tracking, Renewal, ResetPolicy, Timestamp,
+    TrackOptions, TrackerDefinition,
 };
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -95,24 +96,22 @@ pub(crate) fn open(
     }
     let redis = redis.map(str::to_owned);
     let task = async move {
+        let mut options = OpenOptions::default();
         if let Some(url) = redis {
-            let cache = RedisCache::new(&url)?;
-            builder = builder.cache(match cache_bytes {
-                Some(bytes) => cache.budget(bytes),
-                None => cache,
-            });
+            options.memory = cache_bytes;
+            builder = builder.cache(CacheAddress::redis(url).open(&options)?);
         }
-        if let Some(path) = sqlite {
-            builder = builder.store(SqliteStore::open(path)?);
-        } else if let Some((url, database, collection)) = mongodb {
-            let mut store = MongoStore::builder(url);
-            if let Some(database) = database {
-                store = store.database(database);
+        options.memory = None;
+        let store = match (sqlite, mongodb) {
+            (Some(path), _) => Some(StoreAddress::file(path)),
+            (None, Some((url, database, collection))) => {
+                (options.database, options.collection) = (database, collection);
+                Some(StoreAddress::mongodb(url))
             }
-            if let Some(collection) = collection {
-                store = store.collection(collection);
-            }
-            builder = builder.store(store.open().await?);
+            (None, None) => None,
+        };
+        if let Some(store) = store {
+            builder = builder.store(store.open(&options).await?);
         }
         builder.open().await
     };

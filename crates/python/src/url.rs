@@ -1,6 +1,10 @@
 //! Parsing and displaying URLs, for the Python part.
 
+use std::path::PathBuf;
+
+use dictrack::open::{AddressError, CacheAddress, StoreAddress};
 use dictrack::url;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// A URL as it may be shown: scheme, hosts and database.
@@ -9,14 +13,18 @@ pub(crate) fn shown_url(url: &str) -> String {
     url::shown(url)
 }
 
-/// The scheme of a URL, if it is a known one.
-#[pyfunction]
-pub(crate) fn url_scheme(text: &str) -> Option<&str> {
-    url::scheme(text)
+fn refused(error: &AddressError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
-/// Whether a text that may be a file name was meant to be a URL.
+/// Whether a text names a SQLite file, and not a MongoDB database.
 #[pyfunction]
-pub(crate) fn is_meant_as_url(text: &str) -> bool {
-    url::is_meant(text)
+pub(crate) fn names_a_file(store: PathBuf) -> PyResult<bool> {
+    StoreAddress::parse(store).map(|store| store.path().is_some()).map_err(|error| refused(&error))
+}
+
+/// Refuses a text that does not name a cache.
+#[pyfunction]
+pub(crate) fn check_cache(url: &str) -> PyResult<()> {
+    CacheAddress::parse(url).map(drop).map_err(|error| refused(&error))
 }

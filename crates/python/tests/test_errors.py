@@ -139,7 +139,10 @@ OPENED: Calls = [
      "id_window is -5; expected seconds, 0 or more, or a timedelta"),
     (lambda _: dt.TrackingManager.open(5), TypeError, "place is an int; expected a path or URL"),
     (lambda _: dt.TrackingManager.open("redis://h"), ValueError,
-     "unknown scheme 'redis'; expected a file, mongodb"),
+     'redis://h: unknown scheme "redis"; expected a file, mongodb.*; Redis is a cache'),
+    (lambda _: dt.TrackingManager.open("u:s3cret@h"), ValueError, "^looks like a URL with an unknown scheme"),
+    (lambda _: dt.TrackingManager.open("a.db", "mongodb://h"), ValueError,
+     'mongodb://h: unknown scheme "mongodb"; expected redis.*; MongoDB is a store'),
 ]  # fmt: skip
 ALL = CALLS + MADE + OPENED
 

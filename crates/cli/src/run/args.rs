@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dictrack::open::OpenOptions;
 use dictrack::{Durability, EventCode, Path};
 
 use super::csv::Typing;
@@ -110,6 +111,11 @@ impl Args {
             misused("--again needs --store");
         }
         Ok(self)
+    }
+
+    /// How its store and its cache are opened.
+    pub(super) fn options(&self) -> OpenOptions {
+        OpenOptions::default().memory(self.memory.saturating_mul(1024 * 1024))
     }
 
     /// How CSV columns are read.

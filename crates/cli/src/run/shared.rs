@@ -6,10 +6,12 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::vec::IntoIter;
 
+use dictrack::cache::DataCache;
 use dictrack::json::Json;
-use dictrack::{Durability, Error, Item, Outcome as Tracked, RedisCache};
+use dictrack::{Durability, Error, Item, Outcome as Tracked};
 
 use super::malformed::Problem;
 use super::reader::{Batch, Reader};
@@ -26,9 +28,9 @@ const TOGETHER: usize = 4096;
 pub(super) type Counted = IntoIter<Option<Result<(), Problem>>>;
 
 /// The cache of a run, if it has one.
-pub(super) fn cache(args: &Args) -> Result<Option<RedisCache>, Failure> {
+pub(super) fn cache(args: &Args) -> Result<Option<Arc<dyn DataCache>>, Failure> {
     let Some(url) = &args.cache else { return Ok(None) };
-    let cache = store::cache(url)?;
+    let cache = store::cache_address(url)?.open(&args.options())?;
     if args.id.is_none() {
         return Err(Failure(
             "--cache needs --id PATH: Redis has the change of a document before the store records that it was read, \
@@ -36,7 +38,7 @@ pub(super) fn cache(args: &Args) -> Result<Option<RedisCache>, Failure> {
                 .to_owned(),
         ));
     }
-    Ok(Some(cache.budget(args.memory.saturating_mul(1024 * 1024))))
+    Ok(Some(cache))
 }
 
 /// Warns about a run with a cache but without a store.

@@ -7,9 +7,10 @@ use dictrack::json::Json;
 use dictrack::text::{plain, quoted, sentence};
 use dictrack::{Amount, Blocking, Error, Number, Outcome, Stopwatch, TrackerDefinition};
 
-use crate::explain::{still_completed, wait};
+use crate::explain::still_completed;
 use crate::print::warn;
 use crate::report::{bar, counted, fitted, object, table, thousands};
+use crate::store::wait;
 
 /// How many stages are shown; of a longer list, the first ones and the last.
 const STAGES_SHOWN: usize = 8;

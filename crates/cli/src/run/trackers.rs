@@ -8,9 +8,9 @@ use dictrack::text::quoted;
 use dictrack::{Differing, TrackerDefinition, url};
 
 use super::Args;
-use crate::explain::wait;
 use crate::print::warn;
 use crate::report::object;
+use crate::store::wait;
 use crate::{Failure, check};
 
 /// The mark that names the trackers of the last run.

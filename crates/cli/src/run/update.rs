@@ -4,9 +4,9 @@ use dictrack::Differing;
 
 use super::{COMMITS, Run};
 use crate::Failure;
-use crate::explain::wait;
 use crate::print::warn;
 use crate::report::counted;
+use crate::store::wait;
 
 /// A commit is made after this many groups.
 const COMMIT_AFTER: usize = 10_000;

@@ -20,7 +20,7 @@ pub(crate) struct RecentIds {
     shared: Arc<Known>,
     /// Newer ids, which wait until `shared` belongs to this copy alone.
     fresh: Vec<(ContentHash, Timestamp)>,
-    /// Whether this copy is tried out: its ids stay fresh until they are settled, so that what is given back lacks them.
+    /// Whether this copy is tried out: its ids stay fresh until they are learned, so that what is given back lacks them.
     on_trial: bool,
     /// How many of the newest no change has carried yet.
     unsaved: usize,
@@ -121,10 +121,10 @@ impl RecentIds {
     /// Takes over what `older` knows, of which this is a later copy: `older` knows nothing from here on.
     pub(crate) fn take_over(&mut self, older: &mut Self, limits: &Limits) {
         let older = std::mem::take(older);
-        let settled = older.fresh.len().min(self.fresh.len());
+        let learned = older.fresh.len().min(self.fresh.len());
         drop(older);
         self.on_trial = true;
-        self.settle(settled, limits);
+        self.learn(learned, limits);
     }
 
     /// Gives what was taken over back to `older`, without the fresh ids of this copy.
@@ -133,7 +133,7 @@ impl RecentIds {
     }
 
     /// Lets the oldest fresh ids become known, if no copy shares what is.
-    pub(crate) fn settle(&mut self, count: usize, limits: &Limits) {
+    pub(crate) fn learn(&mut self, count: usize, limits: &Limits) {
         let Some(known) = Arc::get_mut(&mut self.shared) else { return };
         let Some(&(_, now)) = self.fresh.last() else { return };
         self.fresh.drain(..count).for_each(|(id, seen)| known.insert(id, seen, limits.ids_at_most));
@@ -141,9 +141,9 @@ impl RecentIds {
     }
 
     /// Lets all ids become known: this copy is no longer tried out.
-    pub(crate) fn settle_all(&mut self, limits: &Limits) {
+    pub(crate) fn learn_all(&mut self, limits: &Limits) {
         self.on_trial = false;
-        self.settle(self.fresh.len(), limits);
+        self.learn(self.fresh.len(), limits);
     }
 
     /// The ids since the last call.
@@ -207,7 +207,7 @@ mod tests {
         let fourth = ContentHash::of([[4]]);
         later.insert(fourth, now, &limits);
         later.take_over(&mut copy, &limits);
-        assert_eq!((copy.len(), later.len(), later.fresh.len()), (0, 4, 1), "what the copy knew is settled");
+        assert_eq!((copy.len(), later.len(), later.fresh.len()), (0, 4, 1), "what the copy knew is learned");
         let fifth = ContentHash::of([[5]]);
         later.insert(fifth, now, &limits);
         assert_eq!(later.fresh.len(), 2, "a trial settles nothing by itself");

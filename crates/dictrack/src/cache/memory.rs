@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{Engine, Group, GroupChange};
+use dictrack_core::{Engine, Group};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DataCache, Load, Run, Stored};
+use super::{DataCache, Load, Saved, Step, read_some};
 use crate::Error;
-use crate::store::Writers;
+use crate::doctor::{Examination, Setup};
+use crate::store::{Unsaved, Writers};
 
 /// Enough shards that two threads rarely want the same one.
 const SHARDS: usize = 256;
@@ -174,7 +175,7 @@ impl MemoryCache {
 
     /// Runs a step on an entry; `false` if the entry was dropped in the meantime.
     #[inline]
-    fn run(&self, entry: &Arc<Entry>, step: &mut Run<'_>) -> bool {
+    fn run(&self, entry: &Arc<Entry>, step: &mut Step<'_>) -> bool {
         let mut state = entry.state.lock();
         if state.dropped {
             return false;
@@ -233,7 +234,7 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         loop {
             let entry = self.entry(group).await?;
             if self.run(&entry, step) {
@@ -243,7 +244,7 @@ impl DataCache for MemoryCache {
     }
 
     #[inline]
-    fn update_now(&self, group: &str, step: &mut Run<'_>) -> bool {
+    fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
         let (shard, hash) = self.locate(group);
         let entry = shard.entries.read().find(hash, |entry| entry.id == group).map(Arc::clone);
         entry.is_some_and(|entry| self.run(&entry, step))
@@ -261,14 +262,14 @@ impl DataCache for MemoryCache {
         Ok(())
     }
 
-    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+    async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         self.dirty_bytes.store(0, Ordering::Relaxed);
         let mut changes = Vec::with_capacity(dirty.len());
         for entry in dirty {
             let mut state = entry.state.lock();
             state.dirty = false;
-            changes.push(state.group.take_change(&entry.id, engine));
+            changes.push(state.group.take_change(&entry.id, engine).into());
             let (before, after) = (state.bytes, ENTRY_BYTES + state.group.heap_bytes());
             state.bytes = after;
             self.bytes.fetch_add(after, Ordering::Relaxed);
@@ -285,8 +286,8 @@ impl DataCache for MemoryCache {
         !self.dirty.lock().is_empty()
     }
 
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
-        for Stored { group, version, .. } in stored {
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
+        for Saved { group, version, .. } in saved {
             let (shard, hash) = self.locate(group);
             let entry = shard.entries.read().find(hash, |entry| entry.id == *group).cloned();
             if let Some(entry) = entry {
@@ -345,6 +346,15 @@ impl DataCache for MemoryCache {
 
     fn has_dropped(&self) -> bool {
         self.dropped.load(Ordering::Acquire)
+    }
+
+    async fn examine(&self, setup: &Setup) -> Examination {
+        let mut found = Examination::new("the memory cache");
+        match self.group_ids().await {
+            Ok(ids) => read_some(self, &ids, setup, &mut found).await,
+            Err(error) => found.error(&error),
+        }
+        found
     }
 
     async fn clear(&self) -> Result<(), Error> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dictrack_core::{Call, ContentHash, Engine, Group, GroupChange, Limits, Track};
+use dictrack_core::{Call, ContentHash, Engine, Group, Limits, Track};
 
 use super::{NOW, Stores, definitions, document, kept};
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Load, Step, Stored};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Effect, Load, Saved};
 use crate::durability::Durability;
-use crate::store::{Claimed, DataStore, Held, Writers};
+use crate::store::{Claimed, DataStore, Held, Unsaved, Writers};
 
 /// Opens caches for the suite.
 #[async_trait]
@@ -137,7 +138,7 @@ impl Opened {
             let call = Call { engine: &self.engine, group, now: NOW };
             let added = found.add(&call, &definitions(), None);
             added.unwrap_or_else(|error| panic!("{}: {error}", self.name));
-            Step::Changed
+            Effect::Changed
         })
         .await
     }
@@ -155,20 +156,20 @@ impl Opened {
     }
 
     /// One step: whether its document counted, and what that is to the cache.
-    fn tracked(&self, found: &mut Group, group: &str, number: u64, id: Option<&str>) -> (bool, Step) {
+    fn tracked(&self, found: &mut Group, group: &str, number: u64, id: Option<&str>) -> (bool, Effect) {
         let id = id.map(|id| ContentHash::of([id.as_bytes()]));
         let document = document(number);
         let outcome = found.track(&self.engine, group, &Track { document: &document, now: NOW, clock: NOW, id });
         let step = match (outcome.duplicate(), outcome.changed(), id) {
-            (true, ..) => Step::Relied,
-            (_, true, Some(_)) => Step::ChangedById,
-            (_, true, None) => Step::Changed,
-            (_, false, _) => Step::Unchanged,
+            (true, ..) => Effect::Relied,
+            (_, true, Some(_)) => Effect::ChangedById,
+            (_, true, None) => Effect::Changed,
+            (_, false, _) => Effect::Unchanged,
         };
         (!outcome.duplicate() && outcome.dirtied().next().is_some(), step)
     }
 
-    async fn change(&self, group: &str, mut step: impl FnMut(&mut Group) -> Step + Send) -> (u64, u64) {
+    async fn change(&self, group: &str, mut step: impl FnMut(&mut Group) -> Effect + Send) -> (u64, u64) {
         let mut version = 0;
         let mut run = |found: &mut Group| {
             let done = step(found);
@@ -197,12 +198,12 @@ impl Opened {
         self.cache.unsaved().await.unwrap_or_else(|error| self.fail("list unsaved groups", &error))
     }
 
-    async fn collect(&self) -> Vec<GroupChange> {
+    async fn collect(&self) -> Vec<Unsaved> {
         self.cache.collect(&self.engine).await.unwrap_or_else(|error| self.fail("hand out what changed", &error))
     }
 
     /// Saves what was handed out, and tells the cache.
-    async fn save(&self, changes: &[GroupChange]) {
+    async fn save(&self, changes: &[Unsaved]) {
         let mut refused = self.store.save(changes, &[]).await;
         // A store on a busy machine; what it may have kept may be repeated.
         for _ in 0..REPEATS {
@@ -211,14 +212,7 @@ impl Opened {
             }
         }
         let refused = refused.unwrap_or_else(|error| panic!("{}: the store could not save: {error}", self.name));
-        let stored = changes.iter().enumerate().map(|(at, change)| Stored {
-            group: change.group.clone(),
-            version: change.version,
-            claim: change.claim,
-            refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
-        });
-        let stored: Vec<_> = stored.collect();
-        let noted = self.cache.stored(&stored).await;
+        let noted = self.cache.note_saved(&Saved::all(changes, &refused)).await;
         noted.unwrap_or_else(|error| self.fail("learn what is stored", &error));
     }
 
@@ -251,7 +245,7 @@ async fn looking_for_a_group_makes_none(caches: &dyn Caches, stores: &dyn Stores
     let opened = Opened::new(caches, stores, "looking for a group makes none").await;
     let name = opened.name;
     assert_eq!(opened.seen("g").await, None, "{name}: it has a group");
-    opened.change("g", |_| Step::Unchanged).await;
+    opened.change("g", |_| Effect::Unchanged).await;
     assert!(!opened.track("g", 1, None).await, "{name}: a group without trackers counted");
     let peeked = opened.cache.peek("g", &opened.engine).await.unwrap_or_else(|error| opened.fail("look", &error));
     assert!(peeked.is_none_or(|found| found.is_blank()), "{name}");
@@ -283,7 +277,7 @@ async fn a_step_sees_what_the_one_before_left(caches: &dyn Caches, stores: &dyn 
 async fn a_step_that_needs_no_waiting_is_done_or_not_begun(caches: &dyn Caches, stores: &dyn Stores) {
     let opened = Opened::new(caches, stores, "a step that needs no waiting is done, or not begun").await;
     opened.add("g").await;
-    let mut expected = opened.change("g", |_| Step::Unchanged).await.0;
+    let mut expected = opened.change("g", |_| Effect::Unchanged).await.0;
     for number in 0..10 {
         let mut runs = 0;
         let mut step = |found: &mut Group| {
@@ -294,7 +288,7 @@ async fn a_step_that_needs_no_waiting_is_done_or_not_begun(caches: &dyn Caches, 
         assert_eq!(done, runs > 0, "{}: it ran {runs} times", opened.name);
         expected += u64::from(done);
     }
-    let version = opened.change("g", |_| Step::Unchanged).await.0;
+    let version = opened.change("g", |_| Effect::Unchanged).await.0;
     assert_eq!(version, expected, "{}", opened.name);
 }
 
@@ -306,14 +300,14 @@ async fn a_change_is_handed_out_once_and_stored(caches: &dyn Caches, stores: &dy
     opened.track("a", 1, Some("id")).await;
     assert_eq!(opened.unsaved().await, ["a", "b"], "{name}");
     let mut changes = opened.collect().await;
-    changes.sort_by(|a, b| a.group.cmp(&b.group));
-    let groups: Vec<_> = changes.iter().map(|change| change.group.as_str()).collect();
+    changes.sort_by(|a, b| a.change.group.cmp(&b.change.group));
+    let groups: Vec<_> = changes.iter().map(|unsaved| unsaved.change.group.as_str()).collect();
     assert_eq!(groups, ["a", "b"], "{name}: each group once");
     assert_eq!(opened.collect().await.len(), 0, "{name}: handed out before");
     opened.save(&changes).await;
     assert_eq!(opened.unsaved().await, Vec::<String>::new(), "{name}: after it was stored");
-    for change in &changes {
-        let confirmed = opened.cache.confirm(&change.group, change.version, change.claim);
+    for Unsaved { change, claim } in &changes {
+        let confirmed = opened.cache.confirm(&change.group, change.version, *claim);
         let confirmed = confirmed.unwrap_or_else(|error| opened.fail("confirm what is stored", &error));
         assert!(confirmed, "{name}: {} is stored", change.group);
         assert_eq!(opened.stored(&change.group).await, opened.seen(&change.group).await, "{name}");
@@ -321,7 +315,7 @@ async fn a_change_is_handed_out_once_and_stored(caches: &dyn Caches, stores: &dy
     // What comes later follows.
     opened.track("a", 2, None).await;
     let again = opened.collect().await;
-    assert_eq!(again.iter().map(|change| change.group.as_str()).collect::<Vec<_>>(), ["a"], "{name}");
+    assert_eq!(again.iter().map(|unsaved| unsaved.change.group.as_str()).collect::<Vec<_>>(), ["a"], "{name}");
     opened.save(&again).await;
     assert_eq!(opened.stored("a").await, opened.seen("a").await, "{name}: after another change");
     opened.commit().await;
@@ -453,7 +447,7 @@ async fn a_store_that_fails_leaves_the_group_as_it_was(caches: &dyn Caches, stor
     let mut runs = 0;
     let mut step = |_: &mut Group| {
         runs += 1;
-        Step::Unchanged
+        Effect::Unchanged
     };
     let failed = opened.cache.update("g", &mut step).await;
     assert!(failed.as_ref().is_err_and(Error::is_temporary), "{name}: {failed:?}");
@@ -526,7 +520,7 @@ async fn a_change_that_was_lost_is_never_confirmed(caches: &dyn Caches, stores: 
     }
     second.cache.clear().await.unwrap_or_else(|error| second.fail("drop every group", &error));
     second.track("g", 1, None).await;
-    let (version, claim) = second.change("g", |_| Step::Relied).await;
+    let (version, claim) = second.change("g", |_| Effect::Relied).await;
     let newest = second.seen("g").await;
     for _ in 0..COMMITS {
         first.commit().await;

@@ -63,11 +63,11 @@ mod tests {
     #[test]
     fn clocks_are_compared_in_both_directions() {
         for (here, there, words) in [(0, 2_500_000, "2.5 s ahead of"), (9_000_000, 0, "9.0 s behind")] {
-            let mut examination = Examination::of("x");
+            let mut examination = Examination::new("x");
             examination.compare_clocks(here, there);
             assert!(examination.findings[0].found.contains(words), "{examination:?}");
         }
-        let mut examination = Examination::of("x");
+        let mut examination = Examination::new("x");
         examination.compare_clocks(i64::MIN, i64::MAX);
         examination.compare_clocks(5, 999_999);
         assert_eq!(examination.findings.len(), 1);

@@ -23,7 +23,7 @@ const GROUPS_A_PAGE: usize = 64;
 
 /// Reads the trackers of a MongoDB server. Changes nothing there.
 #[derive(Debug)]
-pub struct MongoStore {
+pub struct MongoSource {
     runtime: Runtime,
     collection: Collection<RawDocumentBuf>,
     server: String,
@@ -39,7 +39,7 @@ enum Reading {
     Ended,
 }
 
-impl MongoStore {
+impl MongoSource {
     /// Connects to the server at `url`, where 2.1.5 used this `database` and `collection`.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ async fn document(
     Ok(None)
 }
 
-impl Source for MongoStore {
+impl Source for MongoSource {
     fn next(&mut self) -> Result<Option<Page>, SourceError> {
         let mut reading = std::mem::replace(&mut self.scan, Reading::Ended);
         if let Reading::Ended = reading {
@@ -155,7 +155,7 @@ impl Source for MongoStore {
     }
 }
 
-impl Lookup for MongoStore {
+impl Lookup for MongoSource {
     fn find(&mut self, ids: &[String]) -> Result<Page, SourceError> {
         let mut whole = Page::default();
         let mut reading = if ids.is_empty() { Reading::Ended } else { Reading::Begin };

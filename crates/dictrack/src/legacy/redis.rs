@@ -23,7 +23,7 @@ const TRACKERS_A_TRIP: usize = 256;
 
 /// Reads the groups of a Redis server. Changes nothing there, and no command blocks the server for long.
 #[derive(Debug)]
-pub struct RedisCache {
+pub struct RedisSource {
     runtime: Runtime,
     connection: MultiplexedConnection,
     server: String,
@@ -40,7 +40,7 @@ type HashPage = (u64, Vec<(Vec<u8>, Vec<u8>)>);
 /// The fields of a hash. A scan may find one more than once.
 type Fields = HashMap<Vec<u8>, Vec<u8>>;
 
-impl RedisCache {
+impl RedisSource {
     /// Connects to the server at `url`, where 2.1.5 used this `data_key`.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl RedisCache {
     }
 }
 
-impl Source for RedisCache {
+impl Source for RedisSource {
     fn next(&mut self) -> Result<Option<Page>, SourceError> {
         while self.found.is_empty() {
             if !self.scan()? {
@@ -159,7 +159,7 @@ impl Source for RedisCache {
     }
 }
 
-impl RedisCache {
+impl RedisSource {
     /// The id of the group at `key`.
     fn group(&self, key: &[u8]) -> String {
         let id = key.get(self.prefix.len()..).unwrap_or_default();

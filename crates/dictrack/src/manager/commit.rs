@@ -7,16 +7,17 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dictrack_core::{Engine, GroupChange, panic_message};
+use dictrack_core::{Engine, panic_message};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::builder::CLOSE_WITHIN;
 use crate::Error;
-use crate::cache::{BackendError, DataCache, Stored};
+use crate::backend::BackendError;
+use crate::cache::{DataCache, Saved};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
-use crate::store::{DataStore, Mark, Refused};
+use crate::store::{DataStore, Mark, Refused, Unsaved};
 
 /// How long the thread waits before it does work that was put off.
 const IDLE: Duration = Duration::from_millis(500);
@@ -62,7 +63,7 @@ struct State {
     /// The last round that somebody waits for.
     wanted: u64,
     /// What a caller that commits by hand has collected for the next round.
-    ready: Option<(Vec<GroupChange>, Vec<Mark>)>,
+    ready: Option<(Vec<Unsaved>, Vec<Mark>)>,
     /// Marks for the next round, where its changes are collected by the thread.
     marks: Vec<Mark>,
     closing: bool,
@@ -385,7 +386,7 @@ impl Core {
             && self.closing.get().is_some_and(|closing| closing.elapsed() < CLOSE_WITHIN)
     }
 
-    async fn round(&self, ready: Option<(Vec<GroupChange>, Vec<Mark>)>, marks: &[Mark]) -> Result<(), Error> {
+    async fn round(&self, ready: Option<(Vec<Unsaved>, Vec<Mark>)>, marks: &[Mark]) -> Result<(), Error> {
         if let Some((changes, marks)) = ready {
             self.save(&changes, &marks).await?;
         }
@@ -399,26 +400,16 @@ impl Core {
         Ok(())
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<(), Error> {
         if changes.is_empty() && marks.is_empty() {
             return Ok(());
         }
         let refused = self.save_when_reached(changes, marks).await?;
-        let stored: Vec<Stored> = changes
-            .iter()
-            .enumerate()
-            .map(|(at, change)| Stored {
-                group: change.group.clone(),
-                version: change.version,
-                claim: change.claim,
-                refused: refused.iter().find(|refused| refused.at == at).map(|refused| refused.held),
-            })
-            .collect();
-        self.cache.stored(&stored).await.or_else(ignore_temporary)
+        self.cache.note_saved(&Saved::all(changes, &refused)).await.or_else(ignore_temporary)
     }
 
     /// Saves, again and again while the store cannot be reached: what was acknowledged is not given up.
-    async fn save_when_reached(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save_when_reached(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let since = Stopwatch::start();
         let (mut pause, longest) = RETRY;
         loop {

@@ -397,7 +397,7 @@ impl Manager {
             deadline.put_off(telling.elapsed());
             if let Some(told) = due.events.last() {
                 deliveries.forget_own(group, told.sequence);
-                let mut mark = |found: &mut Group| step(found.delivered_events(&due.events));
+                let mut mark = |found: &mut Group| step(found.mark_events_delivered(&due.events));
                 self.update(*deadline, group, &mut mark).await?;
                 if (earlier || due.more)
                     && let Some(committer) = &self.shared.committer

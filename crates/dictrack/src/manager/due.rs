@@ -14,7 +14,7 @@ use dictrack_core::{Event, Group};
 
 use super::Manager;
 use crate::Error;
-use crate::cache::Step;
+use crate::cache::Effect;
 use crate::deadline::Deadline;
 
 /// An event of another process goes out before later ones of the group. Its process gets this long to do it.
@@ -94,7 +94,7 @@ impl Manager {
             let mut look = |held: &mut Group| {
                 let waits = held.waiting_events().next().is_some();
                 newest = Some((held.last_sequence(), held.version(), waits));
-                if waits { Step::Relied } else { Step::Unchanged }
+                if waits { Effect::Relied } else { Effect::Unchanged }
             };
             let claim = self.update(Deadline::of_a_call(), group, &mut look).await?;
             let (sequence, version, waits) = newest.unwrap_or_default();

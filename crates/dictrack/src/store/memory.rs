@@ -8,8 +8,9 @@ use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limi
 use parking_lot::Mutex;
 
 use super::record::{Record, restore_set, set_text};
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
+use super::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers, read_some};
 use crate::Error;
+use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 
 /// A store in memory, in the stored form: what it gives back went through the same reading and writing as on disk.
@@ -94,15 +95,15 @@ impl DataStore for MemoryStore {
         Ok(self.kept.lock().held(group))
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let mut kept = self.kept.lock();
         let mut refused = Vec::new();
-        for (at, change) in changes.iter().enumerate() {
-            let held = kept.held(&change.group);
-            if kept.claims_groups && !change.follows(held.version, held.claim) {
+        for (at, unsaved) in changes.iter().enumerate() {
+            let held = kept.held(&unsaved.change.group);
+            if kept.claims_groups && !unsaved.follows(held) {
                 refused.push(Refused { at, held });
             } else {
-                kept.keep(change);
+                kept.keep(&unsaved.change);
             }
         }
         for mark in marks {
@@ -152,6 +153,12 @@ impl DataStore for MemoryStore {
     async fn marks(&self) -> Result<Vec<Mark>, Error> {
         let kept = self.kept.lock();
         Ok(kept.marks.iter().map(|(name, text)| Mark { name: name.clone(), text: Some(text.clone()) }).collect())
+    }
+
+    async fn examine(&self, _: &Setup, _: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        let mut found = Examination::new(PLACE);
+        read_some(self, &mut found).await;
+        found
     }
 
     async fn clear(&self) -> Result<(), Error> {

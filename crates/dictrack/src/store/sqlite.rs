@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,11 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Record, restore_set, set_text};
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
-use crate::cache::BackendError;
+use super::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
+use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 use crate::{Error, url};
 
@@ -145,8 +147,14 @@ impl SqliteStore {
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
-        let descriptor = Descriptor::open(&path, false).map_err(|error| name::refusal(name, error))?;
+        let descriptor = Descriptor::open(&path, false).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => name::refusal(name, "store does not exist"),
+            _ => name::refusal(name, error),
+        })?;
         schema::check_finished(name, &path)?;
+        if std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+            return Err(name::refusal(name, "file is empty; no program has written to it yet"));
+        }
         schema::check_header(name, &path, &descriptor)?;
         if !descriptor.is_locked().unwrap_or(true) {
             wal::check(name, &path)?;
@@ -266,7 +274,7 @@ impl Inner {
         }
     }
 
-    fn save(&mut self, changes: &[GroupChange], marks: &[Mark]) -> Result<(), Error> {
+    fn save(&mut self, changes: &[&GroupChange], marks: &[Mark]) -> Result<(), Error> {
         if changes.is_empty() && marks.is_empty() {
             return Ok(());
         }
@@ -342,16 +350,17 @@ impl Inner {
     }
 
     /// The changes that build on what the file holds, each as what is new of it, and those that do not.
-    fn follow(&mut self, changes: &[GroupChange]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
+    fn follow(&mut self, changes: &[Unsaved]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
         let engine = Engine::default();
         let (mut kept, mut refused) = (Vec::new(), Vec::new());
-        for (at, change) in changes.iter().enumerate() {
+        for (at, unsaved) in changes.iter().enumerate() {
+            let Unsaved { change, claim } = unsaved;
             let held = self.held(&change.group)?;
-            if !change.follows(held.version, held.claim) {
+            if !unsaved.follows(held) {
                 refused.push(Refused { at, held });
                 continue;
             }
-            self.claims.last.insert(change.group.clone(), change.claim);
+            self.claims.last.insert(change.group.clone(), *claim);
             let before = match change.base {
                 None => self.load(&change.group, &engine)?,
                 Some(_) => None,
@@ -468,15 +477,15 @@ impl DataStore for SqliteStore {
         self.inner.lock().held(group)
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let mut inner = self.inner.lock();
         let mut refused = Vec::new();
         if inner.claims.given {
             let (kept, others) = inner.follow(changes)?;
             refused = others;
-            inner.save(&kept, marks)
+            inner.save(&kept.iter().collect::<Vec<_>>(), marks)
         } else {
-            inner.save(changes, marks)
+            inner.save(&changes.iter().map(|unsaved| &unsaved.change).collect::<Vec<_>>(), marks)
         }?;
         if inner.tail.bytes() > inner.fold_at {
             inner.fold()?;
@@ -555,6 +564,10 @@ impl DataStore for SqliteStore {
         let damage = inner.tables().verify(inner.tail.marks(), 1, &mut |_| ());
         inner.check_unchanged()?;
         damage?.errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    async fn examine(&self, setup: &Setup, progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
+        Self::examine_file(&self.path, setup, progress).await
     }
 
     async fn clear(&self) -> Result<(), Error> {

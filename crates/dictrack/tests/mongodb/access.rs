@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dictrack::store::{DataStore as _, Writers};
+use dictrack::store::{DataStore as _, Unsaved, Writers};
 use dictrack::{Durability, Error, Limits, MongoStore, Stopwatch};
 use dictrack_testkit::bson::doc;
 use dictrack_testkit::{Mongo, Proxy, shared_redis};
@@ -103,7 +103,7 @@ fn a_server_that_does_not_answer_is_given_up_in_time() {
     let mut group = dictrack::Group::default();
     let call = dictrack::Call { engine: &engine, group: "g", now: dictrack::Timestamp::from_secs(1) };
     group.add(&call, &[counter("n").into()], None).unwrap();
-    let change = group.take_change("g", &engine);
+    let change = Unsaved::from(group.take_change("g", &engine));
     let watch = Stopwatch::start();
     slow("save", pollster::block_on(store.save(std::slice::from_ref(&change), &[])).map(drop), watch);
     proxy.unstall();

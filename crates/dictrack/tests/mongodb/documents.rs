@@ -26,7 +26,7 @@ fn load(store: &MongoStore, group: &str, engine: &Engine) -> Result<Option<Group
 }
 
 fn save(store: &MongoStore, group: &mut Group, id: &str, engine: &Engine) {
-    let refused = pollster::block_on(store.save(&[group.take_change(id, engine)], &[])).unwrap();
+    let refused = pollster::block_on(store.save(&[group.take_change(id, engine).into()], &[])).unwrap();
     assert_eq!(refused, []);
 }
 
@@ -322,13 +322,13 @@ fn many_events_wait_in_documents_of_their_own() {
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
     assert!(stored(mongo, &collection, "g").contains_key("states"), "so many trackers stand in texts");
     // Half of them are delivered, then one more tracker changes, then the others are delivered.
-    group.delivered(15_000);
+    group.mark_delivered(15_000);
     save(&store, &mut group, "g", &engine);
     assert!(group.set_progress("tracker 12345", 5.into(), NOW));
     save(&store, &mut group, "g", &engine);
     let found = load(&store, "g", &engine).unwrap().unwrap();
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
-    group.delivered(u64::MAX);
+    group.mark_delivered(u64::MAX);
     save(&store, &mut group, "g", &engine);
     assert_eq!(pollster::block_on(store.undelivered()).unwrap(), Vec::<String>::new());
     let found = load(&store, "g", &engine).unwrap().unwrap();
@@ -472,7 +472,7 @@ fn an_export_of_mongodb_is_that_of_sqlite() {
     many_ids(&mut group, &engine, "g", 0..10);
     let marks = [Mark { name: "m".into(), text: Some("x".into()) }];
     begin(&store);
-    pollster::block_on(store.save(&[group.whole("g")], &marks)).unwrap();
+    pollster::block_on(store.save(&[group.whole("g").into()], &marks)).unwrap();
     let export = |store: &dyn dictrack::store::DataStore| {
         let mut out = Vec::new();
         pollster::block_on(dictrack::transfer::export(store, &mut out, |_| ())).unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dictrack::store::{DataStore as _, Mark, Writers};
-use dictrack::{Call, Durability, Engine, Error, Group, GroupChange, Limits, MongoStore, Stopwatch, Timestamp};
+use dictrack::store::{DataStore as _, Mark, Unsaved, Writers};
+use dictrack::{Call, Durability, Engine, Error, Group, Limits, MongoStore, Stopwatch, Timestamp};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::doc;
 
@@ -42,11 +42,11 @@ impl Groups {
         Self { engine, groups }
     }
 
-    fn changes(&mut self) -> Vec<GroupChange> {
+    fn changes(&mut self) -> Vec<Unsaved> {
         let Self { engine, groups } = self;
         let change = |(id, group): &mut (String, Group)| {
             group.set_progress("n", i64::try_from(group.version()).unwrap().into(), NOW);
-            group.take_change(id, engine)
+            group.take_change(id, engine).into()
         };
         groups.iter_mut().map(change).collect()
     }

@@ -4,10 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use dictrack::store::{DataStore, Mark, Writers};
-use dictrack::{
-    Blocking, Call, Durability, Engine, Error, Group, GroupChange, Limits, Manager, MongoStore, Stopwatch, Timestamp,
-};
+use dictrack::store::{DataStore, Mark, Unsaved, Writers};
+use dictrack::{Blocking, Call, Durability, Engine, Error, Group, Limits, Manager, MongoStore, Stopwatch, Timestamp};
 use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Proxy, eventually};
 
@@ -40,12 +38,12 @@ fn new_group(engine: &Engine, id: &str) -> Group {
     group
 }
 
-fn count(group: &mut Group, engine: &Engine, id: &str) -> GroupChange {
+fn count(group: &mut Group, engine: &Engine, id: &str) -> Unsaved {
     assert!(group.set_progress("n", i64::try_from(group.version()).unwrap().into(), Timestamp::from_secs(1)));
-    group.take_change(id, engine)
+    group.take_change(id, engine).into()
 }
 
-fn save(store: &MongoStore, change: &GroupChange) -> Result<(), Error> {
+fn save(store: &MongoStore, change: &Unsaved) -> Result<(), Error> {
     let refused = pollster::block_on(store.save(std::slice::from_ref(change), &[]))?;
     assert_eq!(refused, []);
     Ok(())
@@ -75,7 +73,10 @@ fn a_second_owner_is_refused_in_words_and_admitted_once_the_first_is_gone() {
         assert_eq!(**host, *std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
         assert!(error.to_string().contains("share a Redis cache"), "{error}");
     }
-    assert!(matches!(save(&second, &new_group(&engine(), "g").take_change("g", &engine())), Err(Error::Backend(_))));
+    assert!(matches!(
+        save(&second, &new_group(&engine(), "g").take_change("g", &engine()).into()),
+        Err(Error::Backend(_))
+    ));
     drop(first);
     let watch = Stopwatch::start();
     assert!(begin(&second, Writers::One).unwrap(), "it is blank, and nobody was held up");
@@ -126,13 +127,13 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
     let first = impatient(&proxy.url_for(&mongo.url()), &collection);
     begin(&first, Writers::One).unwrap();
     let mut old = new_group(&engine, "g");
-    save(&first, &old.take_change("g", &engine)).unwrap();
+    save(&first, &old.take_change("g", &engine).into()).unwrap();
     let mark = |text: &str| Mark { name: "position".into(), text: Some(text.into()) };
     pollster::block_on(first.save(&[], &[mark("1")])).unwrap();
     // From now on nothing of the first owner arrives, and what it sends waits on the way.
     proxy.stall();
     let change = count(&mut old, &engine, "g");
-    let new = new_group(&engine, "new").take_change("new", &engine);
+    let new: Unsaved = new_group(&engine, "new").take_change("new", &engine).into();
     for _ in 0..3 {
         let late = pollster::block_on(first.save(&[change.clone(), new.clone()], &[mark("2")]));
         assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
@@ -308,8 +309,7 @@ fn an_owner_and_those_who_share_exclude_each_other() {
     let engine = engine();
     let claim = pollster::block_on(c.claim("g", &engine)).unwrap().claim;
     let mut group = new_group(&engine, "g");
-    let mut change = group.take_change("g", &engine);
-    change.claim = claim;
+    let change = Unsaved { change: group.take_change("g", &engine), claim };
     save(&c, &change).unwrap();
     assert!(!begin(&c, Writers::One).unwrap(), "there is a group");
     let mut found = pollster::block_on(c.claim("g", &engine)).unwrap().group.unwrap();
@@ -350,8 +350,7 @@ fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
     eventually("it is back", || writers() == others.len() + 1);
     let engine = engine();
     let claimed = pollster::block_on(silent.claim("g", &engine)).unwrap();
-    let mut change = new_group(&engine, "g").take_change("g", &engine);
-    change.claim = claimed.claim;
+    let change = Unsaved { change: new_group(&engine, "g").take_change("g", &engine), claim: claimed.claim };
     save(&silent, &change).unwrap();
     // Now an owner comes while it is silent.
     others.clear();

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use dictrack::store::{DataStore as _, Writers};
+use dictrack::doctor::Setup;
+use dictrack::store::DataStore as _;
 use dictrack::{Error, SqliteStore};
 
 use crate::common::{folder, format_1, open, progress};
@@ -34,7 +35,7 @@ fn looking_at_a_store_in_its_writers_process_does_not_cost_the_writer_its_locks(
     let looks: [Look; 5] = [
         ("read", |path| drop(SqliteStore::open_read_only(path).unwrap())),
         ("refused", |path| assert!(matches!(SqliteStore::open(path), Err(Error::Owned { .. })))),
-        ("examined", |path| drop(pollster::block_on(SqliteStore::examine(path, Writers::One)))),
+        ("examined", |path| drop(pollster::block_on(SqliteStore::examine_file(path, &Setup::default(), |_| ())))),
         ("read twice", |path| {
             let first = SqliteStore::open_read_only(path).unwrap();
             drop(SqliteStore::open_read_only(path).unwrap());

@@ -134,24 +134,17 @@ def store_at(place: str | os.PathLike[str]) -> BaseDataStore:
     text = os.fspath(place)
     if not isinstance(text, str):
         raise TypeError(f"place is {a_type(text)}; expected a path or URL")
-    scheme = _dictrack.url_scheme(text)
-    if scheme in ("mongodb", "mongodb+srv"):
-        return MongoDBDataStore(url=text)
-    if scheme is not None:
-        raise ValueError(f"unknown scheme {scheme!r}; expected a file, mongodb:// or mongodb+srv://")
-    if _dictrack.is_meant_as_url(text):
-        raise ValueError(
-            "place looks like a URL with an unknown scheme; expected mongodb://, mongodb+srv:// or a file; if it is a file, "
-            "write ./ before its name"
-        )
-    return SQLiteDataStore(text)
+    return SQLiteDataStore(text) if _dictrack.names_a_file(text) else MongoDBDataStore(url=text)
 
 
 def cache_at(url: str | None) -> BaseDataCache:
     """The cache at a URL, or a memory cache if there is none."""
     if url is not None and not isinstance(url, str):
         raise TypeError(f"cache is {a_type(url)}; expected a URL, redis://…")
-    return MemoryDataCache() if url is None else RedisDataCache(url=url)
+    if url is None:
+        return MemoryDataCache()
+    _dictrack.check_cache(url)
+    return RedisDataCache(url=url)
 
 
 def _id(what: str, value: Any) -> str:

@@ -23,8 +23,6 @@ pub struct GroupChange {
     pub version: u64,
     /// The version that it follows; `None` if this is the whole group, which replaces whatever older one there is.
     pub base: Option<u64>,
-    /// The claim by which a cache of many processes holds the group; see the store's `claim`. 0 where one process does.
-    pub claim: u64,
     /// The positions of the trackers that changed; `None` if the list itself changed.
     pub changed: Option<Vec<u32>>,
     /// The definitions; the store keeps each set once.
@@ -133,7 +131,6 @@ impl Group {
             group: group.into(),
             version: self.version,
             base: None,
-            claim: 0,
             changed: None,
             set: Arc::clone(&self.set),
             slots: self.slots.clone(),
@@ -280,9 +277,9 @@ impl GroupChange {
         self
     }
 
-    /// Whether a store that holds `version` under `claim` may take this change over.
-    pub fn follows(&self, version: u64, claim: u64) -> bool {
-        self.claim >= claim && self.base.map_or(self.version > version, |base| base == version)
+    /// Whether a store that holds `version` of the group may apply this change.
+    pub fn follows(&self, version: u64) -> bool {
+        self.base.map_or(self.version > version, |base| base == version)
     }
 
     /// The part `state`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::{Error, url};
 
 /// The schemes, whether they encrypt, and whether they name a cluster.

@@ -18,7 +18,7 @@ use redis::{
 use super::address::Address;
 use super::script::Script;
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
 /// A call is given up after this long, so that a caller hears of it within two seconds.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use dictrack_core::json::Text;
-use dictrack_core::{Group, Kept};
+use dictrack_core::{Kept, Trial};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::hash::Replica;
 use super::keys::Keys;
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
 /// What an entry takes beside its group's own bytes.
@@ -33,8 +33,8 @@ pub(super) struct Entry {
 pub(super) struct State {
     /// The group as Redis had it when it last answered.
     pub(super) replica: Option<Replica>,
-    /// The group as the swap under way makes it. It knows the document ids of the replica.
-    pub(super) pending: Option<Group>,
+    /// The group as the swap under way makes it.
+    pub(super) pending: Option<Trial>,
     /// The group with the steps that go with the next swap.
     pub(super) tried: Option<Tried>,
     /// Whether somebody sends swaps for this group.
@@ -96,7 +96,7 @@ pub(super) enum Fate {
 /// A copy of the group with steps of callers who wait for one batch.
 #[derive(Debug)]
 pub(super) struct Tried {
-    pub(super) group: Group,
+    pub(super) trial: Trial,
     pub(super) batch: Arc<Batch>,
     pub(super) changed: bool,
     /// Whether a caller relies on what is there.
@@ -162,9 +162,9 @@ impl State {
     /// The copy that the next step runs on, on top of what is under way; `None` if there is no replica.
     pub(super) fn tried(&mut self) -> Option<&mut Tried> {
         let replica = self.replica.as_ref()?;
-        let group = self.pending.as_ref().unwrap_or(&replica.group);
+        let group = self.pending.as_ref().map_or(&replica.group, Trial::group);
         Some(self.tried.get_or_insert_with(|| Tried {
-            group: group.clone(),
+            trial: Trial::on(group),
             batch: Arc::default(),
             changed: false,
             relied: false,

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dictrack_core::Engine;
 use redis::Value;
 
 use super::connection::{Node, escaped, said};
-use super::{RedisCache, Shared, keys, on_network, script, token};
+use super::{RedisCache, Shared, keys, on_network, script};
 use crate::Error;
-use crate::clock::Clock;
-use crate::doctor::{Examination, Level, SAMPLE, bytes};
+use crate::cache::read_some;
+use crate::doctor::{Examination, Level, SAMPLE, Setup, bytes};
+use crate::random::token;
 
 /// Memory in use, in hundredths of what is allowed, from which a word is due.
 const ALMOST_FULL: u64 = 90;
@@ -20,15 +20,12 @@ const GONE_AFTER: &[u8] = b"60000";
 impl RedisCache {
     /// Examines the server: versions, round trips, whether it may drop groups, what it keeps over a restart, whether this
     /// login may do what dictrack does. For the last it writes keys of its own under the prefix and removes them.
-    ///
-    /// `has_store` says whether programs have a store behind this cache: it decides what a loss means. What keeps it from
-    /// looking is a finding, too.
-    pub async fn examine(&self, has_store: bool, clock: Arc<dyn Clock>) -> Examination {
+    pub(super) async fn look(&self, setup: &Setup) -> Examination {
         let subject = format!("cache {}", self.shared.connection.address());
-        let mut examination = Examination::of(subject.clone());
-        let shared = Arc::clone(&self.shared);
+        let mut examination = Examination::new(subject.clone());
+        let (shared, setup_of_look) = (Arc::clone(&self.shared), setup.clone());
         let servers = on_network(async move {
-            let mut look = Look { shared, has_store, clock, found: Examination::of(subject) };
+            let mut look = Look { shared, setup: setup_of_look, found: Examination::new(subject) };
             if let Err(error) = look.servers().await {
                 look.found.error(&error);
             }
@@ -38,52 +35,31 @@ impl RedisCache {
             Ok(found) => examination = found,
             Err(error) => examination.error(&error),
         }
-        if examination.level() < Some(Level::Problem)
-            && let Err(error) = self.groups(&mut examination, has_store).await
-        {
-            examination.error(&error);
+        if examination.level() < Some(Level::Problem) {
+            match self.some_ids().await {
+                Ok(ids) => read_some(self, &ids, setup, &mut examination).await,
+                Err(error) => examination.error(&error),
+            }
         }
         examination
     }
 
-    /// Reads some of the groups.
-    async fn groups(&self, examination: &mut Examination, has_store: bool) -> Result<(), Error> {
+    /// The ids of some groups.
+    async fn some_ids(&self) -> Result<Vec<String>, Error> {
         let shared = Arc::clone(&self.shared);
-        let pattern = format!("{}:{{b*}}:g:*", escaped(&shared.connection.address().prefix));
-        let found = on_network(async move { shared.connection.scan_some(&pattern, SAMPLE).await }).await?;
-        let prefix = &self.shared.connection.address().prefix;
-        let engine = Engine::default();
-        let mut readable = 0;
-        for id in found.iter().filter_map(|key| keys::group_of(prefix, key)) {
-            match self.shared.peek(id, &engine).await {
-                Ok(_) => readable += 1,
-                Err(error @ Error::Corrupt { .. }) => examination.error(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        let more = if found.len() >= SAMPLE { " or more" } else { "" };
-        examination.fact("groups", format!("{}{more}, {readable} read", found.len()));
-        let shared = Arc::clone(&self.shared);
-        let unsaved = on_network(async move { shared.unsaved().await }).await?.len();
-        examination.fact("not yet stored", format!("{unsaved} groups"));
-        if unsaved > 0 && !has_store {
-            examination.find(
-                Level::Note,
-                "unsaved",
-                format!("{unsaved} groups wait for a store, and none was named here"),
-                "programs with a store behind this cache have changes there that it lacks",
-                "name it with --store, so that it is examined, too; any such program that runs saves them",
-            );
-        }
-        Ok(())
+        on_network(async move {
+            let prefix = &shared.connection.address().prefix;
+            let found = shared.connection.scan_some(&format!("{}:{{b*}}:g:*", escaped(prefix)), SAMPLE).await?;
+            Ok(found.iter().filter_map(|key| keys::group_of(prefix, key)).map(str::to_owned).collect())
+        })
+        .await
     }
 }
 
 /// The server as it is examined.
 struct Look {
     shared: Arc<Shared>,
-    has_store: bool,
-    clock: Arc<dyn Clock>,
+    setup: Setup,
     found: Examination,
 }
 
@@ -144,9 +120,9 @@ impl Look {
         let mode = value("redis_mode");
         let address = if mode == "cluster" { format!("{}: ", node.name) } else { String::new() };
         self.found.fact("server", format!("{address}Redis {}, {mode}, RESP{resp}", value("redis_version")));
-        let before = self.clock.now().micros();
+        let before = self.setup.clock.now().micros();
         if let Some(there) = node.time().await {
-            let here = before.midpoint(self.clock.now().micros());
+            let here = before.midpoint(self.setup.clock.now().micros());
             self.found.compare_clocks(here, there);
         }
         if mode == "cluster" && !self.shared.connection.address().cluster {
@@ -187,7 +163,7 @@ impl Look {
 
     fn eviction(&mut self, node: &str, policy: &str, most: u64, evicted: u64) {
         let refuses = "noeviction";
-        let (meaning, remedy) = if self.has_store {
+        let (meaning, remedy) = if self.setup.has_store {
             (
                 "it may drop groups before the store has them: changes that were acknowledged within the last \
                  interval are lost then",
@@ -204,7 +180,7 @@ impl Look {
             };
             let found = format!("maxmemory-policy of {node} is {policy}, {when}");
             self.found.find(level, "eviction", found, meaning, format!("{remedy}, in its configuration file, too"));
-        } else if policy == refuses && most > 0 && self.has_store {
+        } else if policy == refuses && most > 0 && self.setup.has_store {
             self.found.find(
                 Level::Note,
                 "no_eviction",
@@ -239,7 +215,7 @@ impl Look {
             (false, None) => "not shown, at most snapshots".to_owned(),
         };
         self.found.fact("kept on disk", kept);
-        if self.has_store {
+        if self.setup.has_store {
             return;
         }
         let log_remedy =

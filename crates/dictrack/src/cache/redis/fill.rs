@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::entry::{Batch, Entry};
 use super::hash::{Fields, Replica};
 use super::pace::Pace;
-use super::{Answer, LEASE_MILLIS, Shared, Swap, script, token};
+use super::swap::{Answer, Swap};
+use super::{LEASE_MILLIS, Shared, script};
 use crate::clock::Stopwatch;
+use crate::random::token;
 use crate::{Error, runtime};
 
 /// Pieces of a load that nobody goes on with are gone after this long.
@@ -86,8 +88,7 @@ impl Shared {
             Answer::Kept(_) => {
                 tracing::debug!(group = %entry.id, fields = count, time = ?since.elapsed(), "a large group was loaded");
                 let after = std::mem::take(&mut fields.after);
-                let group = std::mem::take(&mut replica.group);
-                replica.keep(group, swap.new_token, after);
+                replica.kept_as(swap.new_token, after);
                 Ok(Some(replica))
             }
             _ => Ok(None),

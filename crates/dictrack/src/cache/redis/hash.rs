@@ -270,9 +270,8 @@ impl Replica {
         fields
     }
 
-    /// Takes over that a swap was kept.
-    pub(super) fn keep(&mut self, group: Group, token: String, after: After) {
-        self.group = group;
+    /// Learns that a swap was kept, which made the group what it is now.
+    pub(super) fn kept_as(&mut self, token: String, after: After) {
         self.token = token;
         self.lease = String::new();
         self.ring = after.ring;

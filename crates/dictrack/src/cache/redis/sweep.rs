@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::keys::{self, BUCKETS};
-use super::{Shared, Stored, connection};
+use super::{Shared, connection};
 use crate::Error;
 use crate::clock::Stopwatch;
 
@@ -19,8 +19,6 @@ const EVERY: Duration = Duration::from_millis(250);
 const BUCKETS_AT_ONCE: u64 = 128;
 /// How many groups of a bucket are taken over at once.
 const GROUPS_AT_ONCE: usize = 64;
-/// Calls to Redis that are made side by side.
-const SIDE_BY_SIDE: usize = 128;
 
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
@@ -130,27 +128,6 @@ impl Shared {
         }
         let left = if enough() { 0 } else { self.bytes.load(Ordering::Relaxed) + budget / 16 };
         self.sweep.again_above.store(left, Ordering::Relaxed);
-    }
-
-    /// Learns how the store took changes, many side by side.
-    pub(super) async fn note_all_stored(self: &Arc<Self>, stored: Vec<Stored>) -> Result<(), Error> {
-        let mut notes = JoinSet::new();
-        let mut result = Ok(());
-        for stored in stored {
-            if notes.len() >= SIDE_BY_SIDE
-                && let Some(Ok(Err(error))) = notes.join_next().await
-            {
-                result = Err(error);
-            }
-            let shared = Arc::clone(self);
-            notes.spawn(async move { shared.note_stored(&stored).await });
-        }
-        while let Some(note) = notes.join_next().await {
-            if let Ok(Err(error)) = note {
-                result = Err(error);
-            }
-        }
-        result
     }
 
     /// The ids of all groups, in no order.

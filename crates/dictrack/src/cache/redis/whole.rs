@@ -9,7 +9,7 @@ use super::hash::{Replica, Unreadable, Whole};
 use super::keys::Keys;
 use super::pace::Pace;
 use super::{Shared, script};
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::{Error, runtime};
 

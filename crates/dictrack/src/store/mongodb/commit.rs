@@ -4,7 +4,6 @@
 //! with changes, the owner first writes all of both into its own record: the commit is kept from then on, and whoever
 //! owns the store next finishes what a crash left. Only the owner can write that record.
 
-use dictrack_core::GroupChange;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::spec::BinarySubtype;
@@ -19,7 +18,7 @@ use super::sets::NewSet;
 use super::tidy::{TIDY_EVERY, WAITING};
 use crate::Error;
 use crate::crash::crash_point;
-use crate::store::{Held, Mark, Refused, Writers};
+use crate::store::{Held, Mark, Refused, Unsaved, Writers};
 
 /// The bytes of a journal that fit into one document.
 const PIECE_BYTES: usize = 12 * 1024 * 1024;
@@ -40,15 +39,15 @@ pub(super) struct Plan {
 
 impl Inner {
     /// Turns changes into statements, and notes which groups may have to be tidied.
-    pub(super) fn plan(&self, session: &Session, changes: &[GroupChange], marks: &[Mark]) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, session: &Session, changes: &[Unsaved], marks: &[Mark]) -> Result<Plan, Error> {
         let stamp = session.next_stamp();
-        let statement = |change: &GroupChange| match session.writers {
+        let statement = |Unsaved { change, claim }: &Unsaved| match session.writers {
             Writers::One => Statement::of(change, stamp, session.first),
-            Writers::Many => Statement::of(change, number(change.claim), number(change.claim)),
+            Writers::Many => Statement::of(change, number(*claim), number(*claim)),
         };
         let statements: Vec<_> = changes.iter().map(statement).collect::<Result<_, _>>()?;
         let mut untidy = self.untidy.lock();
-        for change in changes {
+        for Unsaved { change, .. } in changes {
             let grows = change.ids.len() + change.events.len() + change.completed.len() > 0;
             let passes = change.version / TIDY_EVERY > change.base.unwrap_or(0) / TIDY_EVERY;
             if grows && passes && untidy.len() < WAITING {
@@ -56,7 +55,7 @@ impl Inner {
             }
         }
         // Whole groups come to an owner only from an import, which is all or nothing.
-        let whole = changes.iter().any(|change| change.base.is_none());
+        let whole = changes.iter().any(|unsaved| unsaved.change.base.is_none());
         let together = (!marks.is_empty() || whole) && changes.len() + marks.len() > 1;
         let together = together && session.writers == Writers::One;
         let marks = marks.iter().map(|mark| mark_update(session, stamp, mark)).collect::<Result<_, _>>()?;

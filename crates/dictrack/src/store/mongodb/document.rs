@@ -248,7 +248,7 @@ fn status(limited: bool, completed: bool) -> &'static str {
 
 /// What the server holds of a group: its document and the parts that it names.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct GroupDocument {
     pub(super) head: Document,
     pub(super) parts: HashMap<ObjectId, Vec<Bson>>,
 }
@@ -280,7 +280,7 @@ pub(super) fn foreign(store: &str, document: &Document) -> Error {
     Error::corrupt(store, format!("the document with the _id {id}"), FOREIGN)
 }
 
-impl Stored {
+impl GroupDocument {
     /// The set of the trackers.
     pub(super) fn set(&self, store: &str, group: &str) -> Result<ContentHash, Error> {
         let hash = self.head.get_str("set").ok().and_then(ContentHash::parse);

@@ -11,9 +11,8 @@ use super::schema::indexes;
 use super::server::Server;
 use super::{Inner, MongoStore, on_runtime};
 use crate::Error;
-use crate::clock::Clock;
-use crate::doctor::{Examination, Level};
-use crate::store::Writers;
+use crate::doctor::{Examination, Level, Setup};
+use crate::store::read_some;
 
 /// What the user of a writer has to be allowed on the database's collections.
 const NEEDED: [&str; 6] = ["find", "insert", "update", "remove", "createCollection", "createIndex"];
@@ -21,15 +20,12 @@ const NEEDED: [&str; 6] = ["find", "insert", "update", "remove", "createCollecti
 impl MongoStore {
     /// Examines the server and the store: version, round trips, replica set or not, indexes, other writers, whether this
     /// user may do what dictrack does. Nothing is written.
-    ///
-    /// `writers` says how programs are to use it: one with a memory cache, or many behind a Redis cache. What keeps it from
-    /// looking is a finding, too.
-    pub async fn examine(&self, writers: Writers, clock: Arc<dyn Clock>) -> Examination {
+    pub(super) async fn look(&self, setup: &Setup) -> Examination {
         let subject = format!("store {}", self.inner.server.name());
-        let inner = Arc::clone(&self.inner);
+        let (inner, setup) = (Arc::clone(&self.inner), setup.clone());
         let looked = on_runtime(async move {
-            let mut found = Examination::of(subject);
-            if let Err(error) = inner.look(&mut found, writers, &*clock).await {
+            let mut found = Examination::new(subject);
+            if let Err(error) = inner.look(&mut found, &setup).await {
                 found.error(&error);
             }
             Ok(found)
@@ -38,23 +34,21 @@ impl MongoStore {
             Ok(found) => found,
             Err(error) => return Examination::failed(format!("store {}", self.inner.server.name()), &error),
         };
-        if examination.level() < Some(Level::Problem)
-            && let Err(error) = examination.read_some(self).await
-        {
-            examination.error(&error);
+        if examination.level() < Some(Level::Problem) {
+            read_some(self, &mut examination).await;
         }
         examination
     }
 }
 
 impl Inner {
-    async fn look(&self, found: &mut Examination, writers: Writers, clock: &dyn Clock) -> Result<(), Error> {
+    async fn look(&self, found: &mut Examination, setup: &Setup) -> Result<(), Error> {
         let hello = self.ask("look at the server", doc! {"hello": 1}).await?;
         let ping = || async { self.server.command("ping", doc! {"ping": 1}).await.map(drop) };
         found.time_round_trips(ping).await?;
-        let before = clock.now().micros();
+        let before = setup.clock.now().micros();
         let now = self.ask("read the clock", doc! {"hello": 1}).await?;
-        let here = before.midpoint(clock.now().micros());
+        let here = before.midpoint(setup.clock.now().micros());
         if let Ok(there) = now.get_datetime("localTime") {
             found.compare_clocks(here, there.timestamp_millis().saturating_mul(1_000));
         }
@@ -66,7 +60,7 @@ impl Inner {
         self.look_at_topology(found, &hello).await?;
         self.look_at_rights(found).await?;
         self.look_at_indexes(found).await?;
-        self.look_at_writers(found, writers).await
+        self.look_at_writers(found, setup).await
     }
 
     /// The reply to a command that only looks.
@@ -202,7 +196,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn look_at_writers(&self, found: &mut Examination, writers: Writers) -> Result<(), Error> {
+    async fn look_at_writers(&self, found: &mut Examination, setup: &Setup) -> Result<(), Error> {
         let records = Server::in_all("look for writers", || self.records_and_journal()).await?;
         let (mut alive, mut shared) = (Vec::new(), 0);
         for record in records.iter().filter(|record| token_of(record).is_some()) {
@@ -243,14 +237,15 @@ impl Inner {
         }
         found.fact("writers", if writing.is_empty() { "none".to_owned() } else { writing.join("; ") });
         if let Some(who) = alive.first() {
-            let (level, meaning) = match writers {
-                Writers::One => (Level::Warning, "a second program with a memory cache is refused while it runs"),
-                Writers::Many => (Level::Problem, "programs with a Redis cache are refused while it runs"),
+            let (level, meaning) = if setup.has_cache {
+                (Level::Problem, "programs with a Redis cache are refused while it runs")
+            } else {
+                (Level::Warning, "a second program with a memory cache is refused while it runs")
             };
             let remedy = "stop it, or give it the Redis cache that the others share";
             found.find(level, "owner", format!("the store has an owner: {who}"), meaning, remedy);
         }
-        if shared > 0 && writers == Writers::One {
+        if shared > 0 && !setup.has_cache {
             found.find(
                 Level::Warning,
                 "shared",

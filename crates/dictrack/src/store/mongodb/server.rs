@@ -10,7 +10,7 @@ use mongodb::{Client, Database};
 
 use super::url::{Place, Secrets};
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
 /// How long a call that may be repeated is tried until it fails.

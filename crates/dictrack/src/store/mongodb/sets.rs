@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use dictrack_core::{ContentHash, GroupChange, TrackerDefinition};
+use dictrack_core::{ContentHash, TrackerDefinition};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::FindOptions;
 
 use super::Inner;
 use super::document::raw;
 use crate::Error;
+use crate::store::Unsaved;
 use crate::store::record::{restore_definitions, set_text};
 
 /// The bytes of a set's text in one document.
@@ -22,10 +23,10 @@ pub(super) struct NewSet {
 
 impl Inner {
     /// The sets of changes that this process has not seen in the store.
-    pub(super) fn new_sets(&self, changes: &[GroupChange]) -> Vec<NewSet> {
+    pub(super) fn new_sets(&self, changes: &[Unsaved]) -> Vec<NewSet> {
         let known = self.sets.lock();
         let mut new: Vec<NewSet> = Vec::new();
-        for change in changes {
+        for Unsaved { change, .. } in changes {
             let hash = change.set.hash();
             if !known.contains(&hash) && !new.iter().any(|set| set.hash == hash) {
                 new.push(NewSet { hash, text: set_text(&change.set) });

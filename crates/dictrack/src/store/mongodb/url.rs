@@ -6,7 +6,7 @@ use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, ServerA
 
 use super::server::brief;
 use crate::Error;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::url::{Parts, decoded, shown, with_password};
 
 /// What a URL has to look like.

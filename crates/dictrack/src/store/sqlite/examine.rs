@@ -9,10 +9,10 @@ use super::descriptor::Descriptor;
 use super::filesystem::FileSystem;
 use super::reading::Reading;
 use super::{SqliteStore, failed, name, owner};
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::Stopwatch;
-use crate::doctor::{Examination, Level, bytes, millis};
-use crate::store::Writers;
+use crate::doctor::{Examination, Level, Setup, bytes, millis};
+use crate::store::read_some;
 use crate::{Error, url};
 
 /// How often a sync is timed.
@@ -21,42 +21,32 @@ const SYNCS: usize = 5;
 const DAMAGES: usize = 100;
 
 impl SqliteStore {
-    /// Examines a file and its folder: whether it is whole, who writes it, how long the disk takes. It writes a small file
-    /// beside it and removes that.
-    ///
-    /// `writers` says how programs are to use it. What keeps it from looking is a finding, too.
-    pub async fn examine(path: impl AsRef<Path> + Send, writers: Writers) -> Examination {
-        Self::examine_with(path, writers, |_| ()).await
-    }
-
-    /// As [`examine`](Self::examine); `progress` hears how many groups were checked so far.
-    pub async fn examine_with(
+    /// Examines a file, even one that cannot be opened as a store: whether it is intact, which process writes it, and how fast
+    /// the disk is. Writes a small file beside it and removes that again.
+    pub async fn examine_file(
         path: impl AsRef<Path> + Send,
-        writers: Writers,
+        setup: &Setup,
         mut progress: impl FnMut(u64) + Send,
     ) -> Examination {
         let path = path.as_ref();
-        let mut found = Examination::of(format!("store {}", url::shown_path(path)));
-        if let Err(error) = look(path, writers, &mut found, &mut progress) {
+        let mut found = Examination::new(format!("store {}", url::shown_path(path)));
+        if let Err(error) = look(path, setup, &mut found, &mut progress) {
             found.error(&error);
             return found;
         }
         let is_store = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
         if found.level() < Some(Level::Problem) && is_store {
-            let read = match Self::open_read_only(path) {
-                Ok(store) => found.read_some(&store).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = read {
-                found.error(&error);
+            match Self::open_read_only(path) {
+                Ok(store) => read_some(&store, &mut found).await,
+                Err(error) => found.error(&error),
             }
         }
         found
     }
 }
 
-fn look(path: &Path, writers: Writers, found: &mut Examination, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
-    if writers == Writers::Many {
+fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
+    if setup.has_cache {
         found.find(
             Level::Warning,
             "file_with_cache",

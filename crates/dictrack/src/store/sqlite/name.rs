@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 
 use super::descriptor::Descriptor;
 use super::filesystem::FileSystem;
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::{Error, url};
 
 /// Symbolic links that are followed before a chain counts as endless, as in the kernel.

@@ -18,7 +18,7 @@ use super::failed;
 use super::reading::Reading;
 use super::tables::unreadable;
 use super::watch::{Change, Watch};
-use crate::cache::BackendError;
+use crate::backend::BackendError;
 use crate::clock::{Clock as _, SystemClock};
 use crate::random::token;
 use crate::store::process::{Origin, Process};

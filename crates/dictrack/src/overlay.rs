@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
+use dictrack_core::{Engine, Group, Limits, TrackerDefinition};
 use parking_lot::Mutex;
 
-use super::{Claimed, DataStore, Held, Mark, Refused, Writers};
 use crate::Error;
-use crate::cache::{BackendError, DataCache};
+use crate::backend::BackendError;
+use crate::cache::DataCache;
 use crate::durability::Durability;
+use crate::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 
 /// The store as it will be once it has what the cache holds. Looking at it claims, loads and writes nothing, so that it may
 /// be used beside programs that count; calls that would write fail.
@@ -77,7 +78,7 @@ impl DataStore for Overlay {
         Ok(Held { version: found.map_or(0, |group| group.version()), claim: 0 })
     }
 
-    async fn save(&self, _: &[GroupChange], _: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, _: &[Unsaved], _: &[Mark]) -> Result<Vec<Refused>, Error> {
         refused("save")
     }
 
@@ -159,7 +160,7 @@ mod tests {
     use dictrack_core::{Amount, Call, Timestamp};
 
     use super::*;
-    use crate::cache::Step;
+    use crate::cache::Effect;
     use crate::{MemoryCache, MemoryStore, TrackerDefinition};
 
     const NOW: Timestamp = Timestamp::from_secs(0);
@@ -185,7 +186,7 @@ mod tests {
         for (id, progress) in groups {
             let step = &mut |found: &mut Group| {
                 *found = group(id, progress);
-                Step::Changed
+                Effect::Changed
             };
             wait(cache.update(id, step)).unwrap();
         }
@@ -194,7 +195,7 @@ mod tests {
 
     fn store(groups: &[(&str, &[u32])]) -> Arc<MemoryStore> {
         let store = Arc::new(MemoryStore::new());
-        let changes: Vec<_> = groups.iter().map(|(id, progress)| group(id, progress).whole(id)).collect();
+        let changes: Vec<_> = groups.iter().map(|(id, progress)| group(id, progress).whole(id).into()).collect();
         wait(store.save(&changes, &[Mark { name: "m".to_owned(), text: Some("1".to_owned()) }])).unwrap();
         store
     }

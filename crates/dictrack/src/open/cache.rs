@@ -1,0 +1,71 @@
+//! Caches by name.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{AddressError, MONGODB, OpenOptions, REDIS};
+use crate::cache::DataCache;
+use crate::cache::redis::RedisCache;
+use crate::{Error, url};
+
+/// The name of a cache that processes share: the URL of a Redis server or cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CacheAddress(String);
+
+impl CacheAddress {
+    /// Reads the URL of a cache. Does not connect yet.
+    ///
+    /// # Errors
+    /// An [`AddressError`] if it is the URL of something else.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
+        const EXPECTED: &str = "expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…";
+        let problem = match url::scheme(url) {
+            Some(scheme) if REDIS.contains(&scheme) => return Ok(Self::redis(url)),
+            Some(scheme) => {
+                let hint = if MONGODB.contains(&scheme) { "; MongoDB is a store, not a cache" } else { "" };
+                format!("{}: unknown scheme {scheme:?}; {EXPECTED}{hint}", url::shown(url))
+            }
+            None => format!("unknown scheme; {EXPECTED}"),
+        };
+        Err(AddressError { what: "cache", problem })
+    }
+
+    /// Redis by its URL, which is checked when the cache is opened.
+    pub fn redis(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// Opens the cache, which connects on its first call.
+    ///
+    /// # Errors
+    /// As [`RedisCache::new`](crate::RedisCache::new).
+    pub fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataCache>, Error> {
+        let cache = RedisCache::new(&self.0)?;
+        Ok(Arc::new(match options.memory {
+            Some(bytes) => cache.budget(bytes),
+            None => cache,
+        }))
+    }
+}
+
+impl FromStr for CacheAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text)
+    }
+}
+
+/// The name used in errors: a URL without login and options.
+impl fmt::Display for CacheAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&url::shown(&self.0))
+    }
+}
+
+impl fmt::Debug for CacheAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CacheAddress").field(&format_args!("{self}")).finish()
+    }
+}
