@@ -1,6 +1,6 @@
 """A custom condition, and a custom tracker that computes what a document adds.
 
-Their attributes are stored with the definitions; another process that defines the classes goes on with them. Run it:
+Their attributes are stored with the definitions; another process that defines the classes can continue with them. Run it:
 ``python examples/python/custom_condition.py``
 """
 

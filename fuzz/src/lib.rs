@@ -1,4 +1,4 @@
-//! What the fuzz targets share: the bounds of one input, and the check of `track` against `explain`.
+//! Shared by the fuzz targets: the limits for one input, and the comparison of `track` with `explain`.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use dictrack::{Amount, Call, Engine, Explanation, Group, Reason, Stopwatch, Time
 
 /// The time that one input may take.
 const TIME: Duration = Duration::from_millis(100);
-/// The bytes that one input may hold on the heap at any moment.
+/// The bytes that one input may use on the heap at any time.
 const MEMORY: usize = 64 * 1024 * 1024;
-/// The moment of every call.
+/// The time of every call.
 pub const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 /// The group of every call.
 pub const GROUP: &str = "user_001";
@@ -21,11 +21,11 @@ pub const GROUP: &str = "user_001";
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Runs `check` within the bounds: an allocation beyond them fails, which ends the process, and so does taking too long.
+/// Runs `check` within the limits. An allocation beyond them fails, which ends the process, and so does taking too long.
 ///
-/// A slow input is tried again, since other processes take their share; only one that is always slow is a fault.
+/// A slow input is tried again, since other processes use the machine too; only one that is always slow is a failure.
 pub fn bounded(mut check: impl FnMut()) {
-    HEAP.set_limit(HEAP.allocated() + MEMORY).expect("the limit lies above what is allocated");
+    HEAP.set_limit(HEAP.allocated() + MEMORY).expect("the limit is above what is allocated");
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let start = Stopwatch::start();
@@ -35,8 +35,8 @@ pub fn bounded(mut check: impl FnMut()) {
             break;
         }
     }
-    HEAP.set_limit(usize::MAX).expect("there is no greater limit");
-    assert!(fastest < TIME, "one input took {fastest:?} where {TIME:?} are the most");
+    HEAP.set_limit(usize::MAX).expect("it is the greatest limit");
+    assert!(fastest < TIME, "one input took {fastest:?}; the limit is {TIME:?}");
 }
 
 /// Trackers that use every operator, kind and limiter.
@@ -47,7 +47,7 @@ pub fn trackers() -> Vec<Arc<TrackerDefinition>> {
     items.iter().map(|item| Arc::new(TrackerDefinition::from_json(item).expect("a definition"))).collect()
 }
 
-/// A group with `trackers`, or `None` if a name stands there twice.
+/// A group with `trackers`, or `None` if a name appears twice.
 pub fn group(engine: &Engine, trackers: &[Arc<TrackerDefinition>]) -> Option<Group> {
     let mut group = Group::default();
     let call = Call { engine, group: GROUP, now: NOW };
@@ -55,7 +55,7 @@ pub fn group(engine: &Engine, trackers: &[Arc<TrackerDefinition>]) -> Option<Gro
     Some(group)
 }
 
-/// Tracks `document` and compares what the index found with what plain evaluation had said, which it returns.
+/// Tracks `document`, compares the result of the index with that of plain evaluation, and returns the latter.
 pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -> Vec<Explanation> {
     let explained = group.explain(engine, document, NOW);
     let before: BTreeMap<String, Amount> =
@@ -103,7 +103,7 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -
     explained
 }
 
-/// Whether progress is nothing but the sum of what was counted.
+/// Whether the progress is just the sum of what was counted.
 fn plain(definition: &TrackerDefinition) -> bool {
     !definition.loop_forever() && !definition.reset_policy().progress
 }

@@ -1,4 +1,4 @@
-//! Any text as a definition file: what is accepted survives printing, and the index agrees with plain evaluation on it.
+//! Any text as a definition file. What is accepted can be printed and read again, and the index agrees with plain evaluation.
 //! The first byte chooses the format.
 #![no_main]
 
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         };
         for tracker in &trackers {
             let printed = tracker.to_json().to_string();
-            let json = Json::parse(printed.as_bytes()).expect("what was printed is read");
+            let json = Json::parse(printed.as_bytes()).expect("printed definitions can be read");
             let again = TrackerDefinition::from_json(&json).expect("what was accepted is accepted");
             assert_eq!(again, *tracker);
             assert_eq!(again.to_json().to_string(), printed);
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         }
         let engine = Engine::default();
         let trackers: Vec<_> = trackers.into_iter().map(Arc::new).collect();
-        let mut group = group(&engine, &trackers).expect("a file with a name twice is refused");
+        let mut group = group(&engine, &trackers).expect("a file that uses a name twice is rejected");
         track_as_explained(&mut group, &engine, &DOCUMENT);
         track_as_explained(&mut group, &engine, &DOCUMENT);
     });

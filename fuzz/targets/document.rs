@@ -1,4 +1,4 @@
-//! Any bytes as a document: what is JSON survives printing, and the index agrees with plain evaluation on it.
+//! Any bytes as a document. What is JSON can be printed and read again, and the index agrees with plain evaluation.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,13 +23,13 @@ fuzz_target!(|data: &[u8]| {
         };
         let printed = document.to_string();
         let again =
-            Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("what was printed is read");
-        // A text with a lone surrogate equals nothing, and prints as null.
+            Json::parse_within(printed.as_bytes(), dictrack::json::Bounds::STORED).expect("printed JSON can be read");
+        // A string with a lone surrogate equals nothing, and is printed as null.
         if document == document.clone() {
             assert_eq!(again, document);
         }
         assert_eq!(again.to_string(), printed);
-        // The second document finds limiters spent.
+        // For the second document, limiters are used up.
         let mut group = group.clone();
         for explanation in track_as_explained(&mut group, engine, &document) {
             let _ = explanation.to_json().to_string();

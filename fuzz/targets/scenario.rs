@@ -1,4 +1,4 @@
-//! Any bytes as a scenario, run on the bare engine.
+//! Any bytes as a scenario, run on the engine alone.
 #![no_main]
 
 use dictrack::scenario::{Bare, Scenario};

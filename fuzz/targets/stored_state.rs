@@ -1,7 +1,7 @@
-//! Any bytes where a store has a group, and as a whole export: what is accepted is written and read again as it was.
+//! Any bytes as a stored group, and as a whole export. What is accepted is the same after it is written and read again.
 //!
-//! The lines of the input are the parts `state`, `ids`, `events` and `completed`. The hash of the fixed set is put into
-//! the state, so that mutations get behind that check.
+//! The lines of the input are the parts `state`, `ids`, `events` and `completed`. The hash of the fixed set is inserted into
+//! the state, so that mutations get past that check.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -51,9 +51,9 @@ fn parts(data: &[u8]) {
     let list = |json: &Json| json.as_list().expect("a list").to_vec();
     let ids = ids_of(&list(ids)).expect("ids");
     let again = Group::restore(7, state, Arc::clone(set), (&ids, &list(events), &list(completed)), &engine.limits);
-    let again = again.expect("what was written is read");
+    let again = again.expect("a written group can be read");
     assert_eq!(written(&again), texts);
-    // A group that was accepted can be worked with.
+    // An accepted group can be used.
     let document =
         Json::parse(br#"{"a": 5, "b": {"c": [1, null]}, "l": [1, "x", {"q": 2.5}], "m": 1}"#).expect("a document");
     track_as_explained(&mut group, engine, &document);
@@ -86,12 +86,12 @@ fn whole(data: &[u8]) {
     };
     let export = |store: &MemoryStore| {
         let mut out = Vec::new();
-        let moved = block_on(transfer::export(store, &mut out, |_| {})).expect("what was imported is exported");
-        assert_eq!(moved.groups, imported.groups, "a group that stands there twice is refused");
+        let moved = block_on(transfer::export(store, &mut out, |_| {})).expect("an import can be exported");
+        assert_eq!(moved.groups, imported.groups, "a group that appears twice is rejected");
         out
     };
     let first = export(&store);
     let second = MemoryStore::new();
-    block_on(transfer::import(&second, None, &mut &*first, |_| {})).expect("what was exported is imported");
+    block_on(transfer::import(&second, None, &mut &*first, |_| {})).expect("an export can be imported");
     assert_eq!(String::from_utf8(export(&second)), String::from_utf8(first));
 }

@@ -1,8 +1,8 @@
-//! `cargo bench --bench run`: the command on five million documents, one core, every commit on disk.
+//! `cargo bench --bench run`: the command on five million documents, on one core, with every commit on disk.
 //!
-//! Prints documents a second of `dictrack run --durability fsync` under `taskset -c 0` on seeded NDJSON (Zipf over 100,000
-//! groups, 10 trackers of which 3 match), and on the purchases of CDNOW ten times over where `DICTRACK_CDNOW` names that
-//! file. `DICTRACK_BENCH_DOCUMENTS` sets another number of documents.
+//! Prints the documents per second of `dictrack run --durability fsync` under `taskset -c 0`, for seeded NDJSON (Zipf over
+//! 100,000 groups, 10 trackers of which 3 match) and, if `DICTRACK_CDNOW` names the file, for the CDNOW purchases ten times
+//! over. `DICTRACK_BENCH_DOCUMENTS` sets the number of documents.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -49,7 +49,7 @@ fn trackers(path: &Path) {
 }
 
 fn documents(path: &Path, count: usize) {
-    // Zipf with exponent 1, by its cumulated weights.
+    // Zipf with exponent 1, from its cumulative weights.
     let mut cumulated = Vec::with_capacity(GROUPS);
     let mut total = 0.0;
     for rank in 1..=GROUPS {
@@ -75,7 +75,7 @@ fn documents(path: &Path, count: usize) {
     out.flush().unwrap();
 }
 
-/// Ten copies of the purchases, each with customers of its own.
+/// Ten copies of the purchases, each with its own customers.
 fn cdnow(from: &Path, path: &Path) {
     let mut out = BufWriter::new(File::create(path).unwrap());
     let text = flate2::read::MultiGzDecoder::new(File::open(from).unwrap());

@@ -13,15 +13,15 @@ use crate::json::Json;
 use crate::limiter::{Renewal, Verdict};
 use crate::time::Timestamp;
 
-/// What custom code may fail with.
+/// The error of custom code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A condition by name. It may run more than once for one document.
+/// A condition that is registered by name. It may be called more than once for the same document.
 pub trait CustomCondition: Send + Sync {
     /// Whether `document` counts.
     ///
     /// # Errors
-    /// Any error lists the tracker in the outcome's `failed`; it is not touched.
+    /// On any error the tracker is left unchanged and listed in the outcome's `failed`.
     fn check(&self, params: &Json, document: &dyn Document) -> Result<bool, BoxError>;
 }
 
@@ -34,17 +34,18 @@ where
     }
 }
 
-/// Says by how much a document changes the progress of a `custom` tracker. It may run more than once for one document.
+/// Computes by how much a document changes the progress of a `custom` tracker. It may be called more than once for the same
+/// document.
 pub trait Measure: Send + Sync {
-    /// The amount of `document`; `None` if it has none, and then the tracker is not touched.
+    /// The amount of `document`; with `None`, the tracker is left unchanged.
     ///
     /// # Errors
-    /// Any error lists the tracker in the outcome's `failed`; it is not touched.
+    /// On any error the tracker is left unchanged and listed in the outcome's `failed`.
     fn amount(&self, params: &Json, document: &dyn Document) -> Result<Option<Amount>, BoxError>;
 
-    /// The same for a measure that remembers something of each tracker, such as the values it has seen. `state` is what it
-    /// gave for the last document that counted; it is stored with the tracker, and `reset_tracker` with the policy
-    /// `progress` clears it. A measure without memory only has [`amount`](Self::amount).
+    /// The same for a measure that has a state per tracker, such as the values that it has seen. `state` is what it returned
+    /// for the last document that counted. It is stored with the tracker, and `reset_tracker` with the policy `progress`
+    /// clears it. A measure without a state only needs [`amount`](Self::amount).
     ///
     /// # Errors
     /// As [`amount`](Self::amount).
@@ -60,18 +61,18 @@ pub trait Measure: Send + Sync {
     }
 }
 
-/// What a [`Measure`] says about one document.
+/// What a [`Measure`] returns for one document.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Measured {
     /// By how much the progress changes.
     pub amount: Amount,
-    /// What is to be remembered if the document counts; `None` keeps what was.
+    /// The new state if the document counts; `None` keeps the present one.
     pub state: Option<Json>,
 }
 
 impl Measured {
-    /// The amount, and what is to be remembered.
+    /// An amount with a new state.
     pub fn new(amount: impl Into<Amount>, state: impl Into<Json>) -> Self {
         Self { amount: amount.into(), state: Some(state.into()) }
     }
@@ -92,36 +93,36 @@ where
     }
 }
 
-/// A limiter by name. Its state is JSON and is stored with the tracker; every call starts from the stored state.
+/// A limiter that is registered by name. Its state is JSON and stored with the tracker; every call starts from the stored state.
 pub trait CustomLimiter: Send + Sync {
-    /// The state of a limiter that is as new at `now`; `state` is what it had, if it had any, and `renewal` what
-    /// `reset_tracker` was called with.
+    /// The state of a limiter that starts or is renewed at `now`. `state` is its present one, if any, and `renewal` has the
+    /// arguments of `reset_tracker`.
     ///
     /// # Errors
-    /// Any error lists the tracker in `failed`.
+    /// On any error the tracker is listed in `failed`.
     fn renewed(&self, params: &Json, state: Option<&Json>, renewal: Renewal, now: Timestamp) -> Result<Json, BoxError>;
 
-    /// Whether a document may count; a refusal says until when, if it knows.
+    /// Whether a document may count. A refusal may say until when.
     ///
     /// # Errors
-    /// Any error lists the tracker in `failed`.
+    /// On any error the tracker is listed in `failed`.
     fn admits(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document)
     -> Result<Verdict, BoxError>;
 
     /// The state after a document counted.
     ///
     /// # Errors
-    /// Any error lists the tracker in `failed`.
+    /// On any error the tracker is listed in `failed`.
     fn record(&self, params: &Json, state: &Json, now: Timestamp, document: &dyn Document) -> Result<Json, BoxError>;
 
-    /// Whether nothing more can count until a renewal.
+    /// Whether nothing can count any more until the limiter is renewed.
     ///
     /// # Errors
-    /// Any error lists the tracker in `failed`.
+    /// On any error the tracker is listed in `failed`.
     fn exhausted(&self, params: &Json, state: &Json, now: Timestamp) -> Result<bool, BoxError>;
 }
 
-/// Why a custom condition, measure or limiter gave no answer.
+/// Why a custom condition, measure or limiter returned no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CustomError {
@@ -140,12 +141,12 @@ pub enum CustomError {
         kind: &'static str,
         /// The name in the definition.
         name: String,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
 }
 
-/// Custom code that is found by its name when it is asked, such as that of another language.
+/// Custom code that is looked up by name when it is needed, such as code in another language.
 pub trait CustomCode: Send + Sync {
     /// The condition of this name.
     fn condition(&self, name: &str) -> Option<Arc<dyn CustomCondition>>;
@@ -157,7 +158,7 @@ pub trait CustomCode: Send + Sync {
     fn limiter(&self, name: &str) -> Option<Arc<dyn CustomLimiter>>;
 }
 
-/// The custom code that this process knows.
+/// The custom code that this process has registered.
 #[derive(Clone, Default)]
 pub struct Registry {
     conditions: HashMap<Text, Arc<dyn CustomCondition>>,
@@ -182,17 +183,17 @@ impl Registry {
         self.limiters.insert(name.into(), Arc::new(limiter));
     }
 
-    /// Finds what is not registered among `others`; those that were given before are replaced.
+    /// Looks up what is not registered in `others`, which replace any set before.
     pub fn set_others(&mut self, others: impl CustomCode + 'static) {
         self.others = Some(Arc::new(others));
     }
 
-    /// Whether no custom code can be found.
+    /// Whether there is no custom code at all.
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty() && self.measures.is_empty() && self.limiters.is_empty() && self.others.is_none()
     }
 
-    /// The registered thing of this name, or what `others` find.
+    /// What is registered under this name, or what `others` have.
     fn known<T: ?Sized>(
         &self,
         things: &HashMap<Text, Arc<T>>,
@@ -210,7 +211,7 @@ impl Registry {
         guard("condition", name, || condition.check(params, document))
     }
 
-    /// Asks the measure `name`.
+    /// Calls the measure `name`.
     pub(crate) fn measure<T>(
         &self,
         name: &str,
@@ -220,7 +221,7 @@ impl Registry {
         guard("measure", name, || ask(&*measure))
     }
 
-    /// Asks the limiter `name`.
+    /// Calls the limiter `name`.
     pub(crate) fn limiter<T>(
         &self,
         name: &str,
@@ -231,7 +232,7 @@ impl Registry {
     }
 }
 
-/// Runs custom code; a panic is a failure like any other, so that the group changes as a whole or not at all.
+/// Runs custom code. A panic is treated as an error, so that the group changes as a whole or not at all.
 fn guard<T>(kind: &'static str, name: &str, code: impl FnOnce() -> Result<T, BoxError>) -> Result<T, CustomError> {
     let message = match catch_unwind(AssertUnwindSafe(code)) {
         Ok(Ok(answer)) => return Ok(answer),
@@ -241,7 +242,7 @@ fn guard<T>(kind: &'static str, name: &str, code: impl FnOnce() -> Result<T, Box
     Err(CustomError::Failed { kind, name: name.to_owned(), message })
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("without a message"))

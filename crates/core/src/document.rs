@@ -1,4 +1,4 @@
-//! What the engine sees of a document: the value at a path.
+//! Documents as the engine sees them: the value at a path.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -8,22 +8,22 @@ use crate::json::{Json, Map};
 use crate::number::Number;
 use crate::path::Path;
 
-/// An incoming document, read in place: parsed JSON, a dict of another language, a row.
+/// An incoming document, read in place: parsed JSON, a dict of another language, or a row.
 pub trait Document: Sync {
-    /// The value at `path`, or `None` where the path leads nowhere.
+    /// The value at `path`, or `None` if there is none.
     ///
-    /// Segments select keys of maps and, where they are integers, items of lists (negative from the end); walking
-    /// through anything else finds nothing. Present with `null` is present.
+    /// A segment selects a key of a map or, if it is an integer, an item of a list (negative ones count from the end). Other
+    /// values have nothing inside. A `null` is a value.
     fn value_at(&self, path: &Path) -> Option<Value<'_>>;
 
-    /// The whole document as JSON, for custom conditions that want all of it.
+    /// The whole document as JSON, for custom conditions that need all of it.
     fn to_json(&self) -> Cow<'_, Json>;
 
     /// The document itself, for custom conditions that know its type.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// A value seen in a document.
+/// A value in a document.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the kinds of JSON")]
 pub enum Value<'a> {
@@ -50,7 +50,7 @@ impl<'a> From<&'a Json> for Value<'a> {
 }
 
 impl Value<'_> {
-    /// Deep equality; numbers by value, types strict.
+    /// Deep equality: numbers by value, other types strictly.
     #[inline]
     pub fn equals(&self, other: &Json) -> bool {
         match (self, other) {
@@ -64,7 +64,7 @@ impl Value<'_> {
         }
     }
 
-    /// Orders two numbers by value or two texts by code point; nothing else has an order.
+    /// Orders two numbers by value, or two strings by code point. Other values have no order.
     #[inline]
     pub fn compare(&self, other: &Json) -> Option<Ordering> {
         match (self, other) {
@@ -88,7 +88,7 @@ impl Value<'_> {
         }
     }
 
-    /// The order of another value of a document, as [`compare`](Self::compare) has it.
+    /// The order relative to another value of a document, as in [`compare`](Self::compare).
     pub(crate) fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => a.compare(b),
@@ -97,7 +97,7 @@ impl Value<'_> {
         }
     }
 
-    /// The value on its own.
+    /// An owned copy of the value.
     pub fn to_json(&self) -> Json {
         match self {
             Self::Null => Json::Null,

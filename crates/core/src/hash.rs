@@ -7,7 +7,7 @@ use std::fmt;
 pub struct ContentHash([u8; 16]);
 
 impl ContentHash {
-    /// Hashes `parts`, each with its length, so that no two lists of parts run into each other.
+    /// Hashes `parts`, each with its length, so that different lists of parts have different hashes.
     pub fn of<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in parts {

@@ -68,7 +68,7 @@ impl Hot {
 
 /// [`Hot::amount`] of a tracker to which every document adds 1.
 pub(crate) const COUNT: u32 = 0;
-/// [`Hot::amount`] of a tracker whose measure is asked about each document.
+/// [`Hot::amount`] of a tracker whose measure is called for each document.
 pub(crate) const ASKED: u32 = 1;
 /// [`Hot::amount`] of the first sum that is read from the document.
 const FIRST_SUM: u32 = 2;

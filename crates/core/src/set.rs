@@ -1,4 +1,4 @@
-//! Definition sets: the trackers of a group, shared by every group that has the same.
+//! Definition sets: the trackers of a group, shared by all groups with the same trackers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::json::key_hash;
 /// An ordered list of definitions with distinct names, addressed by its content.
 ///
 /// A million groups with the same trackers share one set, in memory and in the store. It is compiled when the first
-/// document comes, so that adding many trackers is not as many compilations.
+/// document arrives, so that adding many trackers one by one does not compile it each time.
 #[derive(Default)]
 pub struct DefinitionSet {
     trackers: Vec<Arc<TrackerDefinition>>,
@@ -98,7 +98,7 @@ pub struct SetPool {
 #[derive(Debug, Default)]
 struct Sets {
     by_hash: HashMap<ContentHash, Weak<DefinitionSet>>,
-    /// The number of sets at which those that were dropped are next forgotten.
+    /// The number of sets at which dropped ones are next removed.
     sweep_at: usize,
 }
 

@@ -47,7 +47,7 @@ pub fn quoted(text: &str) -> impl Display {
     Quoted(text)
 }
 
-/// A sentence on one line, with hidden characters escaped; at most its first 2,000 characters.
+/// A sentence on one line, with hidden characters escaped; up to its first 2,000 characters.
 pub fn sentence(text: &str) -> Cow<'_, str> {
     if text.len() <= SENTENCE && !text.chars().any(is_hidden) {
         return text.into();

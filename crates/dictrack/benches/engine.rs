@@ -1,6 +1,6 @@
-//! `cargo bench --bench engine`: the hot path beside the loop that one would write by hand, in one run.
+//! `cargo bench --bench engine`: the hot path compared with a loop written by hand, in one run.
 //!
-//! Every line quotes the hand-written limit of the same run, so that the ratios hold on any machine.
+//! Every line shows the time of the loop in the same run, so that the ratios are valid on any machine.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -13,7 +13,7 @@ mod workload;
 
 use workload::{Loop, W, definitions, documents, now, verdict};
 
-/// The fastest of several rounds, in nanoseconds a call.
+/// The fastest of several rounds, in nanoseconds per call.
 fn measure(calls: usize, mut call: impl FnMut(usize)) -> f64 {
     (0..7)
         .map(|_| {
@@ -27,7 +27,7 @@ fn measure(calls: usize, mut call: impl FnMut(usize)) -> f64 {
 }
 
 fn manager() -> Manager {
-    // A fixed clock and no store: what is measured is counting.
+    // A fixed clock and no store, so that only counting is measured.
     pollster::block_on(Manager::builder().clock(TestClock::new(Timestamp::from_secs(1_700_000_000))).open()).unwrap()
 }
 
@@ -91,7 +91,7 @@ fn w2() {
         "\nW2(1,000): 50 paths, 20 % any/not/contains, limiters on 10 %, a stage each 100 documents, event ids on"
     );
     let (trackers, documents) = workload::w2(1_000);
-    // The ids of one group, as it remembers them in a day.
+    // The ids that one group remembers in a day.
     let mut limits = Limits::default();
     limits.ids_at_most = 1 << 12;
     let clock = TestClock::new(Timestamp::from_secs(1_700_000_000));
@@ -128,14 +128,14 @@ fn groups() {
     println!("\nGroups: 10 trackers of one shared set, 3 match; by hand: a hash map of ten numbers a group");
     println!("{:>18} {:>9} {:>12} {:>12} {:>8}", "", "groups", "by hand ns", "track ns", "ratio");
     let zipf: fn(usize, usize) -> Vec<usize> = |count, calls| workload::zipf(count, calls, 3);
-    // Every access misses each cache of the processor, and the address translation: what that costs shows by hand.
+    // Every access misses all caches of the processor and the TLB; the loop by hand shows what that costs.
     let uniform: fn(usize, usize) -> Vec<usize> =
         |count, calls| (0..calls).map(|at| at.wrapping_mul(2_654_435_761) % count).collect();
     for (name, draw, goal) in [("Zipf, as in `run`", zipf, Some(3.0)), ("uniform", uniform, None)] {
         let mut first = 0.0;
         for count in [1_000_usize, 10_000, 100_000, 1_000_000] {
             let calls = 400_000;
-            // Ranks are spread over the groups, which were made in the order of their numbers.
+            // Ranks are spread over the groups, which were created in the order of their numbers.
             let ids: Vec<[u8; 12]> =
                 draw(count, calls).into_iter().map(|rank| group_id(rank.wrapping_mul(7_919) % count)).collect();
             let id = |at: usize| std::str::from_utf8(&ids[at]).unwrap();
@@ -216,7 +216,7 @@ fn threads() {
     println!("loop {limit:.2}×, track {gain:.2}×: {:.2} of the loop's {}", gain / limit, verdict(gain >= 0.9 * limit));
 }
 
-/// Seconds until each of `threads` made `calls` calls.
+/// Seconds until each of `threads` threads has made `calls` calls.
 fn parallel<F: FnMut(usize) + Send>(threads: usize, mut make: impl FnMut(usize) -> F, calls: usize) -> f64 {
     let workers: Vec<F> = (0..threads).map(&mut make).collect();
     let barrier = std::sync::Barrier::new(threads);

@@ -1,7 +1,7 @@
 //! `scripts/instructions`: the instructions of one `track` on the memory cache, counted by valgrind.
 //!
-//! Counts do not depend on how busy the machine is, so that a hot path that grew by some percent is seen.
-#![allow(missing_docs, reason = "the macros make undocumented modules")]
+//! Counts do not depend on the load of the machine, so a hot path that grew by a few percent is noticed.
+#![allow(missing_docs, reason = "the macros create undocumented modules")]
 
 use std::hint::black_box;
 
@@ -23,7 +23,7 @@ fn track_all((manager, documents): &(Manager, Vec<Json>)) {
     }
 }
 
-/// A manager with W(n) that has seen every document once: the index is compiled and buffers have their size.
+/// A manager with W(n) that has tracked every document once, so the index is compiled and buffers have their final size.
 fn warm(n: usize) -> (Manager, Vec<Json>) {
     let clock = TestClock::new(Timestamp::from_secs(1_700_000_000));
     let manager = pollster::block_on(Manager::builder().clock(clock).open()).unwrap();
@@ -39,7 +39,7 @@ fn warm(n: usize) -> (Manager, Vec<Json>) {
 #[bench::w_1000(args = (1_000), setup = warm)]
 fn track(ready: (Manager, Vec<Json>)) -> (Manager, Vec<Json>) {
     track_all(black_box(&ready));
-    // Dropped outside of what is counted.
+    // Dropped outside of the measurement.
     ready
 }
 

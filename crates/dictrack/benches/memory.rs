@@ -1,4 +1,4 @@
-//! `cargo bench --bench memory`: what a million groups hold, and what the index costs for each test.
+//! `cargo bench --bench memory`: the memory of a million groups, and of the index per test.
 
 use std::alloc::System;
 
@@ -11,13 +11,13 @@ mod workload;
 
 use workload::{now, verdict};
 
-/// Counts what is allocated; it sets no bound.
+/// Counts allocated bytes, without a limit.
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 const GROUPS: usize = 1_000_000;
 
-/// The bytes of this process in memory.
+/// The resident bytes of this process.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("this runs on Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the status has VmRSS");
@@ -58,7 +58,7 @@ fn compiled(trackers: Vec<TrackerDefinition>) -> usize {
     let clock = TestClock::new(Timestamp::from_secs(1_700_000_000));
     let manager = pollster::block_on(Manager::builder().clock(clock).open()).unwrap();
     now(manager.add_trackers("g", trackers)).unwrap();
-    // Matches the first threshold alone, so that the list of matches takes nothing.
+    // Matches only the first threshold, so that the list of matches takes no memory.
     let document = Json::parse(br#"{"bet":0}"#).unwrap();
     let before = HEAP.allocated();
     let outcome = now(manager.track("g", &document)).unwrap();
@@ -73,7 +73,7 @@ fn index() {
     for n in [1_000_usize, 10_000, 100_000] {
         let count = |at: usize| TrackerDefinition::count(&format!("t{at}")).target(1_000_000_000);
         let all = compiled((0..n).map(|at| count(at).ge("bet", at as i64).build().unwrap()).collect());
-        // A shared test that costs a bit each: what remains is what the index holds for any tracker.
+        // A shared test that costs one bit per tracker: the rest is what the index needs for any tracker.
         let bare = compiled((0..n).map(|at| count(at).exists("nowhere").build().unwrap()).collect());
         let each = all as f64 / n as f64;
         let beyond = (all as f64 - bare as f64) / n as f64;
@@ -82,7 +82,7 @@ fn index() {
 }
 
 fn main() {
-    // The resident bytes first, before anything else has left pages behind.
+    // The resident bytes come first, before anything else leaves pages allocated.
     let only = std::env::args().nth(1).filter(|name| !name.starts_with('-'));
     for (name, part) in [("groups", groups as fn()), ("index", index)] {
         if only.as_deref().is_none_or(|only| only == name) {

@@ -1,5 +1,5 @@
-//! `cargo bench --features mongodb --bench mongodb`: how fast groups in memory reach a MongoDB server, beside what a
-//! program by hand would do with the driver, in one run.
+//! `cargo bench --features mongodb --bench mongodb`: how fast groups in memory are stored in a MongoDB server, compared with
+//! writes by hand through the driver, in one run.
 
 use dictrack::json::Json;
 use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, Stopwatch, TrackOptions, TrackerDefinition};
@@ -14,7 +14,7 @@ use workload::verdict;
 const GROUPS: usize = 1_000;
 const TRACKERS: usize = 10;
 const ROUNDS: usize = 20;
-/// What is promised: tracker updates that are stored in a second.
+/// The goal: tracker updates stored per second.
 const GOAL: f64 = 20_000.0;
 
 fn group(at: usize) -> String {
@@ -28,14 +28,14 @@ fn open(mongo: &Mongo, name: &str, durability: Durability) -> Blocking {
     pollster::block_on(builder.open()).unwrap().blocking()
 }
 
-/// How many updates of documents a server has done.
+/// How many updates of documents a server has executed.
 fn updates(mongo: &Mongo) -> i64 {
     let status = mongo.command("admin", doc! {"serverStatus": 1});
     let counters = status.get_document("opcounters").unwrap();
     counters.get_i64("update").or_else(|_| counters.get_i32("update").map(i64::from)).unwrap()
 }
 
-/// Ten trackers a group, of which each document changes all: milliseconds a commit, updates of documents a commit.
+/// Ten trackers per group, all changed by each document: milliseconds per commit, document updates per commit.
 fn commits(mongo: &Mongo, name: &str, durability: Durability, documents: usize, ids: bool) -> (f64, f64) {
     let manager = open(mongo, name, durability);
     let trackers = (0..TRACKERS).map(|at| {
@@ -64,7 +64,7 @@ fn commits(mongo: &Mongo, name: &str, durability: Durability, documents: usize, 
         manager.commit(Vec::new()).unwrap().wait_blocking().unwrap();
         watch.elapsed().as_secs_f64() * 1_000.0
     };
-    // The first makes the groups.
+    // The first commit creates the groups.
     let first = round();
     let before = updates(mongo);
     let total: f64 = (0..ROUNDS).map(|_| round()).sum();
@@ -78,7 +78,7 @@ fn commits(mongo: &Mongo, name: &str, durability: Durability, documents: usize, 
     (millis, written)
 }
 
-/// What the server takes for the same numbers written as plainly as can be.
+/// The time for the same numbers written in the simplest way.
 fn by_hand(mongo: &Mongo) {
     let set = |at: usize, round: usize| -> Document {
         let numbers = (0..TRACKERS).map(|tracker| (format!("t{tracker}"), (round as i64).into()));
@@ -95,7 +95,7 @@ fn by_hand(mongo: &Mongo) {
     let rate = (GROUPS * TRACKERS) as f64 / millis * 1_000.0;
     println!(
         "{:<44} {:>10} {millis:>10.1} {GROUPS:>10} {rate:>12.0}",
-        "by hand: ten numbers a group, in one command", ""
+        "by hand: ten numbers per group, in one command", ""
     );
     let one = |at: usize| {
         let update = doc! {"q": {"_id": group(at % GROUPS)}, "u": {"$inc": {"t0": 1}}};
@@ -104,10 +104,10 @@ fn by_hand(mongo: &Mongo) {
     let watch = Stopwatch::start();
     (0..GROUPS).for_each(one);
     let rate = GROUPS as f64 / watch.elapsed().as_secs_f64();
-    println!("{:<44} {:>10} {:>10} {:>10} {rate:>12.0}", "by hand: one number a command", "", "", 1);
+    println!("{:<44} {:>10} {:>10} {:>10} {rate:>12.0}", "by hand: one number per command", "", "", 1);
 }
 
-/// Groups that are read from the store when a document comes.
+/// Groups that are read from the store when a document arrives.
 fn cold(mongo: &Mongo, name: &str) {
     let manager = open(mongo, name, Durability::Os);
     let document = Json::parse(br#"{"event":"other"}"#).unwrap();
@@ -116,13 +116,13 @@ fn cold(mongo: &Mongo, name: &str) {
         manager.track(&group(at), &document).unwrap();
     }
     let each = watch.elapsed().as_secs_f64() * 1_000_000.0 / GROUPS as f64;
-    println!("{:<44} {each:>10.0} µs a group", "a group that is not in memory is read");
+    println!("{:<44} {each:>10.0} µs per group", "reading a group that is not in memory");
     manager.close().unwrap();
 }
 
 fn main() {
     println!("{GROUPS} groups with {TRACKERS} trackers, all of which change; memory cache and MongoDB on this machine");
-    for (server, mongo) in [("stands alone", Mongo::start()), ("replica set of one", Mongo::replica_set())] {
+    for (server, mongo) in [("standalone", Mongo::start()), ("replica set of one", Mongo::replica_set())] {
         println!(
             "\n{server:<44} {:>10} {:>10} {:>10} {:>12} {:>8}",
             "first ms", "commit ms", "writes", "trackers/s", "goal"

@@ -1,6 +1,6 @@
-//! `cargo bench --bench redis`: what the Redis cache costs beside bare calls of the same server, in one run.
+//! `cargo bench --bench redis`: the cost of the Redis cache compared with plain calls to the same server, in one run.
 //!
-//! Starts servers of its own. Sections: `one` (one caller), `many` (64 callers, 1,000 groups), `hot` (64 callers in each of
+//! Starts its own servers. Sections: `one` (one caller), `many` (64 callers, 1,000 groups), `hot` (64 callers in each of
 //! two processes, one group), `rival` (the same documents on Python's dictrack 2.1.5, which `scripts/setup tests`
 //! installs).
 
@@ -21,12 +21,12 @@ mod workload;
 use workload::{Random, definitions, documents, verdict};
 
 const INTERVAL: Durability = Durability::Interval(Duration::from_millis(100));
-/// Calls before the clock runs, which also say what a call sends.
+/// Calls before the measurement, which also tell what a call sends.
 const WARM: usize = 1_000;
-/// How often each kind of call is timed, and how many of it at a time.
+/// How many rounds there are, and how many calls of each kind per round.
 const ROUNDS: usize = 41;
 const CALLS: usize = 250;
-/// How many callers stand for a busy service.
+/// How many callers represent a busy service.
 const CALLERS: u64 = 64;
 
 fn manager(url: &str, durability: Durability) -> Manager {
@@ -34,14 +34,14 @@ fn manager(url: &str, durability: Durability) -> Manager {
     pollster::block_on(builder.durability(durability).open()).unwrap()
 }
 
-/// A manager with MongoDB behind Redis.
+/// A manager with Redis in front of MongoDB.
 fn before_mongodb(url: &str, store: &str, durability: Durability) -> Manager {
     let store = pollster::block_on(MongoStore::open(store)).unwrap();
     let builder = Manager::builder().cache(RedisCache::new(url).unwrap()).store(store);
     pollster::block_on(builder.durability(durability).open()).unwrap()
 }
 
-/// The figure behind `key` in what the server says of itself.
+/// The number after `key` in the server's `INFO`.
 fn info(redis: &Redis, section: &str, key: &str) -> f64 {
     let text = redis.cli(&["INFO", section]);
     let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -49,7 +49,7 @@ fn info(redis: &Redis, section: &str, key: &str) -> f64 {
     digits.parse().unwrap_or_default()
 }
 
-/// Microseconds a call.
+/// Microseconds per call.
 fn measure(calls: usize, call: impl FnMut(usize)) -> f64 {
     let watch = Stopwatch::start();
     (0..calls).for_each(call);
@@ -61,7 +61,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// A connection as the cache has one, for calls without it.
+/// A connection like that of the cache, for calls without the cache.
 struct Bare {
     runtime: tokio::runtime::Runtime,
     connection: redis::aio::MultiplexedConnection,
@@ -75,7 +75,7 @@ impl Bare {
         Self { runtime, connection }
     }
 
-    /// Calls an EVALSHA that writes `size` bytes in so many fields.
+    /// Calls an EVALSHA that writes `size` bytes into `fields` fields.
     fn caller(&self, size: usize, fields: usize) -> impl FnMut() {
         let hash = self.load("redis.call('HSET', KEYS[1], unpack(ARGV)) return 'kept'");
         let mut connection = self.connection.clone();
@@ -86,7 +86,7 @@ impl Bare {
             command.arg(format!("t:t{field}")).arg(&value);
         }
         move || {
-            // The timeout of the client needs the runtime; the wait is that of the cache's callers.
+            // The client's timeout needs the runtime; callers of the cache wait the same way.
             let _within = self.runtime.enter();
             let _: String = pollster::block_on(command.query_async(&mut connection)).unwrap();
         }
@@ -120,11 +120,11 @@ fn one(redis: &Redis) {
             let dirtied: usize = (0..WARM).map(|at| track(at).dirtied().count()).sum();
             let trips = info(redis, "commandstats", "cmdstat_evalsha:calls=") / WARM as f64;
             let size = info(redis, "stats", "total_net_input_bytes:") as usize / WARM;
-            // Version, token and five others go with every swap.
+            // Every swap writes version, token and five more fields.
             let fields = dirtied / WARM + 7;
             let bare = Bare::new(&redis.url());
             let (mut one, mut all) = (bare.caller(size, 1), bare.caller(size, fields));
-            // In turn, since a machine is now fast and now slow; the median round says what a call takes.
+            // In turn, since the speed of the machine varies; the median round tells what a call takes.
             let rounds: Vec<[f64; 3]> = (0..ROUNDS)
                 .map(|_| [measure(CALLS, |at| drop(track(at))), measure(CALLS, |_| one()), measure(CALLS, |_| all())])
                 .collect();
@@ -142,7 +142,7 @@ fn one(redis: &Redis) {
     }
 }
 
-/// Documents a second of `CALLERS` tasks that share a manager.
+/// Documents per second of `CALLERS` tasks that share a manager.
 fn callers(manager: &Manager, groups: u64, time: Duration) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let documents: Arc<Vec<Json>> = Arc::new(documents(1 << 10));
@@ -169,7 +169,7 @@ fn callers(manager: &Manager, groups: u64, time: Duration) -> f64 {
     counted.load(Ordering::Relaxed) as f64 / watch.elapsed().as_secs_f64()
 }
 
-/// What the swap of a small group does, for redis-benchmark.
+/// A script that does what the swap of a small group does, for redis-benchmark.
 const EQUAL: &str = "local now = redis.call('HMGET', KEYS[1], 'version', 'token', 'stored', ARGV[1])
 redis.call('EXISTS', KEYS[2])
 redis.call('HSET', KEYS[1], unpack(ARGV, 2, #ARGV))

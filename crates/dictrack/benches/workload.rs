@@ -1,4 +1,4 @@
-//! The workloads that the benchmarks share, and the loop that one would write by hand for the first of them.
+//! The workloads of the benchmarks, and a loop written by hand for the first of them.
 #![allow(unreachable_pub, missing_docs, missing_debug_implementations, reason = "a module of each benchmark")]
 #![allow(dead_code, reason = "each benchmark uses some of it")]
 
@@ -8,7 +8,7 @@ use dictrack::{Condition, Needle, Path, Span, Test, TrackerDefinition};
 const ONE: i128 = 1_000_000_000_000_000_000;
 const FAR: i128 = 100_000_000_000 * ONE;
 
-/// Polls a future that never waits, as an executor would.
+/// Polls a future that never waits, like an executor.
 pub fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -18,12 +18,12 @@ pub fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Whether a goal was reached, in a word.
+/// Whether a goal was reached, in one word.
 pub fn verdict(reached: bool) -> &'static str {
     if reached { "ok" } else { "MISSED" }
 }
 
-/// A small seeded generator (SplitMix64, Steele et al., OOPSLA 2014), so that every run sees the same documents.
+/// A small seeded generator (SplitMix64, Steele et al., OOPSLA 2014), so that every run has the same documents.
 pub struct Random(pub u64);
 
 impl Random {
@@ -70,7 +70,7 @@ pub fn documents(count: usize) -> Vec<Json> {
         .collect()
 }
 
-/// A document of W as a loop by hand would hold it.
+/// A document of W as a loop written by hand would store it.
 pub struct W {
     game: usize,
     bet: i128,
@@ -89,7 +89,7 @@ impl W {
     }
 }
 
-/// W by hand: two bit sets are intersected, and each tracker left gets its amount and its target checked.
+/// W by hand: intersects two bit sets, then adds the amount to each remaining tracker and checks its target.
 pub struct Loop {
     games: Vec<Vec<u64>>,
     thresholds: Vec<Vec<u64>>,
@@ -135,8 +135,8 @@ impl Loop {
     }
 }
 
-/// Workload W2(n): 50 paths, 20 % with any, not or contains, limiters on 10 %, a stage crossed every 100 documents.
-/// Numbers stand at even paths, texts at odd ones; about a sixth of the trackers match, as in W.
+/// Workload W2(n): 50 paths, 20 % with any, not or contains, limiters on 10 %, a stage completed every 100 documents.
+/// Even paths have numbers, odd ones strings; about a sixth of the trackers match, as in W.
 pub fn w2(n: usize) -> (Vec<TrackerDefinition>, Vec<Json>) {
     let trackers = (0..n)
         .map(|at| {
@@ -149,7 +149,7 @@ pub fn w2(n: usize) -> (Vec<TrackerDefinition>, Vec<Json>) {
             let test = |key: &str, test| Condition::Test { key: Path::parse(key).unwrap(), test };
             let is = |key: &str, value: &str| test(key, Test::Eq(value.into()));
             let other = format!("p{}", 2 * ((at * 7 + 1) % 25) + 1);
-            // `any` holds more often than the others; a higher threshold makes up for it.
+            // `any` matches more often than the others; a higher threshold compensates.
             let higher = if at % 15 == 0 { 90 } else { 0 };
             tracker = tracker.ge(&number, threshold(at) + higher);
             tracker = match at % 15 {
@@ -165,14 +165,14 @@ pub fn w2(n: usize) -> (Vec<TrackerDefinition>, Vec<Json>) {
                 tracker = tracker.limit(1_000_000_000);
             }
             if at == 1 {
-                // Sums 300 with every sixth document: a stage each 100 documents.
+                // Every sixth document adds 300: a stage every 100 documents.
                 return tracker.targets([5_000]).loop_forever().build().unwrap();
             }
             tracker.target(100_000_000_000_i64).build().unwrap()
         })
         .collect();
     let mut random = Random(11);
-    // So few that they stay in the second cache, as a document does that was just read.
+    // So few that they stay in the L2 cache, like a document that was just read.
     let documents = (0..1 << 6)
         .map(|_| {
             let fields = (0..50).map(|path| {

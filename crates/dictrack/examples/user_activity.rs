@@ -65,7 +65,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         track(&json!({"user_id": "user_001", "event_type": "share", "timestamp": 1699000200 + 100 * share}))?;
     }
     assert_eq!(heard.try_recv()?, ("user_001".to_owned(), "10/10".to_owned()));
-    assert!(heard.try_recv().is_err(), "one milestone is told once");
+    assert!(heard.try_recv().is_err(), "each milestone is delivered once");
 
     let after = manager.get_trackers("user_001", None)?;
     assert_eq!((after[0].progress, after[0].target(), after[0].stage), (10.into(), 50.into(), 2));

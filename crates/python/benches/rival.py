@@ -1,7 +1,7 @@
-"""W(N) on Python's dictrack 2.1.5 in memory: reads N and a number of calls on each line, prints microseconds a call.
+"""W(N) on Python's dictrack 2.1.5 in memory: reads lines with N and a number of calls, prints microseconds per call.
 
-Its memory cache raises at the first document that matches, since it sets an attribute that has no setter; with one,
-which is the whole correction, it works."""
+Its memory cache raises at the first document that matches, since it sets an attribute that has no setter. With a setter,
+which is the only correction made here, it works."""
 
 import sys
 import time

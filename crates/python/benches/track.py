@@ -1,4 +1,4 @@
-"""What `track` costs from Python, beside a loop by hand and Python's dictrack 2.1.5, in turns within one run.
+"""The cost of `track` from Python, compared with a loop by hand and Python's dictrack 2.1.5, all in one run.
 
     .servers/python/bin/python crates/python/benches/track.py            # in memory
     .servers/python/bin/python crates/python/benches/track.py redis      # one Redis and one MongoDB, started here
@@ -29,13 +29,13 @@ import dictrack as dt  # noqa: E402
 
 RIVAL = ROOT / ".servers/python-2.1.5/bin/python"
 ROUNDS = 9
-# N, calls of ours a round, calls of 2.1.5 a round, how many times as fast ours is to be.
+# N, our calls per round, calls of 2.1.5 per round, and how many times as fast ours should be.
 MEMORY = ((1, 20_000, 2_000, 15), (100, 20_000, 60, 300), (1000, 10_000, 10, 2000))
 REDIS = ((1, 1_000, 200, 15), (100, 1_000, 60, 80), (1000, 500, 15, None))
 
 
 class ByHand:
-    """The loop that one would write: a dict for each tracker, asked one after the other."""
+    """A loop written by hand: one dict per tracker, evaluated one after another."""
 
     def __init__(self, n: int) -> None:
         self.counters = [
@@ -55,7 +55,7 @@ class ByHand:
 
 
 def timed(track: Callable[..., Any], calls: int) -> float:
-    """Microseconds a call."""
+    """Microseconds per call."""
     given = documents(calls)
     start = time.perf_counter()
     for document in given:
@@ -64,7 +64,7 @@ def timed(track: Callable[..., Any], calls: int) -> float:
 
 
 def unpacked(manager: dt.TrackingManager) -> Callable[[str, Any], Any]:
-    """`track` as programs call it."""
+    """Calls `track` like a program."""
 
     def track(group: str, document: Any) -> Any:
         is_ok, dirtied, completed, limited = manager.track(group_id=group, data=document)

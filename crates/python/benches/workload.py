@@ -1,5 +1,5 @@
 """Workload W(N): N trackers, half of them counting, half summing `bet`; `game` equals one of three and `bet` is at least one
-of 41 thresholds. Both versions of dictrack run it, so it uses nothing but what both have."""
+of 41 thresholds. Both versions of dictrack run it, so it only uses what both have."""
 
 from dictrack.conditions.keys import KeyValueEQ, KeyValueGE
 from dictrack.trackers.numerics.accumulation import AccumulationTracker

@@ -1,5 +1,5 @@
-//! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` knows them by name; nothing
-//! is imported on behalf of a store.
+//! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` looks them up by name;
+//! nothing is imported on behalf of a store.
 
 use std::sync::Arc;
 

@@ -44,7 +44,7 @@ impl Event {
         value::seconds_for(py, self.0.occurred_at)
     }
 
-    /// How many events of its kind this one stands for.
+    /// How many events of this kind this one represents.
     #[getter]
     fn times(&self) -> u64 {
         self.0.times

@@ -1,5 +1,5 @@
-//! Ctrl-C, and `sys.exit`, in Python code that runs within a call: the call goes on to its end, so that the group changes as
-//! a whole or not at all, and then ends with it.
+//! Ctrl-C and `sys.exit` in Python code that runs during a call. The call completes, so that the group changes as a whole or
+//! not at all, and then raises the exception.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ thread_local! {
     static PENDING: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// The error, unless it is none of the code but interrupts the program: then it is kept for the end of the call.
+/// Returns the error of custom code. An exception that interrupts the program is kept for the end of the call instead.
 pub(crate) fn unless_failed(error: PyErr) -> PyResult<()> {
     if Python::attach(|py| error.is_instance_of::<PyException>(py)) {
         return Err(error);
@@ -19,7 +19,7 @@ pub(crate) fn unless_failed(error: PyErr) -> PyResult<()> {
     Ok(())
 }
 
-/// Ends a call that was interrupted.
+/// Raises the exception that interrupted a call.
 pub(crate) fn check() -> PyResult<()> {
     PENDING.take().map_or(Ok(()), Err)
 }

@@ -92,8 +92,8 @@ impl Outcome {
         Ok(failed)
     }
 
-    /// Why trackers were not touched although their conditions hold, by name: ``no_amount`` or ``out_of_range``; ``explain``
-    /// says more.
+    /// The trackers that were left unchanged although their conditions hold, by name, with the reason: ``no_amount`` or
+    /// ``out_of_range``. ``explain`` has details.
     #[getter]
     fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let skipped = PyDict::new(py);
@@ -103,9 +103,9 @@ impl Outcome {
         Ok(skipped)
     }
 
-    /// Of the trackers that refused the document, by name: the position of the limiter that refused, ``limiter``, and
-    /// ``until``, the first moment at which it would admit the document, in seconds since 1970 UTC; ``None``: not before a
-    /// reset.
+    /// The trackers that refused the document, by name, each with ``limiter``, the position of the limiter that refused, and
+    /// ``until``, the earliest time at which it would admit the document, in seconds since 1970 UTC; ``None`` if only a reset
+    /// can change that.
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let refusals = PyDict::new(py);

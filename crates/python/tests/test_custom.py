@@ -163,10 +163,10 @@ def test_attributes_that_are_not_json_are_a_type_error_when_the_tracker_is_added
         (object(), "an object"),
     ]:
         for where, nested in [("least", value), (r"least\['a'\]\[0\]", {"a": [value]})]:
-            with pytest.raises(TypeError, match=rf"^HighAmount\.{where} is {found}, which JSON cannot hold"):
+            with pytest.raises(TypeError, match=rf"^HighAmount\.{where} is {found}, which JSON cannot represent"):
                 condition = HighAmount(nested)  # type: ignore[arg-type]
                 manager.add_tracker("g", dt.CountTracker("high", [condition], target=9))
-    with pytest.raises(TypeError, match=r"is_long\(least\) is a bytes, which JSON cannot hold"):
+    with pytest.raises(TypeError, match=r"is_long\(least\) is a bytes, which JSON cannot represent"):
         is_long(least=b"3")
     squares = Squares("squares")
     squares.factor = b"3"  # type: ignore[assignment]

@@ -212,7 +212,7 @@ def test_a_value_that_json_cannot_hold_exists_and_equals_nothing(opaque: Any) ->
     assert dt.KeyExists("k").check({"k": opaque})
     assert dt.KeyValueNE("k", None).check({"k": opaque})
     assert not dt.KeyValueInList("k", [None, 0, "", "a", "red"]).check({"k": opaque})
-    with pytest.raises(TypeError, match="JSON cannot hold|lone surrogate"):
+    with pytest.raises(TypeError, match="JSON cannot represent|lone surrogate"):
         dt.KeyValueEQ("k", opaque)
 
 
@@ -252,7 +252,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     array = numpy.array([None], dtype=object)
     array[0] = array
     for document in (loop, bag, {"array": array}):
-        with pytest.raises(ValueError, match="contains itself"):
+        with pytest.raises(ValueError, match="contains? itself"):
             manager.track("g", document)
     assert loop["list"][0] is loop
 

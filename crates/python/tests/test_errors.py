@@ -21,7 +21,7 @@ def tracker(name: Any = "t", **options: Any) -> Any:
     return dt.CountTracker(name, **{"target": 5, **options})
 
 
-MOMENT = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 text"
+MOMENT = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 string"
 Calls = list[tuple[Callable[[Any], Any], type[Exception], str]]
 CALLS: Calls = [
     (lambda m: m.track(5, {}), TypeError, "group_id is an int; expected str"),
@@ -34,7 +34,7 @@ CALLS: Calls = [
     (lambda m: m.track("g", {}, now=math.nan), ValueError, f"now is NaN; {MOMENT}"),
     (lambda m: m.track("g", {}, nwo=1), TypeError, "track got an unexpected keyword argument 'nwo'"),
     (lambda m: m.track_many(5), TypeError,
-     r"items is an int; expected \(group_id, data\[, now\[, event_id\]\]\) of each"),
+     r"items is an int; expected an iterable of \(group_id, data\[, now\[, event_id\]\]\)"),
     (lambda m: m.track_many([("g",)]), TypeError, r"items\[0\] is a tuple; expected \(group_id, data"),
     (lambda m: m.track_many([("g", {}), ("g", [])]), TypeError, r"data is a list; expected a dict or another mapping"),
     (lambda m: m.track_many([("g", {}, None, 5)]), TypeError, r"items\[0\] .*event_id"),
@@ -56,14 +56,14 @@ CALLS: Calls = [
      "name is a list; expected a str, a list of them, or None for all"),
     (lambda m: m.reset_tracker("g", 5), TypeError, "name is an int; expected str"),
     (lambda m: m.reset_tracker("g", "t", 7), ValueError,
-     "reset_policy is 7; expected a combination of ResetPolicy: 0 to 3"),
+     "reset_policy is 7; expected a combination of ResetPolicy flags, 0 to 3"),
     (lambda m: m.reset_tracker("g", "t", reset_count=-1), ValueError, "reset_count is -1; expected 0 or more"),
     (lambda m: m.reset_tracker("g", "t", reset_count=2**64), ValueError, "reset_count is .*; expected .* less than"),
     (lambda m: m.reset_tracker("g", "t", reset_count=1.5), TypeError, "reset_count is a float; expected int"),
     (lambda m: m.reset_tracker("g", "t", reset_seconds=-1), ValueError,
      "reset_seconds is -1; expected seconds, 0 or more"),
     (lambda m: m.add_listener(5, print), ValueError, "code is 5; expected one of 1001, 1002, 1003, 1004, 1005"),
-    (lambda m: m.add_listener(1001, 5), TypeError, "cb is an int; expected a function of one event"),
+    (lambda m: m.add_listener(1001, 5), TypeError, "cb is an int; expected a function that takes one event"),
     (lambda m: m.set_progress("g", "t", "x"), TypeError, "progress is a string; expected a number"),
     (lambda m: m.set_progress("g", "t", math.inf), ValueError, "progress is not finite; expected a number"),
     (lambda m: m.set_progress("g", "t", 10**30), ValueError, r"progress is out of range; expected \|x\| < 1.7e20"),
@@ -87,7 +87,7 @@ MADE: Calls = [
      "conditions is a KeyExists; expected a list of BaseCondition"),
     (lambda _: tracker(conditions=["k"]), TypeError, r"conditions\[0\] is a str; expected a BaseCondition"),
     (lambda _: tracker(limiters=[5]), TypeError, r"limiters\[0\] is an int; expected a BaseLimiter"),
-    (lambda _: tracker(reset_policy=9), ValueError, "reset_policy is 9; expected a combination of ResetPolicy: 0 to 3"),
+    (lambda _: tracker(reset_policy=9), ValueError, "reset_policy is 9; expected a combination of ResetPolicy flags, 0 to 3"),
     (lambda _: tracker(loop_forever=1), TypeError, "loop_forever is an int; expected bool"),
     (lambda _: tracker(target=[5, 3], loop_forever=True), dt.DefinitionError,
      "target: .*; expected positive, ascending"),
@@ -118,7 +118,7 @@ MADE: Calls = [
     (lambda _: dt.TimeLimiter(5, 4), ValueError, "expected an end"),
     (lambda _: dt.TimeLimiter(seconds=datetime.timedelta(0)), ValueError, "expected an end after the start"),
     (lambda _: dt.TestClock("x"), ValueError, f'now is "x"; {MOMENT}'),
-    (lambda _: dt.SQLiteDataStore(5), TypeError, "path is 5; expected str or a path of it"),
+    (lambda _: dt.SQLiteDataStore(5), TypeError, "path is 5; expected a str or path"),
     (lambda _: dt.MemoryDataCache(max_bytes=-1), ValueError, "max_bytes is -1; expected 0 or more"),
     (lambda _: dt.load_trackers("/none.json"), dt.DefinitionError, "/none.json: No such file or directory"),
 ]  # fmt: skip

@@ -38,7 +38,7 @@ def test_rate_limiter_refuses_the_hundred_and_first_request() -> None:
         printed = rate_limiter.main(manager)
     assert printed[0] == "request 0 counts, 99 left" and printed[99] == "request 99 counts, 0 left"
     assert printed[100] == "request 100 is refused, 0 left"
-    assert printed[101].startswith("api_rate_limit: limited: refused by the count of 100, which is spent")
+    assert printed[101].startswith("api_rate_limit: limited: refused by the count of 100, which is used up")
     assert printed[102] == "renewed: 100 left, 100 requests so far"
 
 

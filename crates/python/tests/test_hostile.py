@@ -290,9 +290,13 @@ def test_a_value_that_json_cannot_hold_is_refused_with_its_place_and_type() -> N
         (
             lambda: dt.KeyValueContained("a", object()),
             "KeyValueContained['contains']",
-            "is an object, which JSON cannot hold",
+            "is an object, which JSON cannot represent",
         ),
-        (lambda: dt.CountTracker("n", target=object()), "value['target'][0]", "is an object, which JSON cannot hold"),
+        (
+            lambda: dt.CountTracker("n", target=object()),
+            "value['target'][0]",
+            "is an object, which JSON cannot represent",
+        ),
         (
             lambda: dt.CountTracker("n", target=5, init_progress=object()),
             "value['init_progress']",

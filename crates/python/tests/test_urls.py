@@ -125,15 +125,18 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: redis_url(client=redis.sentinel.Sentinel([("h", 1)]).master_for("shop")),
         "connections of the class SentinelManagedConnection are not supported",
     ),
-    (lambda: redis_url(client=_mongo()), "a MongoClient is no client or pool of redis-py"),
-    (lambda: redis_url(pool="redis://h"), "a str is no client or pool of redis-py"),
+    (lambda: redis_url(client=_mongo()), "a MongoClient is not a client or pool of redis-py"),
+    (lambda: redis_url(pool="redis://h"), "a str is not a client or pool of redis-py"),
     (lambda: redis_url(url="redis://h", host="h"), "RedisDataCache got an unexpected keyword argument 'host'"),
     (
         lambda: mongodb_url(server_api=object()),
         "MongoDBDataStore: the connection keyword 'server_api' is not supported",
     ),
-    (lambda: mongodb_url(client=redis.Redis()), "MongoDBDataStore: a Redis is no client of pymongo"),
-    (lambda: mongodb_url(client=_mongo("h", tls=True, tlsAllowInvalidCertificates=True)), "or that checks none"),
+    (lambda: mongodb_url(client=redis.Redis()), "MongoDBDataStore: a Redis is not a client of pymongo"),
+    (
+        lambda: mongodb_url(client=_mongo("h", tls=True, tlsAllowInvalidCertificates=True)),
+        "clients that do not check certificates, are not supported",
+    ),
     (lambda: mongodb_url(host=["mongodb://a", "b"]), "the list of hosts contains a URL"),
     (lambda: mongodb_url(url="mongodb://h", port=1), "MongoDBDataStore got an unexpected keyword argument 'port'"),
     (lambda: mongodb_url(database=5), "database is an int; expected str"),
@@ -235,7 +238,7 @@ def test_arguments_that_mean_nothing_any_more_warn_once_by_name() -> None:
             dt.MongoDBDataStore(strict=True)
     said = [str(warning.message) for warning in caught]
     assert said == [
-        "RedisDataCache: check_flag_key has no effect any more", "MongoDBDataStore: strict has no effect any more"
+        "RedisDataCache: check_flag_key no longer has any effect", "MongoDBDataStore: strict no longer has any effect"
     ]  # fmt: skip
     assert {(warning.category, warning.filename) for warning in caught} == {(DeprecationWarning, __file__)}
 

@@ -234,7 +234,7 @@ fn targets(current: &Value, following: &Value) -> Read<Vec<Json>> {
 
 /// A dotted path, as definitions write it.
 fn path(value: &Value) -> Read<Json> {
-    // In 2.1.5 this word, like `\.`, stands for a dot that does not separate segments.
+    // In 2.1.5 this word, like `\.`, means a dot that does not separate segments.
     const DOT: &str = "__dictor__";
     let Kind::Text(text) = &value.kind else { return Err(expected(value, "key", "a string")) };
     let segments: Vec<String> =

@@ -218,7 +218,7 @@ def _span(moment: Any, now: Any) -> Any:
 
 def _read(moment: str) -> Any:
     """The seconds since 1970 for a string, read as in definition files."""
-    return _dictrack.Limiter({"start": moment}, 0).state()["start"]
+    return _dictrack.Limiter({"start": moment}, 0).view(0)["start"]
 
 
 def _seconds(moment: Any) -> Any:

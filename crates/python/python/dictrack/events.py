@@ -83,7 +83,7 @@ class TrackerEvent(BaseEvent):
     target, progress : int or float
         The target of that stage, and the progress.
     times : int
-        How many events this one stands for: more than 1 if one document completed several cycles of a loop.
+        How many events this one represents: more than 1 if one document completed several cycles of a loop.
     id : str
         The same for every delivery of this event, since events are delivered at least once.
     """
