@@ -1,7 +1,7 @@
-//! Scenarios: behaviour written down as JSON, replayed on any host and compared.
+//! Scenarios: expected behaviour as JSON, replayed on any host and compared.
 //!
-//! A scenario names a group, definitions that are added at `t0`, steps with what each is expected to give, and the
-//! trackers at the end. Every expectation is optional; what stands there is checked, and numbers compare by value.
+//! A scenario has a group, definitions that are added at `t0`, steps with the expected result of each, and the trackers at
+//! the end. Every expectation is optional, and numbers are compared by value.
 //! `docs/scenarios.md` describes the format.
 
 use std::fmt;
@@ -51,7 +51,7 @@ enum Op {
     Completed,
 }
 
-/// Why a text is not a scenario.
+/// Why a text is not a valid scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScenarioError {
@@ -68,7 +68,7 @@ pub enum ScenarioError {
     },
 }
 
-/// One thing that a host did otherwise than expected.
+/// A difference between what a host did and what was expected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
     /// Which step, counted from one; `None` for the trackers at the end.
@@ -77,9 +77,9 @@ pub struct Mismatch {
     pub call: &'static str,
     /// What differs, as a path: `dirtied.orders.progress`.
     pub field: String,
-    /// What the scenario says; `None` if nothing should be there.
+    /// What the scenario expects; `None` if there should be nothing.
     pub expected: Option<Json>,
-    /// What the host gave; `None` if nothing was there.
+    /// What the host returned; `None` if there was nothing.
     pub actual: Option<Json>,
 }
 
@@ -96,9 +96,9 @@ impl fmt::Display for Mismatch {
 
 type Read<T> = Result<T, ScenarioError>;
 
-/// What may be expected of a tracker that a document touched.
+/// The fields that may be expected of a tracker that a document changed.
 const TOUCHED: [&str; 6] = ["name", "progress", "target", "stage", "limited", "limiters"];
-/// What may be expected of a tracker that is looked at.
+/// The fields that may be expected of a tracker that is read.
 const SNAPSHOT: [&str; 9] =
     ["name", "progress", "target", "stage", "stages", "limited", "limiters", "cycle", "expire_at"];
 
@@ -146,7 +146,7 @@ impl<'a> Members<'a> {
         items.map(|(at, item)| self.definition(item, &format!("{key}[{at}]"))).collect()
     }
 
-    /// Refuses fields that no tracker has in the expectations at `key`, if that is a map from name to tracker.
+    /// Rejects unknown tracker fields in the expectations at `key`, if that is a map from name to tracker.
     fn only_trackers(&self, key: &str, known: &[&str]) -> Read<()> {
         let Some(trackers) = self.map.get(key).and_then(Json::as_map) else { return Ok(()) };
         let check = |(name, tracker)| Members::of(tracker, &format!("{}.{name}", self.at(key)))?.only(known);
@@ -202,7 +202,7 @@ impl Scenario {
         members.only(&["description", "group", "t0", "ordered", "definitions", "steps", "final"])?;
         members.only_trackers("final", &SNAPSHOT)?;
         let steps = members.required("steps", Json::as_list, "a list of steps")?;
-        let start = members.required("t0", Timestamp::read, "a moment")?;
+        let start = members.required("t0", Timestamp::read, "a timestamp")?;
         Ok(Self {
             group: members.text("group")?,
             start,
@@ -220,7 +220,7 @@ impl Scenario {
         })
     }
 
-    /// Replays the scenario on `host` and lists what differs; nothing, if it passes.
+    /// Replays the scenario on `host` and returns the differences; none if it passes.
     pub fn run(&self, host: &mut dyn Host) -> Vec<Mismatch> {
         let mut mismatches = Vec::new();
         let start = host.add(&self.group, self.definitions.clone(), self.start, None);
@@ -371,23 +371,23 @@ impl ScenarioStep {
             _ => {
                 let expected =
                     "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, completed";
-                return Err(shape(&members.at("op"), format!("the unknown step {op:?}; expected one of {expected}")));
+                return Err(shape(&members.at("op"), format!("unknown step {op:?}; expected one of {expected}")));
             }
         };
         let known: Vec<&str> = ["op", "now", "description"].iter().chain(takes).chain(gives).copied().collect();
         members.only(&known)?;
         members.only_trackers("dirtied", &TOUCHED)?;
         members.only_trackers("trackers", &SNAPSHOT)?;
-        let now = members.optional("now", Timestamp::read, "a moment")?;
+        let now = members.optional("now", Timestamp::read, "a timestamp")?;
         if now.is_none() && word != "completed" {
-            return Err(shape(&members.at("now"), "the field is missing; expected a moment"));
+            return Err(shape(&members.at("now"), "required field is missing; expected a timestamp"));
         }
         let expected = members.map.iter().filter(|(key, _)| gives.contains(key));
         let expected = expected.map(|(key, value)| (key.into(), value.clone())).collect();
         Ok(Self { word, now: now.unwrap_or(before), call, expected })
     }
 
-    /// What the call gave, as JSON in the shape of the expectations.
+    /// What the call returned, as JSON in the form of the expectations.
     fn run(&self, group: &str, host: &mut dyn Host) -> Json {
         let now = self.now;
         let found = |found: bool| vec![("found", Json::from(found))];

@@ -1,15 +1,15 @@
-//! Comparing what a step gave with what was expected.
+//! Compares what a step returned with what was expected.
 
 use dictrack_core::json::{Json, Map};
 
 /// A path, what was expected there and what was there.
 pub(super) type Difference = (String, Option<Json>, Option<Json>);
 
-/// Compares the fields that are expected of a step.
+/// Compares the expected fields of a step.
 pub(super) fn step(expected: &Map, actual: &Json, ordered: bool) -> Vec<Difference> {
     let actual = actual.as_map().cloned().unwrap_or_default();
     let mut differences = Vec::new();
-    // An error that nobody expected comes first: all else follows from it.
+    // An unexpected error comes first, since it explains the rest.
     if let Some(error) = actual.get("error")
         && expected.get("error").is_none()
     {
@@ -18,7 +18,7 @@ pub(super) fn step(expected: &Map, actual: &Json, ordered: bool) -> Vec<Differen
     for (field, expected) in expected.iter() {
         let found = actual.get(field);
         let Some(value) = found else {
-            // Lists that a call lacks are empty.
+            // A list that a call does not return is empty.
             if !matches!(expected, Json::List(items) if items.is_empty()) {
                 differences.push((field.to_owned(), Some(expected.clone()), None));
             }
@@ -40,7 +40,7 @@ pub(super) fn step(expected: &Map, actual: &Json, ordered: bool) -> Vec<Differen
     differences
 }
 
-/// Compares maps from name to tracker: the same names, and of each tracker the fields that are expected.
+/// Compares maps from name to tracker: their names, and the expected fields of each tracker.
 pub(super) fn trackers(field: &str, expected: &Json, actual: &Json) -> Vec<Difference> {
     let mut differences = Vec::new();
     let (Some(wanted), Some(found)) = (expected.as_map(), actual.as_map()) else {
@@ -70,7 +70,7 @@ fn events(expected: &Json, actual: &Json, ordered: bool) -> Vec<Difference> {
     let same = if ordered {
         wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| fits(wanted, found))
     } else {
-        // Each expected event takes the first that fits it.
+        // Each expected event is matched with the first that fits.
         let mut left: Vec<&Json> = found.iter().collect();
         wanted.iter().all(|wanted| match left.iter().position(|found| fits(wanted, found)) {
             Some(at) => {
