@@ -157,7 +157,11 @@ fn an_import_that_fails_leaves_nothing_in_mongodb() {
     let text: String = export.lines().take(cut - 1).map(|line| format!("{line}\n")).collect();
     let answer = dictrack_with(folder.path(), &["import", "--store", &store], text);
     assert!(answer.code == Some(1), "{}", answer.error);
-    assert!(answer.error.contains(&format!("standard input: line {cut}: the export is cut short")), "{}", answer.error);
+    assert!(
+        answer.error.contains(&format!("standard input: line {cut}: the export is incomplete")),
+        "{}",
+        answer.error
+    );
     assert!(listed(folder.path(), &format!("--store {store}")).is_empty());
     dictrack_with(folder.path(), &["import", "--store", &store], export.clone()).good();
     assert_eq!(dictrack(folder.path(), &format!("export --store {store}")).good(), export);
@@ -310,12 +314,12 @@ fn errors_of_a_server_do_not_show_its_password() {
         (format!("--cache redis://{encoded}{silent}"), "time"),
         (format!("--cache rediss://{encoded}{}", locked.address()), "Redis could not"),
         (format!("--cache redis-cluster://{encoded}{}", locked.address()), "Redis could not"),
-        (format!("--cache redis://{encoded}{}", locked.address()), "the server refused the login"),
-        (format!("--cache redis://{}", locked.address()), "the server refused the login"),
+        (format!("--cache redis://{encoded}{}", locked.address()), "the server rejected the login"),
+        (format!("--cache redis://{}", locked.address()), "the server rejected the login"),
         (format!("--cache http://{login}h"), "unknown scheme \"http\"; expected redis://"),
         (format!("--cache {login}h"), "unknown scheme; expected redis://"),
-        (format!("--cache redis://{login}h/x"), "its database is not a number"),
-        (format!("--cache redis://{login}h?pass=x"), "\"pass\" is not known"),
+        (format!("--cache redis://{login}h/x"), "database is not a number"),
+        (format!("--cache redis://{login}h?pass=x"), "unknown option \"pass\""),
         (format!("--cache mongodb://{login}h"), "MongoDB is a store, not a cache"),
         (format!("--store redis://{login}h"), "Redis is a cache, not a store"),
         (format!("--store http://{login}h"), "unknown scheme \"http\"; expected a file, mongodb://"),
@@ -353,7 +357,7 @@ fn keys_of_another_program_are_reported_and_left() {
     redis.cli(&["HSET", &a, "foo", "bar"]);
     redis.cli(&["SET", &b, "text"]);
     for (group, words) in
-        [("a", "the field \"foo\" is not one that dictrack writes"), ("b", "another type than dictrack writes")]
+        [("a", "the field \"foo\" is not one that dictrack writes"), ("b", "a type that dictrack does not write")]
     {
         let document = format!("{{\"user\":\"{group}\",\"id\":100}}\n");
         std::fs::write(folder.path().join("one.ndjson"), document).unwrap();

@@ -40,7 +40,7 @@ fn names_that_are_not_files_are_rejected_by_every_command_and_leave_nothing() {
         ("new/", "expected a file"),
         ("loop", "symbolic links"),
         ("/dev/null", "a device"),
-        ("nowhere/s.db", "there is no folder"),
+        ("nowhere/s.db", "does not exist"),
     ] {
         let store = format!("--store={name}");
         let commands: [&[&str]; 6] = [

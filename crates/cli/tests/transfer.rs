@@ -60,11 +60,14 @@ fn a_failing_import_leaves_nothing_behind() {
         export.lines().enumerate().filter(move |(at, _)| *at != line).map(|(_, text)| format!("{text}\n"))
     };
     let broken = [
-        (without(cut - 1).collect::<String>(), format!("line {cut}: the export is cut short")),
+        (without(cut - 1).collect::<String>(), format!("line {cut}: the export is incomplete")),
         (without(cut - 2).collect(), format!("line {}: this is line {cut} of the export", cut - 1)),
-        (format!("{export}{{}}\n"), format!("line {}: its checksum is missing", cut + 1)),
-        (String::new(), "line 1: the export is cut short".to_owned()),
-        (export.replace("\"group\":\"b\"", "\"grup\":\"b\""), "line 4: it does not match its checksum".to_owned()),
+        (format!("{export}{{}}\n"), format!("line {}: the checksum is missing", cut + 1)),
+        (String::new(), "line 1: the export is incomplete".to_owned()),
+        (
+            export.replace("\"group\":\"b\"", "\"grup\":\"b\""),
+            "line 4: the line does not match its checksum".to_owned(),
+        ),
     ];
     for (text, words) in broken {
         std::fs::write(folder.path().join("ex.ndjson"), text).unwrap();
@@ -130,7 +133,7 @@ fn an_import_does_not_replace_the_marks_of_a_store() {
     dictrack(folder.path(), line).good();
     let answer = dictrack_with(folder.path(), &["import", "--store", "c.db"], export);
     assert_eq!(answer.code, Some(1));
-    assert!(answer.error.contains("the store's mark \"run:trackers\" says something else"), "{}", answer.error);
+    assert!(answer.error.contains("the mark \"run:trackers\" in the store differs"), "{}", answer.error);
     assert_eq!(dictrack(folder.path(), "show --store c.db --output json").good().matches("\"group\"").count(), 1);
     dictrack(folder.path(), line).good();
 }

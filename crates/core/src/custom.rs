@@ -127,7 +127,7 @@ pub trait CustomLimiter: Send + Sync {
 #[non_exhaustive]
 pub enum CustomError {
     /// The definition names something that this process did not register.
-    #[error("this process has no {kind} named `{name}`")]
+    #[error("no {kind} named `{name}` is registered in this process")]
     Unknown {
         /// `condition`, `measure` or `limiter`.
         kind: &'static str,

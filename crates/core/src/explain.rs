@@ -145,7 +145,7 @@ impl Reason {
             return out_of_range("the progress would be out of range (|x| < 1.7e20)");
         };
         if !slot.numbers_events(definition, progress) {
-            return out_of_range("it would complete more stages than can be numbered (2⁶⁴)");
+            return out_of_range("it would complete more than 2⁶⁴ stages");
         }
         Ok(Self::Counted { amount, rounded })
     }

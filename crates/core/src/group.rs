@@ -86,19 +86,19 @@ struct Completions {
 #[non_exhaustive]
 pub enum GroupError {
     /// An active tracker of that name has another definition.
-    #[error("conflicting name: an active tracker named {} has another definition", quoted(name))]
+    #[error("conflicting name: an active tracker named {} has a different definition", quoted(name))]
     ConflictingName {
         /// The name.
         name: String,
     },
     /// One call names a tracker twice.
-    #[error("repeated name: {} stands twice in one call", quoted(name))]
+    #[error("repeated name: {} appears twice in one call", quoted(name))]
     RepeatedName {
         /// The name.
         name: String,
     },
     /// The group has had 2³² - 1 adds.
-    #[error("the group has no generation left for another tracker")]
+    #[error("the group has no generations left for more trackers")]
     GenerationsExhausted,
     /// The result would not be a definition.
     #[error("{0}")]

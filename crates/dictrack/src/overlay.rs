@@ -52,7 +52,7 @@ impl Overlay {
 }
 
 fn refused<T>(action: &str) -> Result<T, Error> {
-    let source = "cache and store were opened together for looking only; write by a manager that has both".into();
+    let source = "cache and store were opened together for reading only; write with a manager that has both".into();
     Err(BackendError { backend: "the view of cache and store", action: action.to_owned(), source }.into())
 }
 

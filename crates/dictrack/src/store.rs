@@ -183,7 +183,7 @@ pub trait DataStore: Send + Sync + Debug {
         let mut found = Examination::new("the store");
         found.add(
             Finding::new(Level::Note, "not_examined", "this kind of store has no examination of its own")
-                .meaning("it is not known what could lose progress; only some groups were read"),
+                .meaning("it is unknown what could lose progress; only some groups were read"),
         );
         read_some(self, &mut found).await;
         found

@@ -64,7 +64,7 @@ pub enum TransferError {
         problem: String,
     },
     /// The store already has a mark of that name that says something else.
-    #[error("line {line}: the store's mark {} says something else; import into a store without it", quoted(mark))]
+    #[error("line {line}: the mark {} in the store differs; use a store without it", quoted(mark))]
     Mark {
         /// The line, counted from one.
         line: u64,
@@ -72,7 +72,7 @@ pub enum TransferError {
         mark: String,
     },
     /// The store already has a group of that id.
-    #[error("line {line}: the store already has the group {}; import into a store without it", quoted(group))]
+    #[error("line {line}: the store already has the group {}; use a store without it", quoted(group))]
     Exists {
         /// The line, counted from one.
         line: u64,
@@ -81,8 +81,8 @@ pub enum TransferError {
     },
     /// A cache has a group of that id, and would have the store take it over what is imported.
     #[error(
-        "line {line}: the cache already has the group {}, which would be written over the import; import where \
-         neither store nor cache has it",
+        "line {line}: the cache already has the group {}, which would overwrite the import; use a store and a cache \
+         without it",
         quoted(group)
     )]
     Cached {
@@ -227,7 +227,7 @@ async fn read(
         let number = lines.number();
         let bad = |problem: String| TransferError::Line { line: number, problem };
         if ended {
-            return Err(bad("a line after the end of the export".to_owned()));
+            return Err(bad("unexpected line after the end of the export".to_owned()));
         }
         let member = |key: &str| json.as_map().and_then(|map| map.get(key));
         if let Some(trackers) = member("trackers") {
@@ -260,11 +260,11 @@ async fn read(
         } else if member("end").is_some() {
             let found = trailer(moved);
             if member("end") != found.as_map().and_then(|map| map.get("end")) {
-                return Err(bad(format!("the export ends with {json}, but holds {found}; lines of it are missing")));
+                return Err(bad(format!("the export ends with {json}, but contains {found}; lines are missing")));
             }
             ended = true;
         } else {
-            return Err(bad("neither definitions, a group, a mark nor the end".to_owned()));
+            return Err(bad("unknown kind of line; expected definitions, a group, a mark or the end".to_owned()));
         }
         if batch.len() >= most {
             store.save(&batch, &[]).await?;
@@ -276,7 +276,7 @@ async fn read(
         }
     }
     if !ended {
-        let problem = "the export is cut short: its last line, with the counts, is missing".to_owned();
+        let problem = "the export is incomplete: its last line, with the counts, is missing".to_owned();
         return Err(TransferError::Line { line: lines.number() + 1, problem });
     }
     store.save(&batch, &marks).await?;
@@ -293,8 +293,7 @@ fn group(id: &str, json: &Json, engine: &Engine) -> Result<GroupChange, String> 
         member("version")?.to_string().parse().map_err(|_| format!("the version of {id:?} is not a number"))?;
     let state = StoredState::of(member("state")?.clone()).map_err(|error| error.to_string())?;
     let hash = state.set;
-    let set =
-        engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not stand before group {id:?}"))?;
+    let set = engine.sets.find(hash).ok_or_else(|| format!("the definitions {hash} do not precede group {id:?}"))?;
     let fail = |error: RecordError| format!("group {id:?}: {error}");
     let ids = ids_of(list("ids")?).map_err(fail)?;
     let events = list("events")?.iter().map(StoredEvent::of).collect::<Result<_, _>>().map_err(fail)?;

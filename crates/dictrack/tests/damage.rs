@@ -137,8 +137,11 @@ fn a_row_that_was_edited_moved_doubled_or_lost_is_found_and_not_counted_on() {
         ("UPDATE event_ids SET ids = replace(ids, 'a', 'b') WHERE group_id = 'ann'", "does not match its checksum"),
         ("UPDATE event_ids SET newest = newest + 1 WHERE group_id = 'ann' AND chunk = 1", "chunk 1 of its ids"),
         ("UPDATE event_ids SET chunk = 9 WHERE group_id = 'ann' AND chunk = 1", "chunk 9 of its ids"),
-        ("DELETE FROM event_ids WHERE group_id = 'ann' AND chunk = 1", "in the table event_ids are not those"),
-        ("DELETE FROM event_ids WHERE group_id = 'ann'", "in the table event_ids are not those"),
+        (
+            "DELETE FROM event_ids WHERE group_id = 'ann' AND chunk = 1",
+            "in the table event_ids are missing or unexpected",
+        ),
+        ("DELETE FROM event_ids WHERE group_id = 'ann'", "in the table event_ids are missing or unexpected"),
         (
             "INSERT INTO event_ids SELECT group_id, 7, newest, count, checksum, ids FROM event_ids WHERE group_id = 'ann' LIMIT 1",
             "chunk 7 of its ids",
@@ -147,13 +150,13 @@ fn a_row_that_was_edited_moved_doubled_or_lost_is_found_and_not_counted_on() {
             "UPDATE events SET event = replace(event, '1', '2') WHERE group_id = 'ann'",
             "in the table events does not match",
         ),
-        ("DELETE FROM events WHERE group_id = 'ann' AND sequence = 2", "in the table events are not those"),
+        ("DELETE FROM events WHERE group_id = 'ann' AND sequence = 2", "in the table events are missing or unexpected"),
         ("UPDATE completed SET name = 'x' WHERE group_id = 'ann'", "number 1 in the table completed does not match"),
         ("UPDATE completed SET record = NULL WHERE group_id = 'ann'", "number 1 in the table completed does not match"),
-        ("DELETE FROM completed WHERE group_id = 'ann'", "in the table completed are not those"),
+        ("DELETE FROM completed WHERE group_id = 'ann'", "in the table completed are missing or unexpected"),
         (
             "UPDATE event_ids SET group_id = 'dan', chunk = 5 WHERE group_id = 'ann' AND chunk = 1",
-            "event_ids are not those",
+            "event_ids are missing or unexpected",
         ),
     ];
     for (edit, words) in edits {
@@ -467,7 +470,7 @@ fn a_line_that_is_missing_doubled_swapped_or_of_another_export_is_named() {
     std::fs::create_dir(&more).unwrap();
     let other = exported(&SqliteStore::open_read_only(made(&more, false)).unwrap()).unwrap();
     let foreign = other.lines().nth(3).unwrap().to_owned();
-    let order = "lines are missing, doubled or in another order";
+    let order = "lines are missing, duplicated or out of order";
     let edited = lines[4].replacen("\"version\":", "\"version\":1", 1);
     let bad = [
         (with(&|lines| drop(lines.remove(4))), 5, "this is line 6 of the export"),
@@ -475,9 +478,9 @@ fn a_line_that_is_missing_doubled_swapped_or_of_another_export_is_named() {
         (with(&|lines| lines.swap(3, 4)), 4, order),
         (with(&|lines| lines[3] = foreign.clone()), 4, "another export"),
         (with(&|lines| lines[4] = edited.clone()), 5, "it does not match its checksum"),
-        (with(&|lines| lines[4].truncate(60)), 5, "its checksum is missing"),
-        (with(&|lines| lines.truncate(last - 1)), last as u64, "is cut short"),
-        (with(&|lines| lines.truncate(0)), 1, "is cut short"),
+        (with(&|lines| lines[4].truncate(60)), 5, "the checksum is missing"),
+        (with(&|lines| lines.truncate(last - 1)), last as u64, "is incomplete"),
+        (with(&|lines| lines.truncate(0)), 1, "is incomplete"),
         (with(&|lines| lines.push(lines[last - 1].clone())), last as u64 + 1, order),
         (with(&|lines| lines[0] = "{\"dictrack\":1}".to_owned()), 2, "line 1 was changed"),
         (with(&|lines| lines[0] = "{\"dictrack\":3}".to_owned()), 1, "format 3"),

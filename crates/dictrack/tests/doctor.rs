@@ -171,10 +171,10 @@ fn a_login_that_may_not_do_what_programs_do_is_found() {
     provoked(&examination, Level::Problem, "cannot_write", "the user may not do this", "docs/redis.md");
     server.cli(&["ACL", "SETUSER", "program", "on", ">pass", "~dictrack:*", "+@all", "-info", "-config"]);
     let examination = redis(&format!("redis://program:pass@127.0.0.1:{port}"), true);
-    provoked(&examination, Level::Note, "settings_hidden", "INFO is refused", "CONFIG GET");
+    provoked(&examination, Level::Note, "settings_hidden", "rejects INFO", "CONFIG GET");
     assert_eq!(codes(&examination).len(), 1, "{examination:#?}");
     let examination = redis(&format!("redis://program:wrong@127.0.0.1:{port}"), true);
-    provoked(&examination, Level::Problem, "refused", "the server refused the login", "");
+    provoked(&examination, Level::Problem, "refused", "the server rejected the login", "");
     assert!(!format!("{examination:?}").contains("wrong@"), "{examination:?}");
     let examination = redis(&format!("redis://127.0.0.1:{port}/99"), true);
     provoked(&examination, Level::Problem, "refused", "", "");
@@ -206,7 +206,7 @@ fn a_replica_is_found() {
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
     eventually("the replica follows", || replica.cli(&["INFO", "replication"]).contains("role:slave"));
     let words = format!("a replica of 127.0.0.1:{}", master.port());
-    provoked(&redis(&replica.url(), true), Level::Problem, "replica", &words, "name the master");
+    provoked(&redis(&replica.url(), true), Level::Problem, "replica", &words, "use the master");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_something_else_wrote_and_what_waits_for_a_store_is_found() {
 fn a_replica_set_in_good_order_has_facts_and_no_findings() {
     let server = Mongo::replica_set();
     let url = server.url();
-    provoked(&mongo(&url, false), Level::Note, "empty", "no store there yet", "");
+    provoked(&mongo(&url, false), Level::Note, "empty", "there is no store yet", "");
     let manager = Manager::builder().store(block_on(MongoStore::open(&url)).unwrap());
     let manager = opened(manager);
     count(&manager, "user_001");
@@ -273,7 +273,7 @@ fn a_replica_set_in_good_order_has_facts_and_no_findings() {
     provoked(&seen, Level::Warning, "member_down", "127.0.0.1:1", "rs.remove");
     server.step_down(20);
     let examination = mongo(&url, false);
-    provoked(&examination, Level::Problem, "unreachable", "no server takes writes", "firewall");
+    provoked(&examination, Level::Problem, "unreachable", "no server accepts writes", "firewall");
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn what_is_wrong_with_a_file_is_found() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("shop.db");
     let file = |has_cache| store(&StoreAddress::file(&path), has_cache);
-    provoked(&file(false), Level::Note, "empty", "no store there yet", "");
+    provoked(&file(false), Level::Note, "empty", "there is no store yet", "");
     let manager = Blocking::open(&path).unwrap();
     count(&manager, "user_001");
     provoked(&file(false), Level::Warning, "owner", &format!("process {}", std::process::id()), "stop it");

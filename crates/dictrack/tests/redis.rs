@@ -194,7 +194,7 @@ fn tls_and_passwords_by_url() {
     let wrong = redis.url().replacen("s3cret", "wrong", 1);
     let wrong = format!("{wrong}{separator}ca={}", redis.ca_pem().display());
     let error = pollster::block_on(Manager::builder().cache(RedisCache::new(&wrong).unwrap()).open()).unwrap_err();
-    assert!(error.to_string().contains("refused the login") && !error.to_string().contains("wrong"), "{error}");
+    assert!(error.to_string().contains("rejected the login") && !error.to_string().contains("wrong"), "{error}");
 }
 
 #[test]
@@ -229,9 +229,9 @@ const FOREIGN: [(&[&str], &str); 19] = [
     (&["HSET", "KEY", "colour", "red"], "\"colour\""),
     (&["HSET", "KEY", "x:1", "[]"], "\"x:1\""),
     (&["HSET", "KEY", "t:ghost", "[1,0,0]"], "\"t:ghost\""),
-    (&["HSET", "KEY", "t:all", "[4,1,0]"], "tracker \"all\" has the generation 4, the group gave 3"),
-    (&["HSET", "KEY", "t:all", "[0,1,0]"], "tracker \"all\" has the generation 0, the group gave 3"),
-    (&["HSET", "KEY", "generation", "2"], "the generation 3, the group gave 2"),
+    (&["HSET", "KEY", "t:all", "[4,1,0]"], "tracker \"all\" has generation 4, but the group assigned 3"),
+    (&["HSET", "KEY", "t:all", "[0,1,0]"], "tracker \"all\" has generation 0, but the group assigned 3"),
+    (&["HSET", "KEY", "generation", "2"], "has generation 3, but the group assigned 2"),
     (&["HSET", "KEY", "i:99", "[]"], "\"i:99\""),
     (&["HSET", "KEY", "i:1.x", "[]"], "\"i:1.x\""),
     (&["HSET", "KEY", "i:1", "[[\"12\",1]]"], "\"i:1\""),

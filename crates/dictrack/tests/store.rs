@@ -81,7 +81,10 @@ fn a_foreign_sqlite_file_is_refused_and_unchanged() {
         let before = std::fs::read(&path).unwrap();
         for opened in [SqliteStore::open(&path), SqliteStore::open_read_only(&path)] {
             let error = opened.unwrap_err();
-            assert!(matches!(error, Error::Corrupt { .. }) && error.to_string().contains("did not make"), "{error}");
+            assert!(
+                matches!(error, Error::Corrupt { .. }) && error.to_string().contains("of another program"),
+                "{error}"
+            );
             assert!(std::fs::read(&path).unwrap() == before, "{mode}");
         }
     }

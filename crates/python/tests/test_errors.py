@@ -42,9 +42,9 @@ CALLS: Calls = [
     (lambda m: m.add_trackers("g", tracker()), TypeError, "trackers is a CountTracker; expected a list of trackers"),
     (lambda m: m.add_trackers("g", [tracker(), 5]), TypeError, r"trackers\[1\] is an int; expected a tracker"),
     (lambda m: m.add_tracker("g", tracker(target=6)), dt.ConflictingNameError,
-     'group "g": conflicting name: an active tracker named "t" has another definition'),
+     'group "g": conflicting name: an active tracker named "t" has a different definition'),
     (lambda m: m.add_trackers("g", [tracker("a"), tracker("a")]), dt.RepeatedNameError,
-     'group "g": repeated name: "a" stands twice in one call'),
+     'group "g": repeated name: "a" appears twice in one call'),
     (lambda m: m.add_tracker("g", tracker("a"), expire=-1), ValueError, "expire is -1; expected seconds, 0 or more"),
     (lambda m: m.add_tracker("g", tracker("a"), expire="x"), TypeError, "expire is a string; expected seconds"),
     (lambda m: m.add_tracker("g", tracker("a"), expire_at=[]), TypeError,
@@ -204,7 +204,7 @@ def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path, m
     connection.close()
     refused: list[tuple[str | os.PathLike[str], type[Exception], str]] = [
         (text, dt.CorruptError, "text.db: the file cannot be read: it is not an SQLite file; it is left untouched"),
-        (other, dt.CorruptError, "other.db: .*it is an SQLite file that dictrack did not make; it is left untouched"),
+        (other, dt.CorruptError, "other.db: .*it is an SQLite file of another program; it is left untouched"),
         (newer, dt.NewerVersionError, "newer.db.*99"),
         (tmp_path, dt.DataStoreOperationError, "it is a folder; expected a file"),
         (tmp_path / "fifo", dt.DataStoreOperationError, "it is a pipe; expected a file"),
@@ -214,7 +214,7 @@ def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path, m
         (
             tmp_path / "none" / "a.db",
             dt.DataStoreOperationError,
-            "SQLite could not open .*/none/a.db.*: there is no folder .*/none",
+            "SQLite could not open .*/none/a.db.*: folder .*/none does not exist",
         ),
     ]
     os.mkfifo(tmp_path / "fifo")

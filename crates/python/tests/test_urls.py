@@ -185,22 +185,22 @@ def test_no_repr_has_a_password(made: Any, shown: str) -> None:
 WRONG: list[tuple[Any, str]] = [
     (
         dt.RedisDataCache(url=f"http://u:{QUOTED}@h"),
-        "^Redis could not read the URL http://h: its scheme is not one of Redis;",
+        "^Redis could not read the URL http://h: the scheme is not one of Redis;",
     ),
     (dt.RedisDataCache(url=f"u:{QUOTED}@h"), r"URL …: no scheme; .*; expected redis://\[user:password@\]host"),
     (dt.RedisDataCache(url="redis://"), "redis://…: no host; .*; expected"),
     (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h:port"), "redis://…: port is not a number; .*; expected"),
-    (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h/db"), "redis://h: its database is not a number; expected"),
+    (dt.RedisDataCache(url=f"redis://u:{QUOTED}@h/db"), "redis://h: database is not a number; expected"),
     (
         dt.RedisDataCache(url="redis://u:s3cr@t?h1dden@h"),
         "^Redis could not read the URL redis://…: contains @ or # after the hosts; .*; expected redis",
     ),
-    (dt.RedisDataCache(url="redis://h?nonsense=1"), 'the option "nonsense" is not known; expected'),
-    (dt.RedisDataCache(url="redis://h?idle=never"), "the option idle is not a time such as 90s, 30m, 24h; expected"),
-    (dt.RedisDataCache(url="redis://h", prefix="{a}"), "the option prefix is empty or has braces; expected"),
+    (dt.RedisDataCache(url="redis://h?nonsense=1"), 'unknown option "nonsense"; expected'),
+    (dt.RedisDataCache(url="redis://h?idle=never"), "the option idle is not a duration such as 90s, 30m or 24h; expected"),
+    (dt.RedisDataCache(url="redis://h", prefix="{a}"), "the option prefix is empty or contains braces; expected"),
     (
         dt.MongoDBDataStore(url=f"http://u:{QUOTED}@h"),
-        "could not read the URL http://h: its scheme is not one of MongoDB; expected mongodb://",
+        "could not read the URL http://h: the scheme is not one of MongoDB; expected mongodb://",
     ),
     (dt.MongoDBDataStore(url=f"u:{QUOTED}@h"), "could not read the URL …: no scheme.*; expected mongodb://"),
     (

@@ -79,7 +79,7 @@ fn member<'a>(json: &'a Json, key: &str) -> Result<&'a Json, RecordError> {
 }
 
 fn text_at<'a>(json: &'a Json, key: &str) -> Result<&'a str, RecordError> {
-    member(json, key)?.as_str().ok_or_else(|| RecordError::new(format!("`{key}` is not a text")))
+    member(json, key)?.as_str().ok_or_else(|| RecordError::new(format!("`{key}` is not a string")))
 }
 
 fn exact(json: &Json) -> Option<Amount> {
@@ -104,7 +104,7 @@ pub(crate) fn whole(json: &Json, key: &str) -> Result<u64, RecordError> {
 
 /// The moment at `key`.
 pub(crate) fn moment(json: &Json, key: &str) -> Result<Timestamp, RecordError> {
-    micros(member(json, key)?).ok_or_else(|| RecordError::new(format!("`{key}` is not a moment")))
+    micros(member(json, key)?).ok_or_else(|| RecordError::new(format!("`{key}` is not a timestamp")))
 }
 
 fn micros(json: &Json) -> Option<Timestamp> {

@@ -126,7 +126,7 @@ impl Kind for Custom {
     }
 
     fn restore(&self, stored: &Json) -> Result<Self::State, RecordError> {
-        let map = stored.as_map().ok_or_else(|| RecordError::new("a limiter state that is not a map"))?;
+        let map = stored.as_map().ok_or_else(|| RecordError::new("the limiter state is not a map"))?;
         Ok(map.get("state").cloned().map(Box::new))
     }
 }

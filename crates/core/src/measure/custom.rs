@@ -73,7 +73,7 @@ impl Measures for Custom {
                 rounded: false,
                 state: measured.state.map(MeasureState::Custom),
             },
-            None => Measure::Nothing(format!("the measure {} gives no amount", self.measure)),
+            None => Measure::Nothing(format!("the measure {} returns no amount", self.measure)),
         })
     }
 

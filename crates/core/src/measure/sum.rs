@@ -66,7 +66,7 @@ pub(crate) fn number_of(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoN
         None => Err(NoNumber::Missing),
         Some(Value::Number(number)) => read(number),
         Some(Value::Text(text)) => {
-            read(&Number::parse_text(text).ok_or(NoNumber::Other("a text that is not a number"))?)
+            read(&Number::parse_text(text).ok_or(NoNumber::Other("a string that is not a number"))?)
         }
         Some(Value::Null) => Err(NoNumber::Other("null")),
         Some(Value::Bool(_)) => Err(NoNumber::Other("a boolean")),

@@ -147,7 +147,7 @@ impl Shared {
         Error::corrupt(
             self.connection.address(),
             place,
-            format!("{problem}; look at it with redis-cli HGETALL, and DEL it to load the group from the store"),
+            format!("{problem}; inspect it with redis-cli HGETALL, and DEL it to load the group from the store"),
         )
     }
 

@@ -67,7 +67,7 @@ impl StoreAddress {
 
     #[cfg(not(feature = "sqlite"))]
     fn of_file(name: &Path) -> Result<Self, AddressError> {
-        Err(bad(format!("{}: this build of dictrack lacks the feature \"sqlite\"", url::shown_path(name))))
+        Err(bad(format!("{}: this build of dictrack does not include the feature \"sqlite\"", url::shown_path(name))))
     }
 
     #[cfg(feature = "mongodb")]
@@ -77,7 +77,7 @@ impl StoreAddress {
 
     #[cfg(not(feature = "mongodb"))]
     fn of_url(url: &str) -> Result<Self, AddressError> {
-        Err(bad(format!("{}: this build of dictrack lacks the feature \"mongodb\"", url::shown(url))))
+        Err(bad(format!("{}: this build of dictrack does not include the feature \"mongodb\"", url::shown(url))))
     }
 
     /// An SQLite file, even if its name looks like a URL.

@@ -81,7 +81,7 @@ async fn on_runtime<T: Send + 'static>(
     future: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     // Commands end by themselves.
-    let never = || backend("go on", "it was given up");
+    let never = || backend("continue", "it was abandoned");
     runtime::run(Duration::MAX, future).await?.unwrap_or_else(|| Err(never()))
 }
 
@@ -171,7 +171,7 @@ impl Drop for MongoStore {
         let (done, wait) = mpsc::channel();
         handle.spawn(async move {
             if let Err(error) = inner.end(&session).await {
-                tracing::warn!(%error, "the next writer has to wait until this one is taken for gone");
+                tracing::warn!(%error, "the next writer has to wait until this one times out");
             }
             // Nobody waits where that took too long.
             let _ = done.send(());

@@ -90,7 +90,7 @@ pub(crate) fn restore_set(
 ) -> Result<Arc<DefinitionSet>, Error> {
     let damaged = |problem: String| Error::corrupt(store, format!("definition set {hash}"), problem);
     let set = engine.sets.intern(restore_definitions(text).map_err(damaged)?);
-    if set.hash() == hash { Ok(set) } else { Err(damaged("its content has another hash".to_owned())) }
+    if set.hash() == hash { Ok(set) } else { Err(damaged("its content has a different hash".to_owned())) }
 }
 
 /// Reads the definitions of a set.

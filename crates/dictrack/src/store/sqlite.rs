@@ -267,7 +267,7 @@ impl Inner {
             Access::Read { unguarded: Some(unguarded), .. } if !unguarded.is_unchanged() => Err(BackendError {
                 backend: "SQLite",
                 action: "read the file".to_owned(),
-                source: "another program wrote it meanwhile, and this one may not lock it; try again".into(),
+                source: "another program wrote to it in the meantime, and this one may not lock it; try again".into(),
             }
             .into()),
             _ => Ok(()),
@@ -404,7 +404,7 @@ impl Inner {
         let complete = self.complete.get_or_init(|| self.tables().verify_groups());
         complete.clone().map_err(|error| match error {
             Error::Corrupt { store, place, problem } => {
-                let problem = format!("{problem}; which groups there are is not known until that is mended").into();
+                let problem = format!("{problem}; which groups exist is unknown until this is fixed").into();
                 Error::Corrupt { store, place, problem }
             }
             error => error,

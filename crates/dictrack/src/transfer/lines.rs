@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     pub(super) fn begin(input: &'a mut (dyn BufRead + Send)) -> Result<Self, TransferError> {
         let mut lines = Self { input, line: Vec::new(), number: 0, version: VERSION, all: crc32fast::Hasher::new() };
         if !lines.read()? {
-            let problem = "the export is cut short: it is empty".to_owned();
+            let problem = "the export is incomplete: it is empty".to_owned();
             return Err(TransferError::Line { line: 1, problem });
         }
         let first = lines.text().and_then(|text| Json::parse_within(text.as_bytes(), Bounds::STORED).ok());
@@ -74,10 +74,12 @@ impl<'a> Reader<'a> {
             Some(version) if *version == 1.into() => 1,
             Some(version) if *version == VERSION.into() => VERSION,
             Some(version) if first.as_ref().is_some_and(|first| first.as_map().is_some_and(|map| map.len() <= 2)) => {
-                return Err(lines.bad(format!("an export of format {version}; this dictrack reads up to {VERSION}")));
+                return Err(lines.bad(format!(
+                    "export format {version}, but this version of dictrack supports formats up to {VERSION}"
+                )));
             }
             _ => {
-                let problem = format!("not an export of dictrack, which begins with {{\"dictrack\":{VERSION}");
+                let problem = format!("not an export of dictrack; expected it to start with {{\"dictrack\":{VERSION}");
                 return Err(lines.bad(problem));
             }
         };
@@ -115,7 +117,7 @@ impl<'a> Reader<'a> {
         let read = (&mut *self.input).take(longest + 1).read_until(b'\n', &mut self.line)? as u64;
         self.number += u64::from(read > 0);
         if read > longest {
-            return Err(self.bad(format!("a line of more than {longest} bytes, which no export has")));
+            return Err(self.bad(format!("line is longer than {longest} bytes")));
         }
         Ok(read > 0)
     }
@@ -131,24 +133,24 @@ impl<'a> Reader<'a> {
         let check = Check::of(text);
         let matches = check.as_ref().is_some_and(Check::is_own);
         if self.version == 1 {
-            let problem = "it has a checksum, which exports of format 1 do not have: line 1 was changed";
+            let problem = "the line has a checksum, unlike exports of format 1, so line 1 was changed";
             return if matches { Err(self.bad(problem.to_owned())) } else { Ok(()) };
         }
         let Some(check) = check else {
-            return Err(self.bad("its checksum is missing: the line was changed or cut".to_owned()));
+            return Err(self.bad("the checksum is missing; the line was changed or truncated".to_owned()));
         };
         if !matches {
-            return Err(self.bad("it does not match its checksum: it was changed".to_owned()));
+            return Err(self.bad("the line does not match its checksum; it was changed".to_owned()));
         }
         if check.number != self.number {
             let problem =
-                format!("this is line {} of the export: lines are missing, doubled or in another order", check.number);
+                format!("this is line {} of the export; lines are missing, duplicated or out of order", check.number);
             return Err(self.bad(problem));
         }
         let mut all = self.all.clone();
         all.update(check.checked.as_bytes());
         if check.all != format!(r#""{:08x}"]}}"#, all.clone().finalize()) {
-            let problem = "it does not follow on the lines before it: it was changed, or is of another export";
+            let problem = "the line does not fit the lines before it; it was changed, or belongs to another export";
             return Err(self.bad(problem.to_owned()));
         }
         self.all = all;

@@ -206,7 +206,7 @@ fn foreign_documents_are_refused_by_name_and_left_as_they_are() {
     assert_eq!(stored(mongo, &collection, "user"), foreign);
     mongo.command(DATABASE, doc! {"insert": &collection, "documents": [{"_id": 7}]});
     let error = pollster::block_on(builder(&mongo.url(), &collection).open()).unwrap_err();
-    assert!(error.to_string().contains("the document with the _id 7"), "{error}");
+    assert!(error.to_string().contains("the document with _id 7"), "{error}");
 }
 
 #[test]

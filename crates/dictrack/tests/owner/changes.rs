@@ -226,7 +226,7 @@ fn a_writer_stops_when_the_file_says_that_another_owns_it() {
                 let Error::TakenOver { pid, host, .. } = &error else { panic!("{error}") };
                 assert_eq!((&**pid, &**host), ("77", "elsewhere"));
             }
-            1 => assert!(error.to_string().contains("no longer says"), "{error}"),
+            1 => assert!(error.to_string().contains("no longer records"), "{error}"),
             _ => assert!(error.to_string().contains("changed by another program"), "{error}"),
         }
         // For good, and for every way to write.

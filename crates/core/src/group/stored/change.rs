@@ -172,7 +172,7 @@ impl Group {
     pub fn restore(stored: &StoredGroup, set: Arc<DefinitionSet>, limits: &Limits) -> Result<Self, RecordError> {
         let StoredGroup { version, state, ids, events, completed } = stored;
         if state.set != set.hash() {
-            return Err(bad("the state is of another definition set"));
+            return Err(bad("the state belongs to a different definition set"));
         }
         let (states, trackers) = (&state.trackers, set.trackers());
         if states.len() != trackers.len() {
@@ -227,7 +227,7 @@ fn check_generations(given: u32, set: &DefinitionSet, slots: &[Slot]) -> Result<
     for (definition, slot) in set.trackers().iter().zip(slots) {
         if slot.generation == 0 || slot.generation > given {
             let (name, generation) = (definition.name(), slot.generation);
-            return Err(bad(format!("tracker {name:?} has the generation {generation}, the group gave {given}")));
+            return Err(bad(format!("tracker {name:?} has generation {generation}, but the group assigned {given}")));
         }
     }
     Ok(())

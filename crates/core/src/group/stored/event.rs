@@ -80,7 +80,7 @@ impl Event {
         let occurred_at = moment(stored, "occurred_at")?;
         Ok(Self {
             number: whole(stored, "number")?,
-            code: text_at(stored, "code")?.parse().map_err(|_| bad("`code` is not known"))?,
+            code: text_at(stored, "code")?.parse().map_err(|_| bad("`code` is unknown"))?,
             occurred_at,
             group: text_at(stored, "group")?.into(),
             stage: whole(stored, "stage")? as usize,

@@ -44,7 +44,7 @@ pub fn read_ids(text: &str, out: &mut Vec<SeenId>) -> Result<(), RecordError> {
     out.truncate(before);
     let json =
         Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| RecordError::new(error.to_string()))?;
-    let list = json.as_list().ok_or_else(|| RecordError::new(format!("{} where a list was expected", json.kind())))?;
+    let list = json.as_list().ok_or_else(|| RecordError::new(format!("{}; expected a list", json.kind())))?;
     out.extend(ids_of(list)?);
     Ok(())
 }
@@ -60,7 +60,7 @@ pub fn ids_of(list: &[Json]) -> Result<Vec<SeenId>, RecordError> {
         let micros = i64::try_from(amount.to_integer()?).ok()?;
         Some((ContentHash::parse(hash.as_str()?)?, Timestamp::from_micros(micros)))
     };
-    let bad = || RecordError::new("an id is not a hash and a moment");
+    let bad = || RecordError::new("an id is not a hash with a timestamp");
     list.iter().map(|item| read(item).ok_or_else(bad)).collect()
 }
 

@@ -72,7 +72,7 @@ impl Slot {
     fn read(definition: &TrackerDefinition, stored: &Json) -> Result<Self, RecordError> {
         let bad = |what: &str| RecordError::new(what);
         let Some([generation, progress, stage, rest @ ..]) = stored.as_list() else {
-            return Err(bad("a state that is not a list of generation, progress and stage"));
+            return Err(bad("the state is not a list of generation, progress and stage"));
         };
         let generation = natural(generation).and_then(|generation| u32::try_from(generation).ok());
         let stage = natural(stage).filter(|&stage| (stage as usize) < definition.targets().len());
@@ -92,7 +92,7 @@ impl Slot {
             return Err(RecordError::new(format!("{states} limiter states for {limiters} limiters")));
         }
         let expire_at = match member(more, "expire_at") {
-            Ok(moment) => Some(micros(moment).ok_or_else(|| bad("`expire_at` is not a moment"))?),
+            Ok(moment) => Some(micros(moment).ok_or_else(|| bad("`expire_at` is not a timestamp"))?),
             Err(_) => None,
         };
         let limiters = definition.limiters().iter().zip(limiters);
@@ -111,7 +111,7 @@ impl Slot {
         Ok(Self::from_parts(
             exact(progress).ok_or_else(|| bad("the progress is not an exact number"))?,
             generation.ok_or_else(|| bad("the generation is not a whole number"))?,
-            stage.ok_or_else(|| bad("the stage is not one of the definition"))? as u16,
+            stage.ok_or_else(|| bad("the stage is not in the definition"))? as u16,
             Marks { limited: flag("limited"), completed: flag("completed") },
             extra,
         ))

@@ -48,21 +48,21 @@ impl Address {
         let url = url::with_password(url).map_err(|problem| bad(&problem))?;
         let parts = url::Parts::read(&url).map_err(bad)?;
         let known = SCHEMES.into_iter().find(|(name, ..)| *name == parts.scheme());
-        let (scheme, encrypted, cluster) = known.ok_or_else(|| bad("its scheme is not one of Redis"))?;
+        let (scheme, encrypted, cluster) = known.ok_or_else(|| bad("the scheme is not one of Redis"))?;
         if parts.hosts.len() > 1 && !cluster {
-            return Err(bad("it names several hosts, which only a cluster has"));
+            return Err(bad("several hosts; only a cluster has more than one"));
         }
         let database = parts.path;
         if !database.is_empty() && database.parse::<u32>().is_err() {
-            return Err(bad("its database is not a number"));
+            return Err(bad("database is not a number"));
         }
         if cluster && !matches!(database, "" | "0") {
-            return Err(bad("a cluster has the database 0 only"));
+            return Err(bad("a cluster only has database 0"));
         }
         let login =
             [Some(parts.user), parts.password].map(|text| text.map(url::decoded).filter(|text| !text.is_empty()));
         if login.iter().flatten().any(|text| text.contains('\u{fffd}')) {
-            return Err(bad("its user or password is not UTF-8 text"));
+            return Err(bad("user or password is not valid UTF-8"));
         }
         let [user, password] = login;
         let mut address = Self {
@@ -81,16 +81,16 @@ impl Address {
             match name {
                 // Braces say which keys are on one node.
                 "prefix" if value.is_empty() || value.contains(['{', '}']) => {
-                    return Err(bad("the option prefix is empty or has braces"));
+                    return Err(bad("the option prefix is empty or contains braces"));
                 }
                 "prefix" => address.prefix = value.to_owned(),
                 "idle" => {
                     address.idle =
-                        span(value).ok_or_else(|| bad("the option idle is not a time such as 90s, 30m, 24h"))?
+                        span(value).ok_or_else(|| bad("the option idle is not a duration such as 90s, 30m or 24h"))?
                 }
                 "ca" if encrypted => address.ca = Some(value.to_owned()),
                 "ca" => return Err(bad("the option ca needs rediss://")),
-                _ => return Err(bad(&format!("the option {name:?} is not known"))),
+                _ => return Err(bad(&format!("unknown option {name:?}"))),
             }
         }
         // The client reads what is left of the URL: it is to fail here and not at the first call.
@@ -172,13 +172,13 @@ mod tests {
             ("redis://", "no host"),
             ("redis://a,b", "several hosts"),
             ("redis://me:s3cret@a/x", "not a number"),
-            ("redis-cluster://a/1", "database 0 only"),
+            ("redis-cluster://a/1", "only has database 0"),
             ("redis://a?prefix=", "prefix is empty"),
             ("redis://a?prefix={x}", "braces"),
-            ("redis://a?idle=5", "not a time"),
-            ("redis://a?idle=0s", "not a time"),
+            ("redis://a?idle=5", "not a duration"),
+            ("redis://a?idle=0s", "not a duration"),
             ("redis://a?ca=x", "needs rediss"),
-            ("redis://a?user=x", "not known"),
+            ("redis://a?user=x", "unknown option"),
             ("redis://me:s3cret@a:port", "port is not a number"),
             ("redis://me:s3c@a?ret@b", "@ or # after the hosts"),
             ("redis://me:s3cret%ff@a", "not UTF-8"),
@@ -186,7 +186,7 @@ mod tests {
             ("redis://a?password_file=/nothing/here", "/nothing/here: No such file"),
             ("redis://me:s3cret@a?password_file=/nothing/here", "both a password and the option password_file"),
             ("redis://a?s3cret", "expected NAME=VALUE"),
-            ("redis://a?password=s3cret", "the option \"password\" is not known"),
+            ("redis://a?password=s3cret", "unknown option \"password\""),
         ] {
             let error = Address::parse(url).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("expected redis://"), "{url}: {error}");

@@ -153,17 +153,17 @@ impl Connection {
     fn failure(&self, action: &str, error: RedisError) -> BackendError {
         let words = match (error.kind(), code(&error)) {
             (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
-                Some("the server refused the login; check user and password in the URL")
+                Some("the server rejected the login; check user and password in the URL")
             }
             (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => {
                 Some("the user may not do this; it needs the commands listed in docs/redis.md")
             }
             (_, Some("OOM")) => Some(
-                "its memory is full and it drops nothing (maxmemory, noeviction); give it more memory, or let it drop \
+                "its memory is full and it evicts nothing (maxmemory, noeviction); give it more memory, or let it evict \
                  groups that are stored with `maxmemory-policy volatile-lru`",
             ),
             _ if self.is_moved(&error) => {
-                Some("the server is one of a cluster, and another one has this key; give a URL with redis-cluster://")
+                Some("the server belongs to a cluster, and another node has this key; use a URL with redis-cluster://")
             }
             _ => None,
         };
@@ -269,7 +269,7 @@ impl Connection {
             Failed::Refused(error) if code(&error) == Some("WRONGTYPE") => Error::corrupt(
                 &self.address,
                 "a key of dictrack",
-                "it holds another type than dictrack writes; use another prefix (`?prefix=`), or remove what wrote it",
+                "it has a type that dictrack does not write; use another prefix (`?prefix=`), or remove the key",
             ),
             Failed::Refused(error) => self.failure(action, error).into(),
             Failed::Away(error) => Error::Unavailable(Arc::new(self.failure(action, error))),

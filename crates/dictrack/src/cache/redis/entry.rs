@@ -227,7 +227,7 @@ impl State {
 
 /// Redis lost the group more than once while a change was to be saved.
 pub(super) fn unknown(group: &str) -> Error {
-    let source = "it was lost and loaded by several processes meanwhile".into();
+    let source = "it was lost and loaded by several processes in the meantime".into();
     let action = format!("tell whether a change of the group {group:?} was saved");
     Error::Unavailable(Arc::new(BackendError { backend: "Redis", action, source }))
 }

@@ -93,7 +93,7 @@ impl Look {
                 "cluster_down",
                 format!("the cluster's state is {state:?}, {slots} of 16384 slots are served"),
                 "groups in the other slots cannot be used",
-                "bring the missing nodes back, or give their slots to others (redis-cli --cluster fix)",
+                "restore the missing nodes, or assign their slots to others (redis-cli --cluster fix)",
             );
         }
         Ok(())
@@ -107,7 +107,7 @@ impl Look {
                 self.found.find(
                     Level::Note,
                     "settings_hidden",
-                    format!("INFO is refused by {} ({})", node.name, said(&error)),
+                    format!("{} rejects INFO ({})", node.name, said(&error)),
                     "eviction and persistence cannot be examined",
                     "examine with a login that may use INFO and CONFIG GET",
                 );
@@ -129,9 +129,9 @@ impl Look {
             self.found.find(
                 Level::Problem,
                 "cluster_url",
-                format!("{} belongs to a cluster, and the URL names a single server", node.name),
-                "groups that other nodes hold cannot be used",
-                "write redis-cluster:// (rediss-cluster:// with TLS) instead of redis://",
+                format!("{} belongs to a cluster, but the URL names a single server", node.name),
+                "groups on other nodes cannot be used",
+                "use redis-cluster:// (rediss-cluster:// with TLS) instead of redis://",
             );
         }
         if value("role") != "master" {
@@ -139,8 +139,8 @@ impl Look {
                 Level::Problem,
                 "replica",
                 format!("{} is a replica of {}:{}", node.name, value("master_host"), value("master_port")),
-                "it refuses to be written, so that nothing can be counted",
-                "name the master in the URL",
+                "it refuses writes, so nothing can be counted",
+                "use the master in the URL",
             );
         }
         let (most, used) = (number("maxmemory"), number("used_memory"));
@@ -153,8 +153,8 @@ impl Look {
                 Level::Warning,
                 "memory",
                 format!("{} uses {} of the {} that maxmemory allows", node.name, bytes(used), bytes(most)),
-                "when it is full it drops keys or refuses changes, as its policy says",
-                "raise maxmemory, or shorten the option idle of the URL, so that stored groups leave sooner",
+                "when it is full, it evicts keys or refuses changes, depending on its policy",
+                "increase maxmemory, or shorten the option idle in the URL, so that stored groups leave sooner",
             );
         }
         self.persistence(node, &info).await;
@@ -165,28 +165,28 @@ impl Look {
         let refuses = "noeviction";
         let (meaning, remedy) = if self.setup.has_store {
             (
-                "it may drop groups before the store has them: changes that were acknowledged within the last \
+                "it may evict groups before the store has them: changes that were acknowledged within the last \
                  interval are lost then",
-                "CONFIG SET maxmemory-policy volatile-lru: only groups that the store has may go then",
+                "CONFIG SET maxmemory-policy volatile-lru, so that only groups that the store has are evicted",
             )
         } else {
-            ("it may drop groups, which exist nowhere else", "CONFIG SET maxmemory-policy noeviction")
+            ("it may evict groups, which exist nowhere else", "CONFIG SET maxmemory-policy noeviction")
         };
         if policy.starts_with("allkeys") {
             let (level, when) = if most > 0 {
-                (Level::Problem, format!("with maxmemory {}; {evicted} keys were dropped so far", bytes(most)))
+                (Level::Problem, format!("with maxmemory {}; {evicted} keys were evicted so far", bytes(most)))
             } else {
-                (Level::Warning, "which begins to matter once maxmemory is set".to_owned())
+                (Level::Warning, "which matters once maxmemory is set".to_owned())
             };
             let found = format!("maxmemory-policy of {node} is {policy}, {when}");
-            self.found.find(level, "eviction", found, meaning, format!("{remedy}, in its configuration file, too"));
+            self.found.find(level, "eviction", found, meaning, format!("{remedy}, also in its configuration file"));
         } else if policy == refuses && most > 0 && self.setup.has_store {
             self.found.find(
                 Level::Note,
                 "no_eviction",
-                format!("maxmemory of {node} is {} and nothing is dropped", bytes(most)),
-                "when it is full calls fail until there is room",
-                "CONFIG SET maxmemory-policy volatile-lru lets it drop groups that the store has",
+                format!("maxmemory of {node} is {} and nothing is evicted", bytes(most)),
+                "when it is full, calls fail until there is room",
+                "CONFIG SET maxmemory-policy volatile-lru lets it evict groups that the store has",
             );
         }
     }
@@ -200,8 +200,8 @@ impl Look {
                     Level::Problem,
                     "persistence_fails",
                     format!("the last {what} of {} failed ({name}:err)", node.name),
-                    "a restart goes far back, and Redis may refuse changes until a snapshot succeeds",
-                    "look at its log: the disk is full, or its directory may not be written",
+                    "a restart goes back a long way, and Redis may refuse changes until a snapshot succeeds",
+                    "check its log: the disk may be full, or its directory not writable",
                 );
             }
         }
@@ -219,7 +219,7 @@ impl Look {
             return;
         }
         let log_remedy =
-            "CONFIG SET appendonly yes and appendfsync always, in its configuration file, too; or use a store";
+            "CONFIG SET appendonly yes and appendfsync always, also in its configuration file; or use a store";
         let (level, code, found, meaning) = match (log, snapshots.as_deref(), sync.as_str()) {
             (true, _, "everysec") => (
                 Level::Note,
@@ -230,7 +230,7 @@ impl Look {
             (true, _, "no") => (
                 Level::Warning,
                 "log_whenever",
-                "writes its log to disk when the system likes (appendfsync no)",
+                "leaves it to the system when to write its log to disk (appendfsync no)",
                 "a power failure can lose the last half minute",
             ),
             (true, ..) => return,
@@ -243,8 +243,8 @@ impl Look {
             (false, ..) => (
                 Level::Warning,
                 "snapshots_only",
-                "keeps snapshots only, and there is no store",
-                "a restart goes back to the last snapshot, minutes ago: what was counted since is lost",
+                "keeps only snapshots, and there is no store",
+                "a restart goes back to the last snapshot, so minutes of counts are lost",
             ),
         };
         let found = format!("{} {found}", node.name);

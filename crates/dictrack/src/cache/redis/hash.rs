@@ -290,7 +290,7 @@ impl Replica {
             let Some(value) = value else { continue };
             match name.split_once(':') {
                 Some(("t", of)) => {
-                    let at = set.position(of).ok_or_else(|| format!("the field {name:?} is of no tracker"))?;
+                    let at = set.position(of).ok_or_else(|| format!("the field {name:?} belongs to no tracker"))?;
                     states.push((at, tracker(name, value)?));
                 }
                 Some(("i", field)) => ids.read(name, field, value)?,
@@ -447,10 +447,10 @@ impl Whole {
     /// What a version or a sequence names has to be of this group.
     fn check(&self, set: &DefinitionSet) -> Result<(), Unreadable> {
         if let Some(ghost) = self.states.keys().filter(|name| set.position(name).is_none()).min() {
-            return Err(format!("the field \"t:{ghost}\" is of no tracker of the group"));
+            return Err(format!("the field \"t:{ghost}\" belongs to no tracker of the group"));
         }
         let (version, sequence) = (self.version()?, self.get("sequence")?);
-        let beyond = |name: &str| Err(format!("the field {name:?} is of a version that the group never had"));
+        let beyond = |name: &str| Err(format!("the field {name:?} belongs to a version that the group never had"));
         if let Some((field, _)) = self.ids.fields.iter().find(|(field, _)| field.version > version) {
             return beyond(&field.to_string());
         }
@@ -461,10 +461,10 @@ impl Whole {
             return beyond("base");
         }
         if let Some(event) = self.events.keys().find(|event| **event > sequence) {
-            return Err(format!("the field \"e:{event}\" is of an event that the group never had"));
+            return Err(format!("the field \"e:{event}\" belongs to an event that the group never had"));
         }
         if self.get("delivered")? > sequence {
-            return Err("the field \"delivered\" is of an event that the group never had".to_owned());
+            return Err("the field \"delivered\" belongs to an event that the group never had".to_owned());
         }
         Ok(())
     }
@@ -561,7 +561,7 @@ pub(super) fn kept_of(text: &str) -> Result<Kept, Unreadable> {
     let numbers: Vec<u64> = numbers.split(',').map(|text| number("kept", text)).collect::<Result<_, _>>()?;
     match numbers[..] {
         [version, sequence, completed] => Ok(Kept { version, sequence, completed }),
-        _ => Err("the field \"kept\" does not have three whole numbers".to_owned()),
+        _ => Err("the field \"kept\" does not contain three whole numbers".to_owned()),
     }
 }
 
@@ -595,7 +595,7 @@ fn in_field(name: &str, error: &dyn fmt::Display) -> Unreadable {
 fn number(name: &str, text: &str) -> Result<u64, Unreadable> {
     // To the letter as it is written: no sign, no zero before it.
     let plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| plain).ok_or_else(|| format!("the field {name:?} has no whole number"))
+    text.parse().ok().filter(|_| plain).ok_or_else(|| format!("the field {name:?} is not a whole number"))
 }
 
 fn whole_number(head: &HashMap<&str, &str>, name: &str) -> Result<u64, Unreadable> {

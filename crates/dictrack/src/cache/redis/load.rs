@@ -45,7 +45,7 @@ impl Shared {
             Some(loaded) => loaded,
             None => {
                 let action = format!("load the group {}", quoted(&entry.id));
-                let source = format!("no answer of Redis and the store within {GIVE_UP_AFTER:?}").into();
+                let source = format!("no answer from Redis and the store within {GIVE_UP_AFTER:?}").into();
                 Err(Error::Unavailable(Arc::new(BackendError { backend: "Redis", action, source })))
             }
         }

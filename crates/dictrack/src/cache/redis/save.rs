@@ -56,7 +56,7 @@ impl Shared {
             match read {
                 Ok(Ok(())) => changes.extend(Self::change_at_length(&entry)),
                 Ok(Err(error)) => {
-                    tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; trying again");
+                    tracing::warn!(group = %entry.id, %error, "an unsaved group cannot be read; retrying");
                     self.mark_dirty(&entry, &mut entry.state.lock());
                 }
                 Err(_) => self.mark_dirty(&entry, &mut entry.state.lock()),

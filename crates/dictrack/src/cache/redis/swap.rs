@@ -56,7 +56,7 @@ impl Answer {
     /// Reads an answer to what may have been sent before.
     fn read(value: Value, sent_before: bool) -> Result<Self, String> {
         let words: Vec<Option<String>> =
-            redis::from_redis_value(value).map_err(|error| format!("its fields are not texts ({error})"))?;
+            redis::from_redis_value(value).map_err(|error| format!("its fields are not strings ({error})"))?;
         let mut words = words.into_iter();
         Ok(match words.next().flatten().as_deref() {
             Some("kept" | "applied") => Self::Kept(words.next().flatten().and_then(|claim| claim.parse().ok())),
@@ -110,14 +110,14 @@ impl Shared {
                 Ending::Kept(claim) => return Ok(claim),
                 Ending::Failed(error) => return Err(error),
                 Ending::Unsure if done == Effect::Changed => {
-                    let source = "Redis lost the group before it said whether it had kept the change".into();
+                    let source = "Redis lost the group before it confirmed the change".into();
                     let action = format!("change the group {}", quoted(id));
                     let error = BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));
                 }
                 Ending::Again | Ending::Unsure if runs < 3 || since.elapsed() < GIVE_UP_AFTER => {}
                 Ending::Again | Ending::Unsure => {
-                    let source = "other processes change the group all the time".into();
+                    let source = "other processes keep changing the group".into();
                     let action = format!("change the group {}", quoted(id));
                     let error = BackendError { backend: "Redis", action, source };
                     return Err(Error::Unavailable(Arc::new(error)));

@@ -36,7 +36,7 @@ impl Shared {
                         return Ok(found);
                     }
                 }
-                let source = "others replace it all the time".into();
+                let source = "other processes keep replacing it".into();
                 let action = format!("read the group {id:?}");
                 Err(Error::Unavailable(Arc::new(BackendError { backend: "Redis", action, source })))
             }
@@ -47,7 +47,7 @@ impl Shared {
     /// until it goes, and may be read at any time; the rest is read last, at once.
     async fn large(&self, id: &str, keys: &Keys, fields: usize, ids: usize) -> Result<Option<Option<Whole>>, Error> {
         let unreadable = |problem: Unreadable| self.corrupt(id, problem);
-        let texts = |error: redis::ParsingError| unreadable(format!("its fields are not texts ({error})"));
+        let texts = |error: redis::ParsingError| unreadable(format!("its fields are not strings ({error})"));
         let mut command = redis::cmd("HMGET");
         command.arg(&keys.group).arg(&["version", "sequence", "claim", "set"]);
         let head = self.connection.command("read a group", &command).await?;
@@ -94,7 +94,7 @@ impl Shared {
             let answer = self.connection.command("read a group", &command).await?;
             let took = since.elapsed();
             let (next, found): (u64, Vec<(String, String)>) = redis::from_redis_value(answer)
-                .map_err(|error| self.corrupt(id, format!("its fields are not texts ({error})")))?;
+                .map_err(|error| self.corrupt(id, format!("its fields are not strings ({error})")))?;
             pace.took(took, found.iter().map(|(name, value)| name.len() + value.len()).sum());
             found
                 .into_iter()
@@ -128,7 +128,7 @@ impl Shared {
 }
 
 fn answer_of(answer: Value) -> Result<Answer, Unreadable> {
-    let bad = |error: &dyn std::fmt::Display| format!("its fields are not texts ({error})");
+    let bad = |error: &dyn std::fmt::Display| format!("its fields are not strings ({error})");
     if let Value::Array(parts) = &answer
         && let [Value::Int(fields), Value::Int(ids)] = parts[..]
     {

@@ -66,7 +66,7 @@ impl Inner {
                 return Err(self.lost(session).await);
             }
         }
-        Err(backend(action, format!("others made and removed group {group:?} all the time")))
+        Err(backend(action, format!("other processes keep creating and removing group {group:?}")))
     }
 }
 

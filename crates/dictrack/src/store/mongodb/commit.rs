@@ -117,7 +117,7 @@ impl Inner {
             self.server.name(),
             place(group),
             format!(
-                "version {version} was to follow, and version {} is there: somebody changed or removed it, or the \
+                "expected to write version {version}, but found version {}: someone changed or removed it, or the \
                  server lost acknowledged writes; reopen the store to go on from what it holds",
                 first.version
             ),
@@ -239,7 +239,8 @@ impl Inner {
             let Statement { group, version, .. } = &statements[unmet.at];
             // What is newer has it in it.
             if unmet.version < *version {
-                let found = format!("version {} of group {group:?} is there, {version} was to follow", unmet.version);
+                let found =
+                    format!("found version {} of group {group:?}, but expected to write {version}", unmet.version);
                 return Err(damaged(&format!(
                     "{found}; to give the commit up, unset `journal` in the record {OWNER:?}"
                 )));
@@ -266,7 +267,7 @@ fn entries(data: &[u8]) -> Result<(Vec<Statement>, Vec<RawDocumentBuf>), String>
         let (entry, more) = usize::try_from(length)
             .ok()
             .and_then(|length| rest.split_at_checked(length))
-            .ok_or("an entry of it is cut short")?;
+            .ok_or("an entry is incomplete")?;
         rest = more;
         let read = || -> Result<(bool, RawDocumentBuf), mongodb::bson::error::Error> {
             let entry = RawDocument::from_bytes(entry)?;

@@ -257,7 +257,7 @@ pub(super) struct GroupDocument {
 const FOREIGN: &str = "dictrack did not write it; move it elsewhere or use another collection, and for data of \
                        dictrack 2 see `dictrack import --from-dictrack`";
 /// What to do about a document that was changed.
-const EDITED: &str = "somebody changed the document; undo that, or remove the document to begin the group anew";
+const EDITED: &str = "someone changed the document; undo that, or remove the document to start the group over";
 
 /// How errors name a group.
 pub(super) fn place(group: &str) -> String {
@@ -269,15 +269,15 @@ pub(super) fn held(store: &str, group: &str, document: &Document) -> Result<(i64
     match (document.get_i64("version"), document.get_i64("claim")) {
         (Ok(version), Ok(claim)) if version >= 0 => Ok((version, claim)),
         (Err(_), Err(_)) => Err(Error::corrupt(store, place(group), FOREIGN)),
-        (Ok(_), _) => Err(Error::corrupt(store, place(group), format!("`claim` is not what it was; {EDITED}"))),
-        (Err(_), _) => Err(Error::corrupt(store, place(group), format!("`version` is not what it was; {EDITED}"))),
+        (Ok(_), _) => Err(Error::corrupt(store, place(group), format!("`claim` was changed; {EDITED}"))),
+        (Err(_), _) => Err(Error::corrupt(store, place(group), format!("`version` was changed; {EDITED}"))),
     }
 }
 
 /// The error for a document whose id is not that of a group.
 pub(super) fn foreign(store: &str, document: &Document) -> Error {
     let id = document.get("_id").map_or_else(String::new, ToString::to_string);
-    Error::corrupt(store, format!("the document with the _id {id}"), FOREIGN)
+    Error::corrupt(store, format!("the document with _id {id}"), FOREIGN)
 }
 
 impl GroupDocument {
@@ -321,7 +321,7 @@ impl GroupDocument {
             let texts = self.head.get_array("states").map_err(|_| "`states` is missing".to_owned())?;
             let mut states = Vec::with_capacity(set.trackers().len());
             for text in texts {
-                match parse_stored(text.as_str().ok_or("`states` has an entry that is not a text")?)? {
+                match parse_stored(text.as_str().ok_or("`states` has an entry that is not a string")?)? {
                     Json::List(some) => states.extend(some),
                     _ => return Err("`states` has a text that is not a list".to_owned()),
                 }
@@ -356,7 +356,7 @@ impl GroupDocument {
 /// The state of a tracker whose fields say the same.
 fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> Result<Json, String> {
     let tracker = tracker.as_document().ok_or_else(|| format!("`trackers.{at}` is not a document"))?;
-    let text = |key: &str| tracker.get_str(key).map_err(|_| format!("`trackers.{at}.{key}` is not a text"));
+    let text = |key: &str| tracker.get_str(key).map_err(|_| format!("`trackers.{at}.{key}` is not a string"));
     let state = parse_stored(text("state")?).map_err(|error| format!("`trackers.{at}.state`: {error}"))?;
     let part = |at: usize| state.as_list().and_then(|parts| parts.get(at));
     let flag = |key: &str| part(3).and_then(Json::as_map).and_then(|map| map.get(key)) == Some(&Json::Bool(true));

@@ -83,13 +83,13 @@ impl Inner {
             return Ok(());
         }
         let Ok(set) = hello.get_str("setName") else {
-            found.fact("kind", "a server that stands alone");
+            found.fact("kind", "a standalone server");
             found.find(
                 Level::Warning,
                 "standalone",
-                "the server stands alone, it is no replica set",
-                "if it is killed under os or interval, up to the last 100 ms are lost; if its disk is lost, all is",
-                "make it a replica set (rs.initiate()), or use the durability fsync and have backups",
+                "the server is standalone, not a replica set",
+                "if it is killed with os or interval, up to the last 100 ms are lost; if its disk is lost, everything is",
+                "turn it into a replica set (rs.initiate()), or use the durability fsync and make backups",
             );
             return Ok(());
         };
@@ -105,8 +105,8 @@ impl Inner {
             found.find(
                 Level::Warning,
                 "member_down",
-                format!("the member {name} of the replica set cannot be reached"),
-                "without a majority of members nothing is acknowledged: writes are w: majority",
+                format!("the member {name} of the replica set is unreachable"),
+                "without a majority of members nothing is acknowledged, since writes use w: majority",
                 "bring it back, or remove it from the set (rs.remove)",
             );
         }
@@ -141,7 +141,7 @@ impl Inner {
                 Level::Problem,
                 "rights",
                 format!("the user {user:?} may not {} in the database {database:?}", missing.join(", ")),
-                "programs with this login cannot write; show and export need find only",
+                "programs with this login cannot write; show and export only need find",
                 format!("db.grantRolesToUser({user:?}, [{{role: \"readWrite\", db: {database:?}}}])"),
             );
         }
@@ -156,8 +156,8 @@ impl Inner {
             found.find(
                 Level::Note,
                 "empty",
-                "there is no store there yet",
-                "the first program that writes makes collections and indexes",
+                "there is no store yet",
+                "the first program that writes creates collections and indexes",
                 "",
             );
             return Ok(());
@@ -168,9 +168,9 @@ impl Inner {
         for wanted in indexes() {
             let name = wanted.get_str("name").unwrap_or_default();
             let slow = match name {
-                "undelivered" => "finding events that nobody heard reads every group",
-                "set" => "removing definitions that nobody uses reads every group",
-                _ => "traces of groups that were never there stay for good",
+                "undelivered" => "finding undelivered events reads every group",
+                "set" => "removing unused definitions reads every group",
+                _ => "traces of claims are never removed",
             };
             match there.iter().find(|index| index.get_str("name").is_ok_and(|found| found == name)) {
                 None => found.find(
@@ -178,17 +178,20 @@ impl Inner {
                     "index_missing",
                     format!("the index {name:?} of {} is missing", self.server.namespace(&self.names.groups)),
                     slow,
-                    "the next program that begins to write makes it",
+                    "the next program that writes creates it",
                 ),
                 Some(index) if wanted.iter().any(|(key, value)| !same(index.get(key), value)) => found.find(
                     Level::Problem,
                     "index_differs",
                     format!(
-                        "the index {name:?} of {} is not the one that dictrack makes",
+                        "the index {name:?} of {} differs from that of dictrack",
                         self.server.namespace(&self.names.groups)
                     ),
-                    "the next program that begins to write is refused",
-                    format!("db.getCollection({:?}).dropIndex({name:?}); it is made anew", self.names.groups),
+                    "the next program that writes fails",
+                    format!(
+                        "db.getCollection({:?}).dropIndex({name:?}); dictrack then creates it again",
+                        self.names.groups
+                    ),
                 ),
                 Some(_) => {}
             }
@@ -209,12 +212,13 @@ impl Inner {
                 Life::Alive if owner => alive.push(who),
                 Life::Alive => shared += 1,
                 life if owner => {
-                    let when = if life == Life::Dead { "at once" } else { "now: it was silent for 10 s" };
+                    let when =
+                        if life == Life::Dead { "at once" } else { "now, since its heartbeat is older than 10 s" };
                     found.find(
                         Level::Note,
                         "owner_gone",
-                        format!("the last owner, {who}, did not end in good order"),
-                        format!("the next writer takes the store over {when}"),
+                        format!("the last owner, {who}, did not shut down cleanly"),
+                        format!("the next writer can take over the store {when}"),
                         "",
                     );
                 }
@@ -226,8 +230,8 @@ impl Inner {
             found.find(
                 Level::Note,
                 "unfinished",
-                "a commit of an owner is written down and not finished",
-                "if that owner has ended, the next one finishes it; until then the groups show a part of it",
+                "a commit of an owner is recorded but not finished",
+                "if that owner has ended, the next one finishes it; until then, the groups show part of it",
                 "",
             );
         }
@@ -238,20 +242,20 @@ impl Inner {
         found.fact("writers", if writing.is_empty() { "none".to_owned() } else { writing.join("; ") });
         if let Some(who) = alive.first() {
             let (level, meaning) = if setup.has_cache {
-                (Level::Problem, "programs with a Redis cache are refused while it runs")
+                (Level::Problem, "programs with a Redis cache cannot start while it runs")
             } else {
-                (Level::Warning, "a second program with a memory cache is refused while it runs")
+                (Level::Warning, "a second program with a memory cache cannot start while it runs")
             };
-            let remedy = "stop it, or give it the Redis cache that the others share";
+            let remedy = "stop it, or let it share the Redis cache of the others";
             found.find(level, "owner", format!("the store has an owner: {who}"), meaning, remedy);
         }
         if shared > 0 && !setup.has_cache {
             found.find(
                 Level::Warning,
                 "shared",
-                format!("{shared} processes that share a cache write the store"),
-                "a program without that cache is refused while they run",
-                "give it the same --cache",
+                format!("{shared} processes that share a cache are writing the store"),
+                "a program without that cache cannot start while they run",
+                "use the same --cache",
             );
         }
         Ok(())

@@ -258,7 +258,7 @@ impl Inner {
                 confirmed: Confirmed { since, at },
             });
         }
-        Err(backend("register as a writer", "other processes begin and end all the time"))
+        Err(backend("register as a writer", "other processes keep starting and stopping"))
     }
 
     /// The first live writer that must not be there beside this one.
@@ -376,7 +376,7 @@ impl Inner {
     }
 
     fn bad_record(&self, field: &str) -> Error {
-        Error::corrupt(self.server.name(), format!("the record {OWNER:?}"), format!("`{field}` is not what it was"))
+        Error::corrupt(self.server.name(), format!("the record {OWNER:?}"), format!("`{field}` was changed"))
     }
 
     /// Renews the heartbeat; the server's time.

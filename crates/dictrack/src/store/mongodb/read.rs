@@ -70,7 +70,7 @@ impl Inner {
                 (Ok(name), Ok(text)) => Ok(Mark { name: name.to_owned(), text: Some(text.to_owned()) }),
                 _ => {
                     let place = format!("a document of {}", self.names.marks);
-                    Err(Error::corrupt(self.server.name(), place, "it is not a mark, a name and a text"))
+                    Err(Error::corrupt(self.server.name(), place, "it is not a mark with a name and a text"))
                 }
             })
             .collect()

@@ -64,7 +64,7 @@ impl Inner {
             return match self.server.find_one(action, &self.names.groups, Document::new(), None).await? {
                 // What is removed with the record of the format is the rest of `meta`, and with it the owner's epoch.
                 Some(document) if document.contains_key("version") && document.contains_key("claim") => {
-                    let problem = "the record of the format is missing, while there are groups";
+                    let problem = "the record of the format is missing, although there are groups";
                     Err(Error::corrupt(self.server.name(), format!("the collection {}", self.names.meta), problem))
                 }
                 Some(document) => Err(foreign(self.server.name(), &document)),
@@ -93,9 +93,11 @@ impl Inner {
         let kind = found.get_str("type").unwrap_or("collection");
         let collated = found.get_document("options").is_ok_and(|options| options.contains_key("collation"));
         let problem = match kind {
-            "collection" if collated => "it has a collation, by which different texts can be one id".to_owned(),
+            "collection" if collated => {
+                "it has a collation, with which different strings can be the same id".to_owned()
+            }
             "collection" => return Ok(()),
-            kind => format!("it is a {kind}, and a collection was expected"),
+            kind => format!("it is a {kind}; expected a collection"),
         };
         let namespace = self.server.namespace(&self.names.groups);
         Err(backend("use the collection", format!("{namespace}: {problem}; use another one")))

@@ -323,7 +323,7 @@ pub(super) fn brief(error: &DriverError) -> String {
         };
         reasons.push(format!("{address}: {reason}"));
     }
-    if reasons.is_empty() { message.clone() } else { format!("no server takes writes ({})", reasons.join("; ")) }
+    if reasons.is_empty() { message.clone() } else { format!("no server accepts writes ({})", reasons.join("; ")) }
 }
 
 /// The part of a command that says when a write counts as done.

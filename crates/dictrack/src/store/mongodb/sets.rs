@@ -82,7 +82,7 @@ impl Inner {
     }
 
     fn piece<'a>(&self, document: &'a Document, hash: ContentHash) -> Result<&'a str, Error> {
-        document.get_str("trackers").map_err(|_| self.damaged(hash, "`trackers` is not a text".to_owned()))
+        document.get_str("trackers").map_err(|_| self.damaged(hash, "`trackers` is not a string".to_owned()))
     }
 
     fn damaged(&self, hash: ContentHash, problem: String) -> Error {

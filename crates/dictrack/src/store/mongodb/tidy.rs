@@ -264,14 +264,13 @@ impl Inner {
         self.sweep_journals(before).await?;
         let old = doc! {"at": {"$lt": before}};
         let options = FindOptions::builder().projection(doc! {"group": 1}).limit(PARTS).build();
-        let found = self.server.find("look for parts that nobody names", &self.names.parts, old, options).await?;
+        let found = self.server.find("look for unused parts", &self.names.parts, old, options).await?;
         for some in found.chunks(GROUPS) {
             let groups: HashSet<&str> = some.iter().filter_map(|part| part.get_str("group").ok()).collect();
             let filter = doc! {"_id": {"$in": groups.into_iter().collect::<Vec<_>>()}};
             let fields = doc! {"ids.part": 1, "events.part": 1, "completed.part": 1};
             let options = FindOptions::builder().projection(fields).build();
-            let heads =
-                self.server.find("look for parts that nobody names", &self.names.groups, filter, options).await?;
+            let heads = self.server.find("look for unused parts", &self.names.groups, filter, options).await?;
             let named: HashSet<ObjectId> = heads.iter().flat_map(parts_of).collect();
             let ids = some.iter().filter_map(|part| part.get_object_id("_id").ok());
             let useless = ids.filter(|id| !named.contains(id)).collect();

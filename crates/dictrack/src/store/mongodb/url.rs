@@ -68,14 +68,14 @@ pub(crate) async fn driven(url: &str) -> Result<Driven, String> {
     let url = with_password(url)?;
     let mut parts = Parts::read(&url)?;
     if !matches!(parts.scheme(), "mongodb" | "mongodb+srv") {
-        return Err("its scheme is not one of MongoDB".to_owned());
+        return Err("the scheme is not one of MongoDB".to_owned());
     }
     let secrets = Secrets::of(&parts);
     let own: Vec<_> = parts.options.extract_if(.., |(name, _)| *name == "collection").collect();
     let text = parts.to_url();
     let options = ClientOptions::parse(&text).await.map_err(|error| {
         let words = brief(&error);
-        if repeats(&words, &parts) { "the driver refuses its login or an option".to_owned() } else { words }
+        if repeats(&words, &parts) { "the driver rejects the login or an option".to_owned() } else { words }
     })?;
     Ok(Driven { options, collection: own.last().map(|(_, name)| decoded(name)), secrets })
 }
@@ -104,7 +104,7 @@ impl Place {
             if name.is_some_and(|name| name.is_empty() || name.contains(['\0', '$']) || name.starts_with("system.")) {
                 // What a URL has there may be anything.
                 let said = given.map_or_else(|| format!("its {what}"), |given| format!("{given:?}"));
-                return Err(refuse(format!("{said} cannot be the name of a {what}")));
+                return Err(refuse(format!("{said} is not a valid name for a {what}")));
             }
         }
         let named = |given: Option<&str>, in_url: Option<String>, default: &str| {

@@ -50,17 +50,17 @@ fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn 
         found.find(
             Level::Warning,
             "file_with_cache",
-            "the store behind the cache is a file, which one program may write",
-            "a second program that shares the cache is refused, and no other machine can take over",
-            "use MongoDB behind Redis, or leave the cache out",
+            "the store behind the cache is a file, which only one program can write",
+            "a second program that shares the cache cannot start, and no other machine can take over",
+            "use MongoDB behind Redis, or leave out the cache",
         );
     }
     let name = path;
     let path = &name::resolve(name)?;
     look_at_folder(name::folder_of(path), found)?;
     if !fs::metadata(path).is_ok_and(|file| file.len() > 0) {
-        let meaning = "the first program that writes makes it";
-        found.find(Level::Note, "empty", "there is no store there yet", meaning, "");
+        let meaning = "the first program that writes creates it";
+        found.find(Level::Note, "empty", "there is no store yet", meaning, "");
         return Ok(());
     }
     if found.level() == Some(Level::Problem) {
@@ -84,8 +84,8 @@ fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn 
         let more = (damage.more > 0).then(|| format!("{} more places are damaged", damage.more));
         let whole = damage.errors.is_empty();
         for text in damage.errors.iter().map(ToString::to_string).chain(more) {
-            let meaning = "calls that meet it fail, all others count; nothing is overwritten";
-            let remedy = "bring the file back from a backup, or import the last export into a new one";
+            let meaning = "calls that read it fail, all others count; nothing is overwritten";
+            let remedy = "restore the file from a backup, or import the last export into a new one";
             found.find(Level::Problem, "damaged", text, meaning, remedy);
         }
         found.fact("checksums", if whole { "every row matches" } else { "some rows do not match" });
@@ -101,7 +101,7 @@ fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn 
             Level::Warning,
             "owner",
             format!("the store has an owner: {owner}"),
-            "a second program is refused while it runs; show, explain and export work beside it",
+            "a second program cannot start while it runs; show, explain and export still work",
             "stop it, or share a Redis cache and a MongoDB store",
         );
     }
@@ -125,23 +125,23 @@ fn look_at_folder(folder: &Path, found: &mut Examination) -> Result<(), Error> {
         Some(FileSystem::Memory) => found.find(
             Level::Warning,
             "in_memory",
-            format!("{} is on a file system in memory", url::shown_path(folder)),
-            "a restart of the machine loses all of it, whatever the durability",
-            "choose a folder on a disk",
+            format!("{} is on an in-memory file system", url::shown_path(folder)),
+            "a reboot loses everything, whatever the durability",
+            "use a folder on a disk",
         ),
         Some(FileSystem::Network(kind)) => found.find(
             Level::Problem,
             "network",
             format!("{} is on a network file system ({kind})", url::shown_path(folder)),
-            "programs that write refuse it: other machines do not see SQLite's locks",
-            "choose a folder on a disk of this machine, or a MongoDB store",
+            "programs that write reject it, since other machines do not see SQLite's locks",
+            "use a folder on a local disk, or a MongoDB store",
         ),
         Some(FileSystem::Served(kind)) => found.find(
             Level::Warning,
             "served",
             format!("{} is on a file system that another program serves ({kind})", url::shown_path(folder)),
-            "whether locks hold, and what is acknowledged outlives a failure of power, is up to that program",
-            "choose a folder on a disk of this machine unless you know that they do",
+            "it depends on that program whether locks work and whether acknowledged changes survive a power failure",
+            "use a folder on a local disk, unless you know that they do",
         ),
         None => {}
     }

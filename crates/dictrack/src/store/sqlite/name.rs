@@ -31,7 +31,7 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     }
     if text.eq_ignore_ascii_case(b":memory:") {
         return refused(
-            "in memory nothing is kept, and a store has to keep what it acknowledges: leave the store out to count in memory"
+            "a store must persist what it acknowledges, so it cannot be in memory; leave the store out to count in memory"
                 .to_owned(),
         );
     }
@@ -45,7 +45,7 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
         return refused(format!("it is {kind}; expected a file"));
     }
     if text.ends_with(b"/") {
-        return refused("the name ends in \"/\", as that of a folder does; expected a file".to_owned());
+        return refused("the name ends with \"/\", like that of a folder; expected a file".to_owned());
     }
     let path = match found {
         Ok(_) => fs::canonicalize(name),
@@ -65,12 +65,12 @@ fn missing(name: &Path) -> Result<PathBuf, Error> {
         path = folder_of(&path).join(target);
     }
     let (Some(file), false) = (path.file_name(), path.as_os_str().as_bytes().ends_with(b"/")) else {
-        return Err(refusal(name, "it names a folder that does not exist; expected a file"));
+        return Err(refusal(name, "it is a folder that does not exist; expected a file"));
     };
     let folder = folder_of(&path);
     let folder = fs::canonicalize(folder).map_err(|error| {
         let problem = match error.kind() {
-            ErrorKind::NotFound => format!("there is no folder {}", url::shown_path(folder)),
+            ErrorKind::NotFound => format!("folder {} does not exist", url::shown_path(folder)),
             _ => error.to_string(),
         };
         refusal(name, problem)
@@ -85,9 +85,10 @@ fn not_beside(name: &Path, path: &Path) -> Result<(), Error> {
     let file = path.file_name().map_or(&[][..], OsStr::as_bytes);
     match BESIDE.into_iter().find(|ending| file.ends_with(ending.as_bytes())) {
         None => Ok(()),
-        Some(ending) => {
-            Err(refusal(name, format!("names that end in {ending:?} are for files that SQLite keeps beside a store")))
-        }
+        Some(ending) => Err(refusal(
+            name,
+            format!("names that end in {ending:?} are reserved for files that SQLite keeps beside a store"),
+        )),
     }
 }
 
@@ -99,17 +100,17 @@ pub(super) fn check(name: &Path, path: &Path, file: &Descriptor) -> Result<(), E
         format!("it is {kind}; expected a file")
     } else if found.nlink() > 1 {
         // Each name would have a log of its own, and lack what is in the others.
-        format!("the file has {} names (hard links), and a store must have one: remove the others", found.nlink())
+        format!("the file has {} names (hard links), but a store must have only one; remove the others", found.nlink())
     } else if is_mount_point(path) {
-        "the file alone is mounted here, and its log would be kept elsewhere: mount its folder".to_owned()
+        "the file itself is a mount point, so its log would be elsewhere; mount its folder instead".to_owned()
     } else if let Some(FileSystem::Network(kind)) = FileSystem::of(path) {
         format!(
-            "it is on a network file system ({kind}), where other machines do not see SQLite's locks: choose a disk of this machine, or use MongoDB"
+            "it is on a network file system ({kind}), where other machines do not see SQLite's locks; use a local disk, or MongoDB"
         )
     } else if found.len() == 0 && fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         // SQLite would remove it.
         format!(
-            "it is empty, and {} has what was committed last to the store that was here: bring that back, or remove this log",
+            "it is empty, but {} has the last commits of the store that was here; restore that store, or remove this log",
             url::shown_path(&log)
         )
     } else {
@@ -229,8 +230,8 @@ mod tests {
             ("a.db/", "ends in \"/\""),
             ("a.db/b.db", "Not a directory"),
             ("new.db/", "ends in \"/\""),
-            ("nowhere/a.db", "there is no folder"),
-            ("into nowhere", "there is no folder"),
+            ("nowhere/a.db", "does not exist"),
+            ("into nowhere", "does not exist"),
             ("to a folder", "a folder that does not exist"),
             ("nowhere/..", "a folder that does not exist"),
             ("a.db-wal", "\"-wal\""),

@@ -110,7 +110,7 @@ pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Res
         if lock == Lock::Inherited && !runs {
             return Err(failure(
                 &action,
-                "it was open when this process was forked; open it in a process that is spawned",
+                "it was open when this process was forked; open it in a spawned process instead",
             ));
         }
         if runs || asked >= UNNAMED_FOR {
@@ -211,7 +211,7 @@ impl Owner {
                 let (pid, host) = row.process();
                 Some(Error::TakenOver { store: self.name.as_str().into(), pid, host })
             }
-            None => Some(failure("write", format!("{} no longer says that this process owns it", self.name))),
+            None => Some(failure("write", format!("{} no longer records this process as its owner", self.name))),
         })
     }
 
@@ -319,7 +319,7 @@ impl Owner {
             transaction.execute("DELETE FROM owner", []).map_err(failed(action))
         });
         if let Err(error) = done {
-            tracing::debug!(%error, "the file says still that this process owns it");
+            tracing::debug!(%error, "the file still records this process as its owner");
         }
     }
 }

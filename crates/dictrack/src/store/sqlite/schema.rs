@@ -131,7 +131,7 @@ fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
         .and_then(|application| Ok((application, number("page_count")?)))
         .map_err(|error| not_a_store(path, &error))?;
     if application != 0 || pages > 1 {
-        return Err(Error::corrupt(url::shown_path(path), "the file", "it has pages, but no tables"));
+        return Err(Error::corrupt(url::shown_path(path), "the file", "it has pages but no tables"));
     }
     let store = url::shown_path(path);
     let fail = || unreadable(&store, "the file", "prepare the file");
@@ -161,7 +161,7 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
             return Err(Error::corrupt(
                 url::shown_path(path),
                 format!("the definition of {name}"),
-                "it is not dictrack's",
+                "it is not the one of dictrack",
             ));
         }
     }
@@ -188,11 +188,7 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     }
     let version = pragma("user_version").map_err(|error| not_a_store(path, &error))?;
     if application != APPLICATION {
-        return Err(Error::corrupt(
-            url::shown_path(path),
-            "the file",
-            "it is an SQLite file that dictrack did not make",
-        ));
+        return Err(Error::corrupt(url::shown_path(path), "the file", "it is an SQLite file of another program"));
     }
     if version > VERSION {
         return Err(Error::NewerVersion { store: url::shown_path(path).into(), found: version, known: VERSION });

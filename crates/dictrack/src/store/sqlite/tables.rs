@@ -253,8 +253,7 @@ impl Tables<'_> {
         if checksums.fold(0, i64::wrapping_add) == sum {
             return Ok(());
         }
-        let problem =
-            format!("its rows in the table {table} are not those that were written: some are missing or too many");
+        let problem = format!("rows in the table {table} are missing or unexpected");
         Err(self.damaged_group(group, problem))
     }
 
@@ -418,7 +417,7 @@ impl Tables<'_> {
     }
 
     pub(super) fn lost(&self, table: &str) -> Error {
-        self.damaged(table, "its rows are not those that were written: some are missing or too many")
+        self.damaged(table, "rows are missing or unexpected")
     }
 
     /// The marks, whose checksums have this sum.

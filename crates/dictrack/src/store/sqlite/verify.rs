@@ -74,7 +74,7 @@ impl Tables<'_> {
             for group in damage.see(self.texts(&format!("table {table}"), &others))?.unwrap_or_default() {
                 damage.note(self.damaged(
                     format!("group {group:?}"),
-                    format!("the table {table} has rows of it that its row in the table groups does not know"),
+                    format!("the table {table} has rows for it that are not included in its row in the table groups"),
                 ));
             }
         }
@@ -126,7 +126,7 @@ impl Tables<'_> {
         }
         let missing = "SELECT DISTINCT set_hash FROM groups WHERE set_hash NOT IN (SELECT hash FROM definition_sets)";
         for hash in damage.see(self.texts("table definition_sets", missing))?.unwrap_or_default() {
-            damage.note(self.damaged(format!("definition set {hash}"), "groups have it, and it is missing"));
+            damage.note(self.damaged(format!("definition set {hash}"), "it is used by groups, but missing"));
         }
         Ok(())
     }

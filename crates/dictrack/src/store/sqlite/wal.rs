@@ -40,10 +40,10 @@ pub(super) fn check(name: &Path, path: &Path) -> Result<(), Error> {
         0 => "its header is damaged".to_owned(),
         frame => format!("frame {frame} is damaged"),
     };
-    let problem = format!("{place}, and {} commits from there on would be lost", damage.commits);
+    let problem = format!("{place}, so {} commits from there on would be lost", damage.commits);
     if booted().is_some_and(|booted| written < booted) {
         // What the disk had of the log when power failed need not be in order: SQLite goes back to what is whole.
-        tracing::warn!("{}: {problem}; the machine was restarted since", url::shown_path(&log));
+        tracing::warn!("{}: {problem}; the machine has rebooted since", url::shown_path(&log));
         return Ok(());
     }
     Err(Error::corrupt(url::shown_path(name), format!("the write-ahead log {}", url::shown_path(&log)), problem))

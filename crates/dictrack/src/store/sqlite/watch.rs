@@ -60,9 +60,9 @@ impl Change {
             Self::Gone => "was removed or renamed",
             Self::Replaced => "was replaced by another file",
             Self::Written => "was written by another program",
-            Self::LogLost => "lost its log, the file that ends in \"-wal\": it was removed or replaced",
-            Self::LogCut => "lost a part of its log, the file that ends in \"-wal\": it was cut short",
-            Self::MemoryLost => "lost the file that ends in \"-shm\": it was removed or replaced",
+            Self::LogLost => "lost its log, the file that ends in \"-wal\", which was removed or replaced",
+            Self::LogCut => "lost a part of its log, the file that ends in \"-wal\", which was truncated",
+            Self::MemoryLost => "lost the file that ends in \"-shm\", which was removed or replaced",
         }
     }
 }

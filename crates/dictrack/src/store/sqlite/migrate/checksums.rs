@@ -38,7 +38,7 @@ pub(super) fn add(transaction: &Transaction<'_>, store: &str) -> Result<(), Erro
         let held: i64 =
             transaction.query_row(&format!("SELECT count(*) FROM old_{table}"), [], |row| row.get(0)).map_err(fail)?;
         if held != count {
-            let problem = format!("{} of its rows belong to groups that are missing", held - count);
+            let problem = format!("{} of its rows belong to missing groups", held - count);
             return Err(Error::corrupt(store, format!("table {table}"), problem));
         }
     }
