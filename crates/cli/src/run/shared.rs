@@ -11,7 +11,7 @@ use std::vec::IntoIter;
 
 use dictrack::cache::DataCache;
 use dictrack::json::Json;
-use dictrack::{Durability, Error, Item, Outcome as Tracked};
+use dictrack::{Durability, Error, Outcome as Tracked};
 
 use super::malformed::Problem;
 use super::reader::{Batch, Reader};
@@ -150,7 +150,7 @@ impl Run<'_> {
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {
                 let (_, read, document) = &open[*at];
-                Item { group: &read.group, document: *document, options: read.options(&self.list, self.differing) }
+                read.submission(document, &self.list, self.differing)
             };
             let items: Vec<_> = positions.iter().map(item).collect();
             positions.iter().copied().zip(self.manager.track_many(&items)).collect()
