@@ -12,8 +12,8 @@ use std::time::Duration;
 use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome as Tracked, Path,
-    Stopwatch, Submission, SystemClock, Timestamp, TrackerList, Value,
+    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome, Path, Stopwatch,
+    Submission, SystemClock, Timestamp, TrackerList, Value,
 };
 use indicatif::ProgressBar;
 
@@ -416,7 +416,7 @@ impl Run<'_> {
         }
     }
 
-    fn note(&mut self, outcome: &Tracked) {
+    fn note(&mut self, outcome: &Outcome) {
         self.summary.count(outcome);
         self.take_events(outcome.events());
     }

@@ -11,7 +11,7 @@ use std::vec::IntoIter;
 
 use dictrack::cache::DataCache;
 use dictrack::json::Json;
-use dictrack::{Durability, Error, Outcome as Tracked};
+use dictrack::{Durability, Error, Outcome};
 
 use super::malformed::Problem;
 use super::reader::{Batch, Reader};
@@ -145,7 +145,7 @@ impl Run<'_> {
     }
 
     /// Applies documents, those of one group in order. Returns a result for each position, in order.
-    fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Tracked, Error>)> {
+    fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Outcome, Error>)> {
         let group = |at: &usize| &*open[*at].1.group;
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {

@@ -14,7 +14,7 @@ use crate::store::DataStore;
 use crate::store::mongodb::{MongoStore, MongoStoreBuilder};
 #[cfg(feature = "sqlite")]
 use crate::store::sqlite::SqliteStore;
-use crate::{Error, url};
+use crate::{Error, executor, url};
 
 /// SQLite gets this fraction of the memory for groups, in addition to it.
 #[cfg(feature = "sqlite")]

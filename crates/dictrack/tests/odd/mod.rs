@@ -6,9 +6,9 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dictrack::cache::{DataCache, Load, Run, Stored};
-use dictrack::store::{Claimed, DataStore, Held, Mark, Refused, Writers};
-use dictrack::{Durability, Engine, Error, Group, GroupChange, Limits, MemoryCache, MemoryStore, TrackerDefinition};
+use dictrack::cache::{DataCache, Load, Saved, Step};
+use dictrack::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
+use dictrack::{Durability, Engine, Error, Group, Limits, MemoryCache, MemoryStore, TrackerDefinition};
 use parking_lot::Mutex;
 
 /// What a store does before it answers.
@@ -101,7 +101,7 @@ impl DataStore for OddStore {
         self.inner.held(group).await
     }
 
-    async fn save(&self, changes: &[GroupChange], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
+    async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         self.answer().await;
         self.inner.save(changes, marks).await
     }
@@ -168,12 +168,12 @@ impl DataCache for Shared {
         self.0.inner.begin(load, engine).await
     }
 
-    async fn update(&self, group: &str, step: &mut Run<'_>) -> Result<u64, Error> {
+    async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         self.0.answer().await;
         self.0.inner.update(group, step).await
     }
 
-    fn update_now(&self, _: &str, _: &mut Run<'_>) -> bool {
+    fn update_now(&self, _: &str, _: &mut Step<'_>) -> bool {
         false
     }
 
@@ -182,7 +182,7 @@ impl DataCache for Shared {
         self.0.inner.view(group, view).await
     }
 
-    async fn collect(&self, engine: &Engine) -> Result<Vec<GroupChange>, Error> {
+    async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error> {
         self.0.inner.collect(engine).await
     }
 
@@ -194,8 +194,8 @@ impl DataCache for Shared {
         self.0.inner.has_uncollected()
     }
 
-    async fn stored(&self, stored: &[Stored]) -> Result<(), Error> {
-        self.0.inner.stored(stored).await
+    async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error> {
+        self.0.inner.note_saved(saved).await
     }
 
     fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error> {
