@@ -12,8 +12,8 @@ use std::time::Duration;
 use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome as Tracked, Path,
-    Stopwatch, SystemClock, Timestamp, TrackOptions, TrackerList, Value,
+    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome, Path, Stopwatch,
+    Submission, SystemClock, Timestamp, TrackerList, Value,
 };
 use indicatif::ProgressBar;
 
@@ -206,10 +206,10 @@ impl<'a> Read<'a> {
         Ok(Self { group, now, date, id })
     }
 
-    fn options<'b>(&'b self, list: &'b TrackerList, differing: Differing) -> TrackOptions<'b> {
-        let mut options = TrackOptions::default().ensure(list, differing);
-        (options.now, options.event_id) = (self.now, self.id.as_deref());
-        options
+    fn submission<'b>(&'b self, document: &'b Json, list: &'b TrackerList, differing: Differing) -> Submission<'b> {
+        let mut submission = Submission::new(&self.group, document).ensure(list, differing);
+        (submission.now, submission.event_id) = (self.now, self.id.as_deref());
+        submission
     }
 }
 
@@ -387,7 +387,7 @@ impl Run<'_> {
         };
         self.note_date(&read);
         loop {
-            match self.manager.track_with(&read.group, document, read.options(&self.list, self.differing)) {
+            match self.manager.track_one(read.submission(document, &self.list, self.differing)) {
                 Ok(outcome) => {
                     self.note(&outcome);
                     break;
@@ -416,7 +416,7 @@ impl Run<'_> {
         }
     }
 
-    fn note(&mut self, outcome: &Tracked) {
+    fn note(&mut self, outcome: &Outcome) {
         self.summary.count(outcome);
         self.take_events(outcome.events());
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use command::{at, dictrack, folder, number};
 use dictrack::json::Json;
-use dictrack::{Differing, Durability, Manager, SqliteStore, Timestamp, TrackOptions};
+use dictrack::{Differing, Durability, Manager, SqliteStore, Submission, Timestamp};
 use dictrack_testkit::{Redis, eventually, shared_mongodb};
 
 fn kills(default: u64) -> u64 {
@@ -229,8 +229,8 @@ fn every_event_is_printed_with_one_content_over_kills_of_any_run_and_losses_of_r
     for document in &given.all {
         let now = Timestamp::from_secs(document.number as i64);
         let json = Json::parse(document.line().as_bytes()).unwrap();
-        let options = TrackOptions::at(now).ensure(&list, Differing::Refuse);
-        let outcome = oracle.track_with(&document.group, &json, options).unwrap();
+        let submission = Submission::new(&document.group, &json).at(now).ensure(&list, Differing::Refuse);
+        let outcome = oracle.track_one(submission).unwrap();
         expected.extend(outcome.events().iter().map(|event| event.id().to_string()));
         moments.entry(document.group.clone()).or_default().insert(now.to_string());
     }
@@ -271,8 +271,7 @@ fn events_that_an_earlier_run_left_are_printed_however_soon_each_run_is_killed()
         let document = Json::parse(b"{}").unwrap();
         let groups = (0..GROUPS).map(|group| format!("g{group}"));
         for group in groups.chain((0..OF_ONE).map(|_| "one".to_owned())) {
-            let options = TrackOptions::default().ensure(&list, Differing::Refuse);
-            manager.track_with(&group, &document, options).unwrap();
+            manager.track_one(Submission::new(&group, &document).ensure(&list, Differing::Refuse)).unwrap();
         }
         manager.close().unwrap();
     }

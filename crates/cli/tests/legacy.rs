@@ -182,7 +182,7 @@ fn goes_on(legacy: &Legacy) {
         ] {
             assert_eq!(at(&line, what).to_string(), names.to_string(), "{what} of {line}");
         }
-        let trackers = manager.get_trackers(group, None).unwrap();
+        let trackers = manager.trackers(group).unwrap();
         let expected = at(&line, "progress").as_map().unwrap();
         assert_eq!(trackers.len(), expected.len(), "{line}");
         for tracker in trackers {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use command::{Answer, COUNTER, at, counted, dictrack, dictrack_with, folder, number};
 use dictrack::json::Json;
-use dictrack::{Manager, SqliteStore, Stopwatch, TrackOptions, TrackerDefinition};
+use dictrack::{Manager, SqliteStore, Stopwatch, Submission, TrackerDefinition};
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, eventually, shared_mongodb, shared_redis};
 
 /// Text that no output may contain.
@@ -128,7 +128,7 @@ fn an_export_comes_back_line_for_line_from_both_stores() {
             for n in 0..3 {
                 let document = Json::parse(format!("{{\"n\":{n}.1}}").as_bytes()).unwrap();
                 let id = format!("{group}{n}");
-                manager.track_with(group, &document, TrackOptions::default().id(&id)).unwrap();
+                manager.track_one(Submission::new(group, &document).id(&id)).unwrap();
             }
         }
         manager.remove_trackers("z", &["once", "sums"]).unwrap();

@@ -1,6 +1,6 @@
 //! What every group of a process shares.
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicU32;
 
 use crate::custom::Registry;
 use crate::set::SetPool;
@@ -15,8 +15,6 @@ pub struct Engine {
     pub sets: SetPool,
     /// The bounds of what a group remembers.
     pub limits: Limits,
-    /// Whether events are kept in their group until they are delivered.
-    pub keep_events: AtomicBool,
     /// The generations of new groups begin behind this one, so that a group that is made anew after all were emptied does
     /// not use one again.
     pub used_generations: AtomicU32,

@@ -101,10 +101,10 @@ pub enum GroupError {
     #[error("the group has no generations left for more trackers")]
     GenerationsExhausted,
     /// The result would not be a definition.
-    #[error("{0}")]
+    #[error(transparent)]
     Definition(#[from] DefinitionError),
     /// The renewal of a custom limiter failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Custom(#[from] CustomError),
 }
 
@@ -233,6 +233,8 @@ pub struct Call<'a> {
     pub group: &'a str,
     /// The moment of the call.
     pub now: Timestamp,
+    /// Whether events stay in the group until they are delivered.
+    pub keep_events: bool,
 }
 
 impl<'a> Call<'a> {
@@ -732,7 +734,7 @@ impl Group {
         slot: &Slot,
     ) -> Arc<Event> {
         let Happened { code, number, progress, stage, times, limiter } = happened;
-        let sequence = if call.engine.keep_events.load(Ordering::Relaxed) {
+        let sequence = if call.keep_events {
             let log = self.log();
             log.sequence = log.sequence.saturating_add(1);
             log.sequence

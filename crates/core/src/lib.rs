@@ -10,12 +10,13 @@
 //! let engine = Engine::default();
 //! let mut group = Group::default();
 //! let now = Timestamp::from_secs(1_700_000_000);
-//! let call = Call { engine: &engine, group: "user_001", now };
+//! let call = Call { engine: &engine, group: "user_001", now, keep_events: false };
 //! let logins = TrackerDefinition::count("logins").target(3).eq("event", "login").build().unwrap();
 //! group.add(&call, &[Arc::new(logins)], None).unwrap();
 //!
 //! let document = Json::parse(br#"{"event": "login"}"#).unwrap();
-//! let outcome = group.track(&engine, "user_001", &Track { document: &document, now, clock: now, id: None });
+//! let track = Track { document: &document, now, clock: now, id: None, keep_events: false };
+//! let outcome = group.track(&engine, "user_001", &track);
 //! assert_eq!(outcome.dirtied().next().unwrap().progress(), 1.into());
 //! ```
 

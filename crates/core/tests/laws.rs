@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
@@ -30,20 +29,20 @@ fn engine() -> Engine {
     let mut registry = Registry::default();
     registry.add_condition("answers", |params: &Json, _: &dyn Document| Ok(*params == Json::Bool(true)));
     registry.add_condition("fails", |_: &Json, _: &dyn Document| Err::<bool, BoxError>("it failed".into()));
-    let mut engine = Engine { registry, keep_events: AtomicBool::new(true), ..Engine::default() };
+    let mut engine = Engine { registry, ..Engine::default() };
     engine.limits.completed = 3;
     engine
 }
 
 fn group_of(engine: &Engine, definitions: &[Arc<TrackerDefinition>]) -> Group {
     let mut group = Group::default();
-    group.add(&Call { engine, group: GROUP, now: START }, definitions, None).unwrap();
+    group.add(&Call { engine, group: GROUP, now: START, keep_events: true }, definitions, None).unwrap();
     group
 }
 
 fn track(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp, id: Option<&str>) -> Outcome {
     let id = id.map(|id| ContentHash::of([id]));
-    group.track(engine, GROUP, &Track { document, now, clock: now, id })
+    group.track(engine, GROUP, &Track { document, now, clock: now, id, keep_events: true })
 }
 
 fn names<'a>(trackers: impl Iterator<Item = Tracked<'a>>) -> Vec<&'a str> {
@@ -66,7 +65,7 @@ fn told(outcome: &Outcome) -> String {
 /// Makes a call and says all that it gave back.
 fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
     let now = step.now;
-    let call = Call { engine, group: GROUP, now };
+    let call = Call { engine, group: GROUP, now, keep_events: true };
     match &step.act {
         Act::Track { document, id } => told(&track(group, engine, document, now, id.as_deref())),
         Act::Add { definition, expire } => format!("{:?}", group.add(&call, &[Arc::clone(definition)], *expire)),
@@ -415,7 +414,7 @@ proptest! {
         }
         // A reset opens them from that moment to the end of the shortest window.
         let renewed = after(now, pause);
-        let call = Call { engine: &engine, group: GROUP, now: renewed };
+        let call = Call { engine: &engine, group: GROUP, now: renewed, keep_events: true };
         group.reset(&call, "limited", Some(ResetPolicy::LIMITER), Renewal::default()).unwrap();
         prop_assert_eq!(refusal(&group, &engine, renewed)?, None);
         let lengths = limiters.iter().filter_map(|limiter| match limiter {

@@ -13,7 +13,7 @@ const GROUP: &str = "g";
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn call(engine: &Engine) -> Call<'_> {
-    Call { engine, group: GROUP, now: NOW }
+    Call { engine, group: GROUP, now: NOW, keep_events: false }
 }
 
 fn counting(name: &str, targets: &[u64]) -> Arc<TrackerDefinition> {
@@ -22,7 +22,7 @@ fn counting(name: &str, targets: &[u64]) -> Arc<TrackerDefinition> {
 }
 
 fn track(group: &mut Group, engine: &Engine) -> Outcome {
-    group.track(engine, GROUP, &Track { document: &Json::Null, now: NOW, clock: NOW, id: None })
+    group.track(engine, GROUP, &Track { document: &Json::Null, now: NOW, clock: NOW, id: None, keep_events: false })
 }
 
 /// The group as it is read back from a store.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use dictrack::json::Json;
-use dictrack::{Amount, Document, Limits, Manager, Stopwatch, TestClock, Timestamp, TrackOptions, TrackerDefinition};
+use dictrack::{Amount, Document, Limits, Manager, Stopwatch, Submission, TestClock, Timestamp, TrackerDefinition};
 
 #[path = "workload.rs"]
 mod workload;
@@ -106,8 +106,8 @@ fn w2() {
         for (digit, byte) in id[6..].iter_mut().rev().enumerate() {
             *byte = b"0123456789abcdef"[(number >> (4 * digit)) as usize & 15];
         }
-        let options = TrackOptions::default().id(std::str::from_utf8(&id).unwrap());
-        black_box(now(manager.track_with("g", &documents[at % documents.len()], options)).unwrap());
+        let submission = Submission::new("g", &documents[at % documents.len()]).id(std::str::from_utf8(&id).unwrap());
+        black_box(now(manager.track_one(submission)).unwrap());
     });
     let plain = with_trackers(definitions(1_000));
     let simple = workload::documents(1 << 12);
@@ -240,7 +240,7 @@ fn parallel<F: FnMut(usize) + Send>(threads: usize, mut make: impl FnMut(usize) 
 }
 
 fn batches() {
-    use dictrack::{Durability, Item, SqliteStore};
+    use dictrack::{Durability, SqliteStore};
     println!("\ntrack_many with fsync: batches of 1,000 over 10,000 groups, 10 trackers of which 3 match");
     let folder = std::env::temp_dir().join(format!("dictrack-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -253,9 +253,11 @@ fn batches() {
     let mut random = workload::Random(5);
     let mut batch = || {
         let groups: Vec<&str> = (0..1_000).map(|_| ids[random.draw() as usize % ids.len()].as_str()).collect();
-        let options = TrackOptions::default().ensure(&list, dictrack::Differing::Refuse);
-        let items: Vec<Item<'_>> = groups.iter().map(|group| Item { group, document: &document, options }).collect();
-        assert!(manager.track_many(&items).iter().all(Result::is_ok));
+        let submissions: Vec<_> = groups
+            .iter()
+            .map(|group| Submission::new(group, &document).ensure(&list, dictrack::Differing::Refuse))
+            .collect();
+        assert!(manager.track_many(&submissions).iter().all(Result::is_ok));
     };
     for _ in 0..50 {
         batch();
@@ -280,7 +282,7 @@ fn check_agreement() {
         by_hand.track(&W::of(document));
         now(manager.track("g", document)).unwrap();
     }
-    let trackers = now(manager.get_trackers("g", None)).unwrap();
+    let trackers = now(manager.trackers("g")).unwrap();
     for (tracker, units) in trackers.iter().zip(by_hand.progress()) {
         assert_eq!(tracker.progress, Amount::from_units(units).unwrap(), "{}", tracker.name());
     }

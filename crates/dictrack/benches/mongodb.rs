@@ -2,7 +2,7 @@
 //! writes by hand through the driver, in one run.
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, Stopwatch, TrackOptions, TrackerDefinition};
+use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, Stopwatch, Submission, TrackerDefinition};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::{Document, doc};
 
@@ -55,9 +55,9 @@ fn commits(mongo: &Mongo, name: &str, durability: Durability, documents: usize, 
             for group in &groups {
                 number += 1;
                 let id = number.to_string();
-                let options = TrackOptions::default().ensure(&list, Differing::Refuse);
-                let options = if ids { options.id(&id) } else { options };
-                assert_eq!(manager.track_with(group, &document, options).unwrap().dirtied().count(), TRACKERS);
+                let plain = Submission::new(group, &document).ensure(&list, Differing::Refuse);
+                let submission = if ids { plain.id(&id) } else { plain };
+                assert_eq!(manager.track_one(submission).unwrap().dirtied().count(), TRACKERS);
             }
         }
         let watch = Stopwatch::start();

@@ -224,7 +224,7 @@ fn hot(redis: &Redis) {
         let output = child.wait_with_output().unwrap();
         total += String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().unwrap();
     }
-    let counted = manager(&redis.url(), INTERVAL).blocking().get_trackers("g0", None).unwrap();
+    let counted = manager(&redis.url(), INTERVAL).blocking().trackers("g0").unwrap();
     println!("\none group of 10 trackers, 64 callers in each of 2 processes");
     println!("{total:.0} documents/s (goal 50,000: {}); {} tracked", verdict(total >= 50_000.0), counted.len());
 }

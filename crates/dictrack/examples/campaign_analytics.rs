@@ -55,7 +55,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let stats: Vec<_> = manager
-        .get_trackers(CAMPAIGN, None)?
+        .trackers(CAMPAIGN)?
         .iter()
         .map(|tracker| format!("{}: {}/{}", tracker.name(), tracker.progress, tracker.target()))
         .collect();

@@ -62,7 +62,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let condition = HighValueOrder::new().ok_or("the paths are not empty")?;
     let builder = builder.condition("high_value_order", condition);
-    let manager = pollster::block_on(builder.open())?.blocking();
+    let manager = dictrack::block_on(builder.open())?.blocking();
 
     let params = json!({
         "min_amount": 100, "allowed_tiers": ["gold", "platinum"], "excluded_regions": ["blocked", "suspended"],
@@ -98,8 +98,8 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     }
     assert_eq!(tracked, ["ORD002", "ORD003", "ORD006"]);
 
-    let trackers = manager.get_trackers("orders", Some(&["high_value_orders"]))?;
-    let total = format!("{}/{}", trackers[0].progress, trackers[0].target());
+    let tracker = manager.tracker("orders", "high_value_orders")?.ok_or("there is no such tracker")?;
+    let total = format!("{}/{}", tracker.progress, tracker.target());
     println!("\n{}", "-".repeat(60));
     println!("High-value orders tracked: {total}");
     assert_eq!(total, "3/10");

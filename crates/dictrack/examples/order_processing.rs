@@ -3,7 +3,7 @@
 //! The manager stores everything in one SQLite file. Each order is tracked with its id, so it counts once even if a queue
 //! delivers it twice, or delivers it again to the next run. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
 
-use dictrack::{Blocking, Differing, EventCode, TrackOptions, TrackerDefinition};
+use dictrack::{Blocking, Differing, EventCode, Submission, TrackerDefinition};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -12,11 +12,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 fn prepare(manager: Blocking) -> Result<Blocking> {
     manager.add_listener(EventCode::StageCompleted, |event| {
         println!("📦 Order {} stage completed: ${}/${}", event.name(), event.progress, event.target);
-        Ok(())
     });
     manager.add_listener(EventCode::AllCompleted, |event| {
         println!("✅ Order {} fully processed! Total amount: ${}", event.name(), event.progress);
-        Ok(())
     });
     let count = TrackerDefinition::count("order_count").targets([10, 50, 100, 500]).eq("status", "completed");
     let amount = TrackerDefinition::sum("order_amount")
@@ -33,7 +31,7 @@ fn prepare(manager: Blocking) -> Result<Blocking> {
 fn process(manager: &Blocking, order: &Value) -> Result<bool> {
     let id = order["order_id"].as_str().ok_or("an order has an id")?;
     println!("\nProcessing order: {id}");
-    let outcome = manager.track_with("orders", order, TrackOptions::default().id(id))?;
+    let outcome = manager.track_one(Submission::new("orders", order).id(id))?;
     let [orders, revenue] = totals(manager)?;
     println!("  Orders: {orders}");
     println!("  Revenue: ${revenue}");
@@ -41,7 +39,7 @@ fn process(manager: &Blocking, order: &Value) -> Result<bool> {
 }
 
 fn totals(manager: &Blocking) -> Result<[String; 2]> {
-    let trackers = manager.get_trackers("orders", None)?;
+    let trackers = manager.trackers("orders")?;
     let [orders, revenue] = trackers.as_slice() else { return Err("there are two trackers".into()) };
     Ok([format!("{}/{}", orders.progress, orders.target()), format!("{}/${}", revenue.progress, revenue.target())])
 }

@@ -4,7 +4,7 @@
 //! limit still counts and is listed as limited; the next one is listed as refused. The target is out of reach, so that the
 //! tracker never completes.
 
-use dictrack::{Amount, Blocking, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Amount, Blocking, Manager, Reset, ResetPolicy, TrackerDefinition, TrackerSnapshot};
 use serde_json::json;
 
 const CLIENT: &str = "api_client_001";
@@ -47,8 +47,8 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(allowed, (0..=99_u64).rev().map(Amount::from).collect::<Vec<_>>());
 
     println!("\nResetting rate limiter...");
-    manager.reset_tracker(CLIENT, "api_rate_limit", Some(ResetPolicy::LIMITER))?;
-    let tracker = &manager.get_trackers(CLIENT, None)?[0];
+    manager.reset_tracker(CLIENT, "api_rate_limit", Reset::default().policy(ResetPolicy::LIMITER))?;
+    let tracker = &manager.trackers(CLIENT)?[0];
     println!("   Limiter remaining: {}", remaining(tracker).ok_or("the tracker has a count limiter")?);
     assert_eq!((remaining(tracker), tracker.progress), (Some(100.into()), 100.into()));
     Ok(())

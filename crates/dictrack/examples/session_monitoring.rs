@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use dictrack::{Clock, Manager, ManagerBuilder, Reason, Span, TestClock, Timestamp, TrackerDefinition};
+use dictrack::{Clock, Manager, ManagerBuilder, Reason, Reset, Span, TestClock, Timestamp, TrackerDefinition};
 use serde_json::json;
 
 const SESSION: &str = "user_session_001";
@@ -20,7 +20,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let start = Timestamp::from_secs(1_700_000_000);
     let clock = Arc::new(TestClock::new(start));
-    let manager = pollster::block_on(builder.shared_clock(clock.clone()).open())?.blocking();
+    let manager = dictrack::block_on(builder.shared_clock(clock.clone()).open())?.blocking();
 
     let window = Span::from_secs(60);
     let calls =
@@ -30,10 +30,10 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     // Both ends of the window are included.
     let call = json!({"action": "api_call"});
     let end = start.saturating_add(window);
-    let at_the_end = manager.explain_at(SESSION, &call, Some(end))?.remove(0).verdict;
+    let at_the_end = manager.at(end).explain(SESSION, &call)?.remove(0).verdict;
     assert!(matches!(at_the_end, Reason::Counted { .. }));
     let past_it = end.saturating_add(Span::from_micros(1));
-    let past_the_end = manager.explain_at(SESSION, &call, Some(past_it))?.remove(0).verdict;
+    let past_the_end = manager.at(past_it).explain(SESSION, &call)?.remove(0).verdict;
     assert!(matches!(past_the_end, Reason::Limited { until: None, .. }));
 
     println!("Simulating API calls for 70 seconds...");
@@ -56,7 +56,7 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
         if second > 0 && second % 60 == 0 && elapsed > 60_000_000 {
             println!("\n--- Resetting time limiter at {second} seconds ---");
             // Without a policy, the tracker's own applies, which is to renew its limiters.
-            assert!(manager.reset_tracker(SESSION, "session_actions", None)?);
+            assert!(manager.reset_tracker(SESSION, "session_actions", Reset::default())?.is_some());
         }
         clock.advance(STEP);
     }
@@ -64,6 +64,6 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     println!("Total API calls made: {allowed}");
     assert_eq!(blocked, [(60, 60)], "one block, at second 60, after 60 calls");
     assert_eq!(allowed, 69);
-    assert_eq!(manager.get_trackers(SESSION, None)?[0].progress, 69.into());
+    assert_eq!(manager.trackers(SESSION)?[0].progress, 69.into());
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Failures of caches and stores.
 
+use std::fmt;
+
 use dictrack_core::BoxError;
 
 /// A failure of a cache or a store.
-#[derive(Debug, thiserror::Error)]
-#[error("{backend} could not {action}: {source}")]
+///
+/// Its message has everything that is known, so that it has no [`source`](std::error::Error::source) that would repeat it.
+#[derive(Debug)]
 pub struct BackendError {
     /// `SQLite`, `Redis`, …
     pub backend: &'static str,
@@ -13,3 +16,11 @@ pub struct BackendError {
     /// The error that it reported.
     pub source: BoxError,
 }
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} could not {}: {}", self.backend, self.action, self.source)
+    }
+}
+
+impl std::error::Error for BackendError {}

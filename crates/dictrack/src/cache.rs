@@ -92,6 +92,11 @@ pub trait DataCache: Send + Sync + Debug {
     /// Who changes the groups of this cache: this process, or others too.
     fn writers(&self) -> Writers;
 
+    /// Whether calls wait for a server, which may never answer: then the deadline of a call of the manager bounds them.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     /// Learns where groups come from, before the first call.
     ///
     /// # Errors
@@ -210,6 +215,9 @@ macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         impl<T: DataCache + ?Sized> DataCache for $pointer<T> {
+            fn is_remote(&self) -> bool {
+                (**self).is_remote()
+            }
             fn writers(&self) -> Writers {
                 (**self).writers()
             }

@@ -107,7 +107,6 @@ impl<'a> Opened<'a> {
     async fn by(writers: Writers, stores: &'a dyn Stores, name: &'static str, limits: Limits) -> Self {
         let store = stores.open(name).await;
         let engine = Engine { limits, ..Engine::default() };
-        engine.keep_events.store(true, std::sync::atomic::Ordering::Relaxed);
         let opened = Self { stores, name, limits, engine, store };
         let begun = opened.store.begin(Durability::Os, &limits, writers).await;
         let blank = begun.unwrap_or_else(|error| opened.fail("begin", &error));
@@ -189,7 +188,7 @@ impl<'a> Opened<'a> {
     }
 
     fn call<'c>(&'c self, group: &'c str) -> Call<'c> {
-        Call { engine: &self.engine, group, now: NOW }
+        Call { engine: &self.engine, group, now: NOW, keep_events: true }
     }
 
     fn add(&self, group: &mut Group, id: &str, definitions: &[Arc<TrackerDefinition>]) {
@@ -198,7 +197,7 @@ impl<'a> Opened<'a> {
     }
 
     fn track(&self, group: &mut Group, id: &str, document: &Json, event_id: Option<ContentHash>) {
-        group.track(&self.engine, id, &Track { document, now: NOW, clock: NOW, id: event_id });
+        group.track(&self.engine, id, &Track { document, now: NOW, clock: NOW, id: event_id, keep_events: true });
     }
 
     /// A group that changed in every way a store has to keep, saved.

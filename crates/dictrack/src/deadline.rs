@@ -1,14 +1,15 @@
 //! Until when a call waits for servers: one deadline for all that it waits for, since limits of single steps add up.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use crate::Error;
 use crate::clock::Stopwatch;
+use crate::{Error, runtime};
 
 /// A call waits so long for cache and store, all in all, so that it answers or fails within two seconds.
 const WAITS_FOR: Duration = Duration::from_millis(1_700);
 /// What a step may take beyond that: a process that was held up finds its time gone although its servers have answered.
-#[cfg(any(feature = "mongodb", feature = "redis"))]
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Until when a call waits.
@@ -16,12 +17,14 @@ const GRACE: Duration = Duration::from_millis(100);
 pub(crate) struct Deadline {
     since: Stopwatch,
     after: Duration,
+    /// Whether cache or store is a server, which may never answer. Files are waited for however long they take.
+    is_remote: bool,
 }
 
 impl Deadline {
-    /// That of a call which begins now.
-    pub(crate) fn of_a_call() -> Self {
-        Self { since: Stopwatch::start(), after: WAITS_FOR }
+    /// That of a call that begins now.
+    pub(crate) fn of_a_call(is_remote: bool) -> Self {
+        Self { since: Stopwatch::start(), after: WAITS_FOR, is_remote }
     }
 
     /// Whether the call has to come to an end.
@@ -34,20 +37,13 @@ impl Deadline {
         self.after += by;
     }
 
-    /// What `work` gives, or `late` where the deadline passes first; then `work` is dropped. Files are waited for however
-    /// long they take.
-    #[cfg(any(feature = "mongodb", feature = "redis"))]
+    /// What `work` gives, or `late` if the deadline passes first; then `work` is dropped.
     pub(crate) async fn bound<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
         late: impl FnOnce(Duration) -> Error,
     ) -> Result<T, Error> {
-        use std::pin::pin;
-        use std::task::Poll;
-
-        use crate::runtime;
-
-        if !runtime::is_used() {
+        if !self.is_remote {
             return work.await;
         }
         let mut work = pin!(work);
@@ -62,15 +58,5 @@ impl Deadline {
             passed.as_mut().poll(context).map(|slept| slept.err().map(Err))
         });
         ended.await.unwrap_or_else(|| Err(late(self.since.elapsed())))
-    }
-
-    /// What `work` gives: nothing here is far away.
-    #[cfg(not(any(feature = "mongodb", feature = "redis")))]
-    pub(crate) async fn bound<T>(
-        &self,
-        work: impl Future<Output = Result<T, Error>>,
-        _: impl FnOnce(Duration) -> Error,
-    ) -> Result<T, Error> {
-        work.await
     }
 }

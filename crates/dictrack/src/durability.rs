@@ -34,29 +34,34 @@ impl fmt::Display for Durability {
         match self {
             Self::Fsync => f.write_str("fsync"),
             Self::Os => f.write_str("os"),
-            Self::Interval(time) => write!(f, "interval({} ms)", time.as_millis()),
+            Self::Interval(time) => match (time.as_micros(), time.as_millis()) {
+                (micros, _) if !micros.is_multiple_of(1000) => write!(f, "interval({micros}us)"),
+                (_, millis) if !millis.is_multiple_of(1000) => write!(f, "interval({millis}ms)"),
+                _ => write!(f, "interval({}s)", time.as_secs()),
+            },
         }
     }
 }
 
 /// Why a text is not a durability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is not a durability; expected fsync, os or interval(100ms)", quoted(.0))]
+#[error("invalid durability {}; expected fsync, os or an interval such as interval(100ms)", quoted(.0))]
 pub struct ParseDurabilityError(String);
 
 impl FromStr for Durability {
     type Err = ParseDurabilityError;
 
-    /// Reads `fsync`, `os`, `interval(100ms)` or `interval(2s)`.
+    /// Reads `fsync`, `os`, and `interval(2s)`, `interval(100ms)` or `interval(500us)`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let interval = || {
             let inner = text.strip_prefix("interval(")?.strip_suffix(')')?;
-            let (digits, millis) = match inner.strip_suffix("ms") {
-                Some(digits) => (digits, 1),
-                None => (inner.strip_suffix('s')?, 1000),
+            let (digits, micros) = match (inner.strip_suffix("ms"), inner.strip_suffix("us")) {
+                (Some(digits), _) => (digits, 1000),
+                (_, Some(digits)) => (digits, 1),
+                _ => (inner.strip_suffix('s')?, 1_000_000),
             };
             let count: u32 = digits.trim().parse().ok()?;
-            (count > 0).then(|| Self::Interval(Duration::from_millis(u64::from(count) * millis)))
+            (count > 0).then(|| Self::Interval(Duration::from_micros(u64::from(count) * micros)))
         };
         match text {
             "fsync" => Ok(Self::Fsync),
@@ -69,6 +74,16 @@ impl FromStr for Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_durability_is_read_back_from_what_it_prints() {
+        for text in ["fsync", "os", "interval(100ms)", "interval(1500ms)", "interval(2s)", "interval(1001us)"] {
+            let read: Durability = text.parse().unwrap();
+            assert_eq!(read.to_string(), text);
+        }
+        let refused = "now".parse::<Durability>().unwrap_err().to_string();
+        assert_eq!(refused, "invalid durability \"now\"; expected fsync, os or an interval such as interval(100ms)");
+    }
 
     #[test]
     fn text_names_the_durabilities() {

@@ -9,17 +9,118 @@ use dictrack_core::{BoxError, DefinitionError, GroupError};
 
 use crate::backend::BackendError;
 
+/// Makes the one table of errors: what is known of a kind beside its message.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $code:literal, $python:literal, $advice:literal;)*) => {
+        /// What kind of error it is. Every face of dictrack takes from this table what it calls the kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl ErrorKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// A short text that stays the same from version to version, for programs and logs: `conflicting_name`.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $code,)*
+                }
+            }
+
+            /// What a caller can do about it.
+            pub fn advice(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $advice,)*
+                }
+            }
+
+            /// The class of the exception in Python.
+            pub fn python_class(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $python,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An active tracker of that name has another definition.
+    ConflictingName = "conflicting_name", "ConflictingNameError",
+        "use another name, or update the tracker";
+    /// One call names a tracker twice.
+    RepeatedName = "repeated_name", "RepeatedNameError",
+        "name each tracker once in a call";
+    /// The group has had 2³² - 1 adds.
+    GenerationsExhausted = "generations_exhausted", "GenerationsExhaustedError",
+        "use another group";
+    /// A definition is refused.
+    Definition = "definition", "DefinitionError",
+        "correct the definition";
+    /// Custom code failed, or is not registered.
+    CustomCode = "custom_code", "CustomCodeError",
+        "correct or register the condition, measure or limiter";
+    /// Custom code called the manager.
+    Reentrant = "reentrant", "ReentrantError",
+        "do not call the manager from a condition, measure or limiter";
+    /// `flush` was not confirmed.
+    Unconfirmed = "unconfirmed", "UnconfirmedError",
+        "confirm the call";
+    /// The manager was closed.
+    Closed = "closed", "ClosedError",
+        "open the store again";
+    /// The store failed earlier.
+    Stopped = "stopped", "StoppedError",
+        "find out why the store failed, then open it again";
+    /// Redis failed.
+    Redis = "redis", "RedisOperationError",
+        "see what Redis said";
+    /// A cache or a store failed.
+    Backend = "backend", "DataStoreOperationError",
+        "see what the cache or the store said";
+    /// A cache or a store cannot be reached.
+    Unavailable = "unavailable", "UnavailableError",
+        "call again later; a document with an id counts once however often it is sent";
+    /// The cache lost a change before the store had it.
+    Lost = "lost", "LostError",
+        "call again: the change did not take effect";
+    /// Another process took the store over.
+    TakenOver = "taken_over", "TakenOverError",
+        "leave the store to its new owner";
+    /// Another manager owns the store.
+    Owned = "owned", "OwnedError",
+        "stop the other process, or share a Redis cache";
+    /// A newer dictrack wrote the store.
+    NewerVersion = "newer_version", "NewerVersionError",
+        "use a newer dictrack";
+    /// An older dictrack wrote the store, which is open for reading only.
+    OlderVersion = "older_version", "OlderVersionError",
+        "open the store for writing once";
+    /// Making or changing the store was cut short, and it is open for reading only.
+    Unfinished = "unfinished", "UnfinishedError",
+        "open the store for writing once";
+    /// Something in the store is not what dictrack writes.
+    Corrupt = "corrupt", "CorruptError",
+        "restore the store from a backup";
+}
+
 /// Why a call did nothing, or why its effect is not known to be kept.
+///
+/// The message has all that is known, so that no error has a [`source`](std::error::Error::source) which would print it
+/// twice. Programs look at [`kind`](Self::kind), [`code`](Self::code) or the variant.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The trackers of the group do not allow the call; nothing was changed.
-    #[error("group {}: {source}", quoted(group))]
+    #[error("group {}: {problem}", quoted(group))]
     Group {
         /// The group.
         group: Box<str>,
         /// What does not fit.
-        source: Box<GroupError>,
+        problem: Box<GroupError>,
     },
     /// A definition is refused.
     #[error("{0}")]
@@ -34,10 +135,10 @@ pub enum Error {
     #[error("the manager is closed")]
     Closed,
     /// The store failed earlier. What was acknowledged is kept; nothing is acknowledged any more.
-    #[error("the store failed and nothing is acknowledged any more; reopen it to go on: {source}")]
+    #[error("the store failed and nothing is acknowledged any more; reopen it to continue: {failure}")]
     Stopped {
         /// The failure.
-        source: Arc<BackendError>,
+        failure: Arc<BackendError>,
     },
     /// A cache or a store failed.
     #[error("{0}")]
@@ -142,8 +243,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn group(group: &str, source: GroupError) -> Self {
-        Self::Group { group: group.into(), source: Box::new(source) }
+    pub(crate) fn group(group: &str, problem: GroupError) -> Self {
+        Self::Group { group: group.into(), problem: Box::new(problem) }
     }
 
     /// Something in `store` is damaged.
@@ -151,6 +252,42 @@ impl Error {
     pub(crate) fn corrupt(store: impl Display, place: impl Into<String>, problem: impl Into<String>) -> Self {
         let (place, problem): (String, String) = (place.into(), problem.into());
         Self::Corrupt { store: store.to_string().into(), place: place.into(), problem: problem.into() }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Group { problem, .. } => match &**problem {
+                GroupError::ConflictingName { .. } => ErrorKind::ConflictingName,
+                GroupError::RepeatedName { .. } => ErrorKind::RepeatedName,
+                GroupError::GenerationsExhausted => ErrorKind::GenerationsExhausted,
+                GroupError::Definition(_) => ErrorKind::Definition,
+                GroupError::Custom(_) => ErrorKind::CustomCode,
+                // Of another version of the core, which has more.
+                _ => ErrorKind::Definition,
+            },
+            Self::Definition(_) => ErrorKind::Definition,
+            Self::Reentrant => ErrorKind::Reentrant,
+            Self::Unconfirmed => ErrorKind::Unconfirmed,
+            Self::Closed => ErrorKind::Closed,
+            Self::Stopped { .. } => ErrorKind::Stopped,
+            Self::Backend(error) if error.backend == "Redis" => ErrorKind::Redis,
+            Self::Backend(_) => ErrorKind::Backend,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Lost { .. } => ErrorKind::Lost,
+            Self::TakenOver { .. } => ErrorKind::TakenOver,
+            Self::Owned { .. } => ErrorKind::Owned,
+            Self::NewerVersion { .. } => ErrorKind::NewerVersion,
+            Self::OlderVersion { .. } => ErrorKind::OlderVersion,
+            Self::Unfinished { .. } => ErrorKind::Unfinished,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    /// The code of its [`kind`](Self::kind): a short text that stays the same from version to version, such as
+    /// `conflicting_name` or `unavailable`.
+    pub fn code(&self) -> &'static str {
+        self.kind().code()
     }
 
     /// Whether the same call may do when the backend is back.
@@ -161,7 +298,7 @@ impl Error {
     /// The same failure as what stops a store from acknowledging.
     pub(crate) fn into_backend(self) -> Arc<BackendError> {
         match self {
-            Self::Backend(error) | Self::Unavailable(error) | Self::Stopped { source: error } => error,
+            Self::Backend(error) | Self::Unavailable(error) | Self::Stopped { failure: error } => error,
             other => Arc::new(BackendError { backend: "store", action: "save".to_owned(), source: Box::new(other) }),
         }
     }
@@ -181,6 +318,8 @@ impl From<DefinitionError> for Error {
 
 #[cfg(test)]
 mod tests {
+    use dictrack_core::CustomError;
+
     use super::*;
 
     #[test]
@@ -195,6 +334,70 @@ mod tests {
         let expected =
             "Redis could not connect: connection refused; nothing was opened: try again when it can be reached";
         assert_eq!(opening.to_string(), expected);
+    }
+
+    /// One error of each kind, with sources where errors of others come in.
+    fn one_of_each() -> Vec<Error> {
+        let backend = |backend| {
+            let source = Box::new(std::io::Error::other("the disk is full"));
+            Arc::new(BackendError { backend, action: "commit".to_owned(), source })
+        };
+        let definition = || dictrack_core::TrackerDefinition::count("").target(1).build().unwrap_err();
+        let group = |problem| Error::group("g", problem);
+        let custom = CustomError::Unknown { kind: "condition", name: "c".into() };
+        let (store, host, pid) = (|| "s.db".into(), || "h".into(), || "1".into());
+        vec![
+            group(GroupError::ConflictingName { name: "n".to_owned() }),
+            group(GroupError::RepeatedName { name: "n".to_owned() }),
+            group(GroupError::GenerationsExhausted),
+            group(GroupError::Definition(definition())),
+            group(GroupError::Custom(custom)),
+            definition().into(),
+            Error::Reentrant,
+            Error::Unconfirmed,
+            Error::Closed,
+            Error::Stopped { failure: backend("SQLite") },
+            Error::Backend(backend("Redis")),
+            Error::Backend(backend("SQLite")),
+            Error::Unavailable(backend("SQLite")),
+            Error::Unavailable(backend("SQLite")).at_opening(),
+            Error::Lost { group: "g".into() },
+            Error::TakenOver { store: store(), host: host(), pid: pid() },
+            Error::Owned { store: store(), host: host(), pid: pid() },
+            Error::NewerVersion { store: store(), found: 9, known: 2 },
+            Error::OlderVersion { store: store(), found: 1, known: 2 },
+            Error::Unfinished { store: store() },
+            Error::Corrupt { store: store(), place: "row 1".into(), problem: "a bit".into() },
+        ]
+    }
+
+    #[test]
+    fn an_error_and_its_sources_say_everything_once() {
+        for error in one_of_each() {
+            let mut said = error.to_string();
+            let mut next = std::error::Error::source(&error);
+            while let Some(source) = next {
+                let more = source.to_string();
+                assert!(!said.contains(&more), "{said:?} and {more:?}");
+                said += &more;
+                next = source.source();
+            }
+            if said.contains("could not commit") {
+                assert!(said.contains("the disk is full"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_has_a_code_of_its_own() {
+        let made: Vec<ErrorKind> = one_of_each().iter().map(Error::kind).collect();
+        for (at, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert!(made.contains(kind), "{kind:?}");
+            assert!(kind.code().chars().all(|char| char.is_ascii_lowercase() || char == '_'), "{kind:?}");
+            assert!(kind.python_class().ends_with("Error") && !kind.advice().is_empty(), "{kind:?}");
+            assert!(ErrorKind::ALL[..at].iter().all(|other| other.code() != kind.code()), "{kind:?}");
+        }
+        assert_eq!(Error::Closed.code(), "closed");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod deadline;
 pub mod doctor;
 mod durability;
 mod error;
+mod executor;
 #[cfg(feature = "files")]
 pub mod files;
 #[cfg(feature = "legacy")]
@@ -50,7 +51,6 @@ pub mod open;
 mod overlay;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 mod random;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
 mod runtime;
 #[cfg(feature = "scenario")]
 pub mod scenario;
@@ -69,8 +69,11 @@ pub use crash::CRASH_POINTS;
 pub use crash::crash_point;
 pub use dictrack_core::*;
 pub use durability::{Durability, ParseDurabilityError};
-pub use error::Error;
-pub use manager::{Blocking, Commit, Due, Item, ListenerId, Manager, ManagerBuilder, TrackOptions, Turn};
+pub use error::{Error, ErrorKind};
+pub use executor::block_on;
+pub use manager::{
+    At, Blocking, BlockingAt, Commit, Due, ListenerId, Manager, ManagerBuilder, Reset, Submission, TrackerUpdate, Turn,
+};
 pub use overlay::Overlay;
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;

@@ -174,7 +174,7 @@ mod tests {
         let engine = Engine::default();
         let all = Arc::new(TrackerDefinition::count("all").target(100).build().unwrap());
         let mut group = Group::default();
-        group.add(&Call { engine: &engine, group: id, now: NOW }, &[all], None).unwrap();
+        group.add(&Call { engine: &engine, group: id, now: NOW, keep_events: false }, &[all], None).unwrap();
         for progress in progress {
             group.set_progress("all", Amount::from(*progress), NOW);
         }

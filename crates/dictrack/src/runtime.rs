@@ -1,15 +1,19 @@
-//! The runtime of the backends that use the network, so that callers need none.
+//! The runtime for backends that use the network, for timers, and for work that must not hold up the caller's thread, so that
+//! callers need none.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinError;
 
 use crate::Error;
 use crate::backend::BackendError;
 
 /// One thread: it moves bytes between sockets and callers, and every switch between threads costs more than that.
 const THREADS: usize = 1;
+/// The most threads for work that holds up its thread.
+const BLOCKING_THREADS: usize = 64;
 
 /// The runtime of one process. A fork takes the memory along and leaves the thread behind, so that a child needs its own;
 /// what it inherits is never freed, since that would wait for a thread that is not there.
@@ -20,11 +24,6 @@ struct Started {
 }
 
 static FIRST: OnceLock<Box<Started>> = OnceLock::new();
-
-/// Whether a backend of this process, or of the one that it was forked from, uses the network.
-pub(crate) fn is_used() -> bool {
-    FIRST.get().is_some()
-}
 
 /// The runtime, which is started when it is first needed and lives as long as the process.
 pub(crate) fn handle() -> Result<&'static Handle, Error> {
@@ -46,7 +45,12 @@ pub(crate) fn handle() -> Result<&'static Handle, Error> {
 }
 
 fn start(process: u32) -> Result<Box<Started>, Error> {
-    let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("dictrack-io").enable_all().build();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("dictrack-io")
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| BackendError {
         backend: "the system",
         action: "start the network thread".to_owned(),
@@ -57,21 +61,29 @@ fn start(process: u32) -> Result<Box<Started>, Error> {
 
 /// Runs `future` on the runtime, from whatever executor, and to its end also if the caller is dropped; `None` if it takes
 /// longer than `limit`, and then it is dropped.
+#[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) async fn run<T: Send + 'static>(
     limit: Duration,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Result<Option<T>, Error> {
     let task = handle()?.spawn(async move { tokio::time::timeout(limit, future).await.ok() });
-    task.await.map_err(|error| {
-        let action = "go on".to_owned();
-        BackendError { backend: "the network thread", action, source: Box::new(error) }.into()
-    })
+    task.await.map_err(|error| ended("the network thread", error))
+}
+
+/// Runs `work`, which holds up its thread, on a thread of its own.
+pub(crate) async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    handle()?.spawn_blocking(work).await.map_err(|error| ended("the thread for files", error))
+}
+
+fn ended(thread: &'static str, error: JoinError) -> Error {
+    BackendError { backend: thread, action: "go on".to_owned(), source: Box::new(error) }.into()
 }
 
 /// Runs what takes long without waiting for anything, such as reading a million ids. On the network thread, which others
 /// wait for, another thread goes on in its place meanwhile.
 ///
 /// Only where it really is `long`: each such thread has memory of its own that it does not give back.
+#[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
     if !long {
         return work();

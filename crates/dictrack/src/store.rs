@@ -94,6 +94,13 @@ pub struct Refused {
 /// A store never calls a cache or the manager.
 #[async_trait]
 pub trait DataStore: Send + Sync + Debug {
+    /// Whether calls wait for a server, which may never answer: then the deadline of a call of the manager bounds them. A
+    /// store that is not remote works on the thread that calls it, as one that reads files does. The manager then calls it
+    /// on a thread that it may hold up, and waits however long it takes.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     /// Learns how the manager wants changes kept, within which bounds and by whom, before the first of them. Says whether
     /// the store is blank: it holds no group, and no process that was held up can still write one.
     ///
@@ -219,6 +226,9 @@ macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         impl<T: DataStore + ?Sized> DataStore for $pointer<T> {
+            fn is_remote(&self) -> bool {
+                (**self).is_remote()
+            }
             async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
                 (**self).begin(durability, limits, writers).await
             }

@@ -7,8 +7,8 @@ use dictrack::doctor::{Examination, Level, Setup};
 use dictrack::store::{DataStore as _, Mark};
 use dictrack::transfer::{Moved, TransferError, export, import};
 use dictrack::{
-    Blocking, Clock, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, TestClock, Timestamp,
-    TrackOptions,
+    Blocking, Clock, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, Submission, TestClock,
+    Timestamp,
 };
 use pollster::block_on;
 use rusqlite::Connection;
@@ -34,7 +34,7 @@ fn count(manager: &Blocking, id: &str, groups: &[&str]) -> Result<Vec<String>, E
         if id == "first" {
             manager.add_tracker(group, counter("welcome", &[1]))?;
         }
-        let outcome = manager.track_with(group, &document(), TrackOptions::default().id(id))?;
+        let outcome = manager.track_one(Submission::new(group, &document()).id(id))?;
         outcomes.push(format!("{group} {} {}", outcome.duplicate(), outcome.events().len()));
     }
     let mark = Mark { name: format!("mark {id}"), text: Some(id.to_owned()) };
@@ -181,7 +181,7 @@ fn a_row_that_was_edited_moved_doubled_or_lost_is_found_and_not_counted_on() {
         assert_eq!(count(&manager, "third", &["bob"]).unwrap(), ["bob false 0"], "{edit}");
         manager.close().unwrap();
         drop(manager);
-        let error = open(&path).unwrap().get_trackers("ann", None).unwrap_err();
+        let error = open(&path).unwrap().trackers("ann").unwrap_err();
         assert!(error.to_string().contains(words), "it is as it was found: {edit}: {error}");
         let exported = block_on(export(&SqliteStore::open_read_only(&path).unwrap(), &mut Vec::new(), |_| ()));
         assert!(exported.unwrap_err().to_string().contains("cannot be read"), "{edit}");

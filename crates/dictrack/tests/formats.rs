@@ -4,7 +4,7 @@
 //! second one killed after its commit and before any of its events was printed.
 
 use dictrack::transfer::{export, import};
-use dictrack::{Error, MemoryStore, SqliteStore, TrackOptions};
+use dictrack::{Error, MemoryStore, SqliteStore, Submission};
 use pollster::block_on;
 use rusqlite::Connection;
 
@@ -40,9 +40,7 @@ fn a_store_of_format_1_is_migrated_once_and_keeps_everything() {
     assert_eq!(progress(&manager, "bob"), "2 2");
     let undelivered = manager.undelivered().unwrap();
     assert_eq!(undelivered.iter().filter(|event| &*event.group == "bob").count(), 3);
-    let mut repeat = TrackOptions::default();
-    repeat.event_id = Some("b2");
-    assert!(manager.track_with("bob", &document(), repeat).unwrap().duplicate());
+    assert!(manager.track_one(Submission::new("bob", &document()).id("b2")).unwrap().duplicate());
 }
 
 #[test]

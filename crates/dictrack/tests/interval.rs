@@ -57,7 +57,7 @@ fn a_kill_loses_no_more_than_the_interval() {
             }
         }
         child.wait().unwrap();
-        let kept = open(&path).get_trackers("a", None).unwrap()[0].progress.to_integer().unwrap() as usize;
+        let kept = open(&path).trackers("a").unwrap()[0].progress.to_integer().unwrap() as usize;
         let last = *acknowledged.last().unwrap();
         assert!(kept > 0 && last > life, "run {run}: {kept} kept, the last after {last:?}");
         if let Some(lost) = acknowledged.get(kept) {

@@ -8,7 +8,7 @@ use dictrack::cache::DataCache as _;
 use dictrack::doctor::Setup;
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Differing, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch, TrackOptions,
+    Blocking, Differing, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch, Submission,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 
@@ -253,7 +253,7 @@ fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
     let plan = Plan { cache: redis.url(), ..Plan::default() };
     let first = manager(&plan);
     first.add_trackers("g", fleet::definitions()).unwrap();
-    first.track_with("g", &Json::parse(b"{}").unwrap(), TrackOptions::default().id("1")).unwrap();
+    first.track_one(Submission::new("g", &Json::parse(b"{}").unwrap()).id("1")).unwrap();
     let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:g"]).trim().to_owned();
     let good = redis.cli(&["HGETALL", &key]);
     let good: Vec<&str> = good.lines().collect();
@@ -261,7 +261,7 @@ fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
         let command: Vec<&str> = command.iter().map(|word| if *word == "KEY" { &key } else { *word }).collect();
         redis.cli(&command);
         let before = redis.cli(&["DUMP", &key]);
-        let error = manager(&plan).get_trackers("g", None).unwrap_err();
+        let error = manager(&plan).trackers("g").unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{command:?}: {error}");
         let text = error.to_string();
         assert!(text.contains(named) && text.contains(&format!("{key:?}")), "{command:?}: {text}");
@@ -317,10 +317,10 @@ impl Pair {
             let group = fleet::group(number % 5);
             let id = format!("{worker}-{number}");
             loop {
-                let options = TrackOptions::default().ensure(&list, Differing::Refuse);
-                let options = if self.ids { options.id(&id) } else { options };
+                let plain = Submission::new(&group, &document).ensure(&list, Differing::Refuse);
+                let submission = if self.ids { plain.id(&id) } else { plain };
                 let watch = Stopwatch::start();
-                let result = manager.track_with(&group, &document, options);
+                let result = manager.track_one(submission);
                 report.slowest = report.slowest.max(watch.elapsed());
                 match result {
                     Ok(_) => *report.acknowledged.entry(group).or_default() += 1,
@@ -513,8 +513,8 @@ fn a_reply_lost_before_redis_loses_the_group_counts_nothing_twice() {
             let before = proxy.faults();
             proxy.drop_next_replies(1);
             let call = scope.spawn(|| {
-                let options = TrackOptions::default();
-                cut_off.track_with(group, &document, id.map_or(options, |id| options.id(id)))
+                let plain = Submission::new(group, &document);
+                cut_off.track_one(id.map_or(plain, |id| plain.id(id)))
             });
             eventually("the reply is dropped", || proxy.faults() > before);
             // Redis has the first document; with the second the store gets both.
@@ -545,8 +545,8 @@ fn repeats_count_once_however_many_come_together() {
                 // Every worker sends every document, and most of them later than another.
                 for number in 0..800 {
                     let id = format!("{number}");
-                    let options = TrackOptions::default().id(&id);
-                    let outcome = managers[worker % 2].track_with("g", document, options).unwrap();
+                    let submission = Submission::new("g", document).id(&id);
+                    let outcome = managers[worker % 2].track_one(submission).unwrap();
                     counted.fetch_add(u64::from(!outcome.duplicate()), std::sync::atomic::Ordering::Relaxed);
                 }
             });

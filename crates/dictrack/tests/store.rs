@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dictrack::store::{DataStore as _, Mark};
-use dictrack::{
-    Blocking, Differing, Durability, Engine, Error, EventCode, Item, Limits, Manager, SqliteStore, TrackOptions,
-};
+use dictrack::{Blocking, Differing, Durability, Engine, Error, EventCode, Limits, Manager, SqliteStore, Submission};
 use rusqlite::Connection;
 
 mod common;
@@ -165,7 +163,7 @@ fn an_altered_group_is_refused_by_name_and_left_as_it_is_while_others_load() {
     for bad in ["bad", "worse"] {
         let tried = [
             manager.track(bad, &document()).unwrap_err(),
-            manager.get_trackers(bad, None).unwrap_err(),
+            manager.trackers(bad).unwrap_err(),
             manager.add_tracker(bad, counter("other", &[2])).unwrap_err(),
         ];
         for error in tried {
@@ -212,7 +210,7 @@ fn progress_and_ids_outlive_a_restart_and_a_kill() {
     let manager = open(&path);
     manager.add_tracker("a", counter("n", &[1000])).unwrap();
     for id in ["x", "y", "x"] {
-        let outcome = manager.track_with("a", &document(), TrackOptions::default().id(id)).unwrap();
+        let outcome = manager.track_one(Submission::new("a", &document()).id(id)).unwrap();
         assert_eq!(outcome.duplicate(), progress(&manager, "a") == "2" && id == "x");
     }
     copy(&path, &killed);
@@ -223,7 +221,7 @@ fn progress_and_ids_outlive_a_restart_and_a_kill() {
             let manager = open(&path);
             assert_eq!(progress(&manager, "a"), "2");
             for id in ["x", "y"] {
-                let outcome = manager.track_with("a", &document(), TrackOptions::default().id(id)).unwrap();
+                let outcome = manager.track_one(Submission::new("a", &document()).id(id)).unwrap();
                 assert!(outcome.duplicate() && outcome.is_empty());
             }
             assert_eq!(progress(&manager, "a"), "2");
@@ -330,27 +328,27 @@ fn limits_bound_what_a_store_keeps_of_completed_trackers_and_ids() {
         manager.track("a", &document()).unwrap();
     }
     for number in 0..10 {
-        manager.track_with("a", &document(), TrackOptions::default().id(&format!("id {number}"))).unwrap();
+        manager.track_one(Submission::new("a", &document()).id(&format!("id {number}"))).unwrap();
     }
     let check = |manager: &Blocking| {
         let names: Vec<_> = manager.completed("a").unwrap().iter().map(|c| c.tracker.name().to_owned()).collect();
         assert_eq!(names, ["t3", "t4"]);
         for number in 6..10 {
             let id = format!("id {number}");
-            assert!(manager.track_with("a", &document(), TrackOptions::default().id(&id)).unwrap().duplicate(), "{id}");
+            assert!(manager.track_one(Submission::new("a", &document()).id(&id)).unwrap().duplicate(), "{id}");
         }
     };
     check(&manager);
-    assert!(!manager.track_with("a", &document(), TrackOptions::default().id("id 0")).unwrap().duplicate());
+    assert!(!manager.track_one(Submission::new("a", &document()).id("id 0")).unwrap().duplicate());
     // That one is the newest now, and the oldest made room for it.
-    assert!(manager.track_with("a", &document(), TrackOptions::default().id("id 9")).unwrap().duplicate());
+    assert!(manager.track_one(Submission::new("a", &document()).id("id 9")).unwrap().duplicate());
     manager.close().unwrap();
     drop(manager);
     let manager = open();
     let names: Vec<_> = manager.completed("a").unwrap().iter().map(|c| c.tracker.name().to_owned()).collect();
     assert_eq!(names, ["t3", "t4"]);
     for id in ["id 0", "id 7", "id 8", "id 9"] {
-        assert!(manager.track_with("a", &document(), TrackOptions::default().id(id)).unwrap().duplicate(), "{id}");
+        assert!(manager.track_one(Submission::new("a", &document()).id(id)).unwrap().duplicate(), "{id}");
     }
 }
 
@@ -362,10 +360,11 @@ fn groups_beyond_the_memory_budget_are_read_again_and_count_right() {
     let builder = || Manager::builder().memory_budget(64 * 1024).commit_by_hand();
     let manager = open_with(&path, builder());
     let list = manager.tracker_list([counter("n", &[2, 1000])]).unwrap();
-    let options = TrackOptions::default().ensure(&list, Differing::Refuse);
     for round in 1..=4 {
         for group in 0..GROUPS {
-            let outcome = manager.track_with(&format!("group {group}"), &document(), options).unwrap();
+            let (group_id, document) = (format!("group {group}"), document());
+            let submission = Submission::new(&group_id, &document).ensure(&list, Differing::Refuse);
+            let outcome = manager.track_one(submission).unwrap();
             let seen = outcome.dirtied().next().unwrap().progress().to_string();
             assert_eq!(seen, round.to_string(), "group {group}");
         }
@@ -401,10 +400,10 @@ fn a_small_memory_budget_and_two_threads_lose_no_document() {
         for thread in 0..2 {
             let (manager, list) = (&manager, &list);
             scope.spawn(move || {
-                let options = TrackOptions::default().ensure(list, Differing::Refuse);
                 for number in 0..20_000_u64 {
                     let group = (number * 7 + thread * 3) % GROUPS;
-                    manager.track_with(&group.to_string(), &document(), options).unwrap();
+                    let (group, document) = (group.to_string(), document());
+                    manager.track_one(Submission::new(&group, &document).ensure(list, Differing::Refuse)).unwrap();
                 }
             });
         }
@@ -432,7 +431,6 @@ fn two_threads_on_eight_groups_with_fsync_count_every_document() {
     let told = Arc::clone(&stages);
     manager.add_listener(EventCode::StageCompleted, move |_| {
         told.fetch_add(1, Ordering::Relaxed);
-        Ok(())
     });
     std::thread::scope(|scope| {
         for thread in 0..2 {
@@ -440,7 +438,7 @@ fn two_threads_on_eight_groups_with_fsync_count_every_document() {
             scope.spawn(move || {
                 for number in 0..400 {
                     let (group, id) = ((number % 8).to_string(), format!("{thread} {number}"));
-                    manager.track_with(&group, &document(), TrackOptions::default().id(&id)).unwrap();
+                    manager.track_one(Submission::new(&group, &document()).id(&id)).unwrap();
                 }
             });
         }
@@ -463,16 +461,15 @@ fn track_many_gives_one_result_a_document_in_order() {
     }
     let other = manager.tracker_list([counter("n", &[7])]).unwrap();
     let document = document();
-    let item = |group, options| Item { group, document: &document, options };
-    let plain = TrackOptions::default();
+    let plain = |group| Submission::new(group, &document);
     let items = [
-        item("a", plain.id("x")),
-        item("b", plain),
-        item("a", plain.id("x")),
-        item("a", plain),
-        item("b", plain.ensure(&other, Differing::Refuse)),
-        item("b", plain),
-        item("nobody", plain),
+        plain("a").id("x"),
+        plain("b"),
+        plain("a").id("x"),
+        plain("a"),
+        plain("b").ensure(&other, Differing::Refuse),
+        plain("b"),
+        plain("nobody"),
     ];
     let results = manager.track_many(&items);
     let words: Vec<String> = results
@@ -505,18 +502,18 @@ fn flush_needs_to_be_confirmed_and_then_empties_cache_and_file() {
     let path = folder.path().join("a.db");
     let manager = open(&path);
     let first = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
-    manager.track_with("a", &document(), TrackOptions::default().id("x")).unwrap();
+    manager.track_one(Submission::new("a", &document()).id("x")).unwrap();
     assert!(matches!(manager.flush(false), Err(Error::Unconfirmed)));
     assert_eq!(progress(&manager, "a"), "1");
     manager.flush(true).unwrap();
-    assert_eq!(manager.get_trackers("a", None).unwrap(), []);
+    assert_eq!(manager.trackers("a").unwrap(), []);
     manager.add_tracker("b", counter("n", &[1000])).unwrap();
     manager.track("b", &document()).unwrap();
     manager.close().unwrap();
     drop(manager);
     let manager = open(&path);
     assert_eq!((progress(&manager, "a"), progress(&manager, "b")), (String::new(), "1".to_owned()));
-    assert!(!manager.track_with("a", &document(), TrackOptions::default().id("x")).unwrap().duplicate());
+    assert!(!manager.track_one(Submission::new("a", &document()).id("x")).unwrap().duplicate());
     // The group is made anew, its events are not those of before.
     let again = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
     assert_ne!(again, first);

@@ -62,7 +62,7 @@ impl Condition {
         let mut registry = Registry::default();
         registry.set_others(PythonCode);
         let holds = self.condition().holds(&document, &registry);
-        holds.map_err(|error| errors::of("CustomCodeError", &error.to_string()))
+        holds.map_err(|error| errors::of(dictrack::ErrorKind::CustomCode, &error.to_string()))
     }
 
     fn __repr__(&self) -> String {

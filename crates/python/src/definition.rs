@@ -78,7 +78,7 @@ impl Definition {
 pub(crate) fn read_file(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Definition>, Vec<String>)> {
     let (definitions, warnings) = py
         .detach(|| dictrack::files::read_with_warnings(&path))
-        .map_err(|error| errors::of("DefinitionError", &error.to_string()))?;
+        .map_err(|error| errors::of(dictrack::ErrorKind::Definition, &error.to_string()))?;
     let definitions = definitions.into_iter().map(|definition| Definition(Arc::new(definition))).collect();
     Ok((definitions, warnings.iter().map(ToString::to_string).collect()))
 }

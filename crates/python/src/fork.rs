@@ -33,14 +33,14 @@ impl<T> Own<T> {
     /// Mutable access to the value, only in the process that created it.
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
         self.get()?;
-        self.value.as_mut().ok_or_else(|| errors::of("ForkError", "the value is gone"))
+        self.value.as_mut().ok_or_else(|| errors::of_class("ForkError", "the value is gone"))
     }
 
     /// The value, only in the process that created it.
     pub(crate) fn get(&self) -> PyResult<&T> {
         match &self.value {
             Some(value) if self.is_own() => Ok(value),
-            _ => Err(errors::of(
+            _ => Err(errors::of_class(
                 "ForkError",
                 "this manager was opened before a fork, and its threads are in the parent; open a manager in each process \
                  after the fork; processes can share groups through a Redis cache",

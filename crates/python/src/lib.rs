@@ -6,6 +6,7 @@
 //! every call releases the GIL (`pending.rs`), and Python code inside a call takes it only while it runs (`custom.rs`).
 
 mod check;
+mod clock;
 mod custom;
 mod definition;
 mod document;
@@ -33,7 +34,11 @@ mod _dictrack {
     #[pymodule_export]
     use super::check::{Condition, Limiter};
     #[pymodule_export]
+    use super::clock::TestClock;
+    #[pymodule_export]
     use super::definition::{Definition, read_file};
+    #[pymodule_export]
+    use super::errors::error_kinds;
     #[pymodule_export]
     use super::event::Event;
     #[pymodule_export]
@@ -41,7 +46,7 @@ mod _dictrack {
     #[pymodule_export]
     use super::live::Live;
     #[pymodule_export]
-    use super::manager::{Manager, TestClock, open};
+    use super::manager::{Manager, open};
     #[pymodule_export]
     use super::outcome::{Outcome, Trackers};
     #[pymodule_export]

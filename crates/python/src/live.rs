@@ -56,10 +56,10 @@ impl Followed {
         let manager = self.manager.get().ok().and_then(Weak::upgrade).filter(|_| !ended);
         let Some(manager) = manager.as_ref().map(|inner| &inner.manager) else { return Ok(last) };
         // At the earliest possible time nothing has expired yet, so expired trackers are shown as they were.
-        let ever = Some(Timestamp::from_micros(i64::MIN));
-        let active = manager.get_trackers_at(&self.group, Some(&[&self.name]), ever).await?;
-        if let Some(found) = active.iter().find(|found| found.generation == self.generation) {
-            let state = State::of(found);
+        let ever = Timestamp::from_micros(i64::MIN);
+        let active = manager.at(ever).tracker(&self.group, &self.name).await?;
+        if let Some(found) = active.filter(|found| found.generation == self.generation) {
+            let state = State::of(&found);
             self.seen.lock().state = state.clone();
             return Ok(state);
         }
@@ -78,7 +78,7 @@ impl Followed {
 impl Live {
     /// The current state of the tracker, or the last known one if the manager is closed or using the group.
     fn state(&self, py: Python<'_>) -> PyResult<State> {
-        match py.detach(|| pollster::block_on(self.0.look())) {
+        match py.detach(|| dictrack::block_on(self.0.look())) {
             Ok(state) => Ok(state),
             Err(Error::Closed | Error::Reentrant) => Ok(self.0.last().0),
             Err(error) => Err(errors::exception(py, &error)),

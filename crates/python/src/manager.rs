@@ -1,176 +1,32 @@
 //! The manager's calls. Each is one future: threads wait for it, event loops poll it.
 
-use std::ops::Deref;
-use std::path::PathBuf;
+mod arguments;
+mod inner;
+mod opening;
+
 use std::sync::Arc;
 
 use dictrack::json::Json;
-use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
-use dictrack::{
-    Amount, Differing, EventCode, Item, Limits, ListenerId, Manager as Tracking, Renewal, ResetPolicy, Timestamp,
-    TrackOptions, TrackerDefinition,
-};
+use dictrack::{Amount, Differing, ErrorKind, EventCode, Reset, TrackerUpdate, block_on};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::custom::PythonCode;
+use arguments::{Moment, moment, policy};
+pub(crate) use inner::Inner;
+use inner::submission;
+pub(crate) use opening::open;
+
 use crate::definition::Definition;
 use crate::document::Document;
 use crate::event::event_for;
 use crate::fork::Own;
-use crate::live::{Following, Live};
+use crate::live::Live;
 use crate::outcome::Outcome;
 use crate::pending::Pending;
-use crate::python::tell_function;
 use crate::state::State;
 use crate::{errors, interrupted, value};
-
-/// A clock that stands still until it is told otherwise.
-#[pyclass(frozen, module = "dictrack._dictrack")]
-pub(crate) struct TestClock(Arc<dictrack::TestClock>);
-
-#[pymethods]
-impl TestClock {
-    /// A clock that stands at ``now``: seconds since 1970 UTC, a datetime or an RFC 3339 text.
-    #[new]
-    fn new(now: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self(Arc::new(dictrack::TestClock::new(value::moment("now", now)?))))
-    }
-
-    /// Moves the clock on by seconds or a timedelta.
-    fn advance(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.advance(value::span("seconds", seconds)?);
-        Ok(())
-    }
-
-    /// Puts the clock to ``now``, also back.
-    fn set(&self, now: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.set(value::moment("now", now)?);
-        Ok(())
-    }
-}
-
-/// Opens a manager on a Redis cache (its URL) or memory, and a store: the path of a SQLite file, or URL, database and
-/// collection of MongoDB.
-#[pyfunction]
-#[pyo3(signature = (*, redis=None, cache_bytes=None, sqlite=None, mongodb=None, durability=None, clock=None,
-    completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
-pub(crate) fn open(
-    redis: Option<&str>,
-    cache_bytes: Option<usize>,
-    sqlite: Option<PathBuf>,
-    mongodb: Option<(String, Option<String>, Option<String>)>,
-    durability: Option<&str>,
-    clock: Option<&Bound<'_, TestClock>>,
-    completed_kept: Option<usize>,
-    id_window: Option<&Bound<'_, PyAny>>,
-    ids_at_least: Option<usize>,
-    ids_at_most: Option<usize>,
-) -> PyResult<Pending> {
-    let mut builder = Tracking::builder().custom_code(PythonCode);
-    let mut limits = Limits::default();
-    limits.completed = completed_kept.unwrap_or(limits.completed);
-    limits.ids_at_least = ids_at_least.unwrap_or(limits.ids_at_least);
-    limits.ids_at_most = ids_at_most.unwrap_or(limits.ids_at_most);
-    if let Some(window) = id_window {
-        limits.id_window = value::span("id_window", window)?;
-    }
-    builder = builder.limits(limits);
-    // MongoDB is far away: callers do not wait for it unless they say so.
-    if let Some(durability) = durability.or(mongodb.as_ref().map(|_| "interval(100ms)")) {
-        let read = durability
-            .parse()
-            .map_err(|error: dictrack::ParseDurabilityError| PyValueError::new_err(error.to_string()))?;
-        builder = builder.durability(read);
-    }
-    if let Some(clock) = clock {
-        builder = builder.shared_clock(Arc::clone(&clock.get().0) as _);
-    }
-    if redis.is_none()
-        && let Some(bytes) = cache_bytes
-    {
-        builder = builder.memory_budget(bytes);
-    }
-    let redis = redis.map(str::to_owned);
-    let task = async move {
-        let mut options = OpenOptions::default();
-        if let Some(url) = redis {
-            options.memory = cache_bytes;
-            builder = builder.cache(CacheAddress::redis(url).open(&options)?);
-        }
-        options.memory = None;
-        let store = match (sqlite, mongodb) {
-            (Some(path), _) => Some(StoreAddress::file(path)),
-            (None, Some((url, database, collection))) => {
-                (options.database, options.collection) = (database, collection);
-                Some(StoreAddress::mongodb(url))
-            }
-            (None, None) => None,
-        };
-        if let Some(store) = store {
-            builder = builder.store(store.open(&options).await?);
-        }
-        builder.open().await
-    };
-    Ok(Pending::new(task, |py, manager| {
-        let manager = Ending(Some(manager));
-        let inner = Inner { manager, following: Following::default(), listeners: Mutex::default() };
-        Ok(Py::new(py, Manager { slot: Own::new(Arc::new(Mutex::new(Some(Arc::new(inner))))) })?.into_any())
-    }))
-}
-
-/// Ends its manager without the GIL: the end waits for threads that may want to log.
-pub(crate) struct Ending(Option<Tracking>);
-
-impl Deref for Ending {
-    type Target = Tracking;
-
-    fn deref(&self) -> &Tracking {
-        let Some(manager) = &self.0 else { unreachable!("only the end takes it out") };
-        manager
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let mut manager = self.0.take();
-        // Where there is no interpreter any more, nobody logs.
-        let _ = Python::try_attach(|py| py.detach(|| drop(manager.take())));
-    }
-}
-
-/// What a manager shares with the trackers that follow it.
-pub(crate) struct Inner {
-    pub(crate) manager: Ending,
-    following: Following,
-    listeners: Mutex<Vec<(u64, ListenerId)>>,
-}
-
-impl Inner {
-    async fn track(
-        &self,
-        group: &str,
-        document: &Document,
-        now: Option<Timestamp>,
-        id: Option<&str>,
-    ) -> Result<dictrack::Outcome, dictrack::Error> {
-        let outcome = self.manager.track_with(group, document, options(now, id)).await?;
-        if self.following.has_to_follow(&outcome) {
-            self.following.follow(group, &outcome).await;
-        }
-        Ok(outcome)
-    }
-}
-
-fn options(now: Option<Timestamp>, id: Option<&str>) -> TrackOptions<'_> {
-    let mut options = TrackOptions::default();
-    options.now = now;
-    options.event_id = id;
-    options
-}
 
 /// A manager until it is closed: then its file is free, also while the object is still there.
 type Slot = Arc<Mutex<Option<Arc<Inner>>>>;
@@ -179,31 +35,6 @@ type Slot = Arc<Mutex<Option<Arc<Inner>>>>;
 #[pyclass(frozen, weakref, module = "dictrack._dictrack")]
 pub(crate) struct Manager {
     slot: Own<Slot>,
-}
-
-type Moment<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
-
-fn moment(now: Moment<'_, '_>) -> PyResult<Option<Timestamp>> {
-    now.map(|now| value::moment("now", now)).transpose()
-}
-
-fn policy(bits: Option<u8>) -> PyResult<Option<ResetPolicy>> {
-    bits.map(|bits| match bits {
-        0 => Ok(ResetPolicy::NONE),
-        1 => Ok(ResetPolicy::PROGRESS),
-        2 => Ok(ResetPolicy::LIMITER),
-        3 => Ok(ResetPolicy::ALL),
-        _ => Err(PyValueError::new_err(format!("reset_policy is {bits}; expected 0 to 3"))),
-    })
-    .transpose()
-}
-
-fn definitions(list: Vec<Bound<'_, Definition>>) -> Vec<TrackerDefinition> {
-    list.iter().map(|definition| (*definition.get().0).clone()).collect()
-}
-
-fn names(names: &Option<Vec<String>>) -> Option<Vec<&str>> {
-    names.as_ref().map(|names| names.iter().map(String::as_str).collect())
 }
 
 fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
@@ -232,9 +63,13 @@ fn added(py: Python<'_>, added: dictrack::Added) -> PyResult<Py<PyAny>> {
 }
 
 impl Manager {
+    fn new(inner: Inner) -> Self {
+        Self { slot: Own::new(Arc::new(Mutex::new(Some(Arc::new(inner))))) }
+    }
+
     fn shared(&self) -> PyResult<Arc<Inner>> {
         let inner = self.slot.get()?.lock().clone();
-        inner.ok_or_else(|| errors::of("ClosedError", "the manager is closed"))
+        inner.ok_or_else(|| errors::of(ErrorKind::Closed, "the manager is closed"))
     }
 }
 
@@ -253,7 +88,7 @@ impl Manager {
         let inner = self.shared()?;
         let (document, now, group) = (Document::read(data)?, moment(now)?, group_id.to_str()?);
         let shown = now.unwrap_or_else(|| inner.manager.now());
-        let outcome = py.detach(|| pollster::block_on(inner.track(group, &document, now, event_id)));
+        let outcome = py.detach(|| block_on(inner.track(submission(group, &document, now, event_id))));
         interrupted::check()?;
         match outcome {
             Ok(outcome) => Ok(Outcome::new(outcome, group_id, shown)),
@@ -274,7 +109,7 @@ impl Manager {
         let (document, now, id) = (Document::read(data)?, moment(now)?, event_id);
         let (group, text) = (group_id.clone().unbind(), group_id.to_str()?.to_owned());
         let shown = now.unwrap_or_else(|| inner.manager.now());
-        let task = async move { inner.track(&text, &document, now, id.as_deref()).await };
+        let task = async move { inner.track(submission(&text, &document, now, id.as_deref())).await };
         Ok(Pending::new(task, move |py, outcome| {
             Ok(Py::new(py, Outcome::new(outcome, group.bind(py), shown))?.into_any())
         }))
@@ -298,16 +133,14 @@ impl Manager {
             documents.push((group.to_str()?.to_owned(), Document::read(&data)?, now, id));
         }
         let task = async move {
-            let items: Vec<Item<'_>> = documents
+            let submissions: Vec<_> = documents
                 .iter()
-                .map(|(group, document, now, id)| Item { group, document, options: options(*now, id.as_deref()) })
+                .map(|(group, document, now, id)| submission(group, document, *now, id.as_deref()))
                 .collect();
-            let results = inner.manager.track_many(&items).await;
-            for (item, result) in items.iter().zip(&results) {
-                if let Ok(outcome) = result
-                    && inner.following.has_to_follow(outcome)
-                {
-                    inner.following.follow(item.group, outcome).await;
+            let results = inner.manager.track_many(&submissions).await;
+            for (submission, result) in submissions.iter().zip(&results) {
+                if let Ok(outcome) = result {
+                    inner.follow(submission.group, outcome).await;
                 }
             }
             Ok(results)
@@ -333,9 +166,14 @@ impl Manager {
         now: Moment<'_, '_>,
         expire: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Pending> {
-        let (inner, now, list) = (self.shared()?, moment(now)?, self::definitions(definitions));
+        let (inner, now, list) = (self.shared()?, moment(now)?, arguments::definitions(definitions));
         let expire = expire.map(|expire| value::span("expire", expire)).transpose()?;
-        let task = async move { inner.manager.add_trackers_at(&group_id, list, now, expire).await };
+        let task = async move {
+            match expire {
+                Some(time) => inner.at(now).add_trackers_for(&group_id, list, time).await,
+                None => inner.at(now).add_trackers(&group_id, list).await,
+            }
+        };
         Ok(Pending::new(task, added))
     }
 
@@ -348,12 +186,12 @@ impl Manager {
         update: bool,
         now: Moment<'_, '_>,
     ) -> PyResult<Pending> {
-        let (inner, now, list) = (self.shared()?, moment(now)?, self::definitions(definitions));
+        let (inner, now, list) = (self.shared()?, moment(now)?, arguments::definitions(definitions));
         let differing = if update { Differing::Update } else { Differing::Refuse };
         let task = async move {
             let list = inner.manager.tracker_list(list)?;
             inner.following.look(Some(&group_id)).await;
-            inner.manager.ensure_trackers_at(&group_id, &list, differing, now).await
+            inner.at(now).ensure_trackers(&group_id, &list, differing).await
         };
         Ok(Pending::new(task, added))
     }
@@ -363,8 +201,7 @@ impl Manager {
     fn follow(&self, group_id: String, names: Vec<(String, Option<Py<PyAny>>)>) -> PyResult<Pending> {
         let inner = self.shared()?;
         let task = async move {
-            let wanted: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-            let found = inner.manager.get_trackers(&group_id, Some(&wanted)).await?;
+            let found = inner.manager.trackers(&group_id).await?;
             let mut live: Vec<Option<Live>> = Vec::with_capacity(names.len());
             for (name, limiters_changed) in names {
                 let found = found.iter().find(|found| found.name() == name);
@@ -381,8 +218,10 @@ impl Manager {
         let (inner, now) = (self.shared()?, moment(now)?);
         let task = async move {
             let now = now.unwrap_or_else(|| inner.manager.now());
-            let found = inner.manager.get_trackers_at(&group_id, self::names(&names).as_deref(), Some(now)).await?;
-            Ok(found.iter().map(|found| State::of(found).at_moment(now)).collect::<Vec<_>>())
+            let found = inner.manager.at(now).trackers(&group_id).await?;
+            let is_wanted = |name: &str| names.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name));
+            let wanted = found.iter().filter(|found| is_wanted(found.name()));
+            Ok(wanted.map(|found| State::of(found).at_moment(now)).collect::<Vec<_>>())
         };
         Ok(Pending::new(task, |py, states| Ok(states.into_pyobject(py)?.into_any().unbind())))
     }
@@ -398,7 +237,9 @@ impl Manager {
     ) -> PyResult<Pending> {
         let (inner, now, definition) = (self.shared()?, moment(now)?, (*definition.get().0).clone());
         let progress = progress.map(|progress| value::amount("progress", progress)).transpose()?;
-        let task = async move { inner.manager.update_tracker_with(&group_id, definition, progress, now).await };
+        let mut update = TrackerUpdate::new(definition);
+        update.progress = progress;
+        let task = async move { inner.at(now).update_tracker(&group_id, update).await };
         Ok(Pending::new(task, truth))
     }
 
@@ -425,12 +266,12 @@ impl Manager {
             let names = match names {
                 Some(names) => names,
                 None => {
-                    let all = inner.manager.get_trackers_at(&group_id, None, now).await?;
+                    let all = inner.at(now).trackers(&group_id).await?;
                     all.iter().map(|tracker| tracker.name().to_owned()).collect()
                 }
             };
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            inner.manager.remove_trackers_at(&group_id, &names, now).await
+            inner.at(now).remove_trackers(&group_id, &names).await
         };
         Ok(Pending::new(task, |py, names| Ok(names.into_pyobject(py)?.into_any().unbind())))
     }
@@ -448,10 +289,10 @@ impl Manager {
     ) -> PyResult<Pending> {
         let (inner, now, policy) = (self.shared()?, moment(now)?, self::policy(policy)?);
         let length = seconds.map(|seconds| value::span("reset_seconds", seconds)).transpose()?;
-        let mut renewal = Renewal::default();
-        (renewal.count, renewal.length) = (count, length);
+        let mut reset = Reset::default();
+        (reset.policy, reset.renewal.count, reset.renewal.length) = (policy, count, length);
         let task = async move {
-            let event = inner.manager.reset_tracker_at(&group_id, &name, policy, renewal, now).await?;
+            let event = inner.at(now).reset_tracker(&group_id, &name, reset).await?;
             if let Some(event) = &event {
                 inner.following.limiters_changed(&group_id, &event.tracker.definition, &event.tracker.limiters);
             }
@@ -465,7 +306,7 @@ impl Manager {
     fn explain(&self, group_id: String, data: &Bound<'_, PyAny>, now: Moment<'_, '_>) -> PyResult<Pending> {
         let (inner, document, now) = (self.shared()?, Document::read(data)?, moment(now)?);
         let task = async move {
-            let explained = inner.manager.explain_at(&group_id, &document, now).await?;
+            let explained = inner.at(now).explain(&group_id, &document).await?;
             Ok(Json::List(explained.iter().map(dictrack::Explanation::to_json).collect()))
         };
         Ok(Pending::new(task, |py, explained| Ok(value::write(py, &explained)?.unbind())))
@@ -487,28 +328,13 @@ impl Manager {
         let inner = self.shared()?;
         let code = EventCode::ALL.into_iter().find(|known| known.number() == code);
         let code = code.ok_or_else(|| PyValueError::new_err("expected an event code: 1001 to 1005"))?;
-        let tell = move |event: &dictrack::Event| {
-            let event = Arc::new(event.clone());
-            let told = Python::attach(|py| tell_function(py)?.call1((&callback, event_for(py, &event)?)).map(drop));
-            told.or_else(interrupted::unless_failed).map_err(Into::into)
-        };
-        Ok(py.detach(|| {
-            let id = inner.manager.add_listener(code, tell);
-            let mut listeners = inner.listeners.lock();
-            let number = listeners.last().map_or(1, |(last, _)| last + 1);
-            listeners.push((number, id));
-            number
-        }))
+        Ok(py.detach(|| inner.add_listener(code, callback)))
     }
 
     /// Removes a listener; whether it was there.
     fn remove_listener(&self, py: Python<'_>, number: u64) -> PyResult<bool> {
         let inner = self.shared()?;
-        Ok(py.detach(|| {
-            let mut listeners = inner.listeners.lock();
-            let Some(at) = listeners.iter().position(|(known, _)| *known == number) else { return false };
-            inner.manager.remove_listener(listeners.remove(at).1)
-        }))
+        Ok(py.detach(|| inner.remove_listener(number)))
     }
 
     /// The manager's clock, in seconds since 1970 UTC.
@@ -533,12 +359,7 @@ impl Manager {
         let slot = Arc::clone(self.slot.get()?);
         let task = async move {
             let Some(inner) = slot.lock().clone() else { return Ok(()) };
-            inner.following.look(None).await;
-            let closed = inner.manager.close().await;
-            // The manager may be what its listeners refer to: they would keep each other.
-            for (_, listener) in std::mem::take(&mut *inner.listeners.lock()) {
-                inner.manager.remove_listener(listener);
-            }
+            let closed = inner.close().await;
             slot.lock().take();
             closed
         };

@@ -68,7 +68,7 @@ impl Pending {
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut task = self.take()?;
         let future = task.get_mut()?;
-        let result = py.detach(|| pollster::block_on(future.as_mut()));
+        let result = py.detach(|| dictrack::block_on(future.as_mut()));
         interrupted::check()?;
         finished(py, result)
     }

@@ -129,7 +129,7 @@ OPENED: Calls = [
      "data_cache is a SQLiteDataStore; expected a Base"),
     (lambda _: dt.TrackingManager(dt.data_caches.base.BaseDataCache()), TypeError, "expected MemoryDataCache or Redis"),
     (lambda _: dt.TrackingManager(durability="now"), ValueError,
-     '"now" is not a durability; expected fsync, os or interval'),
+     'invalid durability "now"; expected fsync, os or an interval'),
     (lambda _: dt.TrackingManager(durability=5), TypeError, "durability is an int; expected str"),
     (lambda _: dt.TrackingManager(clock=max), TypeError, "clock is a builtin_function_or_method; expected a TestClock"),
     (lambda _: dt.TrackingManager(completed=5), TypeError,
@@ -239,3 +239,29 @@ def test_errors_keep_the_names_and_bases_of_dictrack_2_1_5_and_say_their_facts()
     assert str(raised.value).startswith("group ")
     for error in (dt.UnavailableError, dt.OwnedError, dt.CorruptError, dt.RedisOperationError):
         assert issubclass(error, (dt.DataStoreOperationError, OSError))
+
+
+def test_each_kind_of_error_has_a_class_with_its_code() -> None:
+    kinds = importlib.import_module("dictrack._dictrack").error_kinds()
+    codes = {getattr(dt, name).code for _, name, _ in kinds}
+    assert codes == {code for code, _, _ in kinds} and len(codes) == len(kinds)
+    # No class inherits the code of another.
+    classes = [getattr(dt, name) for name in dt.utils.errors.__all__ if name.endswith("Error")]
+    assert len({error.code for error in classes}) == len(classes)
+
+
+def test_an_exception_has_the_code_of_its_error_and_says_what_to_do() -> None:
+    manager = dt.TrackingManager()
+    manager.add_tracker("g", tracker())
+    with pytest.raises(dt.ConflictingNameError) as raised:
+        manager.add_tracker("g", tracker(target=6))
+    assert (raised.value.code, raised.value.group_id, raised.value.name) == ("conflicting_name", "g", "t")
+    assert raised.value.advice == "use another name, or update the tracker"
+    with pytest.raises(dt.DefinitionError) as refused:
+        tracker(target=[])
+    assert refused.value.code == "definition"
+    manager.close()
+    with pytest.raises(dt.ClosedError) as closed:
+        manager.track("g", {})
+    assert closed.value.code == "closed"
+    assert dt.ForkError.code == "fork"

@@ -11,7 +11,7 @@ use std::vec::IntoIter;
 
 use dictrack::cache::DataCache;
 use dictrack::json::Json;
-use dictrack::{Durability, Error, Item, Outcome as Tracked};
+use dictrack::{Durability, Error, Outcome};
 
 use super::malformed::Problem;
 use super::reader::{Batch, Reader};
@@ -145,12 +145,12 @@ impl Run<'_> {
     }
 
     /// Applies documents, those of one group in order. Returns a result for each position, in order.
-    fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Tracked, Error>)> {
+    fn apply(&self, open: &[Open<'_>]) -> Vec<(usize, Result<Outcome, Error>)> {
         let group = |at: &usize| &*open[*at].1.group;
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {
                 let (_, read, document) = &open[*at];
-                Item { group: &read.group, document: *document, options: read.options(&self.list, self.differing) }
+                read.submission(document, &self.list, self.differing)
             };
             let items: Vec<_> = positions.iter().map(item).collect();
             positions.iter().copied().zip(self.manager.track_many(&items)).collect()

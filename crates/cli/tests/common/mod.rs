@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dictrack::json::{Json, Map};
-use dictrack::{Blocking, Differing, Manager, Timestamp, TrackOptions, TrackerList};
+use dictrack::{Blocking, Differing, Manager, Submission, Timestamp, TrackerList};
 
 /// Count and sum, several stages, a looping list, limits by count and by time, a tracker that completes.
 pub(crate) const TRACKERS: &str = r#"
@@ -165,8 +165,8 @@ impl<'a> Oracle<'a> {
         assert!(count >= self.counted, "documents that were counted are lost: {} of {count} left", self.counted);
         for (number, line) in self.lines.iter().enumerate().take(count).skip(self.counted) {
             let document = Json::parse(line.text.as_bytes()).unwrap();
-            let options = TrackOptions::at(Timestamp::from_secs(line.at)).ensure(&self.list, Differing::Refuse);
-            let outcome = self.manager.track_with(&line.user, &document, options).unwrap();
+            let submission = Submission::new(&line.user, &document).at(Timestamp::from_secs(line.at));
+            let outcome = self.manager.track_one(submission.ensure(&self.list, Differing::Refuse)).unwrap();
             for event in outcome.events() {
                 let before = self.events.insert(event.id().to_string(), event.to_json().to_string());
                 assert_eq!(before, None, "an event id twice");
@@ -182,7 +182,7 @@ impl<'a> Oracle<'a> {
         self.users
             .iter()
             .map(|user| {
-                let trackers = self.manager.get_trackers(user, None).unwrap();
+                let trackers = self.manager.trackers(user).unwrap();
                 let completed = self.manager.completed(user).unwrap();
                 let completed = completed.iter().map(|completed| {
                     let Json::Map(mut map) = completed.tracker.to_json() else { panic!("not a map") };

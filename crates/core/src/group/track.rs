@@ -32,6 +32,14 @@ pub struct Track<'a> {
     pub clock: Timestamp,
     /// Hash of the document's id, if it has one: it is applied once.
     pub id: Option<ContentHash>,
+    /// Whether events stay in the group until they are delivered.
+    pub keep_events: bool,
+}
+
+impl Track<'_> {
+    fn call<'c>(&self, engine: &'c Engine, group: &'c str) -> Call<'c> {
+        Call { engine, group, now: self.now, keep_events: self.keep_events }
+    }
 }
 
 impl std::fmt::Debug for Track<'_> {
@@ -96,7 +104,7 @@ impl Group {
             return Ok(self.track(engine, group, track));
         }
         let before = self.version;
-        let added = self.ensure(&Call { engine, group, now: track.now }, list, differing)?;
+        let added = self.ensure(&track.call(engine, group), list, differing)?;
         let ensured = self.version != before;
         let mut outcome = self.track(engine, group, track);
         if ensured {
@@ -135,7 +143,7 @@ impl Group {
         let mut step = Step {
             index,
             trackers: set.trackers(),
-            call: Call { engine, group, now: track.now },
+            call: track.call(engine, group),
             view: View::new(track.document, index),
             sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
             outcome: Outcome::at(track.now),

@@ -223,6 +223,10 @@ impl fmt::Debug for MemoryCache {
 
 #[async_trait]
 impl DataCache for MemoryCache {
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     fn writers(&self) -> Writers {
         Writers::One
     }

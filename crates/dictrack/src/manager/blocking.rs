@@ -1,15 +1,21 @@
-//! The manager for programs without an async runtime: the same body, waited for on the calling thread.
+//! The manager for programs without an async runtime: the same calls, waited for on the calling thread.
 
 use std::sync::Arc;
 
 use dictrack_core::{
-    Added, Amount, BoxError, CompletedTracker, Differing, Document, Event, EventCode, Explanation, Outcome, Renewal,
-    ResetPolicy, Span, Timestamp, TrackerDefinition, TrackerList, TrackerSnapshot,
+    Added, Amount, CompletedTracker, Differing, Document, Event, EventCode, Explanation, Outcome, Span, Timestamp,
+    TrackerDefinition, TrackerList, TrackerSnapshot,
 };
 
-use super::{Commit, Due, Item, ListenerId, Manager, TrackOptions, Turn};
-use crate::Error;
+use super::at::At;
+use super::commit::Commit;
+use super::due::{Due, Turn};
+use super::listeners::ListenerId;
+use super::options::{Reset, Submission, TrackerUpdate};
+use super::shared::Manager;
+use super::track::Begun;
 use crate::store::Mark;
+use crate::{Error, executor};
 
 /// A [`Manager`] whose calls return when they are done. It may be used within listeners and within async programs,
 /// where it holds up the calling thread.
@@ -18,32 +24,78 @@ pub struct Blocking {
     manager: Manager,
 }
 
+/// The calls of a [`Blocking`] that depend on the moment, as of one moment: see [`Manager::at`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a moment alone does nothing; call what is to happen at it"]
+pub struct BlockingAt<'a> {
+    at: At<'a>,
+}
+
+/// Calls of `$of`, which `$field` has.
 macro_rules! blocking {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+    ($field:ident, $of:literal; $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(
-            #[doc = concat!("See [`Manager::", stringify!($name), "`].")]
+            #[doc = concat!("See [`", $of, "::", stringify!($name), "`].")]
             ///
             /// # Errors
             /// As there.
             pub fn $name(&self, $($argument: $type),*) -> Result<$result, Error> {
-                pollster::block_on(self.manager.$name($($argument),*))
+                executor::block_on(self.$field.$name($($argument),*))
             }
         )*
     };
 }
 
-impl Blocking {
-    pub(super) fn new(manager: Manager) -> Self {
-        Self { manager }
+/// The calls that depend on the moment.
+macro_rules! of_a_moment {
+    ($field:ident, $of:literal) => {
+        blocking! { $field, $of;
+            add_tracker(group: &str, definition: TrackerDefinition) -> bool;
+            add_trackers(group: &str, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Added;
+            add_trackers_for(
+                group: &str,
+                definitions: impl IntoIterator<Item = TrackerDefinition>,
+                time: Span
+            ) -> Added;
+            ensure_tracker(group: &str, definition: TrackerDefinition) -> bool;
+            ensure_trackers(group: &str, list: &TrackerList, differing: Differing) -> Added;
+            trackers(group: &str) -> Vec<TrackerSnapshot>;
+            tracker(group: &str, name: &str) -> Option<TrackerSnapshot>;
+            update_tracker(group: &str, update: impl Into<TrackerUpdate>) -> bool;
+            set_progress(group: &str, name: &str, progress: impl Into<Amount>) -> bool;
+            add_targets(group: &str, name: &str, targets: impl IntoIterator<Item = Amount>) -> bool;
+            remove_tracker(group: &str, name: &str) -> bool;
+            remove_trackers(group: &str, names: &[&str]) -> Vec<String>;
+            reset_tracker(group: &str, name: &str, reset: Reset) -> Option<Arc<Event>>;
+            explain(group: &str, document: &dyn Document) -> Vec<Explanation>;
+        }
+    };
+}
+
+impl Manager {
+    /// The same manager for programs without an async runtime.
+    pub fn blocking(&self) -> Blocking {
+        Blocking { manager: self.clone() }
     }
 
+    /// [`track_one`](Self::track_one), waited for on the calling thread.
+    #[inline]
+    fn track_blocking(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
+        match self.begin(submission)? {
+            Begun::Done(outcome) => Ok(outcome),
+            begun => executor::block_on(self.finish(submission, begun)),
+        }
+    }
+}
+
+impl Blocking {
     /// Opens the SQLite file at `path`; see [`Manager::open`].
     ///
     /// # Errors
     /// As there.
     #[cfg(feature = "sqlite")]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
-        pollster::block_on(Manager::open(path)).map(Self::new)
+        executor::block_on(Manager::open(path)).map(|manager| manager.blocking())
     }
 
     /// The async face of the same manager.
@@ -51,45 +103,38 @@ impl Blocking {
         &self.manager
     }
 
-    blocking! {
-        add_tracker(group: &str, definition: TrackerDefinition) -> bool;
-        add_trackers(group: &str, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Added;
-        add_trackers_at(
-            group: &str,
-            definitions: impl IntoIterator<Item = TrackerDefinition>,
-            now: Option<Timestamp>,
-            expire: Option<Span>
-        ) -> Added;
-        ensure_tracker(group: &str, definition: TrackerDefinition) -> bool;
-        ensure_trackers(group: &str, list: &TrackerList, differing: Differing) -> Added;
-        ensure_trackers_at(group: &str, list: &TrackerList, differing: Differing, now: Option<Timestamp>) -> Added;
-        get_trackers(group: &str, names: Option<&[&str]>) -> Vec<TrackerSnapshot>;
-        get_trackers_at(group: &str, names: Option<&[&str]>, now: Option<Timestamp>) -> Vec<TrackerSnapshot>;
-        update_tracker(group: &str, definition: TrackerDefinition) -> bool;
-        update_tracker_at(group: &str, definition: TrackerDefinition, now: Option<Timestamp>) -> bool;
-        update_tracker_with(
-            group: &str,
-            definition: TrackerDefinition,
-            progress: Option<Amount>,
-            now: Option<Timestamp>
-        ) -> bool;
-        set_progress(group: &str, name: &str, progress: impl Into<Amount>) -> bool;
-        add_targets(group: &str, name: &str, targets: impl IntoIterator<Item = Amount>) -> bool;
-        remove_trackers(group: &str, names: &[&str]) -> Vec<String>;
-        remove_trackers_at(group: &str, names: &[&str], now: Option<Timestamp>) -> Vec<String>;
-        remove_tracker(group: &str, name: &str) -> bool;
-        reset_tracker(group: &str, name: &str, policy: Option<ResetPolicy>) -> bool;
-        reset_tracker_at(
-            group: &str,
-            name: &str,
-            policy: Option<ResetPolicy>,
-            renewal: Renewal,
-            now: Option<Timestamp>
-        ) -> Option<Arc<Event>>;
-        track(group: &str, document: &dyn Document) -> Outcome;
-        track_with(group: &str, document: &dyn Document, options: TrackOptions<'_>) -> Outcome;
-        explain(group: &str, document: &dyn Document) -> Vec<Explanation>;
-        explain_at(group: &str, document: &dyn Document, now: Option<Timestamp>) -> Vec<Explanation>;
+    /// See [`Manager::at`].
+    pub fn at(&self, now: Timestamp) -> BlockingAt<'_> {
+        BlockingAt { at: self.manager.at(now) }
+    }
+
+    /// See [`Manager::track`].
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
+        self.manager.track_blocking(Submission::new(group, document))
+    }
+
+    /// See [`Manager::track_one`].
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
+        self.manager.track_blocking(submission)
+    }
+
+    /// See [`Manager::track_many`].
+    #[must_use = "each document has a result of its own"]
+    pub fn track_many(&self, submissions: &[Submission<'_>]) -> Vec<Result<Outcome, Error>> {
+        executor::block_on(self.manager.track_many(submissions))
+    }
+
+    of_a_moment! { manager, "Manager" }
+
+    blocking! { manager, "Manager";
         completed(group: &str) -> Vec<CompletedTracker>;
         flush(confirm: bool) -> ();
         close() -> ();
@@ -101,25 +146,6 @@ impl Blocking {
         mark_delivered(group: &str, sequence: u64) -> ();
     }
 
-    /// See [`Manager::track_many`].
-    pub fn track_many(&self, items: &[Item<'_>]) -> Vec<Result<Outcome, Error>> {
-        pollster::block_on(self.manager.track_many(items))
-    }
-
-    /// See [`Manager::add_listener`].
-    pub fn add_listener(
-        &self,
-        code: EventCode,
-        listener: impl Fn(&Event) -> Result<(), BoxError> + Send + Sync + 'static,
-    ) -> ListenerId {
-        self.manager.add_listener(code, listener)
-    }
-
-    /// See [`Manager::remove_listener`].
-    pub fn remove_listener(&self, listener: ListenerId) -> bool {
-        self.manager.remove_listener(listener)
-    }
-
     /// See [`Manager::tracker_list`].
     ///
     /// # Errors
@@ -127,4 +153,34 @@ impl Blocking {
     pub fn tracker_list(&self, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Result<TrackerList, Error> {
         self.manager.tracker_list(definitions)
     }
+
+    /// See [`Manager::add_listener`].
+    pub fn add_listener(&self, code: EventCode, listener: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
+        self.manager.add_listener(code, listener)
+    }
+
+    /// See [`Manager::remove_listener`].
+    pub fn remove_listener(&self, listener: ListenerId) -> bool {
+        self.manager.remove_listener(listener)
+    }
+}
+
+impl BlockingAt<'_> {
+    /// See [`Manager::track`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
+        self.track_one(Submission::new(group, document))
+    }
+
+    /// See [`At::track_one`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
+        self.at.manager.track_blocking(self.at.dated(submission))
+    }
+
+    of_a_moment! { at, "At" }
 }

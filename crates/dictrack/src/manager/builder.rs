@@ -1,14 +1,15 @@
 //! Making a manager.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use dictrack_core::{CustomCode, CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
 
 use super::commit::Committer;
-use super::delivery::Deliveries;
-use super::{Manager, Shared, Source, used_generations};
+use super::listeners::Deliveries;
+use super::shared::{Manager, Shared};
+use super::source::{Begun, Source};
 use crate::Error;
 use crate::cache::DataCache;
 use crate::cache::memory::MemoryCache;
@@ -18,6 +19,7 @@ use crate::store::{DataStore, Writers};
 
 /// Makes a [`Manager`].
 #[derive(Debug)]
+#[must_use = "a builder makes a manager when it is opened"]
 pub struct ManagerBuilder {
     cache: Option<Arc<dyn DataCache>>,
     store: Option<Arc<dyn DataStore>>,
@@ -142,72 +144,76 @@ impl ManagerBuilder {
             let budget = if self.store.is_some() { self.memory_budget } else { usize::MAX };
             Arc::new(MemoryCache::with_budget(budget))
         });
-        let Some(store) = self.store.take() else {
-            let manager = self.build(Arc::clone(&cache), None, false, Vec::new());
-            cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
-            return Ok(manager);
+        let manager = match self.store.take() {
+            None => self.build(Arc::clone(&cache), None),
+            Some(store) => {
+                let durability = self.durability.unwrap_or(match cache.writers() {
+                    Writers::One => Durability::Os,
+                    Writers::Many => SHARED_INTERVAL,
+                });
+                self.durability = Some(durability);
+                let begun = Begun::of(&store, durability, self.limits, cache.writers()).await?;
+                self.build(Arc::clone(&cache), Some((store, begun)))
+            }
         };
-        let durability = self.durability.unwrap_or(match cache.writers() {
-            Writers::One => Durability::Os,
-            Writers::Many => SHARED_INTERVAL,
-        });
-        self.durability = Some(durability);
-        let blank = store.begin(durability, &self.limits, cache.writers()).await?;
-        let pending = store.undelivered().await?;
-        let used = used_generations(&*store).await?;
-        let manager = self.build(Arc::clone(&cache), Some(store), blank, pending);
-        manager.engine().used_generations.store(used, Ordering::Relaxed);
         cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
         Ok(manager)
     }
 
-    /// A manager without the store.
-    pub(super) fn build_in_memory(self) -> Manager {
-        self.build(Arc::new(MemoryCache::new()), None, true, Vec::new())
-    }
-
-    fn build(
-        self,
-        cache: Arc<dyn DataCache>,
-        store: Option<Arc<dyn DataStore>>,
-        blank: bool,
-        pending: Vec<String>,
-    ) -> Manager {
+    fn build(self, cache: Arc<dyn DataCache>, begun: Option<(Arc<dyn DataStore>, Begun)>) -> Manager {
+        let (store, begun) = begun.map_or((None, Begun::default()), |(store, begun)| (Some(store), begun));
         let has_custom = !self.registry.is_empty();
         let engine = Arc::new(Engine {
             registry: self.registry,
             sets: SetPool::default(),
             limits: self.limits,
-            keep_events: AtomicBool::new(self.keep_events),
-            used_generations: AtomicU32::new(0),
+            used_generations: AtomicU32::new(begun.used_generations),
         });
         let (durability, by_hand) = (self.durability.unwrap_or_default(), self.by_hand);
         let committer = store
             .clone()
             .map(|store| Committer::start(Arc::clone(&cache), store, Arc::clone(&engine), durability, by_hand));
         let writers = cache.writers();
-        let complete = blank.then(|| Arc::downgrade(&cache));
-        let source = Arc::new(Source { store, engine: Arc::clone(&engine), complete });
+        let complete = begun.is_blank.then(|| Arc::downgrade(&cache));
+        let source = Arc::new(Source::new(store, Arc::clone(&engine), complete));
         let shared = Shared {
             engine,
+            is_remote: cache.is_remote() || source.is_remote(),
             cache,
             source,
             clock: self.clock,
             committer,
-            deliveries: Deliveries::new(pending, writers == Writers::Many),
+            deliveries: Deliveries::new(begun.undelivered, writers == Writers::Many),
             has_custom,
-            keeps_events: self.keep_events,
+            keep_events: self.keep_events,
             closed: AtomicBool::new(false),
         };
         Manager { shared: Arc::new(shared) }
     }
 }
 
+impl Manager {
+    /// A manager that keeps nothing when it ends.
+    pub fn in_memory() -> Self {
+        ManagerBuilder::default().build(Arc::new(MemoryCache::new()), None)
+    }
+
+    /// A manager that keeps everything in the SQLite file at `path`, with durability `os`.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`](crate::SqliteStore::open).
+    #[cfg(feature = "sqlite")]
+    pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        let store = crate::executor::apart(async move { crate::SqliteStore::open(path) }).await?;
+        Self::builder().store(store).open().await
+    }
+
+    /// Begins a manager with a cache, a store, a clock, custom code.
+    pub fn builder() -> ManagerBuilder {
+        ManagerBuilder::default()
+    }
+}
+
 /// How soon the store follows a shared cache, unless the builder says otherwise.
 const SHARED_INTERVAL: Durability = Durability::Interval(Duration::from_millis(100));
-
-/// The mark of the generations that were used before a store was emptied.
-pub(crate) const GENERATIONS: &str = "dictrack:generations";
-
-/// How long the end of a manager may take.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);

@@ -11,13 +11,15 @@ use dictrack_core::{Engine, panic_message};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use super::builder::CLOSE_WITHIN;
-use crate::Error;
 use crate::backend::BackendError;
 use crate::cache::{DataCache, Saved};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
 use crate::store::{DataStore, Mark, Refused, Unsaved};
+use crate::{Error, executor};
+
+/// How long the end of a manager may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the thread waits before it does work that was put off.
 const IDLE: Duration = Duration::from_millis(500);
@@ -43,6 +45,8 @@ struct Core {
     done: watch::Sender<Progress>,
     /// Whether `done` has a failure.
     failed: AtomicBool,
+    /// Whether the thread waits for the store right now, and not for the cache.
+    saving: AtomicBool,
     /// Changes are committed only when [`Committer::begin`] is called.
     by_hand: bool,
     /// Held while a caller collects by hand: what was collected first is written first.
@@ -117,7 +121,7 @@ impl Progress {
             return Ok(());
         }
         match (&self.failure, &self.away) {
-            (Some(source), _) => Err(Error::Stopped { source: Arc::clone(source) }),
+            (Some(failure), _) => Err(Error::Stopped { failure: Arc::clone(failure) }),
             (None, Some(away)) => Err(Error::Unavailable(Arc::clone(&away.source))),
             (None, None) => Ok(()),
         }
@@ -174,7 +178,7 @@ impl Commit {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_blocking(self) -> Result<(), Error> {
-        pollster::block_on(self.wait())
+        executor::block_on(self.wait())
     }
 }
 
@@ -194,6 +198,7 @@ impl Committer {
             wake: Condvar::new(),
             done: watch::Sender::default(),
             failed: AtomicBool::new(false),
+            saving: AtomicBool::new(false),
             by_hand,
             collecting: tokio::sync::Mutex::default(),
             unawaited: AtomicUsize::new(0),
@@ -222,7 +227,7 @@ impl Committer {
             return Ok(());
         }
         match &self.core.done.borrow().failure {
-            Some(source) => Err(Error::Stopped { source: Arc::clone(source) }),
+            Some(failure) => Err(Error::Stopped { failure: Arc::clone(failure) }),
             None => Ok(()),
         }
     }
@@ -233,11 +238,11 @@ impl Committer {
     }
 
     /// Waits as the durability says for what has changed so far, and says whether it has.
-    pub(super) async fn settle(&self) -> Result<bool, Error> {
+    pub(super) async fn acknowledge(&self) -> Result<bool, Error> {
         let waits = !self.core.by_hand
             && (self.durability.waits() || self.core.unawaited.fetch_add(1, Ordering::Relaxed) >= MOST_UNAWAITED);
         if waits {
-            self.settle_now().await?;
+            self.commit().await?;
         } else {
             self.check()?;
         }
@@ -245,8 +250,13 @@ impl Committer {
     }
 
     /// Waits until what has changed so far is kept.
-    pub(super) async fn settle_now(&self) -> Result<(), Error> {
+    pub(super) async fn commit(&self) -> Result<(), Error> {
         self.publish(|_| ())?.wait_while_reached().await
+    }
+
+    /// What a commit that takes long waits for.
+    pub(super) fn waits_for(&self) -> &'static str {
+        if self.core.saving.load(Ordering::Relaxed) { "the store" } else { "the cache" }
     }
 
     /// Whether only [`begin`](Self::begin) commits.
@@ -313,11 +323,14 @@ impl Committer {
             std::thread::sleep(Duration::from_millis(1));
         }
         if !thread.is_finished() {
-            let unsaved = pollster::block_on(self.core.cache.collect(&self.core.engine)).map_or(0, |left| left.len());
+            let unsaved = executor::block_on(self.core.cache.collect(&self.core.engine)).map_or(0, |left| left.len());
             tracing::warn!(unsaved, "the store did not take everything within {CLOSE_WITHIN:?}");
-            if let Some(away) = &self.core.done.borrow().away {
-                return Err(Error::Stopped { source: Arc::clone(&away.source) });
-            }
+            self.check()?;
+            let failure = self.away().unwrap_or_else(|| {
+                let source = format!("no answer within {CLOSE_WITHIN:?}").into();
+                Arc::new(BackendError { backend: self.waits_for(), action: "keep everything".to_owned(), source })
+            });
+            return Err(Error::Stopped { failure });
         }
         self.check()
     }
@@ -356,12 +369,12 @@ impl Core {
                 }
                 (state.ready.take(), std::mem::take(&mut state.marks), due, state.closing)
             };
-            let result = pollster::block_on(async {
+            let result = executor::block_on(async {
                 self.cache.maintain().await.or_else(ignore_temporary)?;
                 if due {
                     self.round(ready, &marks).await?;
                 }
-                self.store.maintain(closing).await.or_else(ignore_temporary)
+                self.in_store(self.store.maintain(closing)).await.or_else(ignore_temporary)
             });
             if let Err(error) = result {
                 return self.fail(error);
@@ -377,6 +390,14 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// Notes that the store is waited for.
+    async fn in_store<T>(&self, call: impl Future<Output = T>) -> T {
+        self.saving.store(true, Ordering::Relaxed);
+        let answer = call.await;
+        self.saving.store(false, Ordering::Relaxed);
+        answer
     }
 
     /// Whether the cache left something for later that can still be written before the manager is closed.
@@ -413,7 +434,7 @@ impl Core {
         let since = Stopwatch::start();
         let (mut pause, longest) = RETRY;
         loop {
-            match self.store.save(changes, marks).await {
+            match self.in_store(self.store.save(changes, marks)).await {
                 // Not from when it went away: a server that was away for long may be back a moment after the manager is closed.
                 Err(Error::Unavailable(source))
                     if self.closing.get().is_none_or(|closing| closing.elapsed() <= GIVE_UP_WITHIN) =>

@@ -2,55 +2,21 @@
 //! `due.rs`, for listeners and for programs that deliver by hand.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dictrack_core::{BoxError, Event, EventCode, Group, panic_message};
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use dictrack_core::{Event, EventCode, Group};
 
 use super::commit::Committer;
 use super::due::Turn;
-use super::{Manager, step};
-use crate::Error;
+use super::listeners::ListenerId;
+use super::shared::{Manager, step};
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::deadline::Deadline;
-
-type Listener = Arc<dyn Fn(&Event) -> Result<(), BoxError> + Send + Sync>;
-
-/// Names a listener, so that it can be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(u64);
-
-pub(super) struct Deliveries {
-    listeners: RwLock<Vec<(ListenerId, EventCode, Listener)>>,
-    next: AtomicU64,
-    /// The groups that somebody is delivering for right now, or waits to.
-    busy: Mutex<HashMap<String, Queue>>,
-    free: Notify,
-    /// Groups with events of an earlier run.
-    earlier: Mutex<Earlier>,
-    /// Events that calls of this process caused and that no listener has heard, where other processes cause events, too:
-    /// the sequences of each group.
-    own: Mutex<HashMap<String, BTreeSet<u64>>>,
-    /// Whether other processes cause events.
-    shared: bool,
-    /// Whether somebody will soon deliver those.
-    soon: AtomicBool,
-}
-
-/// Groups with events of an earlier run.
-struct Earlier {
-    /// A group stays until all of its events are delivered.
-    groups: VecDeque<String>,
-    /// Since when they wait for the processes that caused them, which may still be there.
-    since: Option<Stopwatch>,
-}
+use crate::{Error, executor, runtime};
 
 /// Events of a group that are to be delivered.
 #[derive(Clone, Copy)]
@@ -64,22 +30,6 @@ struct Delivery<'a> {
     earlier: bool,
 }
 
-/// Who delivers for a group, and who waits to.
-#[derive(Default)]
-struct Queue {
-    held: bool,
-    waiting: usize,
-    /// How often who delivered could not reach cache or store, and why the last one could not.
-    failures: u64,
-    failure: Option<Error>,
-}
-
-impl fmt::Debug for Deliveries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deliveries").field("listeners", &self.listeners.read().len()).finish_non_exhaustive()
-    }
-}
-
 /// Events of an earlier run go out this long after the first listener was added, so that others have been added, too.
 const LISTENERS_GATHER: Duration = Duration::from_millis(100);
 
@@ -91,8 +41,6 @@ const PIECE: usize = 1_000;
 const RETRY_EARLIER: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The managers that run the step of a group on this thread, which custom code must not leave.
-    static WITHIN_STEP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     /// The managers whose listeners run on this thread, each with what calls of its listener left to deliver.
     static WITHIN_LISTENER: RefCell<Vec<(usize, Left)>> = const { RefCell::new(Vec::new()) };
 }
@@ -100,161 +48,31 @@ thread_local! {
 /// Groups and the sequence of the last event to deliver.
 type Left = HashMap<String, u64>;
 
-impl Deliveries {
-    /// With the groups that have events of an `earlier` run; `shared` where other processes cause events, too.
-    pub(super) fn new(earlier: Vec<String>, shared: bool) -> Self {
-        Self {
-            listeners: RwLock::default(),
-            next: AtomicU64::new(1),
-            busy: Mutex::default(),
-            free: Notify::new(),
-            earlier: Mutex::new(Earlier { groups: earlier.into(), since: None }),
-            own: Mutex::default(),
-            shared,
-            soon: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn add(&self, code: EventCode, listener: Listener) -> ListenerId {
-        let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.listeners.write().push((id, code, listener));
+impl Manager {
+    /// Calls `listener` for each event with this code, once its change has the chosen durability: in commit order, one
+    /// at a time for each group, at least once. A listener that panics is logged and stops nobody.
+    ///
+    /// With [`Durability::Interval`](crate::Durability::Interval) that is when the cache has the change: a crash can take it
+    /// back although its event was heard.
+    ///
+    /// Events that an earlier run left go out 100 ms after the first listener was added (where processes share the cache,
+    /// after a second, in case that run is still there), or with [`close`](Self::close), once the store has them; add all
+    /// listeners at once when the manager is made. A listener runs on the thread of the call that caused the event, before
+    /// that call returns. It may call the manager through [`blocking`](Self::blocking); it must not wait for another thread
+    /// that does, which would wait for the listener's group.
+    pub fn add_listener(&self, code: EventCode, listener: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
+        let id = self.shared.deliveries.add(code, Arc::new(listener));
+        self.deliver_earlier_soon();
         id
     }
 
-    /// Removes a listener; whether it was there, and how many are left.
-    pub(super) fn remove(&self, id: ListenerId) -> (bool, usize) {
-        let mut listeners = self.listeners.write();
-        let before = listeners.len();
-        listeners.retain(|(present, ..)| *present != id);
-        (listeners.len() < before, listeners.len())
-    }
-
-    /// Whether a call of this process caused the event of that sequence.
-    fn is_own(&self, group: &str, sequence: u64) -> bool {
-        !self.shared || self.own.lock().get(group).is_some_and(|own| own.contains(&sequence))
-    }
-
-    /// Forgets that this process caused the events up to a sequence, which were told.
-    fn forget_own(&self, group: &str, told: u64) {
-        let mut own = self.own.lock();
-        if let Some(sequences) = own.get_mut(group) {
-            *sequences = sequences.split_off(&told.saturating_add(1));
-            if sequences.is_empty() {
-                own.remove(group);
-            }
-        }
-    }
-
-    fn has_listeners(&self) -> bool {
-        !self.listeners.read().is_empty()
-    }
-
-    /// Waits for its turn with a group.
-    async fn turn(&self, group: &str) -> Place<'_> {
-        let failures = self.busy.lock().entry(group.to_owned()).or_default().enter();
-        let mut turn = Place { deliveries: self, group: group.to_owned(), held: false, failure: None };
-        loop {
-            let freed = self.free.notified();
-            if let Some(queue) = self.busy.lock().get_mut(group).filter(|queue| !queue.held) {
-                (queue.held, queue.waiting) = (true, queue.waiting - 1);
-                turn.held = true;
-                turn.failure = queue.failure.clone().filter(|_| queue.failures > failures);
-                return turn;
-            }
-            freed.await;
-        }
-    }
-
-    fn tell(&self, event: &Event) {
-        let listeners: Vec<Listener> = self
-            .listeners
-            .read()
-            .iter()
-            .filter(|(_, code, _)| *code == event.code)
-            .map(|(_, _, listener)| Arc::clone(listener))
-            .collect();
-        for listener in listeners {
-            let problem = match catch_unwind(AssertUnwindSafe(|| listener(event))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => panic_message(&*panic),
-            };
-            tracing::error!(event = %event.id(), group = %event.group, %problem, "a listener failed");
-        }
-    }
-}
-
-impl Queue {
-    /// Begins to wait; how many failures there were before.
-    fn enter(&mut self) -> u64 {
-        self.waiting += 1;
-        self.failures
-    }
-}
-
-/// The right to deliver for a group, or the wait for it; given back when dropped, also by a call that was cancelled.
-struct Place<'a> {
-    deliveries: &'a Deliveries,
-    group: String,
-    held: bool,
-    /// Why the last one could not deliver who failed while this one waited.
-    failure: Option<Error>,
-}
-
-impl Place<'_> {
-    /// Lets those who wait know that cache or store could not be reached.
-    fn fail(&self, error: &Error) {
-        if let Some(queue) = self.deliveries.busy.lock().get_mut(&self.group) {
-            queue.failures += 1;
-            queue.failure = Some(error.clone());
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut busy = self.deliveries.busy.lock();
-        if let Some(queue) = busy.get_mut(&self.group) {
-            match self.held {
-                true => queue.held = false,
-                false => queue.waiting -= 1,
-            }
-            if !queue.held && queue.waiting == 0 {
-                busy.remove(&self.group);
-            }
-        }
-        drop(busy);
-        self.deliveries.free.notify_waiters();
-    }
-}
-
-impl Manager {
-    /// Tells this manager from others of the process.
-    fn identity(&self) -> usize {
-        Arc::as_ptr(&self.shared) as usize
-    }
-
-    /// Runs the step of a group; calls of this manager from within are refused.
-    pub(super) fn within_step<T>(&self, step: impl FnOnce() -> T) -> T {
-        struct Leave;
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                WITHIN_STEP.with_borrow_mut(Vec::pop);
-            }
-        }
-        WITHIN_STEP.with_borrow_mut(|managers| managers.push(self.identity()));
-        let _leave = Leave;
-        step()
-    }
-
-    /// Refuses a call that custom code makes within a step.
-    pub(super) fn check_reentrant(&self) -> Result<(), Error> {
-        let within = self.shared.has_custom && WITHIN_STEP.with_borrow(|managers| managers.contains(&self.identity()));
-        if within { Err(Error::Reentrant) } else { Ok(()) }
+    /// Removes a listener; `false` if it was removed before.
+    pub fn remove_listener(&self, listener: ListenerId) -> bool {
+        self.shared.deliveries.remove(listener)
     }
 
     /// Sees to it that events of an earlier run go out, although nothing new may happen.
-    pub(super) fn deliver_earlier_soon(&self) {
+    fn deliver_earlier_soon(&self) {
         let deliveries = &self.shared.deliveries;
         let none = !deliveries.shared && deliveries.earlier.lock().groups.is_empty();
         if none || deliveries.soon.swap(true, Ordering::Relaxed) {
@@ -267,7 +85,7 @@ impl Manager {
                 std::thread::sleep(pause);
                 let Some(shared) = shared.upgrade() else { return };
                 let manager = Self { shared };
-                match pollster::block_on(manager.deliver_earlier()) {
+                match executor::block_on(manager.deliver_earlier()) {
                     Ok(()) | Err(Error::Closed) => return,
                     Err(error) if error.is_temporary() => pause = RETRY_EARLIER,
                     Err(error) => {
@@ -312,7 +130,7 @@ impl Manager {
             };
             let last = kept.first().copied().unwrap_or_default();
             let delivery = Delivery { group: &group, last, since, earlier: true };
-            self.deliver_or_leave(delivery, &mut Deadline::of_a_call()).await?;
+            self.deliver_or_leave(delivery, &mut self.deadline()).await?;
             let mut earlier = deliveries.earlier.lock();
             if earlier.groups.front() == Some(&group) {
                 earlier.groups.pop_front();
@@ -410,7 +228,7 @@ impl Manager {
             }
             if due.events.is_empty() {
                 // Another process is about to deliver what stands before.
-                pause(LOOK_AGAIN).await;
+                runtime::sleep(LOOK_AGAIN).await?;
             }
         }
     }
@@ -418,12 +236,4 @@ impl Manager {
     fn by_hand(&self) -> bool {
         self.shared.committer.as_ref().is_some_and(Committer::by_hand)
     }
-}
-
-async fn pause(time: Duration) {
-    #[cfg(any(feature = "mongodb", feature = "redis"))]
-    if crate::runtime::run(time * 4, async move { tokio::time::sleep(time).await }).await.is_ok() {
-        return;
-    }
-    std::thread::sleep(time);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dictrack_core::{Event, Group};
 
-use super::Manager;
+use super::shared::{Manager, Shared, step};
 use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
@@ -41,6 +41,7 @@ impl fmt::Debug for Turn<'_> {
 }
 
 /// The events of a group that are to be delivered now.
+#[must_use = "events are delivered again until they are marked as delivered"]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Due {
@@ -72,11 +73,21 @@ impl Manager {
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn due(&self, group: &str, turn: Turn<'_>) -> Result<Due, Error> {
-        self.due_within(Deadline::of_a_call(), group, turn).await
+        self.due_within(self.deadline(), group, turn).await
+    }
+
+    /// Marks the events of `group` up to `sequence` as delivered, with the next commit.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn mark_delivered(&self, group: &str, sequence: u64) -> Result<(), Error> {
+        self.check_reentrant()?;
+        let mut mark = |found: &mut Group| step(found.mark_delivered(sequence));
+        self.update(self.deadline(), group, &mut mark).await.map(drop)
     }
 
     pub(super) async fn due_within(&self, deadline: Deadline, group: &str, turn: Turn<'_>) -> Result<Due, Error> {
-        self.view_within(deadline, group, move |found: &Group| Due::of(found.waiting_events(), turn)).await
+        self.view(deadline, group, move |found: &Group| Due::of(found.waiting_events(), turn)).await
     }
 
     /// Has the store keep what the cache holds of `groups`, if events wait there, and gives the sequence of the last event of
@@ -96,7 +107,7 @@ impl Manager {
                 newest = Some((held.last_sequence(), held.version(), waits));
                 if waits { Effect::Relied } else { Effect::Unchanged }
             };
-            let claim = self.update(Deadline::of_a_call(), group, &mut look).await?;
+            let claim = self.update(self.deadline(), group, &mut look).await?;
             let (sequence, version, waits) = newest.unwrap_or_default();
             sequences.push(sequence);
             if waits {
@@ -105,8 +116,8 @@ impl Manager {
         }
         let committer = self.shared.committer.as_ref().filter(|committer| !committer.by_hand());
         if let (Some(committer), Some((first, ..))) = (committer, found.first()) {
-            let deadline = Deadline::of_a_call();
-            deadline.bound(committer.settle_now(), |time| self.unsaved(committer, first, time)).await?;
+            let deadline = self.deadline();
+            deadline.bound(committer.commit(), |time| self.unsaved(committer, first, time)).await?;
             for (group, version, claim) in &found {
                 let kept = self.confirm(committer, group, *version, *claim);
                 deadline.bound(kept, |time| self.unsaved(committer, group, time)).await?;
@@ -121,10 +132,13 @@ impl Manager {
     /// A failure of the cache or the store.
     pub async fn undelivered_groups(&self) -> Result<Vec<String>, Error> {
         self.check_reentrant()?;
-        let Some(store) = &self.shared.source.store else { return self.shared.cache.group_ids().await };
-        let mut groups = store.undelivered().await?;
+        let Shared { source, cache, .. } = &*self.shared;
+        if source.store().is_none() {
+            return cache.group_ids().await;
+        }
+        let mut groups = source.undelivered().await?;
         // What a process left in a shared cache that ended.
-        groups.extend(self.shared.cache.unsaved().await?);
+        groups.extend(cache.unsaved().await?);
         groups.sort();
         groups.dedup();
         Ok(groups)

@@ -14,7 +14,7 @@ use crate::store::DataStore;
 use crate::store::mongodb::{MongoStore, MongoStoreBuilder};
 #[cfg(feature = "sqlite")]
 use crate::store::sqlite::SqliteStore;
-use crate::{Error, url};
+use crate::{Error, executor, url};
 
 /// SQLite gets this fraction of the memory for groups, in addition to it.
 #[cfg(feature = "sqlite")]
@@ -110,12 +110,16 @@ impl StoreAddress {
         Ok(match &self.0 {
             #[cfg(feature = "sqlite")]
             Kind::File(path) => {
-                let store =
-                    if options.read_only { SqliteStore::open_read_only(path)? } else { SqliteStore::open(path)? };
-                Arc::new(match options.memory {
-                    Some(bytes) => store.budget(bytes / SQLITE_PART)?,
-                    None => store,
-                })
+                let (path, read_only, memory) = (path.clone(), options.read_only, options.memory);
+                // Reading a file would block the thread of an executor.
+                let open = executor::apart(async move {
+                    let store = if read_only { SqliteStore::open_read_only(path)? } else { SqliteStore::open(path)? };
+                    match memory {
+                        Some(bytes) => store.budget(bytes / SQLITE_PART),
+                        None => Ok(store),
+                    }
+                });
+                Arc::new(open.await?)
             }
             #[cfg(feature = "mongodb")]
             Kind::Mongo(url) => Arc::new(mongodb(url, options).open().await?),

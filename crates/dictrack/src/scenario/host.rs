@@ -11,7 +11,7 @@ use dictrack_core::{
 };
 
 use crate::clock::TestClock;
-use crate::manager::{Blocking, TrackOptions};
+use crate::manager::{Blocking, Reset, Submission};
 
 type Answer<T> = Result<T, String>;
 
@@ -70,7 +70,7 @@ impl Bare {
         call: impl FnOnce(&mut Group, &Call<'_>) -> Result<T, E>,
     ) -> Answer<T> {
         let (engine, found) = self.group(group);
-        call(found, &Call { engine, group, now }).map_err(|error| error.to_string())
+        call(found, &Call { engine, group, now, keep_events: false }).map_err(|error| error.to_string())
     }
 }
 
@@ -129,7 +129,7 @@ impl Host for Bare {
     }
 
     fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
-        let track = Track { document, now, clock: now, id: id.map(|id| ContentHash::of([id])) };
+        let track = Track { document, now, clock: now, id: id.map(|id| ContentHash::of([id])), keep_events: false };
         let (engine, found) = self.group(group);
         Ok(found.track(engine, group, &track))
     }
@@ -196,7 +196,11 @@ impl Host for OnManager {
         now: Timestamp,
         expire: Option<Span>,
     ) -> Answer<Added> {
-        text(self.at(now).add_trackers_at(group, trackers, None, expire))
+        let manager = self.at(now);
+        text(match expire {
+            Some(time) => manager.add_trackers_for(group, trackers, time),
+            None => manager.add_trackers(group, trackers),
+        })
     }
 
     fn ensure(
@@ -236,12 +240,14 @@ impl Host for OnManager {
         renewal: Renewal,
         now: Timestamp,
     ) -> Answer<Option<Arc<Event>>> {
-        text(self.at(now).reset_tracker_at(group, name, policy, renewal, None))
+        let mut reset = Reset::default();
+        (reset.policy, reset.renewal) = (policy, renewal);
+        text(self.at(now).reset_tracker(group, name, reset))
     }
 
     fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
-        let options = TrackOptions::at(now);
-        text(self.at(now).track_with(group, document, id.map_or(options, |id| options.id(id))))
+        let plain = Submission::new(group, document);
+        text(self.at(now).track_one(id.map_or(plain, |id| plain.id(id))))
     }
 
     fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>> {
@@ -249,8 +255,11 @@ impl Host for OnManager {
     }
 
     fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
-        let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
-        text(self.at(now).get_trackers(group, names.as_deref()))
+        let mut trackers = text(self.at(now).trackers(group))?;
+        if let Some(names) = names {
+            trackers.retain(|tracker| names.iter().any(|name| name == tracker.name()));
+        }
+        Ok(trackers)
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {

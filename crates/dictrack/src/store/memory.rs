@@ -60,6 +60,10 @@ impl Kept {
 
 #[async_trait]
 impl DataStore for MemoryStore {
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     async fn begin(&self, _: Durability, _: &Limits, writers: Writers) -> Result<bool, Error> {
         let mut kept = self.kept.lock();
         kept.claims_groups = writers == Writers::Many;

@@ -434,6 +434,10 @@ impl Inner {
 
 #[async_trait]
 impl DataStore for SqliteStore {
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
         // In WAL mode FULL syncs each commit; NORMAL syncs only where the WAL is copied into the file.
         let level = if durability.syncs() { "FULL" } else { "NORMAL" };

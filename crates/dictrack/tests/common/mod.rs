@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, BoxError, Event, Manager, ManagerBuilder, SqliteStore, TrackerDefinition};
+use dictrack::{Blocking, Event, Manager, ManagerBuilder, SqliteStore, TrackerDefinition};
 
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -38,7 +38,7 @@ pub fn document() -> Json {
 
 /// The progress of each tracker of a group, in order.
 pub fn progress(manager: &Blocking, group: &str) -> String {
-    let trackers = manager.get_trackers(group, None).unwrap();
+    let trackers = manager.trackers(group).unwrap();
     trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
 }
 
@@ -61,12 +61,9 @@ pub fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
 pub struct Heard(pub Arc<Mutex<Vec<String>>>);
 
 impl Heard {
-    pub fn listener(&self) -> impl Fn(&Event) -> Result<(), BoxError> + Send + Sync + 'static {
+    pub fn listener(&self) -> impl Fn(&Event) + Send + Sync + 'static {
         let heard = self.clone();
-        move |event| {
-            heard.0.lock().unwrap().push(line(event));
-            Ok(())
-        }
+        move |event| heard.0.lock().unwrap().push(line(event))
     }
 
     /// What is heard within ten seconds, once it is `count` lines.

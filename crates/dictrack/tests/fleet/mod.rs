@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dictrack::json::{Json, Map};
 use dictrack::{
-    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, Stopwatch, TrackOptions, TrackerDefinition,
+    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, Stopwatch, Submission, TrackerDefinition,
 };
 
 /// What a process of a fleet is told, as JSON.
@@ -116,7 +116,6 @@ pub fn child() {
         let heard = Arc::clone(&heard);
         manager.add_listener(EventCode::StageCompleted, move |event| {
             heard.lock().unwrap().push(event.id().to_string());
-            Ok(())
         });
     }
     println!("ready");
@@ -182,8 +181,8 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
         let id = format!("{}-{number}", std::process::id());
         let mut crossings = Vec::new();
         let done = call(&mut report, plan.ids, &mut || {
-            let options = TrackOptions::default();
-            let outcome = manager.track_with(&group, &document, if plan.ids { options.id(&id) } else { options })?;
+            let plain = Submission::new(&group, &document);
+            let outcome = manager.track_one(if plan.ids { plain.id(&id) } else { plain })?;
             crossings = outcome
                 .events()
                 .iter()
@@ -382,7 +381,7 @@ pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
 
 /// What a group counts: documents, the sum of tenths, and stages.
 pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
-    let trackers = manager.get_trackers(group, None).unwrap();
+    let trackers = manager.trackers(group).unwrap();
     let find = |name: &str| trackers.iter().find(|tracker| tracker.name() == name);
     let Some((all, (tenths, stages))) = find("all").zip(find("tenths").zip(find("stages"))) else {
         return Default::default();

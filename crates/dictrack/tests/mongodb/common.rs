@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Engine, Group, Manager, ManagerBuilder, MongoStore, MongoStoreBuilder, TrackerDefinition};
+use dictrack::{Blocking, Group, Manager, ManagerBuilder, MongoStore, MongoStoreBuilder, TrackerDefinition};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::{Document, doc};
 
@@ -48,7 +48,7 @@ pub(crate) fn document() -> Json {
 
 /// The progress of each tracker of a group, in order.
 pub(crate) fn progress(manager: &Blocking, group: &str) -> String {
-    let trackers = manager.get_trackers(group, None).unwrap();
+    let trackers = manager.trackers(group).unwrap();
     trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
 }
 
@@ -81,11 +81,4 @@ pub(crate) fn kept(group: &Group, id: &str) -> String {
     whole.write_events(&mut out);
     whole.write_completed(&mut out);
     out
-}
-
-/// An engine that keeps events.
-pub(crate) fn engine() -> Engine {
-    let engine = Engine::default();
-    engine.keep_events.store(true, Ordering::Relaxed);
-    engine
 }

@@ -6,13 +6,12 @@ use dictrack::json::{Json, Map};
 use dictrack::store::{DataStore as _, Mark, Writers};
 use dictrack::{
     Call, ContentHash, Durability, Engine, Error, EventCode, Group, Limits, Manager, MongoStore, ResetPolicy,
-    Timestamp, Track, TrackOptions, TrackerDefinition,
+    Submission, Timestamp, Track, TrackerDefinition,
 };
 use dictrack_testkit::bson::{Bson, doc};
 
 use crate::common::{
-    DATABASE, all, builder, counter, document, edit, engine, fresh, kept, manager, open, progress, shared, store,
-    stored,
+    DATABASE, all, builder, counter, document, edit, fresh, kept, manager, open, progress, shared, store, stored,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -31,7 +30,7 @@ fn save(store: &MongoStore, group: &mut Group, id: &str, engine: &Engine) {
 }
 
 fn call<'a>(engine: &'a Engine, group: &'a str) -> Call<'a> {
-    Call { engine, group, now: NOW }
+    Call { engine, group, now: NOW, keep_events: true }
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn a_group_is_one_readable_document() {
     players.add_trackers("user_001", [orders, revenue]).unwrap();
     let amount = Json::parse(br#"{"amount": 150.000000000000000001}"#).unwrap();
     for id in ["a", "b", "c", "d"] {
-        players.track_with("user_001", &amount, TrackOptions::default().id(id)).unwrap();
+        players.track_one(Submission::new("user_001", &amount).id(id)).unwrap();
     }
     players.close().unwrap();
     let found = stored(mongo, &collection, "user_001");
@@ -97,7 +96,7 @@ fn changed_trackers_are_set_by_position() {
 fn any_text_is_a_group_and_groups_come_in_the_order_of_their_bytes() {
     let store = store(shared(), &fresh());
     begin(&store);
-    let engine = engine();
+    let engine = Engine::default();
     let mut ids = vec![String::new(), "\0".into(), "a\0".into(), "a\0b".into(), "a\u{1}".into(), "a".into()];
     ids.extend(["$a", "a.b", "$$NOW", "A", "é", "e\u{301}", "z", "\u{10ffff}", "\u{ffff}", "😀"].map(str::to_owned));
     ids.push("long".repeat(10_000));
@@ -131,7 +130,7 @@ fn what_was_changed_by_hand_is_refused_by_field_and_left_as_it_is() {
         players.add_trackers(group, [counter("n"), once.clone()]).unwrap();
     }
     players.add_tracker("other", counter("n")).unwrap();
-    players.track_with("g", &document(), TrackOptions::default().id("x")).unwrap();
+    players.track_one(Submission::new("g", &document()).id("x")).unwrap();
     players.close().unwrap();
     drop(players);
     let before = stored(mongo, &collection, "g");
@@ -198,8 +197,8 @@ fn foreign_documents_are_refused_by_name_and_left_as_they_are() {
     players.add_tracker("g", counter("n")).unwrap();
     let foreign = doc! {"_id": "user", "data": "pickle"};
     mongo.command(DATABASE, doc! {"insert": &collection, "documents": [&foreign]});
-    let store = players.get_trackers("g", None).map(|_| self::store(mongo, &collection)).unwrap();
-    assert!(matches!(load(&store, "user", &engine()), Err(Error::Corrupt { .. })));
+    let store = players.trackers("g").map(|_| self::store(mongo, &collection)).unwrap();
+    assert!(matches!(load(&store, "user", &Engine::default()), Err(Error::Corrupt { .. })));
     // A group of that id that is new to the owner, which began with nothing.
     let error = players.add_tracker("user", counter("n")).unwrap_err();
     assert!(error.to_string().contains("dictrack did not write it"), "{error}");
@@ -240,7 +239,7 @@ fn looking_needs_a_store_and_changes_nothing() {
     players.add_tracker("g", counter("n")).unwrap();
     let looking = pollster::block_on(builder(&mongo.url(), &collection).read_only().open()).unwrap();
     players.track("g", &document()).unwrap();
-    let found = load(&looking, "g", &engine()).unwrap().unwrap();
+    let found = load(&looking, "g", &Engine::default()).unwrap().unwrap();
     assert_eq!(found.trackers(None, NOW)[0].progress, 1.into());
     let error = pollster::block_on(looking.begin(Durability::Os, &Limits::default(), Writers::One)).unwrap_err();
     assert!(error.to_string().contains("for reading only"), "{error}");
@@ -252,7 +251,7 @@ fn looking_needs_a_store_and_changes_nothing() {
 fn many_ids(group: &mut Group, engine: &Engine, id: &str, range: std::ops::Range<u64>) {
     for number in range {
         let event = Some(ContentHash::of([number.to_le_bytes()]));
-        group.track(engine, id, &Track { document: &document(), now: NOW, clock: NOW, id: event });
+        group.track(engine, id, &Track { document: &document(), now: NOW, clock: NOW, id: event, keep_events: true });
     }
 }
 
@@ -260,7 +259,7 @@ fn many_ids(group: &mut Group, engine: &Engine, id: &str, range: std::ops::Range
 fn a_group_larger_than_a_document_goes_on_in_others() {
     let mongo = shared();
     let collection = fresh();
-    let mut engine = engine();
+    let mut engine = Engine::default();
     engine.limits.ids_at_most = 700_000;
     let limits = engine.limits;
     let store = store(mongo, &collection);
@@ -312,7 +311,7 @@ fn many_events_wait_in_documents_of_their_own() {
     let collection = fresh();
     let store = store(mongo, &collection);
     begin(&store);
-    let engine = engine();
+    let engine = Engine::default();
     let definitions: Vec<_> = (0..30_000).map(|at| Arc::new(counter(&format!("tracker {at}")))).collect();
     let mut group = Group::default();
     group.add(&call(&engine, "g"), &definitions, None).unwrap();
@@ -355,7 +354,7 @@ fn names_of_very_many_completed_trackers_are_kept() {
         let definitions: Vec<_> = (0..2_000).map(|at| Arc::new(once(at).unwrap())).collect();
         group.add(&call(&engine, "g"), &definitions, None).unwrap();
         save(&store, &mut group, "g", &engine);
-        group.track(&engine, "g", &Track { document: &document(), now: NOW, clock: NOW, id: None });
+        group.track(&engine, "g", &Track { document: &document(), now: NOW, clock: NOW, id: None, keep_events: true });
         save(&store, &mut group, "g", &engine);
         pollster::block_on(store.maintain(true)).unwrap();
     }
@@ -399,7 +398,7 @@ fn unused_sets_and_parts_that_nobody_names_go_when_the_store_closes() {
     let collection = fresh();
     let store = store(mongo, &collection);
     begin(&store);
-    let engine = engine();
+    let engine = Engine::default();
     let mut group = Group::default();
     group.add(&call(&engine, "g"), &[Arc::new(counter("a"))], None).unwrap();
     save(&store, &mut group, "g", &engine);
@@ -430,7 +429,7 @@ fn looking_for_a_group_leaves_no_trace() {
     players.close().unwrap();
     drop(players);
     let players = open(mongo, &collection);
-    assert_eq!(players.get_trackers("nobody", None).unwrap(), []);
+    assert_eq!(players.trackers("nobody").unwrap(), []);
     assert_eq!(all(mongo, &collection).len(), 1);
 }
 
@@ -466,7 +465,7 @@ fn an_export_of_mongodb_is_that_of_sqlite() {
     let store = store(shared(), &fresh());
     let folder = tempfile::tempdir().unwrap();
     let sqlite = dictrack::SqliteStore::open(folder.path().join("a.db")).unwrap();
-    let engine = engine();
+    let engine = Engine::default();
     let mut group = Group::default();
     group.add(&call(&engine, "g"), &[Arc::new(counter("a")), Arc::new(counter("b"))], None).unwrap();
     many_ids(&mut group, &engine, "g", 0..10);
@@ -501,7 +500,7 @@ fn what_users_choose_collides_with_nothing() {
     assert!(count > 4);
     players.add_trackers("$inc", trackers).unwrap();
     let map: Map = [("$where.x".into(), 2.into()), ("$expr".into(), "$$NOW".into())].into_iter().collect();
-    let outcome = players.track_with("$inc", &Json::Map(map), TrackOptions::default().id("$unset")).unwrap();
+    let outcome = players.track_one(Submission::new("$inc", &Json::Map(map)).id("$unset")).unwrap();
     assert_eq!(outcome.dirtied().count(), count);
     players.close().unwrap();
 }

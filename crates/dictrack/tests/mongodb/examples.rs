@@ -56,7 +56,7 @@ fn on_both(run: impl Fn(&Place) -> Ran, group: &str, trackers: &[(&str, &str)]) 
         let place = Place { collection, cache };
         run(&place)?;
         let found = |manager: Blocking| -> Result<Vec<_>, dictrack::Error> {
-            let trackers = manager.get_trackers(group, None)?;
+            let trackers = manager.trackers(group)?;
             Ok(trackers.iter().map(|found| (found.name().to_owned(), found.progress.to_string())).collect())
         };
         let trackers: Vec<_> = trackers.iter().map(|(name, count)| ((*name).to_owned(), (*count).to_owned())).collect();

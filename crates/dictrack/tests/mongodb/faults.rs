@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dictrack::{Blocking, Durability, Error, Manager, Stopwatch, TrackOptions};
+use dictrack::{Blocking, Durability, Error, Manager, Stopwatch, Submission};
 use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Proxy, eventually};
 
@@ -39,7 +39,7 @@ impl Counting {
             let (group, id) = (format!("g{}", number % GROUPS), format!("{writer} {number}"));
             loop {
                 let watch = Stopwatch::start();
-                let result = self.players.track_with(&group, &document(), TrackOptions::default().id(&id));
+                let result = self.players.track_one(Submission::new(&group, &document()).id(&id));
                 let took = watch.elapsed();
                 assert!(took < IN_TIME, "{took:?}: {result:?}");
                 match result {

@@ -7,7 +7,7 @@ use dictrack::{Call, Durability, Engine, Error, Group, Limits, MongoStore, Stopw
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::doc;
 
-use crate::common::{DATABASE, all, counter, engine, fresh, kept, store};
+use crate::common::{DATABASE, all, counter, fresh, kept, store};
 
 const NOW: Timestamp = Timestamp::from_secs(1);
 
@@ -31,11 +31,13 @@ struct Groups {
 
 impl Groups {
     fn new(count: usize) -> Self {
-        let engine = engine();
+        let engine = Engine::default();
         let groups = (0..count).map(|at| {
             let id = format!("g{at}");
             let mut group = Group::default();
-            group.add(&Call { engine: &engine, group: &id, now: NOW }, &[counter("n").into()], None).unwrap();
+            group
+                .add(&Call { engine: &engine, group: &id, now: NOW, keep_events: true }, &[counter("n").into()], None)
+                .unwrap();
             (id, group)
         });
         let groups = groups.collect();
@@ -208,8 +210,7 @@ mod killed {
         let store =
             pollster::block_on(MongoStore::builder(url).database(DATABASE).collection(collection).open()).unwrap();
         let players = manager(Manager::builder().commit_by_hand(), store);
-        let from: u64 =
-            position(&players.get_trackers("a", None).unwrap().first().map_or(0.into(), |found| found.progress));
+        let from: u64 = position(&players.trackers("a").unwrap().first().map_or(0.into(), |found| found.progress));
         for number in from + 1..from + 20 {
             for group in ["a", "b"] {
                 players.add_tracker(group, counter("n")).unwrap();

@@ -10,7 +10,7 @@ use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Proxy, eventually};
 
 use crate::common::{
-    DATABASE, all, builder, counter, document, edit, engine, fresh, kept, manager, open, progress, shared, store,
+    DATABASE, all, builder, counter, document, edit, fresh, kept, manager, open, progress, shared, store,
 };
 
 /// After so long an owner may be taken over, in these tests.
@@ -33,7 +33,7 @@ fn record(collection: &str) -> Document {
 /// A new group with a tracker.
 fn new_group(engine: &Engine, id: &str) -> Group {
     let mut group = Group::default();
-    let call = Call { engine, group: id, now: Timestamp::from_secs(1) };
+    let call = Call { engine, group: id, now: Timestamp::from_secs(1), keep_events: true };
     group.add(&call, &[counter("n").into()], None).unwrap();
     group
 }
@@ -74,7 +74,7 @@ fn a_second_owner_is_refused_in_words_and_admitted_once_the_first_is_gone() {
         assert!(error.to_string().contains("share a Redis cache"), "{error}");
     }
     assert!(matches!(
-        save(&second, &new_group(&engine(), "g").take_change("g", &engine()).into()),
+        save(&second, &new_group(&Engine::default(), "g").take_change("g", &Engine::default()).into()),
         Err(Error::Backend(_))
     ));
     drop(first);
@@ -123,7 +123,7 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
     let mongo = Mongo::start();
     let collection = fresh();
     let proxy = Proxy::start(mongo.address());
-    let engine = engine();
+    let engine = Engine::default();
     let first = impatient(&proxy.url_for(&mongo.url()), &collection);
     begin(&first, Writers::One).unwrap();
     let mut old = new_group(&engine, "g");
@@ -306,7 +306,7 @@ fn an_owner_and_those_who_share_exclude_each_other() {
     drop((a, b));
     assert!(matches!(begin(&owner, Writers::One), Err(Error::Owned { .. })));
     // One that shares may come back, and go on as the owner.
-    let engine = engine();
+    let engine = Engine::default();
     let claim = pollster::block_on(c.claim("g", &engine)).unwrap().claim;
     let mut group = new_group(&engine, "g");
     let change = Unsaved { change: group.take_change("g", &engine), claim };
@@ -348,7 +348,7 @@ fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
     });
     proxy.unstall();
     eventually("it is back", || writers() == others.len() + 1);
-    let engine = engine();
+    let engine = Engine::default();
     let claimed = pollster::block_on(silent.claim("g", &engine)).unwrap();
     let change = Unsaved { change: new_group(&engine, "g").take_change("g", &engine), claim: claimed.claim };
     save(&silent, &change).unwrap();
@@ -389,7 +389,7 @@ fn groups_that_several_threads_make_at_once_are_claimed_and_kept() {
             scope.spawn(|| {
                 for group in 0..150 {
                     let group = format!("g{group}");
-                    players.get_trackers(&group, None).unwrap();
+                    players.trackers(&group).unwrap();
                     players.add_tracker(&group, counter("n")).unwrap();
                     players.track(&group, &document()).unwrap();
                 }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use dictrack::{Blocking, Differing, Manager, SqliteStore, TrackOptions};
+use dictrack::{Blocking, Differing, Manager, SqliteStore, Submission};
 
 use crate::common::{counter, document, open};
 
@@ -81,8 +81,7 @@ fn wait() {
 /// Counts one document in the group `a`.
 pub(crate) fn count(manager: &Blocking, id: &str) -> Result<(), dictrack::Error> {
     let list = manager.tracker_list([counter("n", &[1_000_000])])?;
-    let options = TrackOptions::default().id(id).ensure(&list, Differing::Refuse);
-    manager.track_with("a", &document(), options).map(drop)
+    manager.track_one(Submission::new("a", &document()).id(id).ensure(&list, Differing::Refuse)).map(drop)
 }
 
 #[test]

@@ -3,10 +3,7 @@ use dictrack::{Blocking, EventCode, TrackerDefinition, json::Json};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Blocking::open("dictrack.db")?;
     for code in [EventCode::StageCompleted, EventCode::AllCompleted] {
-        manager.add_listener(code, |event| {
-            println!("{} reached {}", event.group, event.target);
-            Ok(())
-        });
+        manager.add_listener(code, |event| println!("{} reached {}", event.group, event.target));
     }
     let logins = TrackerDefinition::count("logins").targets([3, 10, 100]).eq("event", "login").build()?;
     manager.ensure_tracker("user_001", logins)?;

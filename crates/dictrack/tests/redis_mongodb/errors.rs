@@ -115,7 +115,7 @@ fn groups_of_another_database_are_not_seen_and_not_touched() {
     counting.add_trackers("g", fleet::definitions()).unwrap();
     track(&counting, "g").unwrap();
     let other = manager(&Plan { cache: format!("{}/2", wrong.cache), ..wrong });
-    assert!(other.get_trackers("g", None).unwrap().is_empty());
+    assert!(other.trackers("g").unwrap().is_empty());
     other.add_trackers("g", fleet::definitions()).unwrap();
     track(&other, "g").unwrap();
     assert_eq!((fleet::counted(&counting, "g").0, fleet::counted(&other, "g").0), (1, 1));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dictrack::json::Json;
-use dictrack::{Error, Manager, MongoStore, RedisCache, TrackOptions, TrackerDefinition};
+use dictrack::{Error, Manager, MongoStore, RedisCache, Submission, TrackerDefinition};
 use dictrack_testkit::{Mongo, Redis, eventually};
 
 use crate::fleet::{self, Plan, manager};
@@ -35,7 +35,7 @@ fn what_stands_in_redis_is_what_the_page_says() {
     mongo.pause();
     for number in 0..100 {
         let id = format!("{number}");
-        manager.track_with("user_001", &document(), TrackOptions::default().id(&id)).unwrap();
+        manager.track_one(Submission::new("user_001", &document()).id(&id)).unwrap();
     }
     let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:user_001"]).trim().to_owned();
     let fields = redis.cli(&["HKEYS", &key]);

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Error, Manager, MongoStore, Stopwatch, TrackOptions};
+use dictrack::{Blocking, Error, Manager, MongoStore, Stopwatch, Submission};
 use dictrack_testkit::bson::{Bson, doc};
 use dictrack_testkit::{Mongo, Proxy, Redis, eventually};
 
@@ -34,7 +34,7 @@ fn stored(place: &Place<'_>, plan: Plan, ids: u64) -> Plan {
     counting.add_trackers("large", fleet::definitions()).unwrap();
     let document = document();
     for number in 0..ids {
-        counting.track_with("large", &document, TrackOptions::default().id(&number.to_string())).unwrap();
+        counting.track_one(Submission::new("large", &document).id(&number.to_string())).unwrap();
     }
     counting.commit(Vec::new()).unwrap().wait_blocking().unwrap();
     counting.close().unwrap();
@@ -51,7 +51,7 @@ fn count_noting(manager: &Blocking, id: u64, failed: &AtomicU64) -> bool {
     let since = Stopwatch::start();
     loop {
         let watch = Stopwatch::start();
-        let result = manager.track_with("large", &document(), TrackOptions::default().id(&id.to_string()));
+        let result = manager.track_one(Submission::new("large", &document()).id(&id.to_string()));
         assert!(watch.elapsed() < LONGEST, "{:?}", watch.elapsed());
         match result {
             Ok(outcome) => return outcome.duplicate(),

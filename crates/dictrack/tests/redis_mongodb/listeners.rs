@@ -33,10 +33,9 @@ fn calling(plan: &Plan) -> Blocking {
     let inner = manager.clone();
     manager.add_listener(EventCode::StageCompleted, move |event| {
         if event.name() == "outer" {
-            inner.track(&event.group, &document("inner"))?;
-            inner.track("another", &document("inner"))?;
+            inner.track(&event.group, &document("inner")).unwrap();
+            inner.track("another", &document("inner")).unwrap();
         }
-        Ok(())
     });
     manager
 }
@@ -64,8 +63,8 @@ fn listeners_that_call_the_manager_wait_for_nobody() {
         }
         // Events that another process caused may have been heard twice, and counted by their listener as often.
         let progress = |group: &str, name: &str| {
-            let found = managers[1].get_trackers(group, Some(&[name])).unwrap();
-            found[0].progress.to_string().parse::<u64>().unwrap()
+            let found = managers[1].tracker(group, name).unwrap().unwrap();
+            found.progress.to_string().parse::<u64>().unwrap()
         };
         assert_eq!(progress("g", "outer"), 4 * DOCUMENTS, "{durability}");
         for group in ["g", "another"] {
@@ -92,7 +91,6 @@ fn callers_that_wait_for_their_turn_do_not_wait_for_a_server_one_after_the_other
             eventually("all have counted", || counted() == CALLERS);
             server.pause();
         }
-        Ok(())
     });
     let took: Vec<_> = std::thread::scope(|scope| {
         let call = || {
@@ -133,7 +131,7 @@ fn what_an_earlier_run_left_in_redis_is_told_only_once_the_store_has_it() {
     assert!(held() < EVENTS, "the store followed");
     let manager = manager(&Plan { durability: "fsync".to_owned(), ..plan.clone() });
     let (told, hears) = mpsc::channel();
-    manager.add_listener(EventCode::StageCompleted, move |event| Ok(told.send((event.sequence, held()))?));
+    manager.add_listener(EventCode::StageCompleted, move |event| told.send((event.sequence, held())).unwrap());
     for number in 1..=EVENTS {
         let (sequence, held) = hears.recv_timeout(Duration::from_secs(30)).expect("an event that was left is told");
         assert!(held >= sequence, "event {sequence} was told while the store had {held}");

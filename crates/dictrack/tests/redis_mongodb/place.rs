@@ -102,7 +102,6 @@ fn assert_crossings(report: &Report, plan: &Plan) {
         let heard = Arc::clone(&heard);
         move |event| {
             heard.lock().unwrap().insert(event.id().to_string());
-            Ok(())
         }
     });
     eventually("each crossing is heard", || heard.lock().unwrap().len() as u64 >= crossings);

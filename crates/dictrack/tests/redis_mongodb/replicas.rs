@@ -5,9 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{
-    Blocking, Differing, Durability, Manager, MongoStore, RedisCache, Span, TrackOptions, TrackerDefinition,
-};
+use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, RedisCache, Span, Submission, TrackerDefinition};
 use dictrack_testkit::{Mongo, Redis};
 
 use crate::fleet::Plan;
@@ -48,8 +46,9 @@ fn count(manager: &Blocking, groups: Range<u64>) {
             let (list, document, groups) = (&list, &document, &groups);
             scope.spawn(move || {
                 for number in groups.clone().skip(thread).step_by(THREADS) {
-                    let options = TrackOptions::default().ensure(list, Differing::Refuse);
-                    manager.track_with(&group(number), document, options).unwrap();
+                    let group = group(number);
+                    let submission = Submission::new(&group, document).ensure(list, Differing::Refuse);
+                    manager.track_one(submission).unwrap();
                 }
             });
         }
@@ -57,7 +56,7 @@ fn count(manager: &Blocking, groups: Range<u64>) {
 }
 
 fn progress(manager: &Blocking, number: u64) -> String {
-    manager.get_trackers(&group(number), None).unwrap()[TRACKERS - 1].progress.to_string()
+    manager.trackers(&group(number)).unwrap()[TRACKERS - 1].progress.to_string()
 }
 
 /// A field of this process's status, in bytes.

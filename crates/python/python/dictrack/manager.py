@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
-import threading
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from dictrack import _calls, _compat
-from dictrack._calls import Added, Call, Explanation
-from dictrack._dictrack import Manager, Outcome, TestClock
+from dictrack import _arguments, _calls
+from dictrack._calls import Call
+from dictrack._dictrack import Outcome, TestClock
+from dictrack._open_managers import open_managers
+from dictrack._results import Added, Explanation
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -20,7 +18,6 @@ from dictrack.trackers.base import BaseTracker
 __all__ = ["Added", "Explanation", "TrackingManager"]
 
 T = TypeVar("T")
-logger = logging.getLogger("dictrack.manager")
 
 
 def _run(call: Call[T]) -> T:
@@ -81,12 +78,12 @@ class TrackingManager:
         clock: TestClock | None = None,
         **limits: Any,
     ) -> None:
-        _check_limits(limits)
+        _arguments.check_limits(limits)
         self.data_cache = data_cache
         self.data_store = data_store
         self._native = _run(_calls.opened(data_cache, data_store, durability, clock, limits))
         self._listeners = _calls.Listeners()
-        _open.add(self._native)
+        open_managers.add(self._native)
 
     @classmethod
     def open(cls, place: str | os.PathLike[str], cache: str | None = None, **options: Any) -> TrackingManager:
@@ -141,11 +138,11 @@ class TrackingManager:
             If a custom condition, measure or limiter called this.
         """
         if kwargs:
-            now = _calls.moment_of("track", now, kwargs)
+            now = _arguments.moment_of("track", now, kwargs)
         try:
             return self._native.track(group_id, data, now, event_id)
         except (TypeError, UnicodeEncodeError):
-            _calls.check_ids(group_id, event_id)
+            _arguments.check_ids(group_id, event_id)
             raise
 
     def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
@@ -211,7 +208,7 @@ class TrackingManager:
         ConflictingNameError
             If an active tracker of that name has a different definition. Nothing is changed.
         """
-        now = _calls.moment_of("add_tracker", now, kwargs)
+        now = _arguments.moment_of("add_tracker", now, kwargs)
         return bool(_run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now)).added)
 
     def add_trackers(
@@ -234,7 +231,7 @@ class TrackingManager:
         RepeatedNameError
             If a name appears twice.
         """
-        now = _calls.moment_of("add_trackers", now, kwargs)
+        now = _arguments.moment_of("add_trackers", now, kwargs)
         return _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
 
     def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
@@ -318,12 +315,14 @@ class TrackingManager:
     def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
         """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
         that counts. False if there is no such tracker."""
-        return self._native.set_progress(_calls.checked_group(group_id), _calls.checked_name(name), progress).wait()
+        return self._native.set_progress(
+            _arguments.checked_group(group_id), _arguments.checked_name(name), progress
+        ).wait()
 
     def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
         """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
-        return self._native.add_targets(_calls.checked_group(group_id), _calls.checked_name(name), more).wait()
+        return self._native.add_targets(_arguments.checked_group(group_id), _arguments.checked_name(name), more).wait()
 
     def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
         """Removes active trackers.
@@ -340,7 +339,7 @@ class TrackingManager:
         list of str
             The names of those that existed.
         """
-        return self._native.remove_trackers(_calls.checked_group(group_id), _calls.names_of(name), now).wait()
+        return self._native.remove_trackers(_arguments.checked_group(group_id), _arguments.names_of(name), now).wait()
 
     def reset_tracker(
         self,
@@ -374,7 +373,7 @@ class TrackingManager:
         bool
             False if there is no active tracker of that name.
         """
-        now = _calls.moment_of("reset_tracker", now, kwargs)
+        now = _arguments.moment_of("reset_tracker", now, kwargs)
         return _run(_calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now))
 
     def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
@@ -416,7 +415,7 @@ class TrackingManager:
             If not everything could be written.
         """
         self._native.close().wait()
-        _open.discard(self._native)
+        open_managers.discard(self._native)
 
     def __enter__(self) -> TrackingManager:
         return self
@@ -432,45 +431,3 @@ class TrackingManager:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (data_cache={self.data_cache} data_store={self.data_store})>"
-
-
-_LIMITS = ("completed_kept", "id_window", "ids_at_least", "ids_at_most")
-
-
-def _check_limits(limits: dict[str, Any]) -> None:
-    _compat.unexpected("TrackingManager", {name: value for name, value in limits.items() if name not in _LIMITS})
-    for name in ("completed_kept", "ids_at_least", "ids_at_most"):
-        _compat.whole(name, limits.get(name))
-
-
-class _Open:
-    """The open managers, to close them at interpreter exit."""
-
-    def __init__(self) -> None:
-        self._managers: weakref.WeakSet[Manager] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        atexit.register(self.close_all)
-        os.register_at_fork(after_in_child=self._forget)
-
-    def add(self, manager: Manager) -> None:
-        with self._lock:
-            self._managers.add(manager)
-
-    def discard(self, manager: Manager) -> None:
-        with self._lock:
-            self._managers.discard(manager)
-
-    def _forget(self) -> None:
-        # They belong to the parent.
-        self._managers = weakref.WeakSet()
-        self._lock = threading.Lock()
-
-    def close_all(self) -> None:
-        for manager in list(self._managers):
-            try:
-                manager.close().wait()
-            except Exception:
-                logger.exception("a manager could not write everything at interpreter exit")
-
-
-_open = _Open()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dictrack import _dictrack
+
 __all__ = [
     "ClosedError",
     "ConflictingNameError",
@@ -14,6 +16,7 @@ __all__ = [
     "DictrackError",
     "DictrackWarning",
     "ForkError",
+    "GenerationsExhaustedError",
     "GroupIdAlreadySetError",
     "GroupIdDuplicateSetError",
     "GroupIdLookupError",
@@ -32,6 +35,7 @@ __all__ = [
     "TrackerLookupError",
     "UnavailableError",
     "UnconfirmedError",
+    "UnfinishedError",
     "UnsupportedValueError",
 ]
 
@@ -39,9 +43,13 @@ __all__ = [
 class DictrackError(Exception):
     """The base class of all errors of dictrack.
 
-    The details of an error are attributes: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid`` and ``place``.
+    ``code`` is a short text that never changes, such as ``conflicting_name``, and ``advice`` says what a caller can do. The
+    details of an error are attributes, too: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid`` and ``place``.
     Those that do not apply are ``None``.
     """
+
+    code: str = "error"
+    advice: str | None = None
 
     group_id: str | None = None
     name: str | None = None
@@ -66,6 +74,8 @@ class DefinitionError(DictrackError, ValueError):
 class UnsupportedValueError(DictrackError, TypeError):
     """A definition or a call has a value that JSON cannot represent. ``place`` tells where; the message adds the type."""
 
+    code = "unsupported_value"
+
 
 class ConflictingNameError(DictrackError, KeyError):
     """An active tracker of that name has a different definition. Nothing was changed."""
@@ -75,32 +85,50 @@ class RepeatedNameError(DictrackError, ValueError):
     """One call names a tracker twice. Nothing was changed."""
 
 
+class GenerationsExhaustedError(DictrackError):
+    """The group has had 2**32 - 1 adds of trackers."""
+
+
 class GroupIdAlreadySetError(DictrackError, ValueError):
     """The tracker object belongs to another group."""
+
+    code = "group_id_already_set"
 
 
 class GroupIdDuplicateSetError(DictrackError, ValueError):
     """The tracker object already belongs to this group."""
 
+    code = "group_id_duplicate_set"
+
 
 class TrackerLookupError(DictrackError, KeyError):
     """There is no such tracker in the group."""
+
+    code = "tracker_lookup"
 
 
 class GroupIdLookupError(DictrackError, KeyError):
     """There is no such group."""
 
+    code = "group_id_lookup"
+
 
 class NameLookupError(DictrackError, KeyError):
     """There is no tracker of that name."""
+
+    code = "name_lookup"
 
 
 class TrackerAlreadyRemovedError(DictrackError, ValueError):
     """The tracker was removed and cannot be changed."""
 
+    code = "tracker_already_removed"
+
 
 class TrackerAlreadyCompletedError(DictrackError, ValueError):
     """The tracker has completed and cannot be changed."""
+
+    code = "tracker_already_completed"
 
 
 class CustomCodeError(DictrackError):
@@ -121,6 +149,8 @@ class ClosedError(DictrackError):
 
 class ForkError(DictrackError):
     """The manager was opened before a fork. Open one in each process."""
+
+    code = "fork"
 
 
 class DataStoreOperationError(DictrackError, OSError):
@@ -163,8 +193,18 @@ class OlderVersionError(DataStoreOperationError):
     """The store was written by an older version of dictrack. The next program that opens it for writing migrates it."""
 
 
+class UnfinishedError(DataStoreOperationError):
+    """Creating or changing the store was interrupted. The next program that opens it for writing repairs it."""
+
+
 class CorruptError(DataStoreOperationError):
     """The store contains something that dictrack did not write. It is left as it is."""
+
+
+# The engine's table of errors says which class is of which kind.
+for _code, _class, _advice in _dictrack.error_kinds():
+    globals()[_class].code = _code
+    globals()[_class].advice = _advice
 
 
 def error_of(name: str, message: str, facts: dict[str, Any]) -> DictrackError:

@@ -1,0 +1,46 @@
+//! The calls of a manager as of a moment.
+
+use dictrack_core::Timestamp;
+
+use super::shared::Manager;
+
+/// The calls of a [`Manager`] that depend on the moment, as of one moment instead of the manager's clock: see
+/// [`Manager::at`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a moment alone does nothing; call what is to happen at it"]
+pub struct At<'a> {
+    pub(super) manager: &'a Manager,
+    /// The manager's clock, asked at each call, if there is none.
+    pub(super) now: Option<Timestamp>,
+}
+
+impl Manager {
+    /// The calls of this manager as of `now`: limiters, expiry and events use that moment instead of the clock.
+    ///
+    /// ```
+    /// use dictrack::{Manager, Timestamp, TrackerDefinition, json::Json};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = Manager::in_memory().blocking();
+    /// let yesterday = manager.at(Timestamp::from_secs(1_700_000_000));
+    /// yesterday.add_tracker("user_001", TrackerDefinition::count("logins").target(3).build()?)?;
+    /// let outcome = yesterday.track("user_001", &Json::Null)?;
+    /// assert_eq!(outcome.dirtied().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at(&self, now: Timestamp) -> At<'_> {
+        At { manager: self, now: Some(now) }
+    }
+
+    /// The calls as of the clock.
+    pub(super) fn by_clock(&self) -> At<'_> {
+        At { manager: self, now: None }
+    }
+}
+
+impl At<'_> {
+    pub(super) fn moment(&self) -> Timestamp {
+        self.now.unwrap_or_else(|| self.manager.now())
+    }
+}

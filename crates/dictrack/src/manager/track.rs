@@ -1,0 +1,243 @@
+//! The calls on documents: tracking and explaining them.
+
+use dictrack_core::{ContentHash, Document, Explanation, Group, GroupError, Outcome, Track};
+
+use super::at::At;
+use super::options::Submission;
+use super::shared::Manager;
+use crate::Error;
+use crate::cache::Effect;
+use crate::deadline::Deadline;
+
+/// How far a call came without waiting.
+pub(super) enum Begun {
+    /// It is over.
+    Done(Outcome),
+    /// The document was applied; the change is to be committed, or its events are to be delivered.
+    Applied(Outcome),
+    /// The cache does not hold the group here and now.
+    Missed,
+}
+
+impl Manager {
+    /// Applies a document to a group.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store; [`Error::Reentrant`] from custom code.
+    pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
+        self.track_one(Submission::new(group, document)).await
+    }
+
+    /// Applies a document with all that is said of it: its moment, its id, the trackers that the group shall have.
+    ///
+    /// # Errors
+    /// As [`track`](Self::track); [`Error::Group`] if the trackers do not fit.
+    pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
+        match self.begin(submission)? {
+            Begun::Done(outcome) => Ok(outcome),
+            // Waiting takes room that the common case should not have to move around.
+            begun => Box::pin(self.finish(submission, begun)).await,
+        }
+    }
+
+    /// Applies many documents in order and commits them together; one result for each.
+    ///
+    /// # Errors
+    /// If the commit fails, every document that changed something has that error as its result. If cache or store
+    /// cannot be reached, the documents after the first that met this are not applied and have its error.
+    #[must_use = "each document has a result of its own"]
+    pub async fn track_many(&self, submissions: &[Submission<'_>]) -> Vec<Result<Outcome, Error>> {
+        let mut results = Vec::with_capacity(submissions.len());
+        let mut claims = Vec::with_capacity(submissions.len());
+        let mut waits = false;
+        let mut away: Option<Error> = None;
+        let mut deadline = self.deadline();
+        for submission in submissions {
+            let result = match away.clone().map_or_else(|| self.check(), Err) {
+                Ok(()) => match self.apply_now(*submission) {
+                    (result, true) => result.map(|outcome| (outcome, 0)),
+                    (_, false) => {
+                        deadline = self.deadline();
+                        self.apply(deadline, *submission).await
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            let (result, claim) = match result {
+                Ok((outcome, claim)) => (Ok(outcome), claim),
+                Err(error) => {
+                    // Each further one would wait as long, and would be counted before this one.
+                    away = away.or_else(|| error.is_temporary().then(|| error.clone()));
+                    (Err(error), 0)
+                }
+            };
+            waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
+            claims.push(claim);
+            results.push(result);
+        }
+        if away.is_none() {
+            deadline = self.deadline();
+        }
+        let acknowledged = match &self.shared.committer {
+            Some(committer) if waits => {
+                let group = submissions.first().map_or("", |submission| submission.group);
+                deadline.bound(committer.acknowledge(), |time| self.unsaved(committer, group, time)).await
+            }
+            _ => Ok(false),
+        };
+        let mut late: Option<Error> = None;
+        for ((submission, result), claim) in submissions.iter().zip(&mut results).zip(claims) {
+            let Ok(outcome) = &*result else { continue };
+            let kept = match (&acknowledged, &self.shared.committer) {
+                // Nor does any wait for what the one before has waited for in vain.
+                _ if late.is_some() => late.clone().map_or(Ok(()), Err),
+                (Ok(true), Some(committer)) if self.has_to_be_kept(outcome) => {
+                    let confirmed = self.confirm(committer, submission.group, outcome.version(), claim);
+                    deadline.bound(confirmed, |time| self.unsaved(committer, submission.group, time)).await
+                }
+                (Ok(_), _) => Ok(()),
+                (Err(error), _) => Err(error.clone()),
+            };
+            let told = match kept {
+                Ok(()) => self.deliver(submission.group, outcome.events(), &mut deadline).await,
+                Err(error) if outcome.changed() || outcome.duplicate() => Err(error),
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = told {
+                late = late.or_else(|| (error.is_temporary() && deadline.is_over()).then(|| error.clone()));
+                *result = Err(error);
+            }
+        }
+        results
+    }
+
+    /// What a document would do to each tracker of a group, and why, without changing anything.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn explain(&self, group: &str, document: &dyn Document) -> Result<Vec<Explanation>, Error> {
+        self.by_clock().explain(group, document).await
+    }
+
+    /// What of `track` needs no waiting.
+    #[inline]
+    pub(super) fn begin(&self, submission: Submission<'_>) -> Result<Begun, Error> {
+        self.check()?;
+        let (outcome, done) = self.apply_now(submission);
+        let outcome = outcome?;
+        Ok(match done {
+            true if outcome.events().is_empty() && !self.has_to_be_kept(&outcome) => Begun::Done(outcome),
+            true => Begun::Applied(outcome),
+            false => Begun::Missed,
+        })
+    }
+
+    /// What of `track` may have to wait: loading the group, the commit, the listeners.
+    pub(super) async fn finish(&self, submission: Submission<'_>, begun: Begun) -> Result<Outcome, Error> {
+        let mut deadline = self.deadline();
+        let (outcome, claim) = match begun {
+            Begun::Done(outcome) => return Ok(outcome),
+            Begun::Applied(outcome) => (outcome, 0),
+            Begun::Missed => self.apply(deadline, submission).await?,
+        };
+        if self.has_to_be_kept(&outcome) {
+            self.acknowledge(deadline, submission.group, outcome.version(), claim).await?;
+        }
+        self.deliver(submission.group, outcome.events(), &mut deadline).await?;
+        Ok(outcome)
+    }
+
+    /// Whether a commit has to have what a document did, before it is acknowledged.
+    #[inline]
+    fn has_to_be_kept(&self, outcome: &Outcome) -> bool {
+        self.shared.committer.is_some() && (outcome.changed() || outcome.duplicate())
+    }
+
+    /// The engine's part of `track`: on the newest state, in the cache. With the claim under which the cache holds the group.
+    async fn apply(&self, deadline: Deadline, submission: Submission<'_>) -> Result<(Outcome, u64), Error> {
+        let group = submission.group;
+        let mut outcome = Ok(Outcome::default());
+        let mut step = self.track_step(submission, &mut outcome);
+        let claim = self.update(deadline, group, &mut step).await?;
+        drop(step);
+        Ok((outcome.map_err(|error| Error::group(group, error))?, claim))
+    }
+
+    /// As [`apply`](Self::apply), if that needs no waiting, and whether it did not.
+    #[inline]
+    fn apply_now(&self, submission: Submission<'_>) -> (Result<Outcome, Error>, bool) {
+        let group = submission.group;
+        let mut outcome = Ok(Outcome::default());
+        let done = {
+            let mut step = self.track_step(submission, &mut outcome);
+            self.shared.cache.update_now(group, &mut step)
+        };
+        (outcome.map_err(|error| Error::group(group, error)), done)
+    }
+
+    /// The step that tracks a document and leaves its outcome in `outcome`.
+    #[inline]
+    fn track_step<'a>(
+        &'a self,
+        submission: Submission<'a>,
+        outcome: &'a mut Result<Outcome, GroupError>,
+    ) -> impl FnMut(&mut Group) -> Effect + Send + 'a {
+        let shared = &*self.shared;
+        let Submission { group, document, now, event_id, ensure } = submission;
+        let clock = shared.clock.now();
+        let track = Track {
+            document,
+            now: now.unwrap_or(clock),
+            clock,
+            id: event_id.map(|id| ContentHash::of_one(id.as_bytes())),
+            keep_events: self.keeps_events(),
+        };
+        let apply = move |found: &mut Group| match ensure {
+            Some((list, differing)) => found.ensure_and_track(&shared.engine, group, &track, list, differing),
+            None => Ok(found.track(&shared.engine, group, &track)),
+        };
+        move |found: &mut Group| {
+            *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
+            match outcome {
+                Ok(outcome) if outcome.changed() && event_id.is_some() => Effect::ChangedById,
+                Ok(outcome) if outcome.changed() => Effect::Changed,
+                Ok(outcome) if outcome.duplicate() => Effect::Relied,
+                _ => Effect::Unchanged,
+            }
+        }
+    }
+}
+
+impl At<'_> {
+    /// See [`Manager::track`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
+        self.track_one(Submission::new(group, document)).await
+    }
+
+    /// See [`Manager::track_one`]. A submission that has a moment keeps it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
+        self.manager.track_one(self.dated(submission)).await
+    }
+
+    /// See [`Manager::explain`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn explain(&self, group: &str, document: &dyn Document) -> Result<Vec<Explanation>, Error> {
+        let (manager, now) = (self.manager, self.moment());
+        let explain = |found: &Group| manager.within_step(|| found.explain(manager.engine(), document, now));
+        manager.view(manager.deadline(), group, explain).await
+    }
+
+    /// The submission, at this moment if it has none.
+    pub(super) fn dated<'s>(&self, mut submission: Submission<'s>) -> Submission<'s> {
+        submission.now = submission.now.or(self.now);
+        submission
+    }
+}

@@ -1,0 +1,32 @@
+//! The test clock.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::value;
+
+/// A clock that stands still until it is told otherwise.
+#[pyclass(frozen, module = "dictrack._dictrack")]
+pub(crate) struct TestClock(pub(crate) Arc<dictrack::TestClock>);
+
+#[pymethods]
+impl TestClock {
+    /// A clock that stands at ``now``: seconds since 1970 UTC, a datetime or an RFC 3339 text.
+    #[new]
+    fn new(now: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(Arc::new(dictrack::TestClock::new(value::moment("now", now)?))))
+    }
+
+    /// Moves the clock on by seconds or a timedelta.
+    fn advance(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.advance(value::span("seconds", seconds)?);
+        Ok(())
+    }
+
+    /// Puts the clock to ``now``, also back.
+    fn set(&self, now: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.set(value::moment("now", now)?);
+        Ok(())
+    }
+}
