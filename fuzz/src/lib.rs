@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::{Amount, Call, Engine, Explanation, Group, Reason, Stopwatch, Timestamp, Track, TrackerDefinition};
+use dictrack::{group::{Call, Engine, Group, Track}, clock::Stopwatch, Amount, Explanation, Reason, Timestamp, TrackerDefinition};
 
 /// The time that one input may take.
 const TIME: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use dictrack::json::Json;
-use dictrack::{Engine, Group};
+use dictrack::{group::{Engine, Group}};
 use dictrack_fuzz::{bounded, group, track_as_explained, trackers};
 use libfuzzer_sys::fuzz_target;
 

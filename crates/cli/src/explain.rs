@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use comfy_table::{Table, presets};
 use dictrack::json::{Json, MAX_BYTES};
 use dictrack::text::{plain, quoted, sentence};
-use dictrack::{Call, CompletedTracker, Differing, Engine, Explanation, Group, Timestamp, TrackerList};
+use dictrack::{
+    CompletedTracker, Explanation, Timestamp,
+    group::{Call, Differing, Engine, Group, TrackerList},
+};
 
 use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
@@ -50,7 +53,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     let document = Json::parse(&text).map_err(|error| Failure(format!("document: {error}")))?;
     let now = match &args.now {
         Some(now) => moment(now)?,
-        None => dictrack::Clock::now(&dictrack::SystemClock),
+        None => dictrack::clock::Clock::now(&dictrack::clock::SystemClock),
     };
     let engine = Engine::default();
     let mut group = Group::default();
@@ -121,7 +124,7 @@ fn completed_json(completed: &CompletedTracker) -> Json {
 
 /// Parses a timestamp from the command line.
 fn moment(text: &str) -> Result<Timestamp, Failure> {
-    let seconds = dictrack::Number::parse(text).map(Json::Number);
+    let seconds = dictrack::number::Number::parse(text).map(Json::Number);
     let read = Timestamp::read(&seconds.unwrap_or_else(|| text.into()));
     read.ok_or_else(|| {
         Failure(format!(

@@ -12,8 +12,12 @@ use std::time::Duration;
 use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Commit, Differing, Document as _, Durability, Error, Event, Manager, Number, Outcome, Path, Stopwatch,
-    Submission, SystemClock, Timestamp, TrackerList, Value,
+    Blocking, Document as _, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
+    clock::{Stopwatch, SystemClock},
+    document::Value,
+    group::{Differing, TrackerList},
+    manager::{Commit, Submission},
+    number::Number,
 };
 use indicatif::ProgressBar;
 

@@ -4,7 +4,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
 use dictrack::text::{plain, quoted};
-use dictrack::{CompletedTracker, Engine, Group, TrackerSnapshot};
+use dictrack::{
+    CompletedTracker, TrackerSnapshot,
+    group::{Engine, Group},
+};
 
 use crate::print::{say, say_json};
 use crate::report::{Output, bar, counted, fitted, table};
@@ -50,7 +53,7 @@ pub(crate) fn show(args: &Args) -> Outcome {
 }
 
 fn now() -> dictrack::Timestamp {
-    dictrack::Clock::now(&dictrack::SystemClock)
+    dictrack::clock::Clock::now(&dictrack::clock::SystemClock)
 }
 
 fn group_json(id: &str, group: &Group) -> Json {

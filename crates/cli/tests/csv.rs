@@ -179,7 +179,7 @@ fn a_header_with_many_columns_is_read_in_linear_time() {
     let row = format!("a{}", ",".repeat(names.len()));
     let folder = folder(&[("t.toml", COUNTER), ("in.csv", &format!("{header}\n{row}\n"))]);
     // Comparing every pair of names would take minutes.
-    let begun = dictrack::Stopwatch::start();
+    let begun = dictrack::clock::Stopwatch::start();
     assert_eq!(number(&run(folder.path(), "in.csv").json(), "documents"), 1);
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     let missing = run(folder.path(), "in.csv --text zip").error;

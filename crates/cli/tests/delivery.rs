@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use command::{at, dictrack, folder, number};
 use dictrack::json::Json;
-use dictrack::{Differing, Durability, Manager, SqliteStore, Submission, Timestamp};
+use dictrack::{Durability, Manager, SqliteStore, Timestamp, group::Differing, manager::Submission};
 use dictrack_testkit::{Redis, eventually, shared_mongodb};
 
 fn kills(default: u64) -> u64 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use command::{Answer, COUNTER, at, counted, dictrack, dictrack_with, folder, number};
 use dictrack::json::Json;
-use dictrack::{Manager, SqliteStore, Stopwatch, Submission, TrackerDefinition};
+use dictrack::{Manager, SqliteStore, TrackerDefinition, clock::Stopwatch, manager::Submission};
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, eventually, shared_mongodb, shared_redis};
 
 /// Text that no output may contain.

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use command::{COUNTER, dictrack, folder, progress};
-use dictrack::Stopwatch;
+use dictrack::clock::Stopwatch;
 use dictrack_testkit::eventually;
 
 const RUN: &str = "run --trackers t.toml --group-by user --id id --store s.db --output ndjson";

@@ -1,11 +1,11 @@
 //! The engine of dictrack: definitions, conditions, stages and limiters as pure functions.
 //!
-//! No I/O, no clock, no async: a [`Group`] takes a document and a moment, changes itself and says what happened. The
+//! No I/O, no clock, no async: a [`Group`](group::Group) takes a document and a moment, changes itself and says what happened. The
 //! crate `dictrack` puts a cache, a store and listeners around it; most programs want that one.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use dictrack_core::{Call, Engine, Group, Timestamp, Track, TrackerDefinition, json::Json};
+//! use dictrack_core::{group::{Call, Engine, Group, Track}, Timestamp, TrackerDefinition, json::Json};
 //!
 //! let engine = Engine::default();
 //! let mut group = Group::default();
@@ -20,56 +20,39 @@
 //! assert_eq!(outcome.dirtied().next().unwrap().progress(), 1.into());
 //! ```
 
-mod amount;
-mod condition;
-mod custom;
-mod definition;
-mod document;
+pub mod amount;
+pub mod condition;
+pub mod custom;
+pub mod definition;
+pub mod document;
 mod engine;
-mod event;
+pub mod event;
 mod explain;
-mod group;
+pub mod group;
 mod hash;
 mod index;
 pub mod json;
 pub mod limiter;
 pub mod measure;
-mod number;
+pub mod number;
 mod outcome;
-mod path;
+pub mod path;
 mod set;
 pub mod source;
 mod state;
 pub mod text;
-mod time;
+pub mod time;
 
-pub use amount::{Amount, AmountError, FRACTION_DIGITS};
-pub use condition::{
-    Affix, Comparison, Condition, FieldComparison, Items, MAX_CONDITION_DEPTH, Moment, Needle, Order, Pattern,
-    Quantifier, Test,
-};
-pub use custom::{
-    BoxError, CustomCode, CustomCondition, CustomError, CustomLimiter, Measure, Measured, Registry, panic_message,
-};
-pub use definition::{
-    DefinitionError, DefinitionWarning, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, ResetPolicy, TrackerBuilder,
-    TrackerDefinition, read_trackers,
-};
-pub use document::{Document, Value};
-pub use engine::{Engine, Limits};
-pub use event::{Event, EventCode, UnknownEventCode};
+pub use amount::Amount;
+pub use condition::Condition;
+pub use definition::{DefinitionError, ResetPolicy, TrackerDefinition};
+pub use document::Document;
+pub use event::{Event, EventCode};
 pub use explain::{Explanation, Reason};
-pub use group::{
-    Added, Call, CompletedTracker, Differing, Group, GroupChange, GroupError, GroupPatch, Kept, RecordError, SeenId,
-    StoredCompletion, StoredEvent, StoredGroup, StoredState, StoredTracker, Track, TrackerList, Trial, ids_of,
-    read_ids, write_ids,
-};
-pub use hash::ContentHash;
-pub use limiter::{LimiterDefinition, LimiterView, MAX_LIMITERS, Refusal, Renewal, Verdict};
+pub use group::CompletedTracker;
+pub use limiter::{LimiterDefinition, LimiterView, Renewal};
 pub use measure::Kind;
-pub use number::{Decimal, Number};
 pub use outcome::{Outcome, SkipReason, Tracked};
-pub use path::{EmptyPath, Path, Segment};
-pub use set::{DefinitionSet, SetPool};
+pub use path::Path;
 pub use state::TrackerSnapshot;
-pub use time::{Span, TimeError, Timestamp};
+pub use time::{Span, Timestamp};

@@ -1,8 +1,8 @@
 //! Limiters: how often, and how long, a tracker may count.
 //!
-//! One kind is one file, which has all there is to know of it: what a definition says, how that is read and checked, what
-//! is remembered, the rule, its JSON, its stored form and its words. [`Kind`] lists what a file has to say. A new kind is a
-//! file, a variant in [`kinds!`], and what the compiler then asks for.
+//! Each kind is one file with everything there is to know about it: what a definition says, how it is read and checked, what
+//! is remembered, the rule, the JSON, the stored form and the words. The trait `Kind` lists what such a file provides. To add
+//! a kind, write a file, add a variant to the list in `kinds!`, and follow the compiler.
 
 use std::fmt::Debug;
 
@@ -440,7 +440,7 @@ impl LimiterView {
 /// A limiter on its own, outside of any tracker.
 ///
 /// ```
-/// use dictrack_core::{Engine, Timestamp, Verdict, json::Json};
+/// use dictrack_core::{group::Engine, limiter::Verdict, Timestamp, json::Json};
 /// use dictrack_core::limiter::{Limiter, LimiterDefinition};
 ///
 /// let engine = Engine::default();
@@ -449,7 +449,7 @@ impl LimiterView {
 /// assert_eq!(limiter.admits(&Json::Null, now, &engine), Ok(Verdict::Admitted));
 /// limiter.record(&Json::Null, now, &engine)?;
 /// assert_eq!(limiter.admits(&Json::Null, now, &engine), Ok(Verdict::Refused { until: None }));
-/// # Ok::<(), dictrack_core::CustomError>(())
+/// # Ok::<(), dictrack_core::custom::CustomError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limiter {

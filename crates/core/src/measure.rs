@@ -1,8 +1,8 @@
 //! Measures: by how much a document changes the progress of a tracker.
 //!
-//! One kind is one file: what a definition says, how that is read and checked, its JSON, the amount of a document, and what
-//! is remembered of a tracker where a measure remembers something. A new kind is a file, a variant in [`kinds!`], and what
-//! the compiler then asks for.
+//! Each kind is one file: what a definition says, how it is read and checked, its JSON, the amount of a document, and what the
+//! measure remembers about a tracker, if anything. To add a kind, write a file, add a variant to the list in `kinds!`, and
+//! follow the compiler.
 
 use crate::amount::Amount;
 use crate::custom::CustomError;

@@ -47,7 +47,7 @@ impl Path {
         (!segments.is_empty()).then(|| Self { text: steps.join(".").into(), segments })
     }
 
-    /// The path without segments, which leads to where it starts: within [`Items`](crate::Items), to the item itself.
+    /// The path without segments, which leads to where it starts: within [`Items`](crate::condition::Items), to the item itself.
     pub fn item() -> Self {
         Self { text: Text::default(), segments: Box::default() }
     }

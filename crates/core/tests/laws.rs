@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
-    Amount, BoxError, Call, ContentHash, Document, Engine, EventCode, Explanation, Group, GroupChange,
-    LimiterDefinition, Outcome, Reason, Registry, Renewal, ResetPolicy, StoredCompletion, StoredEvent, StoredGroup,
-    StoredState, Timestamp, Track, Tracked, TrackerDefinition, ids_of,
+    Amount, Document, EventCode, Explanation, LimiterDefinition, Outcome, Reason, Renewal, ResetPolicy, Timestamp,
+    Tracked, TrackerDefinition,
+    custom::{BoxError, Registry},
+    group::{
+        Call, ContentHash, Engine, Group, GroupChange, StoredCompletion, StoredEvent, StoredGroup, StoredState, Track,
+        ids_of,
+    },
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Bounds, Json};
 use dictrack_core::{
-    Call, Differing, Engine, EventCode, Group, Outcome, ResetPolicy, StoredGroup, StoredState, Timestamp, Track,
-    TrackerDefinition, TrackerList,
+    EventCode, Outcome, ResetPolicy, Timestamp, TrackerDefinition,
+    group::{Call, Differing, Engine, Group, StoredGroup, StoredState, Track, TrackerList},
 };
 
 const GROUP: &str = "g";

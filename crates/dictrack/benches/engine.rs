@@ -6,7 +6,12 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use dictrack::json::Json;
-use dictrack::{Amount, Document, Limits, Manager, Stopwatch, Submission, TestClock, Timestamp, TrackerDefinition};
+use dictrack::{
+    Amount, Document, Manager, Timestamp, TrackerDefinition,
+    clock::{Stopwatch, TestClock},
+    group::Limits,
+    manager::Submission,
+};
 
 #[path = "workload.rs"]
 mod workload;
@@ -151,7 +156,7 @@ fn groups() {
             for at in 0..count {
                 let id = group_id(at);
                 let id = std::str::from_utf8(&id).unwrap();
-                now(manager.ensure_trackers(id, &list, dictrack::Differing::Refuse)).unwrap();
+                now(manager.ensure_trackers(id, &list, dictrack::group::Differing::Refuse)).unwrap();
             }
             let document = Json::parse(br#"{"event":"purchase","amount":12.5}"#).unwrap();
             let ours = measure(calls, |at| {
@@ -255,7 +260,7 @@ fn batches() {
         let groups: Vec<&str> = (0..1_000).map(|_| ids[random.draw() as usize % ids.len()].as_str()).collect();
         let submissions: Vec<_> = groups
             .iter()
-            .map(|group| Submission::new(group, &document).ensure(&list, dictrack::Differing::Refuse))
+            .map(|group| Submission::new(group, &document).ensure(&list, dictrack::group::Differing::Refuse))
             .collect();
         assert!(manager.track_many(&submissions).iter().all(Result::is_ok));
     };

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use dictrack::json::Json;
-use dictrack::{Manager, TestClock, Timestamp};
+use dictrack::{Manager, Timestamp, clock::TestClock};
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 
 #[path = "workload.rs"]

@@ -4,7 +4,7 @@ use std::alloc::System;
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::{Differing, Manager, TestClock, Timestamp, TrackerDefinition};
+use dictrack::{Manager, Timestamp, TrackerDefinition, clock::TestClock, group::Differing};
 
 #[path = "workload.rs"]
 mod workload;

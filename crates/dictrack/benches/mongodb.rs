@@ -2,7 +2,10 @@
 //! writes by hand through the driver, in one run.
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, Stopwatch, Submission, TrackerDefinition};
+use dictrack::{
+    Blocking, Durability, Manager, MongoStore, TrackerDefinition, clock::Stopwatch, group::Differing,
+    manager::Submission,
+};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::{Document, doc};
 

@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each benchmark uses some of it")]
 
 use dictrack::json::Json;
-use dictrack::{Condition, Needle, Path, Span, Test, TrackerDefinition};
+use dictrack::{
+    Condition, Path, Span, TrackerDefinition,
+    condition::{Needle, Test},
+};
 
 const ONE: i128 = 1_000_000_000_000_000_000;
 const FAR: i128 = 100_000_000_000 * ONE;

@@ -3,7 +3,7 @@
 //! Three trackers evaluate every document. All conditions of a tracker must hold. Types are strict: if `converted` is `1` or
 //! `"true"`, it is not `true`.
 
-use dictrack::{Blocking, Differing, Manager, TrackerDefinition};
+use dictrack::{Blocking, Manager, TrackerDefinition, group::Differing};
 use serde_json::json;
 
 const CAMPAIGN: &str = "campaign_summer_2024";

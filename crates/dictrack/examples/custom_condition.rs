@@ -6,7 +6,12 @@
 use std::cmp::Ordering;
 
 use dictrack::json::{Json, Map};
-use dictrack::{BoxError, CustomCondition, Document, Manager, ManagerBuilder, Number, Path, TrackerDefinition, Value};
+use dictrack::{
+    Document, Manager, ManagerBuilder, Path, TrackerDefinition,
+    custom::{BoxError, CustomCondition},
+    document::Value,
+    number::Number,
+};
 use serde_json::json;
 
 /// Holds for an order of `min_amount` or more, by a customer in one of the `allowed_tiers` who is not in one of the

@@ -3,7 +3,7 @@
 //! The manager stores everything in one SQLite file. Each order is tracked with its id, so it counts once even if a queue
 //! delivers it twice, or delivers it again to the next run. Amounts are exact: 150.00 + 75.50 + 320.00 is 545.5.
 
-use dictrack::{Blocking, Differing, EventCode, Submission, TrackerDefinition};
+use dictrack::{Blocking, EventCode, TrackerDefinition, group::Differing, manager::Submission};
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

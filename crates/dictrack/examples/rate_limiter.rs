@@ -4,7 +4,7 @@
 //! limit still counts and is listed as limited; the next one is listed as refused. The target is out of reach, so that the
 //! tracker never completes.
 
-use dictrack::{Amount, Blocking, Manager, Reset, ResetPolicy, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Amount, Blocking, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot, manager::Reset};
 use serde_json::json;
 
 const CLIENT: &str = "api_client_001";

@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use dictrack::{Clock, Manager, ManagerBuilder, Reason, Reset, Span, TestClock, Timestamp, TrackerDefinition};
+use dictrack::{
+    Manager, ManagerBuilder, Reason, Span, Timestamp, TrackerDefinition,
+    clock::{Clock, TestClock},
+    manager::Reset,
+};
 use serde_json::json;
 
 const SESSION: &str = "user_session_001";

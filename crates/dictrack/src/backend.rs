@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dictrack_core::BoxError;
+use dictrack_core::custom::BoxError;
 
 /// A failure of a cache or a store.
 ///

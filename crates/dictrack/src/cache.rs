@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dictrack_core::group::{Engine, Group};
 use dictrack_core::json::Text;
-use dictrack_core::{Engine, Group};
 
 use crate::Error;
 use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};

@@ -31,7 +31,7 @@ impl Clock for SystemClock {
 /// A clock that stands still until it is told otherwise.
 ///
 /// ```
-/// use dictrack::{Clock, Span, TestClock, Timestamp};
+/// use dictrack::{clock::{Clock, TestClock}, Span, Timestamp};
 /// let clock = TestClock::new(Timestamp::from_secs(100));
 /// clock.advance(Span::from_secs(5));
 /// assert_eq!(clock.now(), Timestamp::from_secs(105));

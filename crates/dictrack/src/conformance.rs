@@ -43,7 +43,8 @@ use async_trait::async_trait;
 use dictrack_core::json::Text;
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Call, ContentHash, Engine, Group, GroupChange, Limits, ResetPolicy, Span, Timestamp, Track, TrackerDefinition,
+    ResetPolicy, Span, Timestamp, TrackerDefinition,
+    group::{Call, ContentHash, Engine, Group, GroupChange, Limits, Track},
 };
 
 use crate::durability::Durability;

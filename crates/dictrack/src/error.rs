@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use dictrack_core::text::quoted;
-use dictrack_core::{BoxError, DefinitionError, GroupError};
+use dictrack_core::{DefinitionError, custom::BoxError, group::GroupError};
 
 use crate::backend::BackendError;
 
@@ -318,7 +318,7 @@ impl From<DefinitionError> for Error {
 
 #[cfg(test)]
 mod tests {
-    use dictrack_core::CustomError;
+    use dictrack_core::custom::CustomError;
 
     use super::*;
 

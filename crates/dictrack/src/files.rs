@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 
 use dictrack_core::json::Position;
 use dictrack_core::source::{MAX_SOURCE_BYTES, Node, NodeValue};
-use dictrack_core::{DefinitionError, DefinitionWarning, TrackerDefinition, read_trackers, text};
+use dictrack_core::{
+    DefinitionError, TrackerDefinition,
+    definition::{DefinitionWarning, read_trackers},
+    text,
+};
 
 use crate::url;
 

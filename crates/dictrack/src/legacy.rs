@@ -11,7 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dictrack_core::json::Json;
-use dictrack_core::{ContentHash, Engine, Group, GroupChange, StoredGroup, StoredState, StoredTracker, Timestamp};
+use dictrack_core::{
+    Timestamp,
+    group::{ContentHash, Engine, Group, GroupChange, StoredGroup, StoredState, StoredTracker},
+};
 
 use crate::Error;
 use crate::durability::Durability;

@@ -32,20 +32,20 @@
 
 mod backend;
 pub mod cache;
-mod clock;
+pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod crash;
 mod deadline;
 pub mod doctor;
-mod durability;
+pub mod durability;
 mod error;
 mod executor;
 #[cfg(feature = "files")]
 pub mod files;
 #[cfg(feature = "legacy")]
 pub mod legacy;
-mod manager;
+pub mod manager;
 #[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod open;
 mod overlay;
@@ -63,17 +63,23 @@ pub use backend::BackendError;
 pub use cache::memory::MemoryCache;
 #[cfg(feature = "redis")]
 pub use cache::redis::RedisCache;
-pub use clock::{Clock, Stopwatch, SystemClock, TestClock};
 #[cfg(feature = "crash-points")]
 pub use crash::CRASH_POINTS;
 pub use crash::crash_point;
-pub use dictrack_core::*;
-pub use durability::{Durability, ParseDurabilityError};
+#[doc(inline)]
+pub use dictrack_core::{
+    Amount, CompletedTracker, Condition, DefinitionError, Document, Event, EventCode, Explanation, Kind,
+    LimiterDefinition, LimiterView, Outcome, Path, Reason, Renewal, ResetPolicy, SkipReason, Span, Timestamp, Tracked,
+    TrackerDefinition, TrackerSnapshot,
+};
+pub use dictrack_core::{
+    amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source, text,
+    time,
+};
+pub use durability::Durability;
 pub use error::{Error, ErrorKind};
 pub use executor::block_on;
-pub use manager::{
-    At, Blocking, BlockingAt, Commit, Due, ListenerId, Manager, ManagerBuilder, Reset, Submission, TrackerUpdate, Turn,
-};
+pub use manager::{Blocking, Manager, ManagerBuilder};
 pub use overlay::Overlay;
 #[cfg(feature = "memory")]
 pub use store::memory::MemoryStore;

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{Engine, Group, Limits, TrackerDefinition};
+use dictrack_core::{
+    TrackerDefinition,
+    group::{Engine, Group, Limits},
+};
 use parking_lot::Mutex;
 
 use crate::Error;
@@ -157,7 +160,7 @@ impl DataStore for Overlay {
 
 #[cfg(all(test, feature = "memory"))]
 mod tests {
-    use dictrack_core::{Amount, Call, Timestamp};
+    use dictrack_core::{Amount, Timestamp, group::Call};
 
     use super::*;
     use crate::cache::Effect;

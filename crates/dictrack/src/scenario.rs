@@ -8,7 +8,8 @@ use std::fmt;
 
 use dictrack_core::json::{Bounds, Json, Map};
 use dictrack_core::{
-    Amount, Differing, Number, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, json::SyntaxError,
+    Amount, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, group::Differing, json::SyntaxError,
+    number::Number,
 };
 
 mod compare;

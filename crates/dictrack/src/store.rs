@@ -4,7 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{Engine, Group, GroupChange, Limits, TrackerDefinition};
+use dictrack_core::{
+    TrackerDefinition,
+    group::{Engine, Group, GroupChange, Limits},
+};
 
 use crate::Error;
 use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};

@@ -10,12 +10,12 @@ use std::collections::HashSet;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use dictrack_core::json::{Json, Map};
-use dictrack_core::text::quoted;
-use dictrack_core::{
+use dictrack_core::group::{
     DefinitionSet, Engine, Group, GroupChange, Limits, RecordError, StoredCompletion, StoredEvent, StoredGroup,
     StoredState, ids_of,
 };
+use dictrack_core::json::{Json, Map};
+use dictrack_core::text::quoted;
 
 use crate::Error;
 use crate::cache::DataCache;

@@ -7,8 +7,9 @@ use dictrack::doctor::{Examination, Level, Setup};
 use dictrack::store::{DataStore as _, Mark};
 use dictrack::transfer::{Moved, TransferError, export, import};
 use dictrack::{
-    Blocking, Clock, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, Submission, TestClock,
-    Timestamp,
+    Blocking, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, Timestamp,
+    clock::{Clock, TestClock},
+    manager::Submission,
 };
 use pollster::block_on;
 use rusqlite::Connection;

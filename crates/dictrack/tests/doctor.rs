@@ -8,8 +8,9 @@ use dictrack::doctor::{Examination, Finding, Level, Setup};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore as _;
 use dictrack::{
-    Blocking, Clock, Manager, ManagerBuilder, MemoryCache, MemoryStore, MongoStore, Overlay, RedisCache, Span,
-    SqliteStore, SystemClock, TestClock, TrackerDefinition,
+    Blocking, Manager, ManagerBuilder, MemoryCache, MemoryStore, MongoStore, Overlay, RedisCache, Span, SqliteStore,
+    TrackerDefinition,
+    clock::{Clock, SystemClock, TestClock},
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 use pollster::block_on;

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Commit, Differing, Durability, Error, Event, EventCode, Manager, ManagerBuilder, Reset, Span, Stopwatch,
-    Submission, Timestamp, TrackerDefinition,
+    Blocking, Durability, Error, Event, EventCode, Manager, ManagerBuilder, Span, Timestamp, TrackerDefinition,
+    clock::Stopwatch,
+    group::Differing,
+    manager::{Commit, Reset, Submission},
 };
 use odd::{Behaviour, OddCache, OddStore, Shared};
 
@@ -244,7 +246,7 @@ fn managers_are_shared_by_threads_and_their_futures_move_between_them() {
 
 #[test]
 fn calls_as_of_a_moment_do_what_calls_at_a_clock_of_that_moment_do() {
-    let clock = Arc::new(dictrack::TestClock::new(Timestamp::from_secs(1_000)));
+    let clock = Arc::new(dictrack::clock::TestClock::new(Timestamp::from_secs(1_000)));
     let clocked = Manager::builder().shared_clock(clock.clone());
     let clocked = dictrack::block_on(clocked.open()).unwrap().blocking();
     let dated = Manager::in_memory().blocking();

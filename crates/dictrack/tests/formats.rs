@@ -4,7 +4,7 @@
 //! second one killed after its commit and before any of its events was printed.
 
 use dictrack::transfer::{export, import};
-use dictrack::{Error, MemoryStore, SqliteStore, Submission};
+use dictrack::{Error, MemoryStore, SqliteStore, manager::Submission};
 use pollster::block_on;
 use rusqlite::Connection;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dictrack::{Durability, Manager, Stopwatch};
+use dictrack::{Durability, Manager, clock::Stopwatch};
 
 mod common;
 

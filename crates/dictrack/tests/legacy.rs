@@ -7,7 +7,7 @@ use std::time::Duration;
 use cap::Cap;
 use dictrack::json::Json;
 use dictrack::legacy::{LegacyError, LegacyGroup, LegacyTracker, ReadGroup, read_group};
-use dictrack::{Engine, Stopwatch, Timestamp};
+use dictrack::{Timestamp, clock::Stopwatch, group::Engine};
 use proptest::prelude::*;
 
 #[path = "legacy/hostile.rs"]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use dictrack::json::Json;
 use dictrack::store::DataStore as _;
-use dictrack::{Blocking, Document, Durability, Engine, Error, EventCode, Manager, SqliteStore, TrackerDefinition};
+use dictrack::{
+    Blocking, Document, Durability, Error, EventCode, Manager, SqliteStore, TrackerDefinition, group::Engine,
+};
 
 mod common;
 

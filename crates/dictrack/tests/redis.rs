@@ -8,7 +8,8 @@ use dictrack::cache::DataCache as _;
 use dictrack::doctor::Setup;
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Differing, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, Stopwatch, Submission,
+    Blocking, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, clock::Stopwatch, group::Differing,
+    manager::Submission,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 

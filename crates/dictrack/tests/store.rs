@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dictrack::store::{DataStore as _, Mark};
-use dictrack::{Blocking, Differing, Durability, Engine, Error, EventCode, Limits, Manager, SqliteStore, Submission};
+use dictrack::{
+    Blocking, Durability, Error, EventCode, Manager, SqliteStore,
+    group::{Differing, Engine, Limits},
+    manager::Submission,
+};
 use rusqlite::Connection;
 
 mod common;
@@ -378,7 +382,7 @@ fn groups_beyond_the_memory_budget_are_read_again_and_count_right() {
     drop(manager);
     let manager = open_with(&path, builder());
     let mut groups = 0;
-    let mut visit = |id: &str, group: &dictrack::Group| {
+    let mut visit = |id: &str, group: &dictrack::group::Group| {
         groups += 1;
         let tracker = &group.trackers(None, manager.manager().now())[0];
         assert_eq!((tracker.progress.to_string(), tracker.stage), ("4".to_owned(), 2), "{id}");

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use dictrack::json::Json;
-use dictrack::{Engine, Registry, Renewal, TrackerDefinition, Verdict};
+use dictrack::{Renewal, TrackerDefinition, custom::Registry, group::Engine, limiter::Verdict};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

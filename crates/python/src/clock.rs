@@ -8,14 +8,14 @@ use crate::value;
 
 /// A clock that stands still until it is told otherwise.
 #[pyclass(frozen, module = "dictrack._dictrack")]
-pub(crate) struct TestClock(pub(crate) Arc<dictrack::TestClock>);
+pub(crate) struct TestClock(pub(crate) Arc<dictrack::clock::TestClock>);
 
 #[pymethods]
 impl TestClock {
     /// A clock that stands at ``now``: seconds since 1970 UTC, a datetime or an RFC 3339 text.
     #[new]
     fn new(now: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self(Arc::new(dictrack::TestClock::new(value::moment("now", now)?))))
+        Ok(Self(Arc::new(dictrack::clock::TestClock::new(value::moment("now", now)?))))
     }
 
     /// Moves the clock on by seconds or a timedelta.

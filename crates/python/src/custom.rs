@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use dictrack::json::Json;
 use dictrack::{
-    Amount, BoxError, CustomCode, CustomCondition, CustomLimiter, Document as Seen, Measure, Renewal, Timestamp,
-    Verdict,
+    Amount, Document as Seen, Renewal, Timestamp,
+    custom::{BoxError, CustomCode, CustomCondition, CustomLimiter, Measure},
+    limiter::Verdict,
 };
 use pyo3::prelude::*;
 

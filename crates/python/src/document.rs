@@ -9,7 +9,7 @@ use std::any::Any;
 use std::borrow::Cow;
 
 use dictrack::json::Json;
-use dictrack::{Path, Value};
+use dictrack::{Path, document::Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 

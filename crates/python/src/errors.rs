@@ -1,7 +1,7 @@
 //! Converts errors into exceptions. The table of errors (`dictrack::ErrorKind`) has the class of each kind; the classes are
 //! in `dictrack/utils/errors.py`.
 
-use dictrack::{DefinitionError, Error, ErrorKind, GroupError};
+use dictrack::{DefinitionError, Error, ErrorKind, group::GroupError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

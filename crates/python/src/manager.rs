@@ -7,7 +7,11 @@ mod opening;
 use std::sync::Arc;
 
 use dictrack::json::Json;
-use dictrack::{Amount, Differing, ErrorKind, EventCode, Reset, TrackerUpdate, block_on};
+use dictrack::{
+    Amount, ErrorKind, EventCode, block_on,
+    group::Differing,
+    manager::{Reset, TrackerUpdate},
+};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -46,7 +50,7 @@ fn truth(py: Python<'_>, truth: bool) -> PyResult<Py<PyAny>> {
 }
 
 /// What an add found, as a dict of lists.
-fn added(py: Python<'_>, added: dictrack::Added) -> PyResult<Py<PyAny>> {
+fn added(py: Python<'_>, added: dictrack::group::Added) -> PyResult<Py<PyAny>> {
     let dict = PyDict::new(py);
     let lists = [
         ("added", added.added),

@@ -2,7 +2,7 @@
 
 use dictrack::json::Text;
 use dictrack::json::{Json, MAX_DEPTH, Map};
-use dictrack::{Amount, Number, Span, Timestamp, text};
+use dictrack::{Amount, Span, Timestamp, number::Number, text};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};

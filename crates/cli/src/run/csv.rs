@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use csv_core::ReadRecordResult;
-use dictrack::Number;
 use dictrack::json::{Json, MAX_BYTES, Map};
+use dictrack::number::Number;
 use dictrack::text::{plain, quoted};
 
 use super::text::Text;

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dictrack::{Error, Event, Stopwatch, Turn, crash_point};
+use dictrack::{Error, Event, clock::Stopwatch, crash_point, manager::Turn};
 
 use super::args::Output;
 use super::{COMMITS, Run};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dictrack::json::{Json, MAX_BYTES, SyntaxError};
 use dictrack::text::plain;
-use dictrack::{Number, Path, Timestamp, Value};
+use dictrack::{Path, Timestamp, document::Value, number::Number};
 
 /// How many malformed documents are reported; the others are only counted.
 const SHOWN: u64 = 20;

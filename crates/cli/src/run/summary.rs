@@ -5,7 +5,7 @@ use std::sync::Arc;
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::Json;
 use dictrack::text::{plain, quoted, sentence};
-use dictrack::{Amount, Blocking, Error, Number, Outcome, Stopwatch, TrackerDefinition};
+use dictrack::{Amount, Blocking, Error, Outcome, TrackerDefinition, clock::Stopwatch, number::Number};
 
 use crate::explain::still_completed;
 use crate::print::warn;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dictrack::json::{Bounds, Json};
 use dictrack::store::{DataStore, Mark};
 use dictrack::text::quoted;
-use dictrack::{Differing, TrackerDefinition, url};
+use dictrack::{TrackerDefinition, group::Differing, url};
 
 use super::Args;
 use crate::print::warn;

@@ -9,7 +9,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use dictrack::ContentHash;
+use dictrack::group::ContentHash;
 use dictrack::json::{Json, Map};
 
 /// The bytes of each part.

@@ -1,6 +1,6 @@
 //! `--update` in groups without new documents.
 
-use dictrack::Differing;
+use dictrack::group::Differing;
 
 use super::{COMMITS, Run};
 use crate::Failure;
@@ -26,7 +26,7 @@ impl Run<'_> {
         let list = self.list.clone();
         let others = loop {
             let mut others = Vec::new();
-            let visit = |id: &str, group: &dictrack::Group| {
+            let visit = |id: &str, group: &dictrack::group::Group| {
                 if group.differs_from(&list, now) {
                     others.push(id.to_owned());
                 }

@@ -10,7 +10,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dictrack::json::{Json, Map};
-use dictrack::{Blocking, Differing, Manager, Submission, Timestamp, TrackerList};
+use dictrack::{
+    Blocking, Manager, Timestamp,
+    group::{Differing, TrackerList},
+    manager::Submission,
+};
 
 /// Count and sum, several stages, a looping list, limits by count and by time, a tracker that completes.
 pub(crate) const TRACKERS: &str = r#"

@@ -70,10 +70,11 @@ fn hand_on(group: &mut Group, next: Option<&mut Trial>, limits: &Limits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamp;
     use crate::engine::Engine;
+    use crate::group::Track;
     use crate::hash::ContentHash;
     use crate::json::Json;
-    use crate::{Timestamp, Track};
 
     fn document(group: &mut Group, engine: &Engine, id: u8) -> bool {
         let now = Timestamp::from_secs(1);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Affix, Amount, Comparison, Condition, FieldComparison, Items, Kind, LimiterDefinition, Moment, Needle, Order, Path,
-    Pattern, Quantifier, Renewal, ResetPolicy, Span, Test, Timestamp, TrackerBuilder, TrackerDefinition,
+    Amount, Condition, Kind, LimiterDefinition, Path, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition,
+    condition::{Affix, Comparison, FieldComparison, Items, Moment, Needle, Order, Pattern, Quantifier, Test},
+    definition::TrackerBuilder,
 };
 use proptest::collection::vec;
 use proptest::option;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use dictrack_core::group::{Engine, Group};
 use dictrack_core::json::Text;
-use dictrack_core::{Engine, Group};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 

@@ -12,9 +12,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dictrack_core::group::{Engine, Group};
 use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
-use dictrack_core::{Engine, Group};
 use parking_lot::Mutex;
 
 use super::{DataCache, Effect, Load, Saved, Step};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use dictrack_core::{Call, ContentHash, Engine, Group, Limits, Track};
+use dictrack_core::group::{Call, ContentHash, Engine, Group, Limits, Track};
 
 use super::{NOW, Stores, definitions, document, kept};
 use crate::Error;

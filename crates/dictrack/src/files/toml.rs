@@ -1,6 +1,6 @@
 //! TOML. Null is written `{null = true}`.
 
-use dictrack_core::Number;
+use dictrack_core::number::Number;
 use dictrack_core::source::{Entry, Node, NodeValue};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

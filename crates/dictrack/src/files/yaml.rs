@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use dictrack_core::Number;
 use dictrack_core::json::MAX_DEPTH;
+use dictrack_core::number::Number;
 use dictrack_core::source::{Entry, Node, NodeValue};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 

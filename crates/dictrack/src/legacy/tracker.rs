@@ -1,7 +1,7 @@
 //! Converts a tracker that 2.1.5 stored into a definition and a state.
 
 use dictrack_core::json::{Json, Map};
-use dictrack_core::{Amount, Number, Span, Timestamp, TrackerDefinition};
+use dictrack_core::{Amount, Span, Timestamp, TrackerDefinition, number::Number};
 
 use super::pickle::{self, Class, Fault, Kind, Read, Value, shown};
 

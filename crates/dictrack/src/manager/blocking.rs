@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use dictrack_core::{
-    Added, Amount, CompletedTracker, Differing, Document, Event, EventCode, Explanation, Outcome, Span, Timestamp,
-    TrackerDefinition, TrackerList, TrackerSnapshot,
+    Amount, CompletedTracker, Document, Event, EventCode, Explanation, Outcome, Span, Timestamp, TrackerDefinition,
+    TrackerSnapshot,
+    group::{Added, Differing, TrackerList},
 };
 
 use super::at::At;

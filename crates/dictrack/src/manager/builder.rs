@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
-use dictrack_core::{CustomCode, CustomCondition, CustomLimiter, Engine, Limits, Measure, Registry, SetPool};
+use dictrack_core::{
+    custom::{CustomCode, CustomCondition, CustomLimiter, Measure, Registry},
+    group::{Engine, Limits, SetPool},
+};
 
 use super::commit::Committer;
 use super::listeners::Deliveries;

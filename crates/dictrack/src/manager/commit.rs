@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dictrack_core::{Engine, panic_message};
+use dictrack_core::{custom::panic_message, group::Engine};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 

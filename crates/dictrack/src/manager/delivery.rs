@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dictrack_core::{Event, EventCode, Group};
+use dictrack_core::{Event, EventCode, group::Group};
 
 use super::commit::Committer;
 use super::due::Turn;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dictrack_core::{Event, Group};
+use dictrack_core::{Event, group::Group};
 
 use super::shared::{Manager, Shared, step};
 use crate::Error;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use dictrack_core::{Event, EventCode, panic_message};
+use dictrack_core::{Event, EventCode, custom::panic_message};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use dictrack_core::{
-    Amount, Differing, Document, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, TrackerList,
+    Amount, Document, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition,
+    group::{Differing, TrackerList},
 };
 
 /// One document on its way to its group, with all that can be said of it: for

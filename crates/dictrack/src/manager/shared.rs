@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dictrack_core::text::quoted;
-use dictrack_core::{Call, Engine, Event, Group, GroupError, Timestamp};
+use dictrack_core::{
+    Event, Timestamp,
+    group::{Call, Engine, Group, GroupError},
+};
 
 use super::commit::{Commit, Committer};
 use super::listeners::Deliveries;

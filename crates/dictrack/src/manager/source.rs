@@ -5,7 +5,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use dictrack_core::{Engine, Group, Limits};
+use dictrack_core::group::{Engine, Group, Limits};
 
 use crate::cache::{DataCache, Load};
 use crate::durability::Durability;

@@ -1,6 +1,9 @@
 //! The calls on documents: tracking and explaining them.
 
-use dictrack_core::{ContentHash, Document, Explanation, Group, GroupError, Outcome, Track};
+use dictrack_core::{
+    Document, Explanation, Outcome,
+    group::{ContentHash, Group, GroupError, Track},
+};
 
 use super::at::At;
 use super::options::Submission;

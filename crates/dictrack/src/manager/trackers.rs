@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use dictrack_core::{
-    Added, Amount, CompletedTracker, Differing, Event, Group, Span, TrackerDefinition, TrackerList, TrackerSnapshot,
+    Amount, CompletedTracker, Event, Span, TrackerDefinition, TrackerSnapshot,
+    group::{Added, Differing, Group, TrackerList},
 };
 
 use super::at::At;

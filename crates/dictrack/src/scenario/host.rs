@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Added, Amount, Call, ContentHash, Differing, Engine, Event, Explanation, Group, Number, Outcome, Renewal,
-    ResetPolicy, Span, Timestamp, Track, TrackerDefinition, TrackerList, TrackerSnapshot,
+    Amount, Event, Explanation, Outcome, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, TrackerSnapshot,
+    group::{Added, Call, ContentHash, Differing, Engine, Group, Track, TrackerList},
+    number::Number,
 };
 
 use crate::clock::TestClock;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
+use dictrack_core::{
+    TrackerDefinition,
+    group::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits},
+};
 use parking_lot::Mutex;
 
 use super::record::{Record, restore_set, set_text};

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{ContentHash, Engine, Group, Limits, TrackerDefinition};
+use dictrack_core::{
+    TrackerDefinition,
+    group::{ContentHash, Engine, Group, Limits},
+};
 use mongodb::bson::{Document, doc};
 use mongodb::options::FindOptions;
 use parking_lot::Mutex;

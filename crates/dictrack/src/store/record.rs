@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+use dictrack_core::group::{
+    Group, GroupChange, Limits, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredState,
+};
 use dictrack_core::json::{Bounds, Json};
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 use dictrack_core::text::quoted;
-use dictrack_core::{ContentHash, DefinitionSet, Engine, TrackerDefinition};
-#[cfg(any(feature = "memory", feature = "sqlite"))]
 use dictrack_core::{
-    Group, GroupChange, Limits, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredState,
+    TrackerDefinition,
+    group::{ContentHash, DefinitionSet, Engine},
 };
 
 use crate::Error;

@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dictrack_core::json::Text;
-use dictrack_core::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits, TrackerDefinition};
+use dictrack_core::{
+    TrackerDefinition,
+    group::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits},
+};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 

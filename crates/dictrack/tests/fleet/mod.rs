@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use dictrack::json::{Json, Map};
 use dictrack::{
-    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, Stopwatch, Submission, TrackerDefinition,
+    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, TrackerDefinition, clock::Stopwatch,
+    manager::Submission,
 };
 
 /// What a process of a fleet is told, as JSON.

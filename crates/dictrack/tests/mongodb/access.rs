@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dictrack::store::{DataStore as _, Unsaved, Writers};
-use dictrack::{Durability, Error, Limits, MongoStore, Stopwatch};
+use dictrack::{Durability, Error, MongoStore, clock::Stopwatch, group::Limits};
 use dictrack_testkit::bson::doc;
 use dictrack_testkit::{Mongo, Proxy, shared_redis};
 
@@ -90,7 +90,7 @@ fn a_server_that_does_not_answer_is_given_up_in_time() {
     let url = proxy.url_for(&shared().url());
     let store = pollster::block_on(builder(&url, &fresh()).open()).unwrap();
     pollster::block_on(store.begin(Durability::Os, &Limits::default(), Writers::One)).unwrap();
-    let engine = dictrack::Engine::default();
+    let engine = dictrack::group::Engine::default();
     proxy.stall();
     let slow = |what: &str, result: Result<(), Error>, watch: Stopwatch| {
         assert!(matches!(result, Err(Error::Unavailable(_))), "{what}: {result:?}");
@@ -100,9 +100,13 @@ fn a_server_that_does_not_answer_is_given_up_in_time() {
     slow("load", pollster::block_on(store.load("g", &engine)).map(drop), watch);
     let watch = Stopwatch::start();
     slow("held", pollster::block_on(store.held("g")).map(drop), watch);
-    let mut group = dictrack::Group::default();
-    let call =
-        dictrack::Call { engine: &engine, group: "g", now: dictrack::Timestamp::from_secs(1), keep_events: true };
+    let mut group = dictrack::group::Group::default();
+    let call = dictrack::group::Call {
+        engine: &engine,
+        group: "g",
+        now: dictrack::Timestamp::from_secs(1),
+        keep_events: true,
+    };
     group.add(&call, &[counter("n").into()], None).unwrap();
     let change = Unsaved::from(group.take_change("g", &engine));
     let watch = Stopwatch::start();

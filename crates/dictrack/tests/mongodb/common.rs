@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Group, Manager, ManagerBuilder, MongoStore, MongoStoreBuilder, TrackerDefinition};
+use dictrack::{Blocking, Manager, ManagerBuilder, MongoStore, MongoStoreBuilder, TrackerDefinition, group::Group};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::{Document, doc};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use dictrack::json::{Json, Map};
 use dictrack::store::{DataStore as _, Mark, Writers};
 use dictrack::{
-    Call, ContentHash, Durability, Engine, Error, EventCode, Group, Limits, Manager, MongoStore, ResetPolicy,
-    Submission, Timestamp, Track, TrackerDefinition,
+    Durability, Error, EventCode, Manager, MongoStore, ResetPolicy, Timestamp, TrackerDefinition,
+    group::{Call, ContentHash, Engine, Group, Limits, Track},
+    manager::Submission,
 };
 use dictrack_testkit::bson::{Bson, doc};
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dictrack::{Blocking, Durability, Error, Manager, Stopwatch, Submission};
+use dictrack::{Blocking, Durability, Error, Manager, clock::Stopwatch, manager::Submission};
 use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Proxy, eventually};
 

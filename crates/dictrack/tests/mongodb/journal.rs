@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use dictrack::store::{DataStore as _, Mark, Unsaved, Writers};
-use dictrack::{Call, Durability, Engine, Error, Group, Limits, MongoStore, Stopwatch, Timestamp};
+use dictrack::{
+    Durability, Error, MongoStore, Timestamp,
+    clock::Stopwatch,
+    group::{Call, Engine, Group, Limits},
+};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::doc;
 

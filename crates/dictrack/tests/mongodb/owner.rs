@@ -5,7 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dictrack::store::{DataStore, Mark, Unsaved, Writers};
-use dictrack::{Blocking, Call, Durability, Engine, Error, Group, Limits, Manager, MongoStore, Stopwatch, Timestamp};
+use dictrack::{
+    Blocking, Durability, Error, Manager, MongoStore, Timestamp,
+    clock::Stopwatch,
+    group::{Call, Engine, Group, Limits},
+};
 use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Proxy, eventually};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use dictrack::scenario::{OnManager, Scenario};
-use dictrack::{Blocking, Manager, RedisCache, TestClock};
+use dictrack::{Blocking, Manager, RedisCache, clock::TestClock};
 use dictrack_testkit::{RedisCluster, shared_redis};
 
 use crate::common::{fresh, manager, shared, store};

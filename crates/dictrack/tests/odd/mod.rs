@@ -8,7 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dictrack::cache::{DataCache, Load, Saved, Step};
 use dictrack::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
-use dictrack::{Durability, Engine, Error, Group, Limits, MemoryCache, MemoryStore, TrackerDefinition};
+use dictrack::{
+    Durability, Error, MemoryCache, MemoryStore, TrackerDefinition,
+    group::{Engine, Group, Limits},
+};
 use parking_lot::Mutex;
 
 /// What a store does before it answers.

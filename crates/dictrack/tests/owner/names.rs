@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use dictrack::store::DataStore as _;
-use dictrack::{Engine, Error, SqliteStore};
+use dictrack::{Error, SqliteStore, group::Engine};
 
 use crate::common::{counter, document, folder, open, progress};
 use crate::process::{Other, count};

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use dictrack::{Blocking, Differing, Manager, SqliteStore, Submission};
+use dictrack::{Blocking, Manager, SqliteStore, group::Differing, manager::Submission};
 
 use crate::common::{counter, document, open};
 

@@ -145,7 +145,7 @@ fn a_database_that_something_else_uses_is_refused_and_left_alone() {
 fn a_url_of_the_wrong_kind_of_server_is_refused_in_time() {
     let (redis, mongo, cluster) = (Redis::start(), Mongo::start(), RedisCluster::start());
     let at = |address: std::net::SocketAddr| format!("redis://{address}");
-    let watch = dictrack::Stopwatch::start();
+    let watch = dictrack::clock::Stopwatch::start();
     let error = refused(&at(mongo.address()), None);
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     let error = refused(&redis.url(), Some(&format!("mongodb://{}", redis.address())));

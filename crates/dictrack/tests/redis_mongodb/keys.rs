@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dictrack::json::Json;
-use dictrack::{Error, Manager, MongoStore, RedisCache, Submission, TrackerDefinition};
+use dictrack::{Error, Manager, MongoStore, RedisCache, TrackerDefinition, manager::Submission};
 use dictrack_testkit::{Mongo, Redis, eventually};
 
 use crate::fleet::{self, Plan, manager};
@@ -75,7 +75,7 @@ fn a_group_that_nobody_touches_leaves_redis_only_when_the_store_has_it() {
     eventually("it is saved and may go", || left() > 0);
     mongo.pause();
     manager.track("g", &document()).unwrap();
-    let watch = dictrack::Stopwatch::start();
+    let watch = dictrack::clock::Stopwatch::start();
     while watch.elapsed().as_millis() < 1_500 {
         assert_eq!(left(), -1, "what the store lacks has no time to live");
     }

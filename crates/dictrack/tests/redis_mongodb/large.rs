@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Error, Manager, MongoStore, Stopwatch, Submission};
+use dictrack::{Blocking, Error, Manager, MongoStore, clock::Stopwatch, manager::Submission};
 use dictrack_testkit::bson::{Bson, doc};
 use dictrack_testkit::{Mongo, Proxy, Redis, eventually};
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use dictrack::json::Json;
 use dictrack::store::DataStore as _;
-use dictrack::{Blocking, Engine, Error, EventCode, Manager, MongoStore, RedisCache, Stopwatch, TrackerDefinition};
+use dictrack::{
+    Blocking, Error, EventCode, Manager, MongoStore, RedisCache, TrackerDefinition, clock::Stopwatch, group::Engine,
+};
 use dictrack_testkit::{Mongo, Redis, eventually};
 
 use crate::fleet::{Plan, manager};

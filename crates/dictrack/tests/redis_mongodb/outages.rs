@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Error, Stopwatch};
+use dictrack::{Error, clock::Stopwatch};
 use dictrack_testkit::bson::{Document, doc};
 use dictrack_testkit::{Mongo, Redis, eventually};
 

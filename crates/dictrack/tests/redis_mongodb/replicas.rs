@@ -5,7 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Differing, Durability, Manager, MongoStore, RedisCache, Span, Submission, TrackerDefinition};
+use dictrack::{
+    Blocking, Durability, Manager, MongoStore, RedisCache, Span, TrackerDefinition, group::Differing,
+    manager::Submission,
+};
 use dictrack_testkit::{Mongo, Redis};
 
 use crate::fleet::Plan;

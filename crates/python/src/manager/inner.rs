@@ -3,7 +3,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dictrack::{At, Event, EventCode, ListenerId, Manager as Tracking, Submission, Timestamp};
+use dictrack::{
+    Event, EventCode, Manager as Tracking, Timestamp,
+    manager::{At, ListenerId, Submission},
+};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 

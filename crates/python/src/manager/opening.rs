@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
-use dictrack::{Limits, Manager as Tracking};
+use dictrack::{Manager as Tracking, group::Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -46,7 +46,7 @@ pub(crate) fn open(
     if let Some(durability) = durability.or(mongodb.as_ref().map(|_| "interval(100ms)")) {
         let read = durability
             .parse()
-            .map_err(|error: dictrack::ParseDurabilityError| PyValueError::new_err(error.to_string()))?;
+            .map_err(|error: dictrack::durability::ParseDurabilityError| PyValueError::new_err(error.to_string()))?;
         builder = builder.durability(read);
     }
     if let Some(clock) = clock {

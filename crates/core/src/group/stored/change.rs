@@ -60,7 +60,7 @@ fn bad(what: impl Into<String>) -> RecordError {
 
 impl Group {
     /// What changed since the last call.
-    pub fn take_change(&mut self, group: &str, engine: &crate::Engine) -> GroupChange {
+    pub fn take_change(&mut self, group: &str, engine: &crate::group::Engine) -> GroupChange {
         self.share_set(engine);
         let mut change = self.state_change(group);
         change.base = Some(std::mem::replace(&mut self.taken, self.version));

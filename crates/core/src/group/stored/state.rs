@@ -53,7 +53,7 @@ impl StoredState {
         self
     }
 
-    /// Reads the text that [`GroupChange::state`](super::GroupChange::state) writes.
+    /// Reads the text that [`GroupChange::write_state`](super::GroupChange::write_state) writes.
     ///
     /// # Errors
     /// A [`RecordError`] that says which part is not what dictrack writes.

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use dictrack_core::group::{Kept, Trial};
 use dictrack_core::json::Text;
-use dictrack_core::{Kept, Trial};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 

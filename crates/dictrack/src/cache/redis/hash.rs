@@ -11,8 +11,11 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, write_text};
 use dictrack_core::{
-    ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion, StoredEvent,
-    StoredGroup, StoredState, StoredTracker, TrackerDefinition, read_ids, write_ids,
+    TrackerDefinition,
+    group::{
+        ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion,
+        StoredEvent, StoredGroup, StoredState, StoredTracker, read_ids, write_ids,
+    },
 };
 
 use super::texts::Texts;

@@ -1,6 +1,6 @@
 //! The names of keys.
 
-use dictrack_core::ContentHash;
+use dictrack_core::group::ContentHash;
 
 /// Groups are spread over this many buckets. All keys of a bucket are on one node of a cluster, so that a script may use
 /// them together.

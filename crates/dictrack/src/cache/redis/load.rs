@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dictrack_core::group::{ContentHash, DefinitionSet, Group};
 use dictrack_core::text::quoted;
-use dictrack_core::{ContentHash, DefinitionSet, Group};
 use redis::Value;
 use tokio::sync::watch;
 

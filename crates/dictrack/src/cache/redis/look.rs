@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack_core::{Engine, Group};
+use dictrack_core::group::{Engine, Group};
 use tokio::task::JoinSet;
 
 use super::keys::{self, BUCKETS, Keys};

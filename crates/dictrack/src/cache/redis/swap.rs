@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack_core::DefinitionSet;
+use dictrack_core::group::DefinitionSet;
 use dictrack_core::text::quoted;
 use redis::Value;
 

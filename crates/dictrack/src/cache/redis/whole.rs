@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack_core::{ContentHash, DefinitionSet, Limits};
+use dictrack_core::group::{ContentHash, DefinitionSet, Limits};
 use redis::Value;
 
 use super::hash::{Replica, Unreadable, Whole};

@@ -10,8 +10,10 @@ use dictrack_core::json::Json;
 use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
 use dictrack_core::{
-    ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredState, StoredTracker,
     Timestamp, TrackerDefinition, TrackerSnapshot,
+    group::{
+        ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredState, StoredTracker,
+    },
 };
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;

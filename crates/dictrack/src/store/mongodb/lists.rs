@@ -5,7 +5,10 @@
 //! crash leaves is parts that nobody names.
 
 use dictrack_core::json::Json;
-use dictrack_core::{ContentHash, GroupChange, SeenId, StoredCompletion, StoredEvent, Timestamp};
+use dictrack_core::{
+    Timestamp,
+    group::{ContentHash, GroupChange, SeenId, StoredCompletion, StoredEvent},
+};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};

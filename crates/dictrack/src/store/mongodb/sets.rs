@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack_core::{ContentHash, TrackerDefinition};
+use dictrack_core::{TrackerDefinition, group::ContentHash};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::FindOptions;
 

@@ -1,7 +1,7 @@
 //! Folding: the journal's records become rows of the tables that people read.
 
+use dictrack_core::group::{Limits, StoredCompletion};
 use dictrack_core::json::Text;
-use dictrack_core::{Limits, StoredCompletion};
 use rusqlite::{Connection, Transaction, params};
 
 use super::tables::{self, Chunk, GroupRow, Sums, Tables, Totals, unreadable};
@@ -119,7 +119,7 @@ fn write_ids(
     let newest = ids.last().map_or(0, |(_, seen)| seen.micros());
     let count = ids.len() as i64;
     let mut text = String::new();
-    dictrack_core::write_ids(ids, &mut text);
+    dictrack_core::group::write_ids(ids, &mut text);
     let new = Chunk::new(group, (chunks.last().map_or(0, |last| last.chunk) + 1, newest, count), &text);
     new.write(connection, group, &text)?;
     *sum = sum.wrapping_add(new.checksum);

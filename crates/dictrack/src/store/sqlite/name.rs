@@ -156,7 +156,7 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The error for a name that is not that of a store.
-pub(super) fn refusal(name: &Path, problem: impl Into<dictrack_core::BoxError>) -> Error {
+pub(super) fn refusal(name: &Path, problem: impl Into<dictrack_core::custom::BoxError>) -> Error {
     BackendError { backend: "SQLite", action: format!("open \"{}\"", url::shown_path(name)), source: problem.into() }
         .into()
 }

@@ -86,7 +86,7 @@ impl Row {
     }
 }
 
-fn failure(action: &str, source: impl Into<dictrack_core::BoxError>) -> Error {
+fn failure(action: &str, source: impl Into<dictrack_core::custom::BoxError>) -> Error {
     BackendError { backend: "SQLite", action: action.to_owned(), source: source.into() }.into()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use dictrack_core::ContentHash;
+use dictrack_core::group::ContentHash;
 use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
 
 use super::descriptor::Descriptor;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use dictrack_core::{SeenId, StoredCompletion, StoredEvent, read_ids};
+use dictrack_core::group::{SeenId, StoredCompletion, StoredEvent, read_ids};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::checksum::{self, Column};

@@ -4,8 +4,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use dictrack_core::group::{StoredCompletion, StoredEvent, read_ids, write_ids};
 use dictrack_core::json::{Json, Text};
-use dictrack_core::{StoredCompletion, StoredEvent, read_ids, write_ids};
 use rusqlite::{Connection, params};
 
 use super::checksum::{self, Column};

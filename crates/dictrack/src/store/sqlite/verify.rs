@@ -3,7 +3,7 @@
 use super::tables::{GroupRow, Tables, unreadable};
 use crate::Error;
 use crate::store::record::restore_set;
-use dictrack_core::{ContentHash, Engine};
+use dictrack_core::group::{ContentHash, Engine};
 
 /// What was found of damage.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Tables<'_> {
         hash: &str,
         text: &str,
         engine: &Engine,
-    ) -> Result<std::sync::Arc<dictrack_core::DefinitionSet>, Error> {
+    ) -> Result<std::sync::Arc<dictrack_core::group::DefinitionSet>, Error> {
         let parsed = ContentHash::parse(hash)
             .ok_or_else(|| self.damaged(format!("definition set {hash:?}"), "its name is not a hash"))?;
         restore_set(self.store, parsed, text, engine)
