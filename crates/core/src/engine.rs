@@ -6,31 +6,31 @@ use crate::custom::Registry;
 use crate::set::SetPool;
 use crate::time::Span;
 
-/// The custom code, the shared definition sets and the bounds that groups work with.
+/// The custom code, the shared definition sets and the limits of all groups.
 #[derive(Debug, Default)]
 pub struct Engine {
     /// Custom conditions, measures and limiters.
     pub registry: Registry,
     /// The definition sets in use.
     pub sets: SetPool,
-    /// The bounds of what a group remembers.
+    /// Limits on what a group remembers.
     pub limits: Limits,
-    /// The generations of new groups begin behind this one, so that a group that is made anew after all were emptied does
-    /// not use one again.
+    /// Generations of new groups start after this one, so that a group that is created again after a flush does not reuse a
+    /// generation.
     pub used_generations: AtomicU32,
 }
 
-/// The bounds of what a group remembers.
+/// Limits on what a group remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The completed trackers that stay readable; the names of all stay known.
+    /// How many completed trackers can still be read; the names of all are kept.
     pub completed: usize,
-    /// How long the id of a document is remembered at least.
+    /// The minimum time for which the id of a document is remembered.
     pub id_window: Span,
-    /// The newest ids, remembered whatever their age.
+    /// How many of the newest ids are remembered whatever their age.
     pub ids_at_least: usize,
-    /// The ids that are remembered at most.
+    /// The maximum number of remembered ids.
     pub ids_at_most: usize,
 }
 

@@ -195,7 +195,7 @@ pub trait DataCache: Send + Sync + Debug {
         let mut found = Examination::new("the cache");
         found.add(
             Finding::new(Level::Note, "not_examined", "this kind of cache has no examination of its own")
-                .meaning("it is not known what could lose progress; only some groups were read"),
+                .meaning("it is unknown what could lose progress; only some groups were read"),
         );
         match self.group_ids().await {
             Ok(ids) => read_some(self, &ids, setup, &mut found).await,
@@ -306,9 +306,9 @@ pub(crate) async fn read_some<C: DataCache + ?Sized>(
         found.find(
             Level::Note,
             "unsaved",
-            format!("{unsaved} groups wait for a store, and none was named here"),
-            "programs with a store behind this cache have changes there that it lacks",
-            "name it with --store, so that it is examined, too; any such program that runs saves them",
+            format!("{unsaved} groups have changes that wait for a store, but no store was given"),
+            "the store behind this cache does not have these changes yet",
+            "use --store to examine it too; any running program with that store saves them",
         );
     }
 }

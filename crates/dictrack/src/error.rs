@@ -77,19 +77,19 @@ kinds! {
         "find out why the store failed, then open it again";
     /// Redis failed.
     Redis = "redis", "RedisOperationError",
-        "see what Redis said";
+        "check the message from Redis";
     /// A cache or a store failed.
     Backend = "backend", "DataStoreOperationError",
-        "see what the cache or the store said";
+        "check the message from the cache or the store";
     /// A cache or a store cannot be reached.
     Unavailable = "unavailable", "UnavailableError",
-        "call again later; a document with an id counts once however often it is sent";
+        "call again later; a document with an id counts once, however often it is sent";
     /// The cache lost a change before the store had it.
     Lost = "lost", "LostError",
         "call again: the change did not take effect";
     /// Another process took the store over.
     TakenOver = "taken_over", "TakenOverError",
-        "leave the store to its new owner";
+        "stop using the store, which has a new owner";
     /// Another manager owns the store.
     Owned = "owned", "OwnedError",
         "stop the other process, or share a Redis cache";
@@ -126,10 +126,10 @@ pub enum Error {
     #[error("{0}")]
     Definition(Box<DefinitionError>),
     /// A custom condition, measure or limiter called the manager.
-    #[error("a custom condition, measure or limiter called the manager, which is busy with its group")]
+    #[error("a custom condition, measure or limiter called the manager while the manager was using its group")]
     Reentrant,
     /// `flush` was not confirmed.
-    #[error("flush empties the cache and the store for good; confirm it")]
+    #[error("flush permanently deletes everything in the cache and the store; it needs confirmation")]
     Unconfirmed,
     /// The manager was closed.
     #[error("the manager is closed")]
@@ -149,7 +149,7 @@ pub enum Error {
     Unavailable(Arc<BackendError>),
     /// The cache lost the group before the store had this change, which is gone: call again.
     #[error(
-        "group {}: the cache lost this change before the store had it; it did not count: call again",
+        "group {}: the cache lost this change before the store had it, so it did not count; call again",
         quoted(group)
     )]
     Lost {
@@ -157,7 +157,7 @@ pub enum Error {
         group: Box<str>,
     },
     /// Another process took the store over.
-    #[error("{store} was taken over by process {pid} on {host}; this process writes nothing more")]
+    #[error("{store} was taken over by process {pid} on {host}; this process no longer writes to it")]
     TakenOver {
         /// The store.
         store: Box<str>,
@@ -167,7 +167,9 @@ pub enum Error {
         pid: Box<str>,
     },
     /// Another manager owns the store.
-    #[error("{store} is in use by process {pid} on {host}; one writer a store: stop that one, or share a Redis cache")]
+    #[error(
+        "{store} is in use by process {pid} on {host}, and a store can have only one writer; stop that process, or share a Redis cache"
+    )]
     Owned {
         /// The store.
         store: Box<str>,
@@ -177,7 +179,9 @@ pub enum Error {
         pid: Box<str>,
     },
     /// A newer dictrack wrote the store.
-    #[error("{store} has storage format {found}; this dictrack reads up to {known}: use a newer dictrack")]
+    #[error(
+        "{store} has storage format {found}, but this version of dictrack supports formats up to {known}; use a newer version"
+    )]
     NewerVersion {
         /// The store.
         store: Box<str>,
@@ -188,8 +192,8 @@ pub enum Error {
     },
     /// An older dictrack wrote the store, which is only open for reading.
     #[error(
-        "{store} has storage format {found}, and reading needs format {known}: the next program that opens the store to \
-         write migrates it"
+        "{store} has storage format {found}, but reading needs format {known}; open the store once with a program that \
+         writes, which migrates it"
     )]
     OlderVersion {
         /// The store.
@@ -201,15 +205,15 @@ pub enum Error {
     },
     /// What makes or changes the store was cut short by a kill or a power failure, and it is only open for reading.
     #[error(
-        "{store} is unfinished: a kill or a power failure cut short what made or changed it; the next program that opens \
-         it to write puts that right"
+        "{store} is unfinished: a kill or a power failure interrupted its creation or a change; open it once with a \
+         program that writes, which completes it"
     )]
     Unfinished {
         /// The store.
         store: Box<str>,
     },
     /// Something in the store is not what dictrack writes; it is left as it is.
-    #[error("{store}: {place} cannot be read: {problem}; it is left untouched")]
+    #[error("{store}: {place} cannot be read: {problem}; nothing was changed")]
     Corrupt {
         /// The store.
         store: Box<str>,
@@ -222,7 +226,7 @@ pub enum Error {
 
 /// Why a cache or a store could not be opened: nothing was acknowledged yet.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}; nothing was opened: try again when it can be reached")]
+#[error("{0}; nothing was opened; try again when it is reachable")]
 struct Unopened(BoxError);
 
 /// What becomes of acknowledged changes while a backend is away, if there can be some.
@@ -332,7 +336,7 @@ mod tests {
         let opening = away().at_opening().at_opening();
         assert!(opening.is_temporary());
         let expected =
-            "Redis could not connect: connection refused; nothing was opened: try again when it can be reached";
+            "Redis could not connect: connection refused; nothing was opened; try again when it is reachable";
         assert_eq!(opening.to_string(), expected);
     }
 

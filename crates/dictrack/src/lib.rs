@@ -1,7 +1,9 @@
-//! dictrack counts what matches, for each user: milestones, quests, quotas, campaign goals, usage limits.
+//! dictrack counts matching events for each user: for milestones, achievements, quests, quotas, campaign goals and usage
+//! limits.
 //!
-//! Say once what counts (conditions), how far (targets) and how often (limiters); hand in documents; hear in the same
-//! call what each of them did. Counting is exact, atomic with storage, and a document with an id counts once.
+//! Declare once what counts (conditions), up to which targets, and how often (limiters). Then submit documents: each call
+//! returns what that document changed. Arithmetic is exact, changes are stored atomically, and a document with an id counts
+//! once.
 //!
 //! ```
 //! use dictrack::{Manager, TrackerDefinition, json::Json};
@@ -19,16 +21,16 @@
 //! # }
 //! ```
 //!
-//! | feature | default | what it brings |
+//! | feature | default | adds |
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded store: `Manager::open("dictrack.db")` |
 //! | `redis` | | the cache that many processes share |
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
-//! | `legacy` | | taking over what Python's dictrack 2.1.5 stored; with `redis` and `mongodb`, from its servers |
-//! | `scenario` | | scenario files: behaviour as JSON, replayed |
-//! | `conformance` | | the suites that every store and every cache has to pass, also one of your own |
+//! | `legacy` | | importing the data of Python's dictrack 2.1.5; with `redis` and `mongodb`, from its servers |
+//! | `scenario` | | scenario files: expected behaviour as JSON, replayed |
+//! | `conformance` | | the tests that every store and every cache must pass, including your own |
 
 mod backend;
 pub mod cache;

@@ -10,13 +10,13 @@ use tokio::task::JoinError;
 use crate::Error;
 use crate::backend::BackendError;
 
-/// One thread: it moves bytes between sockets and callers, and every switch between threads costs more than that.
+/// One thread is enough: it moves bytes between sockets and callers, and switching between threads costs more than that.
 const THREADS: usize = 1;
 /// The most threads for work that holds up its thread.
 const BLOCKING_THREADS: usize = 64;
 
-/// The runtime of one process. A fork takes the memory along and leaves the thread behind, so that a child needs its own;
-/// what it inherits is never freed, since that would wait for a thread that is not there.
+/// The runtime of one process. A fork copies the memory but not the thread, so a child needs its own runtime. It never frees
+/// the inherited one, since that would wait for a thread that does not exist.
 struct Started {
     process: u32,
     runtime: Runtime,
@@ -25,7 +25,7 @@ struct Started {
 
 static FIRST: OnceLock<Box<Started>> = OnceLock::new();
 
-/// The runtime, which is started when it is first needed and lives as long as the process.
+/// The runtime, which starts when it is first needed and lives as long as the process.
 pub(crate) fn handle() -> Result<&'static Handle, Error> {
     let (process, mut slot) = (std::process::id(), &FIRST);
     loop {
@@ -36,7 +36,7 @@ pub(crate) fn handle() -> Result<&'static Handle, Error> {
                 let mut started = Some(start(process)?);
                 slot.get_or_init(|| started.take().unwrap_or_else(|| unreachable!("it is taken once")));
                 if let Some(late) = started {
-                    // Another thread was faster. Dropping a runtime would wait, which an async caller must not.
+                    // Another thread was faster. Dropping a runtime would block, which an async caller must not do.
                     late.runtime.shutdown_background();
                 }
             }
@@ -59,8 +59,8 @@ fn start(process: u32) -> Result<Box<Started>, Error> {
     Ok(Box::new(Started { process, runtime, next: OnceLock::new() }))
 }
 
-/// Runs `future` on the runtime, from whatever executor, and to its end also if the caller is dropped; `None` if it takes
-/// longer than `limit`, and then it is dropped.
+/// Runs `future` on the runtime, from any executor, and completes it even if the caller is dropped. If it takes longer than
+/// `limit`, drops it and returns `None`.
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) async fn run<T: Send + 'static>(
     limit: Duration,
@@ -76,13 +76,13 @@ pub(crate) async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T +
 }
 
 fn ended(thread: &'static str, error: JoinError) -> Error {
-    BackendError { backend: thread, action: "go on".to_owned(), source: Box::new(error) }.into()
+    BackendError { backend: thread, action: "continue".to_owned(), source: Box::new(error) }.into()
 }
 
-/// Runs what takes long without waiting for anything, such as reading a million ids. On the network thread, which others
-/// wait for, another thread goes on in its place meanwhile.
+/// Runs work that takes long without waiting for anything, such as reading a million ids. If this is the network thread,
+/// which others wait for, another thread replaces it in the meantime.
 ///
-/// Only where it really is `long`: each such thread has memory of its own that it does not give back.
+/// Only if it really is `long`: each such thread has its own memory, which it never returns.
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 pub(crate) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
     if !long {
@@ -100,7 +100,7 @@ pub(crate) fn at_length<T>(long: bool, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Waits, in whatever executor.
+/// Waits, in any executor.
 pub(crate) async fn sleep(time: Duration) -> Result<(), Error> {
     let sleep = {
         let _runtime = handle()?.enter();

@@ -254,7 +254,10 @@ def test_a_store_has_one_writer_whom_the_error_names(
         with pytest.raises(dt.OwnedError) as raised:
             dt.TrackingManager.open(place)
         assert (raised.value.pid, raised.value.host) == (str(os.getpid()), os.uname().nodename)
-        assert f"is in use by process {os.getpid()} on {os.uname().nodename}; one writer a store" in str(raised.value)
+        assert (
+            f"is in use by process {os.getpid()} on {os.uname().nodename}, and a store can have only one writer"
+            in str(raised.value)
+        )
         assert raised.value.store is not None
         refused = subprocess.run([sys.executable, "-c", other, place], capture_output=True, text=True)
         assert refused.returncode == 1

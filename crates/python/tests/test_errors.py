@@ -71,8 +71,8 @@ CALLS: Calls = [
     (lambda m: m.add_targets("g", "t", ["x"]), TypeError, "target is a string; expected a number"),
     (lambda m: m.add_targets("g", 5, 1), TypeError, "name is an int; expected str"),
     (lambda m: m.update_tracker("g", 5), TypeError, "tracker is an int; expected a tracker"),
-    (lambda m: m.flush(), dt.UnconfirmedError, "flush empties the cache and the store for good; confirm it"),
-    (lambda m: m.flush(1), dt.UnconfirmedError, "flush empties the cache and the store for good; confirm it"),
+    (lambda m: m.flush(), dt.UnconfirmedError, "flush permanently deletes everything in the cache and the store; it needs confirmation"),
+    (lambda m: m.flush(1), dt.UnconfirmedError, "flush permanently deletes everything in the cache and the store; it needs confirmation"),
 ]  # fmt: skip
 MADE: Calls = [
     (lambda _: tracker(target=[]), dt.DefinitionError, "target: an empty list; expected a number or a non-empty list"),
@@ -203,8 +203,8 @@ def test_files_that_are_no_stores_are_left_as_they_are(tmp_path: pathlib.Path, m
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     refused: list[tuple[str | os.PathLike[str], type[Exception], str]] = [
-        (text, dt.CorruptError, "text.db: the file cannot be read: it is not an SQLite file; it is left untouched"),
-        (other, dt.CorruptError, "other.db: .*it is an SQLite file of another program; it is left untouched"),
+        (text, dt.CorruptError, "text.db: the file cannot be read: it is not an SQLite file; nothing was changed"),
+        (other, dt.CorruptError, "other.db: .*it is an SQLite file of another program; nothing was changed"),
         (newer, dt.NewerVersionError, "newer.db.*99"),
         (tmp_path, dt.DataStoreOperationError, "it is a folder; expected a file"),
         (tmp_path / "fifo", dt.DataStoreOperationError, "it is a pipe; expected a file"),

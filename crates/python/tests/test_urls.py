@@ -196,7 +196,10 @@ WRONG: list[tuple[Any, str]] = [
         "^Redis could not read the URL redis://…: contains @ or # after the hosts; .*; expected redis",
     ),
     (dt.RedisDataCache(url="redis://h?nonsense=1"), 'unknown option "nonsense"; expected'),
-    (dt.RedisDataCache(url="redis://h?idle=never"), "the option idle is not a duration such as 90s, 30m or 24h; expected"),
+    (
+        dt.RedisDataCache(url="redis://h?idle=never"),
+        "the option idle is not a duration such as 90s, 30m or 24h; expected",
+    ),
     (dt.RedisDataCache(url="redis://h", prefix="{a}"), "the option prefix is empty or contains braces; expected"),
     (
         dt.MongoDBDataStore(url=f"http://u:{QUOTED}@h"),

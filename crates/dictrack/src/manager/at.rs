@@ -7,7 +7,7 @@ use super::shared::Manager;
 /// The calls of a [`Manager`] that depend on the moment, as of one moment instead of the manager's clock: see
 /// [`Manager::at`].
 #[derive(Clone, Copy, Debug)]
-#[must_use = "a moment alone does nothing; call what is to happen at it"]
+#[must_use = "it does nothing by itself; call a method on it"]
 pub struct At<'a> {
     pub(super) manager: &'a Manager,
     /// The manager's clock, asked at each call, if there is none.

@@ -27,7 +27,7 @@ pub struct Blocking {
 
 /// The calls of a [`Blocking`] that depend on the moment, as of one moment: see [`Manager::at`].
 #[derive(Clone, Copy, Debug)]
-#[must_use = "a moment alone does nothing; call what is to happen at it"]
+#[must_use = "it does nothing by itself; call a method on it"]
 pub struct BlockingAt<'a> {
     at: At<'a>,
 }

@@ -213,7 +213,8 @@ impl Committer {
             // A panic must not leave callers waiting for ever.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run(interval))) {
                 let source = panic_message(&*panic).into();
-                worker.fail(BackendError { backend: "the commit thread", action: "go on".to_owned(), source }.into());
+                worker
+                    .fail(BackendError { backend: "the commit thread", action: "continue".to_owned(), source }.into());
             }
         };
         let thread = std::thread::Builder::new().name("dictrack-commit".to_owned()).spawn(run);
@@ -324,7 +325,7 @@ impl Committer {
         }
         if !thread.is_finished() {
             let unsaved = executor::block_on(self.core.cache.collect(&self.core.engine)).map_or(0, |left| left.len());
-            tracing::warn!(unsaved, "the store did not take everything within {CLOSE_WITHIN:?}");
+            tracing::warn!(unsaved, "the store did not accept everything within {CLOSE_WITHIN:?}");
             self.check()?;
             let failure = self.away().unwrap_or_else(|| {
                 let source = format!("no answer within {CLOSE_WITHIN:?}").into();
@@ -440,7 +441,7 @@ impl Core {
                     if self.closing.get().is_none_or(|closing| closing.elapsed() <= GIVE_UP_WITHIN) =>
                 {
                     if self.done.borrow().away.is_none() {
-                        tracing::warn!(target: AWAY, error = %source, "the store cannot be reached; trying until it can");
+                        tracing::warn!(target: AWAY, error = %source, "the store is unreachable; retrying");
                     }
                     let away = Away { since, source };
                     self.done.send_modify(|progress| progress.away = Some(away));
@@ -460,7 +461,7 @@ impl Core {
 
     /// Ends acknowledging. The failed write is not repeated: what a failed sync left on disk is not known.
     fn fail(&self, error: Error) {
-        tracing::error!(%error, "the store failed; nothing is acknowledged any more");
+        tracing::error!(%error, "the store failed; nothing more is acknowledged");
         self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));
         self.failed.store(true, Ordering::Release);
         self.state.lock().closed = true;

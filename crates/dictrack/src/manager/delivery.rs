@@ -96,7 +96,7 @@ impl Manager {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("dictrack-deliver".to_owned()).spawn(deliver) {
-            tracing::error!(%error, "events of an earlier run wait for the end of the manager");
+            tracing::error!(%error, "events of an earlier run are delivered when the manager closes");
         }
     }
 

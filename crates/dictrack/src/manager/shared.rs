@@ -297,7 +297,7 @@ impl Manager {
             }
             committer.commit().await?;
         }
-        Err(unavailable("the store", "keep", group, "other processes load it all the time".to_owned()))
+        Err(unavailable("the store", "keep", group, "other processes keep loading it".to_owned()))
     }
 
     /// What is said if neither cache nor store have said in time what a group is.

@@ -16,9 +16,9 @@ use crate::manager::{Blocking, Reset, Submission};
 
 type Answer<T> = Result<T, String>;
 
-/// Something that trackers can be added to and documents handed to, at any moment. Errors are texts.
+/// Something that accepts trackers and documents, at any time. Errors are strings.
 #[expect(missing_docs, reason = "each method is the manager's call of that name")]
-#[expect(clippy::missing_errors_doc, reason = "the text of the error that the host gave")]
+#[expect(clippy::missing_errors_doc, reason = "the message of the host's error")]
 pub trait Host {
     fn add(
         &mut self,
@@ -52,7 +52,7 @@ pub trait Host {
     fn completed(&mut self, group: &str) -> Answer<Vec<String>>;
 }
 
-/// The bare engine: groups in a map, nothing around them.
+/// The engine alone: groups in a map.
 #[derive(Debug, Default)]
 pub struct Bare {
     engine: Engine,

@@ -91,7 +91,7 @@ fn a_change_that_redis_lost_before_it_was_saved_is_lost() {
         proxy.unstall();
         let answer = call.join().unwrap();
         assert!(matches!(answer, Err(Error::Lost { .. })), "{answer:?}");
-        assert!(answer.unwrap_err().to_string().contains("did not count: call again"));
+        assert!(answer.unwrap_err().to_string().contains("did not count; call again"));
     });
     assert_eq!(fleet::counted(&other, "g").0, 2);
     track(&held_up, "g").unwrap();
@@ -135,7 +135,7 @@ fn a_database_that_something_else_uses_is_refused_and_left_alone() {
     });
     let error = opened.map(|opened| opened.blocking()).and_then(|opened| track(&opened, "g")).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
-    assert!(error.to_string().contains("\"g\"") && error.to_string().contains("left untouched"), "{error}");
+    assert!(error.to_string().contains("\"g\"") && error.to_string().contains("nothing was changed"), "{error}");
     let reply = mongo.command(&database, doc! {"find": "groups"});
     let found = reply.get_document("cursor").unwrap().get_array("firstBatch").unwrap().clone();
     assert_eq!(found, [theirs.into()]);
