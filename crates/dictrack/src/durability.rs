@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// When a call is acknowledged, and so what a crash can take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Durability {
     /// The store has it on disk. Neither a crash nor a power failure takes it back.
     Fsync,

@@ -20,6 +20,7 @@ mod yaml;
 
 /// The format of a definition file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// `.json`
     Json,

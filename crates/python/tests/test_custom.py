@@ -294,3 +294,24 @@ def test_a_class_of_the_same_name_replaces_the_one_before() -> None:
     made(True)
     assert progress_of(manager, {}) == {"t": 1}
     assert _custom.knows("condition", "tests.replaced")
+
+
+class EvenMinutes(dt.BaseLimiter):
+    """Admits in even minutes, and says when the next one begins."""
+
+    def pre_track(self, data: Any, tracker: Any, *args: Any, **kwargs: Any) -> bool:
+        minute = int(kwargs["now_ts"] // 60)
+        self.retry_at = (minute + 1) * 60
+        return minute % 2 == 0
+
+
+def test_a_limiter_of_the_program_says_until_when_it_refuses() -> None:
+    with dt.TrackingManager() as manager:
+        manager.add_tracker("g", dt.CountTracker("n", target=9, limiters=[dt.CountLimiter(5), EvenMinutes()]), now=0)
+        refused = manager.track("g", {}, now=61)
+        assert refused.refusals == {"n": {"limiter": 1, "until": 120}}
+        assert (list(refused.counted), [tracker.name for tracker in refused.refused]) == ([], ["n"])
+        [explanation] = manager.explain("g", {}, now=61)
+        assert (explanation.verdict, explanation.until) == ("limited", 120)
+        counted = manager.track("g", {}, now=120)
+        assert ([tracker.name for tracker in counted.counted], counted.refusals) == (["n"], {})
