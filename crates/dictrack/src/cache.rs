@@ -17,6 +17,7 @@ pub mod redis;
 
 /// What a [`Step`] did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Effect {
     /// The group is as it was.
     Unchanged,
@@ -59,6 +60,7 @@ pub trait Load: Send + Sync + Debug {
 
 /// How the store took a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Saved {
     /// The group.
     pub group: Text,

@@ -35,6 +35,7 @@ pub struct Mark {
 
 /// Who writes a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Writers {
     /// One process, whose memory holds the groups. A second one is refused.
     One,
