@@ -53,6 +53,8 @@ class Explanation:
         ``counted``, ``no_match``, ``skipped``, ``limited``, ``expired`` or ``failed``.
     why : str
         The reason, for people.
+    reason : str, optional
+        If the document is skipped, why in one word: ``no_amount`` or ``out_of_range``.
     amount : int, float or Decimal, optional
         By how much the progress would change, if the document counts.
     key : str, optional
@@ -79,6 +81,7 @@ class Explanation:
     other_seen: Any = None
     limiter: int | None = None
     until: float | None = None
+    reason: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.why}"

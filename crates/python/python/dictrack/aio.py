@@ -1,0 +1,242 @@
+"""The manager for asyncio: the same calls, awaited.
+
+>>> import asyncio
+>>> import dictrack as dt
+>>> import dictrack.aio
+>>> async def main():
+...     async with await dictrack.aio.TrackingManager.open() as manager:
+...         await manager.ensure_tracker("user_001", dt.CountTracker("logins", target=3))
+...         outcome = await manager.track("user_001", {"event": "login"})
+...         return [tracker.progress for tracker in outcome.dirtied]
+>>> asyncio.run(main())
+[1]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from dictrack import _arguments, _calls
+from dictrack._calls import Call
+from dictrack._dictrack import Manager, Outcome, Pending, TestClock
+from dictrack._open_managers import open_managers
+from dictrack._results import Added, Explanation
+from dictrack.data_caches.base import BaseDataCache
+from dictrack.data_stores.base import BaseDataStore
+from dictrack.trackers.base import BaseTracker
+
+__all__ = ["TrackingManager"]
+
+T = TypeVar("T")
+
+
+async def _wait(pending: Pending[T]) -> T:
+    """Continues a call whenever it can make progress; the loop is free in the meantime."""
+    loop = asyncio.get_running_loop()
+    while True:
+        woken = asyncio.Event()
+
+        def wake(woken: asyncio.Event = woken) -> None:
+            loop.call_soon_threadsafe(woken.set)
+
+        done, result = pending.poll(wake)
+        if done:
+            return result  # type: ignore[return-value]
+        await woken.wait()
+
+
+async def _run(call: Call[T]) -> T:
+    """Runs a call to completion on this loop."""
+    try:
+        pending = next(call)
+        while True:
+            try:
+                value = await _wait(pending)
+            except BaseException as error:
+                pending = call.throw(error)
+            else:
+                pending = call.send(value)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+class TrackingManager:
+    """A ``dictrack.TrackingManager`` whose calls are awaited. Create one with ``await TrackingManager.open(...)``.
+
+    Calls, arguments and results are those of ``dictrack.TrackingManager``; see there. Listeners are plain functions and run
+    on the thread of the event loop.
+    """
+
+    def __init__(self, *native: Any, **options: Any) -> None:
+        if options or len(native) != 1 or not isinstance(native[0], Manager):
+            raise TypeError("do not create this directly; use await dictrack.aio.TrackingManager.open(...)")
+        self._native = native[0]
+        self._listeners = _calls.Listeners()
+        open_managers.add(self._native)
+
+    @classmethod
+    async def open(
+        cls,
+        place: str | os.PathLike[str] | None = None,
+        cache: str | None = None,
+        *,
+        data_cache: BaseDataCache | None = None,
+        data_store: BaseDataStore | None = None,
+        durability: str | None = None,
+        clock: TestClock | None = None,
+        **limits: Any,
+    ) -> TrackingManager:
+        """Opens a manager with ``place`` and ``cache``, like ``dictrack.TrackingManager.open``, or with a cache and a store, like
+        its constructor."""
+        _arguments.check_limits(limits)
+        if place is not None:
+            if data_store is not None:
+                raise TypeError("both place and data_store are given; use only one of them")
+            data_store = _calls.store_at(place)
+        if cache is not None:
+            if data_cache is not None:
+                raise TypeError("both cache and data_cache are given; use only one of them")
+            data_cache = _calls.cache_at(cache)
+        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, limits)))
+
+    async def track(
+        self, group_id: str, data: Any, *, now: Any = None, event_id: str | None = None, **kwargs: Any
+    ) -> Outcome:
+        """Applies a document to a group."""
+        if kwargs:
+            now = _arguments.moment_of("track", now, kwargs)
+        try:
+            pending = self._native.begin_track(group_id, data, now, event_id)
+        except (TypeError, UnicodeEncodeError):
+            _arguments.check_ids(group_id, event_id)
+            raise
+        return await _wait(pending)
+
+    async def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
+        """Applies many documents in order and commits them together."""
+        return await _run(_calls.track_many(self._native, items))
+
+    async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
+        """What a document would do to each tracker of a group, and why. Changes nothing."""
+        return await _run(_calls.explain(self._native, group_id, data, now))
+
+    async def add_tracker(
+        self,
+        group_id: str,
+        tracker: BaseTracker,
+        expire: Any = None,
+        expire_at: Any = None,
+        *,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Adds a tracker. False if an equal one existed and nothing changed. A completed tracker of the same name starts over;
+        every time your program starts, call ``ensure_tracker`` instead."""
+        now = _arguments.moment_of("add_tracker", now, kwargs)
+        return bool((await _run(_calls.add_trackers(self._native, group_id, [tracker], expire, expire_at, now))).added)
+
+    async def add_trackers(
+        self,
+        group_id: str,
+        trackers: Iterable[BaseTracker],
+        expire: Any = None,
+        expire_at: Any = None,
+        *,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> Added:
+        """Adds trackers: all or none. Completed trackers of the same names start over."""
+        now = _arguments.moment_of("add_trackers", now, kwargs)
+        return await _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
+
+    async def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+        """Makes sure that a group has a tracker: adds it, unless it exists or has completed. True if it is new."""
+        return bool((await _run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now))).added)
+
+    async def ensure_trackers(
+        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
+    ) -> Added:
+        """Makes sure that a group has these trackers. Completed ones are left alone, unless ``update`` is true and they gain
+        targets."""
+        return await _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
+
+    async def get_trackers(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
+    ) -> list[BaseTracker]:
+        """The active trackers of a group, in the order in which they were added."""
+        return await _run(_calls.get_trackers(self._native, group_id, name, now))
+
+    async def completed(self, group_id: str) -> list[BaseTracker]:
+        """The last 100 trackers that a group completed, in that order."""
+        return await _run(_calls.completed(self._native, group_id))
+
+    async def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+        """Applies what was set on a tracker object. False if there is no active tracker of that name."""
+        return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
+
+    async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
+        """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
+        that counts. False if there is no such tracker."""
+        group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
+        return await _wait(self._native.set_progress(group_id, name, progress))
+
+    async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
+        """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
+        more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
+        group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
+        return await _wait(self._native.add_targets(group_id, name, more))
+
+    async def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
+        """Removes active trackers. Returns the names of those that existed."""
+        return await _wait(
+            self._native.remove_trackers(_arguments.checked_group(group_id), _arguments.names_of(name), now)
+        )
+
+    async def reset_tracker(
+        self,
+        group_id: str,
+        name: str,
+        reset_policy: int | None = None,
+        *,
+        reset_count: int | None = None,
+        reset_seconds: Any = None,
+        now: Any = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Resets an active tracker. False if there is no such tracker."""
+        now = _arguments.moment_of("reset_tracker", now, kwargs)
+        return await _run(
+            _calls.reset_tracker(self._native, group_id, name, reset_policy, reset_count, reset_seconds, now)
+        )
+
+    def add_listener(self, code: int, cb: Callable[[Any], Any]) -> None:
+        """Calls ``cb(event)`` for each event with this code; ``cb`` is a plain function."""
+        if asyncio.iscoroutinefunction(cb):
+            raise TypeError("cb is a coroutine function; expected a plain function, which may start a task")
+        self._listeners.add(self._native, code, cb)
+
+    def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
+        """Removes a listener. False if there is no such listener."""
+        return self._listeners.remove(self._native, code, cb)
+
+    async def flush(self, confirm: bool = False) -> None:
+        """Deletes everything in the cache and the store, permanently."""
+        await _wait(self._native.flush(confirm is True))
+
+    async def close(self) -> None:
+        """Writes everything and closes the manager."""
+        await _wait(self._native.close())
+        open_managers.discard(self._native)
+
+    async def __aenter__(self) -> TrackingManager:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a manager cannot be pickled, since it has connections and threads; open one in each process")

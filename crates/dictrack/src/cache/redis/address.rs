@@ -181,7 +181,7 @@ mod tests {
             ("redis://a?user=x", "unknown option"),
             ("redis://me:s3cret@a:port", "port is not a number"),
             ("redis://me:s3c@a?ret@b", "@ or # after the hosts"),
-            ("redis://me:s3cret%ff@a", "not UTF-8"),
+            ("redis://me:s3cret%ff@a", "not valid UTF-8"),
             ("rediss://me:s3cret@a#insecure", "@ or # after the hosts"),
             ("redis://a?password_file=/nothing/here", "/nothing/here: No such file"),
             ("redis://me:s3cret@a?password_file=/nothing/here", "both a password and the option password_file"),
