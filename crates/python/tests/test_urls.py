@@ -218,7 +218,10 @@ WRONG: list[tuple[Any, str]] = [
         dt.MongoDBDataStore(url=f"mongodb://u:{QUOTED}@h/?nonsense=1"),
         "nonsense is an invalid option.*; expected mongodb://",
     ),
-    (dt.MongoDBDataStore(host="h", database="a b$"), '"a b\\$" is not a valid name for a database; expected mongodb://'),
+    (
+        dt.MongoDBDataStore(host="h", database="a b$"),
+        '"a b\\$" is not a valid name for a database; expected mongodb://',
+    ),
 ]
 
 
