@@ -283,7 +283,7 @@ impl Run<'_> {
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
             Durability::Interval(interval) => interval.min(COMMIT_EVERY),
-            Durability::Fsync | Durability::Os => COMMIT_EVERY,
+            _ => COMMIT_EVERY,
         };
         loop {
             if self.is_stopped() {
