@@ -244,7 +244,7 @@ mod tests {
     fn it_writes_nothing() {
         let overlay = Overlay::new(Arc::new(MemoryCache::new()), None);
         let error = wait(overlay.save(&[], &[])).unwrap_err().to_string();
-        assert!(error.contains("for looking only"), "{error}");
+        assert!(error.contains("for reading only"), "{error}");
         assert!(wait(overlay.clear()).is_err() && wait(overlay.claim("a", &Engine::default())).is_err());
     }
 }

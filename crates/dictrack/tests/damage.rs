@@ -411,8 +411,7 @@ fn a_frame_of_the_log_that_is_damaged_is_named_with_the_commits_after_it() {
     let path = made(folder.path(), true);
     let log = ending(&path, "-wal");
     let whole = std::fs::read(&log).unwrap();
-    for (at, words) in
-        [(20, "its header is damaged"), (32 + 24 + 100, "frame 1 is damaged, and "), (32 + 9, "frame 1 ")]
+    for (at, words) in [(20, "its header is damaged"), (32 + 24 + 100, "frame 1 is damaged, so "), (32 + 9, "frame 1 ")]
     {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
@@ -478,7 +477,7 @@ fn a_line_that_is_missing_doubled_swapped_or_of_another_export_is_named() {
         (with(&|lines| lines.insert(5, lines[4].clone())), 6, "this is line 5 of the export"),
         (with(&|lines| lines.swap(3, 4)), 4, order),
         (with(&|lines| lines[3] = foreign.clone()), 4, "another export"),
-        (with(&|lines| lines[4] = edited.clone()), 5, "it does not match its checksum"),
+        (with(&|lines| lines[4] = edited.clone()), 5, "does not match its checksum"),
         (with(&|lines| lines[4].truncate(60)), 5, "the checksum is missing"),
         (with(&|lines| lines.truncate(last - 1)), last as u64, "is incomplete"),
         (with(&|lines| lines.truncate(0)), 1, "is incomplete"),

@@ -112,7 +112,7 @@ fn full_memory_is_found_before_and_when_it_refuses() {
     server.cli(&["SETRANGE", "filler", "5000000", "x"]);
     let used: u64 = info(&server, "used_memory").parse().unwrap();
     server.cli(&["CONFIG", "SET", "maxmemory", &(used * 106 / 100).to_string()]);
-    provoked(&redis(&server.url(), true), Level::Warning, "memory", "maxmemory allows", "raise maxmemory");
+    provoked(&redis(&server.url(), true), Level::Warning, "memory", "maxmemory allows", "increase maxmemory");
     server.cli(&["CONFIG", "SET", "maxmemory", "1mb"]);
     provoked(&redis(&server.url(), true), Level::Problem, "cannot_write", "memory is full", "docs/redis.md");
 }
@@ -130,7 +130,7 @@ fn what_a_restart_of_redis_leaves_is_found_where_there_is_no_store() {
     provoked(&redis(&server.url(), false), Level::Problem, "not_kept", "neither log nor snapshots", "appendonly yes");
     assert_eq!(codes(&redis(&server.url(), true)), [""; 0], "the store keeps it");
     server.cli(&["CONFIG", "SET", "save", "900 1"]);
-    provoked(&redis(&server.url(), false), Level::Warning, "snapshots_only", "snapshots only", "appendonly yes");
+    provoked(&redis(&server.url(), false), Level::Warning, "snapshots_only", "only snapshots", "appendonly yes");
     server.cli(&["CONFIG", "SET", "appendonly", "yes"]);
     server.cli(&["CONFIG", "SET", "appendfsync", "everysec"]);
     provoked(&redis(&server.url(), false), Level::Note, "log_within_a_second", "once a second", "appendfsync always");
@@ -237,7 +237,7 @@ fn what_something_else_wrote_and_what_waits_for_a_store_is_found() {
     // What a program with a store leaves that ends before the store has it.
     let key = server.cli(&["--scan", "--pattern", "dictrack:*:g:user_001"]);
     server.cli(&["SADD", &key.replace(":g:user_001", ":dirty"), "user_001"]);
-    provoked(&redis(&server.url(), false), Level::Note, "unsaved", "1 groups wait", "--store");
+    provoked(&redis(&server.url(), false), Level::Note, "unsaved", "1 groups have changes that wait", "--store");
     server.cli(&["HSET", &key, "set", "nonsense"]);
     provoked(&redis(&server.url(), true), Level::Problem, "damaged", "user_001", "");
 }
@@ -288,11 +288,11 @@ fn what_is_wrong_with_a_mongodb_store_is_found() {
         manager.close().unwrap();
     }
     let examination = mongo(&url, false);
-    provoked(&examination, Level::Warning, "standalone", "stands alone", "rs.initiate()");
+    provoked(&examination, Level::Warning, "standalone", "is standalone", "rs.initiate()");
     assert_eq!(codes(&examination).len(), 1, "{examination:#?}");
 
     server.command("examined", bson::doc! {"dropIndexes": "groups", "index": "set"});
-    provoked(&mongo(&url, false), Level::Warning, "index_missing", "\"set\"", "makes it");
+    provoked(&mongo(&url, false), Level::Warning, "index_missing", "\"set\"", "creates it");
     let other = bson::doc! {"createIndexes": "groups", "indexes": [{"name": "set", "key": {"set": -1}}]};
     server.command("examined", other);
     provoked(&mongo(&url, false), Level::Problem, "index_differs", "\"set\"", "dropIndex(\"set\")");
@@ -414,7 +414,7 @@ fn what_is_wrong_with_a_file_is_found() {
     provoked(&missing, Level::Problem, "refused", "/proc/none", "");
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let examination = store(&StoreAddress::file(memory.path().join("shop.db")), false);
-    provoked(&examination, Level::Warning, "in_memory", "in memory", "on a disk");
+    provoked(&examination, Level::Warning, "in_memory", "in-memory", "on a disk");
 }
 
 /// What a kill or a power failure leaves of a file that is being made: the next writer makes it.

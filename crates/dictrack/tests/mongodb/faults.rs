@@ -299,6 +299,6 @@ fn a_group_that_somebody_removed_stops_its_owner_and_says_so() {
     mongo.command(DATABASE, doc! {"delete": &collection, "deletes": [{"q": {}, "limit": 0}]});
     let error = players.track("g", &document()).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("group \"g\"") && text.contains("version 0 is there"), "{text}");
+    assert!(text.contains("group \"g\"") && text.contains("found version 0"), "{text}");
     assert_eq!(all(&mongo, &collection), []);
 }

@@ -69,7 +69,7 @@ const CASES: [Case; 15] = [
     (
         "robbed of a part of its log",
         |path| OpenOptions::new().write(true).open(beside(path, "-wal")).unwrap().set_len(0).unwrap(),
-        "cut short",
+        "truncated",
     ),
     (
         "given another log",

@@ -131,7 +131,7 @@ fn a_log_without_its_store_is_kept_for_it() {
     let log = fs::read(at("a.db-wal")).unwrap();
     assert!(!log.is_empty());
     let said = refusal(&at("a.db"));
-    assert!(said.contains("a.db-wal") && said.contains("bring that back"), "{said}");
+    assert!(said.contains("a.db-wal") && said.contains("restore that store"), "{said}");
     assert!(fs::read(at("a.db-wal")).unwrap() == log);
     fs::rename(at("moved.db"), at("a.db")).unwrap();
     assert_eq!(progress(&open(&at("a.db")), "a"), "1");
