@@ -15,7 +15,7 @@ use dictrack::{
 use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
 use crate::store::{Where, unread, wait};
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, moment};
 
 /// Show what a document would do to each tracker of a group, and why, without changing anything.
 ///
@@ -51,10 +51,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
     let document = Json::parse(&text).map_err(|error| Failure(format!("document: {error}")))?;
-    let now = match &args.now {
-        Some(now) => moment(now)?,
-        None => dictrack::clock::Clock::now(&dictrack::clock::SystemClock),
-    };
+    let now = moment::read(args.now.as_deref())?;
     let engine = Engine::default();
     let mut group = Group::default();
     if args.trackers.is_none() {
@@ -120,15 +117,4 @@ fn completed_json(completed: &CompletedTracker) -> Json {
         ("why", why_completed(completed).into()),
         ("completed_at", completed.completed_at.to_string().into()),
     ])
-}
-
-/// Parses a timestamp from the command line.
-fn moment(text: &str) -> Result<Timestamp, Failure> {
-    let seconds = dictrack::number::Number::parse(text).map(Json::Number);
-    let read = Timestamp::read(&seconds.unwrap_or_else(|| text.into()));
-    read.ok_or_else(|| {
-        Failure(format!(
-            "--now: invalid timestamp {text:?}; expected seconds since 1970, an RFC 3339 timestamp or a date"
-        ))
-    })
 }

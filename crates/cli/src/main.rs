@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod fill;
 mod legacy;
+mod moment;
 mod print;
 mod report;
 mod run;

@@ -5,14 +5,14 @@ use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
 use dictrack::text::{plain, quoted};
 use dictrack::{
-    CompletedTracker, TrackerSnapshot,
+    CompletedTracker, Timestamp, TrackerSnapshot,
     group::{Engine, Group},
 };
 
 use crate::print::{say, say_json};
 use crate::report::{Output, bar, counted, fitted, table};
 use crate::store::{Where, unread, wait};
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, moment};
 
 /// Show the groups of a store or a cache, or the trackers of one group.
 ///
@@ -22,6 +22,7 @@ use crate::{Failure, Outcome};
 /// Examples:
 ///   dictrack show --store dictrack.db
 ///   dictrack show user_001 --store dictrack.db
+///   dictrack show user_001 --store dictrack.db --now 2026-12-31T23:59:59Z
 ///   dictrack show user_001 --cache redis://localhost --store mongodb://localhost/shop
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -33,6 +34,10 @@ pub(crate) struct Args {
     /// The output format.
     #[arg(long, default_value = "table")]
     output: Output,
+    /// Show trackers and limiters as of this time: seconds since 1970, an RFC 3339 timestamp or a date [default: the
+    /// clock].
+    #[arg(long, value_name = "TIME")]
+    now: Option<String>,
     /// The maximum number of groups to list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -41,28 +46,25 @@ pub(crate) struct Args {
 pub(crate) fn show(args: &Args) -> Outcome {
     let shown = args.place.named()?.open()?;
     let (store, engine) = (&*shown.store, Engine::default());
+    let now = moment::read(args.now.as_deref())?;
     match &args.group {
         Some(id) => {
             let group = wait(store.load(id, &engine)).map_err(|error| unread(&error))?;
             let group = group.ok_or_else(|| Failure(format!("{}: group {} does not exist", shown.name, quoted(id))))?;
-            show_group(id, &group, args.output);
+            show_group(id, &group, args.output, now);
         }
-        None => show_groups(store, &engine, args)?,
+        None => show_groups(store, &engine, args, now)?,
     }
     Ok(true)
 }
 
-fn now() -> dictrack::Timestamp {
-    dictrack::clock::Clock::now(&dictrack::clock::SystemClock)
-}
-
-fn group_json(id: &str, group: &Group) -> Json {
+fn group_json(id: &str, group: &Group, now: Timestamp) -> Json {
     let completed = |completed: &CompletedTracker| {
         let Json::Map(mut map) = completed.tracker.to_json() else { return Json::Null };
         map.insert("completed_at".into(), completed.completed_at.to_string().into());
         Json::Map(map)
     };
-    let trackers = group.trackers(None, now()).iter().map(TrackerSnapshot::to_json).collect();
+    let trackers = group.trackers(None, now).iter().map(TrackerSnapshot::to_json).collect();
     let entries = [
         ("group", Json::from(id)),
         ("trackers", Json::List(trackers)),
@@ -71,29 +73,29 @@ fn group_json(id: &str, group: &Group) -> Json {
     Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
 
-fn show_group(id: &str, group: &Group, output: Output) {
+fn show_group(id: &str, group: &Group, output: Output, now: Timestamp) {
     if output.is_json() {
-        say_json(&group_json(id, group));
+        say_json(&group_json(id, group, now));
         return;
     }
-    if is_empty(group) {
+    if is_empty(group, now) {
         say(format_args!("group {}: all trackers were removed or have expired", plain(id)));
         return;
     }
-    let table = fitted(20, |cells| trackers(group, cells));
+    let table = fitted(20, |cells| trackers(group, cells, now));
     say(format_args!("group {}\n{table}", plain(id)));
 }
 
 /// Whether a group has no trackers left. Its document ids are kept, so that documents still count only once.
-fn is_empty(group: &Group) -> bool {
-    group.trackers(None, now()).is_empty() && group.completed().is_empty()
+fn is_empty(group: &Group, now: Timestamp) -> bool {
+    group.trackers(None, now).is_empty() && group.completed().is_empty()
 }
 
 /// One line per tracker, with bars of `cells` cells.
-fn trackers(group: &Group, cells: usize) -> Table {
+fn trackers(group: &Group, cells: usize, now: Timestamp) -> Table {
     let header = ["tracker", "progress", "", "stage", "limiters"];
     let mut table = table(presets::NOTHING, &header, &["tracker", "limiters"]);
-    for tracker in group.trackers(None, now()) {
+    for tracker in group.trackers(None, now) {
         let stages = tracker.definition.targets().len();
         let mut stage = format!("{} of {stages}", tracker.stage);
         if tracker.definition.loop_forever() {
@@ -138,7 +140,7 @@ fn limiters(tracker: &TrackerSnapshot) -> String {
     text
 }
 
-fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<(), Failure> {
+fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut rows = Vec::new();
@@ -155,15 +157,15 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args) -> Result<()
             }
             let group = wait(store.load(id, engine)).map_err(|error| unread(&error))?;
             let Some(group) = group else { continue };
-            if is_empty(&group) {
+            if is_empty(&group, now) {
                 empty += 1;
                 continue;
             }
             shown += 1;
             if args.output.is_json() {
-                say_json(&group_json(id, &group));
+                say_json(&group_json(id, &group, now));
             } else {
-                rows.push(Overview::of(id, &group));
+                rows.push(Overview::of(id, &group, now));
             }
         }
         if full {
@@ -191,8 +193,8 @@ struct Overview {
 }
 
 impl Overview {
-    fn of(id: &str, group: &Group) -> Self {
-        let trackers = group.trackers(None, now());
+    fn of(id: &str, group: &Group, now: Timestamp) -> Self {
+        let trackers = group.trackers(None, now);
         let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
         let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
         let words =

@@ -253,7 +253,7 @@ pub(crate) fn id_of(line: &str) -> String {
     json.as_map().and_then(|map| map.get("id")).and_then(Json::as_str).expect("an id").to_owned()
 }
 
-/// Each group of the store as a line of JSON.
+/// Each group of the store as a line of JSON, always as of the same time, so that two of them can be compared.
 pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
     try_show(store).unwrap_or_else(|problem| panic!("show: {problem}"))
 }
@@ -261,7 +261,7 @@ pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
 /// Like [`show`], or the error of the command.
 pub(crate) fn try_show(store: &Path) -> Result<BTreeMap<String, String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
-        .args(["show", "--output", "json", "--limit", "0", "--store"])
+        .args(["show", "--now", "2026-01-01", "--output", "json", "--limit", "0", "--store"])
         .arg(store)
         .output()
         .unwrap();
