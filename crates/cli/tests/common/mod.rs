@@ -186,7 +186,7 @@ impl<'a> Oracle<'a> {
         self.users
             .iter()
             .map(|user| {
-                let trackers = self.manager.trackers(user).unwrap();
+                let trackers = self.manager.at(SHOWN_AT).trackers(user).unwrap();
                 let completed = self.manager.completed(user).unwrap();
                 let completed = completed.iter().map(|completed| {
                     let Json::Map(mut map) = completed.tracker.to_json() else { panic!("not a map") };
@@ -253,6 +253,9 @@ pub(crate) fn id_of(line: &str) -> String {
     json.as_map().and_then(|map| map.get("id")).and_then(Json::as_str).expect("an id").to_owned()
 }
 
+/// The time as of which groups are shown.
+const SHOWN_AT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
 /// Each group of the store as a line of JSON, always as of the same time, so that two of them can be compared.
 pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
     try_show(store).unwrap_or_else(|problem| panic!("show: {problem}"))
@@ -261,7 +264,7 @@ pub(crate) fn show(store: &Path) -> BTreeMap<String, String> {
 /// Like [`show`], or the error of the command.
 pub(crate) fn try_show(store: &Path) -> Result<BTreeMap<String, String>, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_dictrack"))
-        .args(["show", "--now", "2026-01-01", "--output", "json", "--limit", "0", "--store"])
+        .args(["show", "--now", &SHOWN_AT.to_string(), "--output", "json", "--limit", "0", "--store"])
         .arg(store)
         .output()
         .unwrap();
