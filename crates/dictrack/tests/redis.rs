@@ -217,7 +217,14 @@ fn what_something_else_wrote_is_named_and_left_alone() {
         let before = redis.cli(&["DUMP", &key]);
         let Err(error) = track() else { panic!("{what}: {}", redis.cli(&["HGETALL", &key])) };
         assert!(matches!(error, Error::Corrupt { .. }), "{what}: {error}");
-        assert!(error.to_string().contains(if what == "another type" { "another type" } else { "\"g\"" }), "{error}");
+        assert!(
+            error.to_string().contains(if what == "another type" {
+                "a type that dictrack does not write"
+            } else {
+                "\"g\""
+            }),
+            "{error}"
+        );
         assert_eq!(redis.cli(&["DUMP", &key]), before, "{what}");
         redis.cli(&["DEL", &key]);
         manager.add_trackers("g", fleet::definitions()).unwrap();
