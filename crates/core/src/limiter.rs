@@ -1,8 +1,8 @@
 //! Limiters: how often, and how long, a tracker may count.
 //!
-//! Each kind is one file with everything there is to know about it: what a definition says, how it is read and checked, what
-//! is remembered, the rule, the JSON, the stored form and the words. The trait `Kind` lists what such a file provides. To add
-//! a kind, write a file, add a variant to the list in `kinds!`, and follow the compiler.
+//! Each kind is one file that holds everything about it: its definition, reading and checking, its state, the rule, its
+//! JSON, its stored form and its wording in messages. The trait `Kind` lists what such a file provides. To add a kind,
+//! write a file, add a variant to the list in `kinds!`, and follow the compiler.
 
 use std::fmt::Debug;
 
@@ -30,14 +30,14 @@ pub use interval::Interval;
 /// The maximum number of limiters of one tracker.
 pub const MAX_LIMITERS: usize = 64;
 
-/// The moment of a call, and what groups share.
+/// The moment of a call, and what all groups share.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
     pub(crate) now: Timestamp,
     pub(crate) engine: &'a Engine,
 }
 
-/// What a limiter is asked about.
+/// The document that a limiter decides on, and when.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) at: At<'a>,
@@ -46,7 +46,7 @@ pub(crate) struct Ask<'a> {
 
 /// A kind of limiter.
 pub(crate) trait Kind: Clone + Debug + PartialEq {
-    /// What it remembers.
+    /// Its state.
     type State: Clone + Debug + PartialEq;
 
     /// The fields of its JSON. The first one names the kind.
@@ -58,7 +58,7 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     /// Reads it from the fields of its JSON.
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
-    /// Checks what a program says that made it without reading it.
+    /// Checks its values, which did not come from JSON if a program built it.
     fn check(&self) -> Read<()>;
 
     fn to_json(&self) -> Json;
@@ -66,7 +66,7 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     /// The state when its tracker is added.
     fn begin(&self, at: At<'_>) -> Self::State;
 
-    /// Whether it admits a document and does not run out by it. `false` also where only custom code knows.
+    /// Whether it admits a document and is not exhausted by it; `false` if only custom code can tell.
     fn stays_open(state: &Self::State, now: Timestamp) -> bool;
 
     /// Records a document, in a state that [stays open](Self::stays_open).
@@ -78,7 +78,7 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     /// Records a document that counts.
     fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError>;
 
-    /// Whether nothing more can count before a renewal, now that a document counted.
+    /// Whether nothing more can count until a renewal. Called after a document has counted.
     fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError>;
 
     /// The state after `reset_tracker` with the policy `limiter`.
@@ -89,36 +89,36 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
         self.renewed(state, Renewal::default(), at)
     }
 
-    /// The state where this one replaces `before`, from which it differs in its number only: what was used stays used.
-    /// `None` if it differs in more.
+    /// The state after this limiter replaces `before`, if only their numbers differ: what was used stays used. `None`
+    /// if they differ in more than that.
     fn with_used(&self, before: &Self, state: &Self::State) -> Option<Self::State> {
         let _ = (before, state);
         None
     }
 
-    /// What people see of it at `now`.
+    /// What a user sees of it as of `now`.
     fn view(&self, state: &Self::State, now: Timestamp) -> LimiterView;
 
-    /// It and its state in words, where it refuses at `now`.
+    /// The limiter and its state in words, for a message that it refuses at `now`.
     fn in_words(&self, state: &Self::State, now: Timestamp) -> String;
 
-    /// Writes what is stored of a state.
+    /// Writes the stored form of a state.
     fn store(state: &Self::State, out: &mut String);
 
     fn restore(&self, stored: &Json) -> Result<Self::State, RecordError>;
 }
 
-/// Makes the enums over all kinds, and the functions that ask the kind at hand.
+/// Makes the enums over all kinds, and the functions that dispatch to the kind.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
-        /// A limiter as a definition says it.
+        /// A limiter as part of a definition.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum LimiterDefinition {
             $($(#[$doc])* $kind($kind),)*
         }
 
-        /// What a limiter remembers.
+        /// The state of a limiter.
         #[derive(Clone, Debug, PartialEq)]
         pub(crate) enum LimiterState {
             $($kind(<$kind as Kind>::State),)*
@@ -155,7 +155,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind(limiter) => limiter.check(),)* }
             }
 
-            /// The limiter as definitions spell it.
+            /// The limiter as JSON, as it appears in definitions.
             pub fn to_json(&self) -> Json {
                 match self { $(Self::$kind(limiter) => limiter.to_json(),)* }
             }
@@ -244,21 +244,21 @@ macro_rules! kinds {
 kinds! {
     /// Admits a number of documents.
     Count,
-    /// Admits from one moment to another.
+    /// Admits documents from one moment to another.
     Fixed,
-    /// Admits for a time after the add or the last renewal.
+    /// Admits documents for a time after the add or the last renewal.
     Interval,
     /// A limiter that the process registered by name.
     Custom,
 }
 
-/// A state is made by its own definition, or restored for it.
+/// Cannot happen: a state is made or restored by the definition that it is used with.
 #[cold]
 fn another_kind() -> ! {
     unreachable!("a limiter has the state of its own kind")
 }
 
-/// Which kind the fields of a limiter say.
+/// Chooses the kind of a limiter by its fields.
 fn kind_of<'a>(node: &Node, mut has: impl FnMut(&str) -> bool) -> Read<fn(&mut Fields<'a>) -> Read<LimiterDefinition>> {
     Ok(if has("count") {
         |fields| Count::read(fields).map(Into::into)
@@ -286,17 +286,17 @@ impl LimiterDefinition {
         Count { count }.into()
     }
 
-    /// Admits from `start` to `end`, both included; either may be left out.
+    /// Admits documents from `start` to `end`, inclusive; either may be left out.
     pub fn fixed(start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
         Fixed::new(start, end).into()
     }
 
-    /// Admits for `length` after the add or the last renewal, the end included.
+    /// Admits documents for `length` after the add or the last renewal, including the last moment.
     pub fn interval(length: Span) -> Self {
         Interval { length }.into()
     }
 
-    /// A limiter that the process registered by name; `params` is handed to it.
+    /// A limiter that the process registered by name; `params` is passed to it.
     pub fn custom(name: &str, params: impl Into<Json>) -> Self {
         Custom::new(name, params.into()).into()
     }
@@ -319,7 +319,7 @@ impl LimiterDefinition {
         Ok(limiter)
     }
 
-    /// Checks limiters that a program made.
+    /// Checks the limiters of a definition.
     pub(crate) fn check_all(limiters: &[Self]) -> Read<()> {
         if limiters.len() > MAX_LIMITERS {
             let problem = format!("{} limiters", limiters.len());
@@ -330,7 +330,7 @@ impl LimiterDefinition {
         limiters.iter().enumerate().try_for_each(check)
     }
 
-    /// Whether asking it can fail half-way, because it runs code of the program.
+    /// Whether it runs custom code, which can fail halfway.
     pub(crate) fn is_custom(&self) -> bool {
         matches!(self, Self::Custom(_))
     }
@@ -342,9 +342,9 @@ impl LimiterDefinition {
 pub enum Verdict {
     /// The document may count.
     Admitted,
-    /// It may not, and none will before `until`; `None`: not before a reset.
+    /// The document may not count, and none may before `until`.
     Refused {
-        /// The first moment that is admitted again.
+        /// The first moment at which documents are admitted again; `None` if only a reset makes that possible.
         until: Option<Timestamp>,
     },
 }
@@ -355,19 +355,20 @@ pub enum Verdict {
 pub struct Refusal {
     /// The position of the limiter in the definition.
     pub limiter: usize,
-    /// The first moment at which the limiter would admit the document; `None`: not before a reset.
+    /// The first moment at which the limiter would admit the document; `None` if only a reset makes that possible.
     pub until: Option<Timestamp>,
 }
 
 impl Refusal {
-    /// The refusal as JSON: `limiter`, and `until`, which is `null` where only a reset helps.
+    /// The refusal as JSON: `limiter`, and `until`, which is `null` if only a reset helps.
     pub fn to_json(&self) -> Json {
         let until = self.until.map_or(Json::Null, |until| until.to_number().into());
         object([("limiter", (self.limiter as u64).into()), ("until", until)])
     }
 }
 
-/// What `reset_tracker` says beyond "as new".
+/// What `reset_tracker` changes about the limiters that it renews. By default, nothing: they keep their number and
+/// length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Renewal {
@@ -378,14 +379,14 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// As new, with `count` documents.
+    /// Renews with `count` documents.
     #[must_use]
     pub fn count(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// As new, for `length`.
+    /// Renews for `length`.
     #[must_use]
     pub fn length(mut self, length: Span) -> Self {
         self.length = Some(length);
@@ -393,30 +394,30 @@ impl Renewal {
     }
 }
 
-/// What people see of a limiter as of a moment.
+/// What a user sees of a limiter as of a moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LimiterView {
-    /// What remains when it is as new; `None` where it does not count.
+    /// What remains after a renewal; `None` if the limiter does not count.
     pub limit: Option<Amount>,
-    /// What remains, 0 or more; `None` where it does not count.
+    /// What remains, 0 or more; `None` if the limiter does not count.
     pub remaining: Option<Amount>,
-    /// The first moment, from the one that is looked at on, at which it admits a document; `None`: not before a reset, or
-    /// only custom code knows.
+    /// The first moment, at or after the one shown, at which the limiter admits a document; `None` if only a reset
+    /// opens it, or if only custom code can tell.
     pub retry_at: Option<Timestamp>,
-    /// The first moment at which it is as new; `None`: it is, or not before a reset, or it does not count.
+    /// The first moment at which the limiter renews itself; `None` if it does not.
     pub reset_at: Option<Timestamp>,
-    /// The first moment that a limiter with bounds admits, if it has one.
+    /// The first moment of a limiter with bounds, if it has one.
     pub start: Option<Timestamp>,
-    /// The last moment that a limiter with bounds admits, if it has one.
+    /// The last moment of a limiter with bounds, if it has one.
     pub end: Option<Timestamp>,
-    /// What a custom limiter remembers; `None` until it is first asked.
+    /// The state of a custom limiter, `null` if it has none yet; `None` for all other limiters.
     pub state: Option<Json>,
 }
 
 impl LimiterView {
-    /// The view as JSON: `limit`, `remaining`, `retry_at` and `reset_at`, with bounds `start` and `end`; of a custom limiter
-    /// what it remembers.
+    /// The view as JSON: `limit`, `remaining`, `retry_at`, `reset_at` and, if it has bounds, `start` and `end`. For a
+    /// custom limiter, its state.
     pub fn to_json(&self) -> Json {
         if let Some(state) = &self.state {
             return state.clone();
@@ -437,7 +438,7 @@ impl LimiterView {
     }
 }
 
-/// A limiter on its own, outside of any tracker.
+/// A limiter by itself, without a tracker.
 ///
 /// ```
 /// use dictrack_core::{group::Engine, limiter::Verdict, Timestamp, json::Json};
@@ -458,7 +459,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// The limiter as it is when it is added at `now`.
+    /// The limiter as it is in a tracker that is added at `now`.
     pub fn new(definition: LimiterDefinition, now: Timestamp, engine: &Engine) -> Self {
         Self { state: definition.begin(At { now, engine }), definition }
     }
@@ -466,12 +467,12 @@ impl Limiter {
     /// Whether `document` may count at `now`.
     ///
     /// # Errors
-    /// A [`CustomError`] if a custom limiter is not known or fails.
+    /// A [`CustomError`] if a custom limiter is not registered or fails.
     pub fn admits(&self, document: &dyn Document, now: Timestamp, engine: &Engine) -> Result<Verdict, CustomError> {
         self.definition.admits(&self.state, &Ask { at: At { now, engine }, document })
     }
 
-    /// Records a document that counts at `now`; whether more can count before a reset.
+    /// Records a document that counts at `now`. Returns whether more can count before a reset.
     ///
     /// # Errors
     /// As [`admits`](Self::admits).
@@ -481,7 +482,7 @@ impl Limiter {
         self.definition.exhausted(&self.state, at).map(|exhausted| !exhausted)
     }
 
-    /// Makes it as new at `now`.
+    /// Renews the limiter at `now`.
     ///
     /// # Errors
     /// As [`admits`](Self::admits).
@@ -490,7 +491,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// What people see of it at `now`.
+    /// What a user sees of it as of `now`.
     pub fn view(&self, now: Timestamp) -> LimiterView {
         self.definition.view(&self.state, now)
     }

@@ -1,8 +1,8 @@
-//! Measures: by how much a document changes the progress of a tracker.
+//! Measures: how much a document adds to the progress of a tracker.
 //!
-//! Each kind is one file: what a definition says, how it is read and checked, its JSON, the amount of a document, and what the
-//! measure remembers about a tracker, if anything. To add a kind, write a file, add a variant to the list in `kinds!`, and
-//! follow the compiler.
+//! Each kind is one file: its definition, reading and checking, its JSON, the amount of a document, and the state that
+//! the measure has per tracker, if any. To add a kind, write a file, add a variant to the list in `kinds!`, and follow
+//! the compiler.
 
 use crate::amount::Amount;
 use crate::custom::CustomError;
@@ -24,18 +24,18 @@ pub use custom::Custom;
 pub use sum::Sum;
 pub(crate) use sum::number_of;
 
-/// What a kind of tracker has to say.
+/// What each kind of measure implements.
 pub(crate) trait Measures: Sized {
     /// The `kind` of its definitions.
     const NAME: &'static str;
 
-    /// The fields that only such a tracker has.
+    /// The fields that only trackers of this kind have.
     const FIELDS: &'static [&'static str];
 
     /// Reads those fields.
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
-    /// Checks what a program says that made it without reading it.
+    /// Checks its values, which did not come from JSON if a program built it.
     fn check(&self) -> Read<()>;
 
     /// Writes those fields.
@@ -44,25 +44,25 @@ pub(crate) trait Measures: Sized {
     /// Where the amounts come from.
     fn source(&self) -> Source<'_>;
 
-    /// The amount of a document, evaluated plainly: for explanations, and where the source is [`Source::Asked`].
+    /// The amount of a document, computed without the index: for explanations, and if the source is [`Source::Asked`].
     fn amount_of(&self, state: Option<&MeasureState>, ask: &Ask<'_>) -> Result<Measure, CustomError>;
 
-    /// What is remembered of a tracker, as it was stored.
+    /// Reads a stored state.
     fn restore(&self, stored: &Json) -> Result<MeasureState, RecordError>;
 }
 
-/// Where a tracker's amounts come from, so that the index can read each only once for all trackers.
+/// Where a tracker's amounts come from. With this, the index reads each number once for all trackers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
     /// Every document adds one.
     One,
     /// The number at a path.
     NumberAt(&'a Path),
-    /// The measure is asked about each document.
+    /// The measure is called for each document.
     Asked,
 }
 
-/// What a measure is asked about.
+/// The document to measure, and when.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) now: Timestamp,
@@ -70,7 +70,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) document: &'a dyn Document,
 }
 
-/// What a measure says about a document.
+/// The result of a measure for a document.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Measure {
     /// It adds this much.
@@ -78,10 +78,10 @@ pub(crate) enum Measure {
         amount: Amount,
         /// Whether decimals beyond 10⁻¹⁸ were rounded away.
         rounded: bool,
-        /// What is remembered from now on, if that changes.
+        /// The new state, if it changes.
         state: Option<MeasureState>,
     },
-    /// It has no amount; why, in words.
+    /// There is no amount, for this reason, in words.
     Nothing(String),
 }
 
@@ -91,10 +91,10 @@ impl Measure {
     }
 }
 
-/// What a measure remembers of one tracker.
+/// The state of a measure for one tracker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum MeasureState {
-    /// What a custom measure gave.
+    /// What a custom measure returned.
     Custom(Json),
 }
 
@@ -106,7 +106,7 @@ impl MeasureState {
     }
 }
 
-/// Makes the enum over all kinds, and the functions that ask the kind at hand.
+/// Makes the enum over all kinds, and the functions that dispatch to the kind.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
         /// What a counted document adds to the progress.
@@ -121,7 +121,7 @@ macro_rules! kinds {
         const FIELDS: &[(&str, &[&str])] = &[$(($kind::NAME, $kind::FIELDS)),*];
 
         impl Kind {
-            /// The kind as definitions spell it: `count`, `sum` or `custom`.
+            /// The name of the kind in definitions: `count`, `sum` or `custom`.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$kind(_) => $kind::NAME,)* }
             }
@@ -158,11 +158,11 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// One.
+    /// Adds one.
     Count,
     /// The number at a path.
     Sum,
-    /// What a measure of the process says.
+    /// What a registered measure returns.
     Custom,
 }
 
@@ -177,12 +177,12 @@ impl Kind {
         Self::Sum(Sum::new(key))
     }
 
-    /// What the registered `measure` says; `params` is handed to it.
+    /// What the registered `measure` returns; `params` is passed to it.
     pub fn custom(measure: &str, params: impl Into<Json>) -> Self {
         Self::Custom(Custom::new(measure, params.into()))
     }
 
-    /// Reads the field `kind` and those that go with it.
+    /// Reads the field `kind` and the fields that belong to that kind.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Read<Self> {
         let expected = match NAMES {
             [others @ .., last] => {
@@ -196,12 +196,12 @@ impl Kind {
         Self::read_as(name, fields).unwrap_or_else(|| Err(node.expected(&expected).within("kind")))
     }
 
-    /// The fields that trackers of some kinds have.
+    /// The fields that only trackers of some kinds have.
     pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
         FIELDS.iter().flat_map(|(_, fields)| fields.iter().copied())
     }
 
-    /// Which fields go with which kind, in words.
+    /// Which fields belong to which kind, in words.
     pub(crate) fn fields_in_words() -> String {
         let quoted =
             |fields: &[&str]| fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" and ");

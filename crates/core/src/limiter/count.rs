@@ -1,4 +1,4 @@
-//! `{"count": 100}`: a number of documents, until a reset.
+//! `{"count": 100}`: admits a number of documents, until a reset.
 
 use std::fmt::Write as _;
 
@@ -19,13 +19,13 @@ pub struct Count {
 /// How much of a count is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// What a renewal puts `remaining` to.
+    /// The value of `remaining` after a renewal.
     limit: u64,
     remaining: u64,
 }
 
 impl Count {
-    /// How many documents, at least 1.
+    /// The number of documents that it admits, 1 or more.
     pub fn count(&self) -> u64 {
         self.count
     }

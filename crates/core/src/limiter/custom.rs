@@ -30,12 +30,12 @@ impl Custom {
         &self.name
     }
 
-    /// What the definition hands to it; `null` if nothing.
+    /// The parameters in the definition; `null` if there are none.
     pub fn params(&self) -> &Json {
         &self.params
     }
 
-    /// Asks the registered limiter with its state, as new if it has none yet.
+    /// Calls the registered limiter with its state, or with a new one if it has none yet.
     #[inline(never)]
     fn ask<T>(
         &self,
@@ -51,7 +51,8 @@ impl Custom {
 }
 
 impl Kind for Custom {
-    /// `None` until it is first asked.
+    /// `None` if the limiter was not registered or failed when its tracker was added, and until it records a document
+    /// or is renewed.
     type State = Option<Box<Json>>;
 
     const FIELDS: &'static [&'static str] = &["custom", "params"];
@@ -72,7 +73,7 @@ impl Kind for Custom {
         custom_json(&self.name, &self.params)
     }
 
-    /// An unknown limiter is no reason to refuse the definition: its tracker will be listed in `failed`.
+    /// An unknown limiter does not make the definition invalid: its tracker will be listed in `failed`.
     fn begin(&self, at: At<'_>) -> Self::State {
         let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, None, Renewal::default(), at.now);
         at.engine.registry.limiter(&self.name, renewed).ok().map(Box::new)
@@ -108,7 +109,7 @@ impl Kind for Custom {
         at.engine.registry.limiter(&self.name, renewed).map(|state| Some(Box::new(state)))
     }
 
-    /// Only the registered code knows what its state means, and looking must not run it.
+    /// Only the registered code knows what its state means, and a view must not run custom code.
     fn view(&self, state: &Self::State, _: Timestamp) -> LimiterView {
         let state = state.as_deref().cloned().unwrap_or_default();
         LimiterView { state: Some(state), ..LimiterView::default() }

@@ -1,4 +1,4 @@
-//! `{"start": t, "end": t}`: from one moment to another.
+//! `{"start": t, "end": t}`: admits documents from one moment to another.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ use crate::json::{Json, object};
 use crate::source::Node;
 use crate::time::{Span, Timestamp};
 
-/// Admits from one moment to another, both included; a reset begins a window of the same length.
+/// Admits documents from one moment to another, inclusive. A reset starts a window of the same length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fixed(pub(super) Bounds);
 
-/// The first and the last moment that are admitted. [`Timestamp::MIN`] is no start, [`Timestamp::MAX`] no end.
+/// The first and the last moment that are admitted. [`Timestamp::MIN`] means no start, [`Timestamp::MAX`] no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(super) start: Timestamp,
@@ -60,13 +60,13 @@ impl Bounds {
         }
     }
 
-    /// Bounds of `length`, or of the same length, from `now` on. Without a start they have no length; they stay until they
-    /// are given one.
+    /// The bounds after a renewal at `now`: they start now and last for `length`, or for as long as before. Bounds
+    /// without a start have no length, so they stay the same unless `length` is given.
     pub(super) fn renewed(self, length: Option<Span>, now: Timestamp) -> Self {
         match length {
             Some(length) => Self { start: now, end: now.saturating_add(length) },
             None if self.end == Timestamp::MAX => Self { start: now, end: self.end },
-            // They have no length that could begin again, and must not lose their end.
+            // Without a length there is nothing to start again, and the end must not get lost.
             None if self.start == Timestamp::MIN => self,
             None => Self { start: now, end: now.saturating_add(self.end.since(self.start)) },
         }
@@ -161,7 +161,7 @@ impl Kind for Fixed {
         Ok(state.renewed(renewal.length, at.now))
     }
 
-    /// A stage leaves the calendar alone.
+    /// A stage does not move a window.
     fn next_stage(&self, state: &Bounds, _: At<'_>) -> Result<Bounds, CustomError> {
         Ok(*state)
     }

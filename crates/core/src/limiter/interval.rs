@@ -1,4 +1,4 @@
-//! `{"seconds": 60}`: for a time after the add or the last renewal.
+//! `{"seconds": 60}`: admits documents for a time after the add or the last renewal.
 
 use super::fixed::Bounds;
 use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
@@ -8,14 +8,14 @@ use crate::group::RecordError;
 use crate::json::{Json, object};
 use crate::time::{Span, Timestamp};
 
-/// Admits for a time after the add or the last renewal, the end included.
+/// Admits documents for a time after the add or the last renewal, including the last moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
     pub(super) length: Span,
 }
 
 impl Interval {
-    /// For how long.
+    /// How long it admits documents.
     pub fn length(&self) -> Span {
         self.length
     }

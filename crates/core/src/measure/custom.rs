@@ -1,4 +1,4 @@
-//! `"kind": "custom"`: what a measure says that the process registered by name.
+//! `"kind": "custom"`: the amount that a registered measure returns.
 
 use crate::json::Text;
 
@@ -10,7 +10,7 @@ use crate::group::RecordError;
 use crate::json::{Json, Map};
 use crate::source::Node;
 
-/// What a measure of the process says.
+/// A measure that the process registered by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Custom {
     measure: Text,
@@ -27,7 +27,7 @@ impl Custom {
         &self.measure
     }
 
-    /// What the definition hands to it; `null` if nothing.
+    /// The parameters in the definition; `null` if there are none.
     pub fn params(&self) -> &Json {
         &self.params
     }

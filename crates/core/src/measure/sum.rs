@@ -22,7 +22,7 @@ impl Sum {
         Self { key }
     }
 
-    /// Sums the number at `amount`, where a definition says nothing else.
+    /// The default for definitions without a `key`: sums the number at `amount`.
     pub(crate) fn of_amounts() -> Read<Self> {
         Path::parse("amount").map(Self::new).ok_or_else(|| DefinitionError::of("key", "path is empty", ""))
     }
@@ -43,7 +43,7 @@ pub(crate) enum NoNumber {
 }
 
 impl NoNumber {
-    /// The same in words, of the value at `key`.
+    /// The reason in words, about the value at `key`.
     pub(crate) fn at(self, key: &Path) -> String {
         match self {
             Self::Missing => format!("there is no value at {key}"),
@@ -54,7 +54,7 @@ impl NoNumber {
     }
 }
 
-/// The number of a value, also of a text that is one, and whether decimals were rounded away.
+/// The number that a value is, or that its text contains, and whether decimals were rounded away.
 pub(crate) fn number_of(value: Option<&Value<'_>>) -> Result<(Amount, bool), NoNumber> {
     let read = |number: &Number| {
         number.to_amount().map_err(|fault| match fault {
