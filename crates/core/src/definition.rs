@@ -1,4 +1,4 @@
-//! What a user writes: the immutable definition of one tracker.
+//! Definitions: what a user writes to describe one tracker; immutable.
 
 use std::fmt;
 
@@ -26,17 +26,17 @@ pub(crate) use fields::{Fields, one_of};
 pub use read::read_trackers;
 pub use warning::DefinitionWarning;
 
-/// The conditions that one definition may have at most, those within others included.
+/// The maximum number of conditions in one definition, including nested ones.
 pub const MAX_CONDITIONS: usize = 10_000;
-/// The targets that one definition may have at most.
+/// The maximum number of targets in one definition.
 pub const MAX_TARGETS: usize = 10_000;
-/// The bytes that a tracker's name may have at most.
+/// The maximum length of a tracker's name in bytes.
 pub const MAX_NAME_BYTES: usize = 1_024;
 
-/// The definition of one tracker. It is checked once, when it is made, and never changes.
+/// The definition of one tracker. It is checked when it is made and never changes.
 ///
-/// Made by [`TrackerDefinition::count`], [`sum`](TrackerDefinition::sum) and [`custom`](TrackerDefinition::custom), or
-/// read from JSON. Two definitions are equal if they mean the same.
+/// It is built with [`TrackerDefinition::count`], [`sum`](TrackerDefinition::sum) or
+/// [`custom`](TrackerDefinition::custom), or read from JSON. Two definitions are equal if they mean the same.
 ///
 /// ```
 /// use dictrack_core::{TrackerDefinition, json::Json};
@@ -66,12 +66,12 @@ pub(crate) struct Parts {
     pub(crate) expire_at: Option<Timestamp>,
 }
 
-/// What starts anew when a stage is completed, or when `reset_tracker` is called.
+/// What is reset when a stage is completed or when `reset_tracker` is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResetPolicy {
     /// Progress goes back to 0.
     pub progress: bool,
-    /// Limiters are as new.
+    /// Limiters are renewed.
     pub limiter: bool,
 }
 
@@ -98,22 +98,23 @@ impl Default for ResetPolicy {
 }
 
 impl TrackerDefinition {
-    /// Begins the definition of a tracker that counts documents.
+    /// Starts the definition of a tracker that counts documents.
     pub fn count(name: &str) -> TrackerBuilder {
         TrackerBuilder::new(name, Kind::count())
     }
 
-    /// Begins the definition of a tracker that sums the number at `amount`, until [`TrackerBuilder::key`] says where.
+    /// Starts the definition of a tracker that sums the number at `amount`, or at another path set with
+    /// [`TrackerBuilder::key`].
     pub fn sum(name: &str) -> TrackerBuilder {
         TrackerBuilder::sum(name)
     }
 
-    /// Begins the definition of a tracker that adds what the registered `measure` says.
+    /// Starts the definition of a tracker that adds what the registered `measure` returns.
     pub fn custom(name: &str, measure: &str, params: impl Into<Json>) -> TrackerBuilder {
         TrackerBuilder::new(name, Kind::custom(measure, params))
     }
 
-    /// Begins the definition of a tracker of any kind.
+    /// Starts the definition of a tracker of any kind.
     pub fn of(name: &str, kind: Kind) -> TrackerBuilder {
         TrackerBuilder::new(name, kind)
     }
@@ -142,7 +143,7 @@ impl TrackerDefinition {
         &self.parts.kind
     }
 
-    /// The targets in their order, at least one.
+    /// The targets in order, at least one.
     pub fn targets(&self) -> &[Amount] {
         &self.parts.targets
     }
@@ -152,17 +153,17 @@ impl TrackerDefinition {
         &self.parts.conditions
     }
 
-    /// The limiters, all of which must admit.
+    /// The limiters, all of which must admit a document.
     pub fn limiters(&self) -> &[LimiterDefinition] {
         &self.parts.limiters
     }
 
-    /// What starts anew at each stage.
+    /// What is reset when a stage is completed.
     pub fn reset_policy(&self) -> ResetPolicy {
         self.parts.reset_policy
     }
 
-    /// Whether the first target follows the last.
+    /// Whether the targets start again after the last one.
     pub fn loop_forever(&self) -> bool {
         self.parts.loop_forever
     }
@@ -172,7 +173,7 @@ impl TrackerDefinition {
         self.parts.init_progress
     }
 
-    /// From when on the tracker is gone.
+    /// The moment at which the tracker expires.
     pub fn expire_at(&self) -> Option<Timestamp> {
         self.parts.expire_at
     }
@@ -182,17 +183,17 @@ impl TrackerDefinition {
         self.hash
     }
 
-    /// The definition with `more` targets behind its own.
+    /// The definition with `more` targets after its own.
     ///
     /// # Errors
-    /// A [`DefinitionError`] if the result would be refused.
+    /// A [`DefinitionError`] if the result is invalid.
     pub fn with_targets(&self, more: impl IntoIterator<Item = Amount>) -> Result<Self, DefinitionError> {
         let mut parts = self.parts.clone();
         parts.targets.extend(more);
         Self::checked(parts)
     }
 
-    /// The definition as JSON, default fields left out.
+    /// The definition as JSON, without the fields that have their default value.
     pub fn to_json(&self) -> Json {
         self.parts.to_json()
     }

@@ -1,4 +1,4 @@
-//! Events: what listeners hear.
+//! Events: what listeners receive.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub enum EventCode {
     /// It was added.
     Added = 1001,
-    /// It reached a target that others follow.
+    /// It reached a target that another one follows.
     StageCompleted = 1002,
     /// It reached its last target.
     AllCompleted = 1003,
@@ -29,7 +29,7 @@ pub enum EventCode {
 }
 
 impl EventCode {
-    /// All codes.
+    /// All event codes.
     pub const ALL: [Self; 5] = [Self::Added, Self::StageCompleted, Self::AllCompleted, Self::Reset, Self::Limited];
 
     /// The number of the code.
@@ -37,7 +37,7 @@ impl EventCode {
         self as u16
     }
 
-    /// The name as files and streams spell it.
+    /// The name in files and streams.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Added => "added",
@@ -49,7 +49,7 @@ impl EventCode {
     }
 }
 
-/// A text is not the name of an event code, or a number is not one.
+/// A name or a number that is not an event code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown event code {}; expected added, stage_completed, all_completed, reset or limited (1001 to 1005)", plain(.0))]
 pub struct UnknownEventCode(String);
@@ -84,30 +84,31 @@ impl fmt::Display for EventCode {
 pub struct Event {
     /// What happened.
     pub code: EventCode,
-    /// The `now` of the document or call.
+    /// The moment of the document or call.
     pub occurred_at: Timestamp,
     /// The group.
     pub group: Text,
-    /// The stage that was just reached, counted from one; of other codes the stage that is worked on.
+    /// The stage that was just completed, counted from one; for other codes, the current stage.
     pub stage: usize,
     /// The target of that stage.
     pub target: Amount,
     /// The progress when it happened.
     pub progress: Amount,
-    /// Numbers the tracker's events of this code, from 0; an event that stands for several has the first number.
+    /// The number of this event among the tracker's events of this code, from 0. An event that represents several has
+    /// the number of the first.
     pub number: u64,
-    /// How many such events this stands for; more than 1 where one document passed several cycles.
+    /// How many events this one represents: more than 1 if one document ended several cycles.
     pub times: u64,
     /// The position of the limiter that refused or ran out.
     pub limiter: Option<usize>,
-    /// The tracker as it was then.
+    /// The tracker as it was at that moment.
     pub tracker: TrackerSnapshot,
-    /// Numbers the stored events of the group; 0 if the event is not stored.
+    /// The number of this event among the stored events of its group; 0 if it is not stored.
     pub sequence: u64,
 }
 
 impl Event {
-    /// The same for each delivery of this event: a hash of group, name, generation, code and number.
+    /// An id that is the same for each delivery of this event: a hash of group, name, generation, code and number.
     pub fn id(&self) -> ContentHash {
         ContentHash::of([
             self.group.as_bytes(),
@@ -123,7 +124,7 @@ impl Event {
         self.tracker.name()
     }
 
-    /// The event as JSON: event, group, tracker, progress, target, stage, `occurred_at`, id, and where they apply
+    /// The event as JSON: event, group, tracker, progress, target, stage, `occurred_at`, id and, where they apply,
     /// limiter and times.
     pub fn to_json(&self) -> Json {
         let mut map = Map::default();

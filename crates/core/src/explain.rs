@@ -1,4 +1,4 @@
-//! What a document would do to each tracker, and why: evaluated plainly, without the index.
+//! What a document would do to each tracker, and why: evaluated one by one, without the index.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub struct Explanation {
     pub verdict: Reason,
 }
 
-/// Why a document counts, or does not.
+/// Why a document counts or does not count.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -41,15 +41,15 @@ pub enum Reason {
     },
     /// A condition does not hold.
     NoMatch {
-        /// The condition, as people say it.
+        /// The condition in words.
         condition: String,
-        /// The path that it looks at first, if it looks at one.
+        /// The first path that it reads, if any.
         key: Option<String>,
-        /// The value seen there; `None` if there is none.
+        /// The value at that path; `None` if there is none.
         seen: Option<Json>,
-        /// The path of the value that it is compared with, if that is in the document, too.
+        /// The path of the value that it is compared with, if that is also in the document.
         other_key: Option<String>,
-        /// The value seen there; `None` if there is none.
+        /// The value at that path; `None` if there is none.
         other_seen: Option<Json>,
     },
     /// The conditions hold, but there is nothing to add.
@@ -63,19 +63,19 @@ pub enum Reason {
     Limited {
         /// The position of the limiter in the definition.
         limiter: usize,
-        /// The limiter in words, and where there is no `until`, what opens it or when it ended.
+        /// The limiter in words; if there is no `until`, they include what opens it or when it ended.
         by: String,
-        /// The first moment that is admitted again; `None`: not before a renewal.
+        /// The first moment that is admitted again; `None` if only a renewal makes that possible.
         until: Option<Timestamp>,
     },
     /// The tracker has expired.
     Expired {
-        /// From when on it is gone.
+        /// When it expired.
         since: Timestamp,
     },
     /// Custom code failed.
     Failed {
-        /// How.
+        /// What went wrong.
         error: CustomError,
     },
 }
@@ -151,7 +151,7 @@ impl Reason {
     }
 }
 
-/// The first of `conditions` that does not hold; of an `all` the part to blame.
+/// The first of `conditions` that does not hold; if that is an `all`, the part that does not hold.
 fn first_failing<'c>(
     conditions: &'c [Condition],
     document: &dyn Document,

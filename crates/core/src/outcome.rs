@@ -13,11 +13,12 @@ use crate::time::Timestamp;
 
 /// What one document did to the trackers of its group.
 ///
-/// It holds one reference to the definitions and one flat list; names and states are looked up when asked for.
+/// It holds one reference to the definitions and one flat list; names and states are looked up on demand.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     set: Option<Arc<DefinitionSet>>,
-    /// While the document is applied, one for each match, in order; those that do not change stay blank.
+    /// While the document is applied, there is one for each match, in order. Those of trackers that do not change stay
+    /// blank.
     pub(crate) entries: Vec<Entry>,
     pub(crate) rare: Option<Box<Rare>>,
     duplicate: bool,
@@ -32,7 +33,7 @@ pub struct Outcome {
 pub(crate) struct Entry {
     pub(crate) progress: Amount,
     pub(crate) tracker: u32,
-    /// Where its limiters begin in [`Rare::limiters`].
+    /// The position of its first limiter in [`Rare::limiters`].
     pub(crate) limiters: u32,
     pub(crate) stage: u16,
     pub(crate) flags: u8,
@@ -48,7 +49,7 @@ pub(crate) const MARKED: u8 = 16;
 /// The document was added to its progress.
 pub(crate) const COUNTED: u8 = 32;
 
-/// Why a document whose conditions hold did not touch a tracker.
+/// Why a document did not count for a tracker whose conditions hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SkipReason {
@@ -74,7 +75,7 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// What most documents do not cause.
+/// What only few documents cause.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
     pub(crate) limiters: Vec<LimiterState>,
@@ -93,7 +94,7 @@ impl Outcome {
         self.entries = Vec::with_capacity(capacity);
     }
 
-    /// What a document at `now` did: nothing so far.
+    /// The outcome of a document at `now` that has not done anything yet.
     pub(crate) fn at(now: Timestamp) -> Self {
         Self { now, ..Self::default() }
     }
@@ -120,7 +121,7 @@ impl Outcome {
         self.rare.get_or_insert_default()
     }
 
-    /// Lists the states of a tracker's limiters; where they begin.
+    /// Copies the states of a tracker's limiters to [`Rare::limiters`] and returns the position of the first.
     #[inline]
     pub(crate) fn list_limiters(&mut self, states: &[LimiterState]) -> u32 {
         if states.is_empty() {
@@ -151,7 +152,7 @@ impl Outcome {
         self.now
     }
 
-    /// The trackers to whose progress the document was added.
+    /// The trackers for which the document counted.
     pub fn counted(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(COUNTED)
     }
@@ -161,7 +162,7 @@ impl Outcome {
         self.listed(u8::MAX)
     }
 
-    /// The trackers that counted or whose state changed, completed ones among them.
+    /// The trackers that counted or whose state changed, including completed ones.
     pub fn dirtied(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(DIRTIED)
     }
@@ -171,25 +172,25 @@ impl Outcome {
         self.listed(COMPLETED)
     }
 
-    /// The trackers that a limiter refused, or whose limiter has run out.
+    /// The trackers whose limiter refused the document or has run out.
     pub fn limited(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(LISTED)
     }
 
-    /// Those of [`limited`](Self::limited) that did not count the document. [`Tracked::refusal`] says which limiter refused,
-    /// and until when.
+    /// The trackers in [`limited`](Self::limited) for which the document did not count. [`Tracked::refusal`] says which
+    /// limiter refused it, and until when.
     pub fn refused(&self) -> impl Iterator<Item = Tracked<'_>> {
         self.listed(REFUSED)
     }
 
-    /// The trackers whose custom code failed, by name; they are untouched.
+    /// The trackers whose custom code failed, by name. They are unchanged.
     pub fn failed(&self) -> impl Iterator<Item = (&str, &CustomError)> {
         let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
         let failed = self.rare.as_ref().map_or(&[][..], |rare| &rare.failed);
         failed.iter().map(move |(at, error)| (trackers[*at as usize].name(), error))
     }
 
-    /// The trackers whose conditions hold and that the document did not touch all the same, by name, and why; `explain` says
+    /// The trackers whose conditions hold but for which the document did not count, by name, and why. `explain` says
     /// more.
     pub fn skipped(&self) -> impl Iterator<Item = (&str, SkipReason)> {
         let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
@@ -202,7 +203,7 @@ impl Outcome {
         self.rare.as_ref().map_or(&[], |rare| &rare.events)
     }
 
-    /// Whether the document's id was applied before; then nothing else is listed.
+    /// Whether a document with this id was applied before. If so, nothing else is listed.
     pub fn duplicate(&self) -> bool {
         self.duplicate
     }
@@ -212,7 +213,7 @@ impl Outcome {
         self.changed
     }
 
-    /// The version of the group that a document made which changed it, or that knows the repeated id.
+    /// The version of the group after a document that changed it or that repeats an id; otherwise 0.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -247,7 +248,7 @@ impl<'a> Tracked<'a> {
         self.definition.name()
     }
 
-    /// What the user wrote.
+    /// The tracker's definition.
     pub fn definition(&self) -> &'a Arc<TrackerDefinition> {
         self.definition
     }
@@ -279,7 +280,7 @@ impl<'a> Tracked<'a> {
         self.entry.progress
     }
 
-    /// The stage it is at, counted from one; of a completed tracker the last.
+    /// The current stage, counted from one; the last one if the tracker is completed.
     pub fn stage(&self) -> usize {
         usize::from(self.entry.stage) + 1
     }
@@ -305,7 +306,7 @@ impl<'a> Tracked<'a> {
         self.definition.limiters().iter().zip(states).map(move |(limiter, state)| limiter.view(state, now))
     }
 
-    /// How much its first limiter that counts still admits.
+    /// What remains of its first limiter that counts.
     pub fn remaining(&self) -> Option<Amount> {
         self.limiters().find_map(|limiter| limiter.remaining)
     }

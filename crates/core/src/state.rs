@@ -1,4 +1,4 @@
-//! The state of a tracker: what changes while documents come.
+//! The state of a tracker: what changes as documents are tracked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use crate::measure::MeasureState;
 use crate::number::Number;
 use crate::time::Timestamp;
 
-/// The state of one tracker, 32 bytes as long as nothing but counting happened.
+/// The state of one tracker: 32 bytes, and nothing on the heap for a tracker that only counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) progress: Amount,
     pub(crate) extra: Option<Box<Extra>>,
-    /// Numbers the adds of a group, never used again.
+    /// The number of the add within its group, never reused.
     pub(crate) generation: u32,
     /// The position of the current target.
     pub(crate) stage: u16,
     flags: u8,
-    /// Whether it changed since the group's last change was taken.
+    /// Whether it has changed since the group's last change was taken.
     pub(crate) changed: bool,
 }
 
 /// The states of a tracker's limiters; most have one.
 pub(crate) type LimiterStates = SmallVec<[LimiterState; 1]>;
 
-/// What few trackers need.
+/// What only some trackers need.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extra {
     /// One for each limiter of the definition.
     pub(crate) limiters: LimiterStates,
-    /// How often the list of targets was completed.
+    /// How many times the targets have started again.
     pub(crate) cycle: u64,
     pub(crate) expire_at: Option<Timestamp>,
-    /// How many events of these codes the tracker has had.
+    /// How many events of these codes the tracker has had: these are the numbers of its next events.
     pub(crate) stages: u64,
     pub(crate) limits: u64,
     pub(crate) resets: u64,
@@ -58,7 +58,7 @@ const COMPLETED: u8 = 2;
 const EXPIRES: u8 = 4;
 
 impl Slot {
-    /// The state of a tracker that is added.
+    /// The state of a newly added tracker.
     pub(crate) fn new(
         definition: &TrackerDefinition,
         generation: u32,
@@ -87,13 +87,13 @@ impl Slot {
         Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags, changed: false }
     }
 
-    /// Whether nothing sets this tracker apart from plain counting towards its first target.
+    /// Whether this tracker only counts towards its first target.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         (u16::from(self.flags) | self.stage) == 0
     }
 
-    /// Whether it is not marked in any way.
+    /// Whether none of its flags is set.
     #[inline]
     pub(crate) fn is_unmarked(&self) -> bool {
         self.flags == 0
@@ -115,7 +115,7 @@ impl Slot {
         self.flags |= COMPLETED;
     }
 
-    /// Whether the tracker is gone at `now`.
+    /// Whether the tracker has expired at `now`.
     pub(crate) fn expired(&self, now: Timestamp) -> bool {
         self.flags & EXPIRES != 0 && self.expire_at().is_some_and(|moment| now >= moment)
     }
@@ -124,7 +124,7 @@ impl Slot {
         self.extra.as_ref().and_then(|extra| extra.expire_at)
     }
 
-    /// Whether the tracker counts, or refuses, at `now`.
+    /// Whether the tracker is neither completed nor expired at `now`.
     pub(crate) fn active(&self, now: Timestamp) -> bool {
         !self.completed() && !self.expired(now)
     }
@@ -137,8 +137,8 @@ impl Slot {
         self.extra.get_or_insert_default()
     }
 
-    /// Whether every stage event up to `progress` would get a number of its own: 64 bits of them are counted, and a
-    /// document that would need more is out of range.
+    /// Whether 64 bits are enough to number the stage events up to `progress`. A document that needs more is out of
+    /// range.
     pub(crate) fn numbers_events(&self, definition: &TrackerDefinition, progress: Amount) -> bool {
         let targets = definition.targets();
         if progress < targets[usize::from(self.stage)] {
@@ -146,16 +146,17 @@ impl Slot {
         }
         let stages = self.extra.as_ref().map_or(0, |extra| extra.stages);
         let last = targets[targets.len() - 1];
-        // Under the policy `progress` a crossing puts it back to 0, and no further cycle follows.
+        // With the policy `progress`, a reached target sets the progress to 0, so one document ends no more than one
+        // cycle.
         let repeats = definition.loop_forever() && !definition.reset_policy().progress;
         let cycles = if repeats && progress >= last { progress.cycles(last).0 } else { 0 };
         let events = cycles.checked_add(1).and_then(|cycles| cycles.checked_mul(targets.len() as u64));
         events.and_then(|events| stages.checked_add(events)).is_some()
     }
 
-    /// The heap bytes behind this state.
+    /// The heap memory of this state in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        /// What the allocator adds to each piece.
+        /// What the allocator adds to each allocation.
         const ALLOCATED: usize = 16;
         self.extra.as_ref().map_or(0, |extra| {
             let limiters = match extra.limiters.spilled() {
@@ -171,15 +172,15 @@ impl Slot {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TrackerSnapshot {
-    /// What the user wrote.
+    /// The tracker's definition.
     pub definition: Arc<TrackerDefinition>,
-    /// The moment that it shows.
+    /// The moment for which it shows the tracker.
     pub as_of: Timestamp,
     /// The progress.
     pub progress: Amount,
-    /// The stage that is worked on, counted from one; of a completed tracker the last.
+    /// The current stage, counted from one; the last one if the tracker is completed.
     pub stage: usize,
-    /// How often a looping tracker completed its list of targets.
+    /// How many times a looping tracker has restarted its targets.
     pub cycle: u64,
     /// Whether the tracker is marked limited.
     pub limited: bool,
@@ -187,15 +188,15 @@ pub struct TrackerSnapshot {
     pub completed: bool,
     /// The limiters in definition order.
     pub limiters: Vec<LimiterView>,
-    /// Numbers the adds of its group.
+    /// The number of the add within its group, never reused.
     pub generation: u32,
-    /// From when on it is gone.
+    /// The moment at which it expires.
     pub expire_at: Option<Timestamp>,
     slot: Slot,
 }
 
 impl PartialEq for TrackerSnapshot {
-    /// Whether they show the same.
+    /// Whether both show the same.
     fn eq(&self, other: &Self) -> bool {
         let shown = |it: &Self| (it.as_of, it.progress, it.stage, it.cycle, it.limited, it.completed);
         shown(self) == shown(other)
@@ -240,7 +241,7 @@ impl TrackerSnapshot {
         }
     }
 
-    /// The same tracker as of another moment, as long as nothing changes it.
+    /// The same tracker as of another moment, assuming that nothing else changes it.
     #[must_use]
     pub fn at(&self, moment: Timestamp) -> Self {
         Self::of(&self.definition, &self.slot, moment)
@@ -260,7 +261,7 @@ impl TrackerSnapshot {
         self.definition.targets()[self.stage - 1]
     }
 
-    /// The snapshot as JSON: name, progress, target, stage, stages, limited, limiters and where they apply cycle and
+    /// The snapshot as JSON: name, progress, target, stage, stages, limited, limiters and, where they apply, cycle and
     /// `expire_at`.
     pub fn to_json(&self) -> Json {
         let mut map = Map::default();

@@ -9,7 +9,7 @@ use crate::measure::{self, Kind};
 use crate::path::Path;
 use crate::time::{Span, Timestamp};
 
-/// Builds a [`TrackerDefinition`]. What is wrong is said by [`build`](Self::build).
+/// Builds a [`TrackerDefinition`]. Errors are reported by [`build`](Self::build).
 #[derive(Clone, Debug)]
 pub struct TrackerBuilder {
     parts: Parts,
@@ -60,13 +60,13 @@ impl TrackerBuilder {
         self
     }
 
-    /// Adds a target behind those it has.
+    /// Appends a target.
     pub fn target(mut self, target: impl Into<Amount>) -> Self {
         self.parts.targets.push(target.into());
         self
     }
 
-    /// Adds targets behind those it has.
+    /// Appends targets.
     pub fn targets<T: Into<Amount>>(mut self, targets: impl IntoIterator<Item = T>) -> Self {
         self.parts.targets.extend(targets.into_iter().map(Into::into));
         self
@@ -90,7 +90,7 @@ impl TrackerBuilder {
     }
 
     conditions! {
-        /// The value at `key` exists; `null` is one.
+        /// There is a value at `key`, which may be `null`.
         exists();
         /// There is no value at `key`.
         absent();
@@ -100,13 +100,13 @@ impl TrackerBuilder {
         ne(value: impl Into<Json>);
         /// The value at `key` is less than `value`.
         lt(value: impl Into<Json>);
-        /// The value at `key` is at most `value`.
+        /// The value at `key` is less than or equal to `value`.
         le(value: impl Into<Json>);
         /// The value at `key` is greater than `value`.
         gt(value: impl Into<Json>);
-        /// The value at `key` is at least `value`.
+        /// The value at `key` is greater than or equal to `value`.
         ge(value: impl Into<Json>);
-        /// The value at `key` contains `value`: a substring, an item, a key.
+        /// The value at `key` contains `value`: as a substring, an item or a key.
         contains(value: impl Into<Json>);
         /// The value at `key` exists and does not contain `value`.
         not_contains(value: impl Into<Json>);
@@ -128,7 +128,7 @@ impl TrackerBuilder {
         ends_with(text: &str);
         /// The moment at `key` is before `moment`.
         before(moment: Timestamp);
-        /// The moment at `key` is `moment` or a later one.
+        /// The moment at `key` is `moment` or later.
         since(moment: Timestamp);
         /// The values at `key` and `other` are equal.
         eq_key(other: &str);
@@ -136,24 +136,24 @@ impl TrackerBuilder {
         ne_key(other: &str);
         /// The value at `key` is less than the one at `other`.
         lt_key(other: &str);
-        /// The value at `key` is at most the one at `other`.
+        /// The value at `key` is less than or equal to the one at `other`.
         le_key(other: &str);
         /// The value at `key` is greater than the one at `other`.
         gt_key(other: &str);
-        /// The value at `key` is at least the one at `other`.
+        /// The value at `key` is greater than or equal to the one at `other`.
         ge_key(other: &str);
-        /// The conditions all hold for at least one item of the list at `key`.
+        /// All conditions hold for at least one item of the list at `key`.
         any_item(conditions: impl IntoIterator<Item = Condition>);
-        /// The list at `key` has items, and the conditions all hold for each of them.
+        /// The list at `key` is not empty, and all conditions hold for each of its items.
         all_items(conditions: impl IntoIterator<Item = Condition>);
     }
 
-    /// A part of the text at `key` matches a regular expression.
+    /// The text at `key`, or a part of it, matches a regular expression.
     pub fn matches(self, key: &str, pattern: &str) -> Self {
         self.fallible(Condition::matches(key, pattern))
     }
 
-    /// Every one of the conditions holds.
+    /// All of the conditions hold.
     pub fn all(self, conditions: impl IntoIterator<Item = Condition>) -> Self {
         self.condition(Condition::all(conditions))
     }
@@ -163,7 +163,7 @@ impl TrackerBuilder {
         self.condition(Condition::any(conditions))
     }
 
-    /// `condition` does not hold, which includes that its key is missing.
+    /// `condition` does not hold, for example because its key is missing.
     pub fn not(self, condition: Condition) -> Self {
         self.condition(Condition::not(condition))
     }
@@ -173,12 +173,12 @@ impl TrackerBuilder {
         self.condition(Condition::custom(name, params))
     }
 
-    /// At most `count` documents count.
+    /// Counts up to `count` documents.
     pub fn limit(self, count: u64) -> Self {
         self.limiter(LimiterDefinition::count(count))
     }
 
-    /// Counts from `start` to `end`, both included. For an end that is a whole day or second, see
+    /// Counts from `start` to `end`, inclusive. To include a whole day or second at the end, see
     /// [`Timestamp::parse_end`].
     pub fn between(self, start: Timestamp, end: Timestamp) -> Self {
         self.limiter(LimiterDefinition::fixed(Some(start), Some(end)))
@@ -189,7 +189,7 @@ impl TrackerBuilder {
         self.limiter(LimiterDefinition::fixed(Some(start), None))
     }
 
-    /// Counts until `end`, which is included.
+    /// Counts until `end`, inclusive.
     pub fn until(self, end: Timestamp) -> Self {
         self.limiter(LimiterDefinition::fixed(None, Some(end)))
     }
@@ -205,13 +205,13 @@ impl TrackerBuilder {
         self
     }
 
-    /// What starts anew at each stage; limiters, if this is not called.
+    /// Sets what is reset when a stage is completed. The default is the limiters.
     pub fn reset_policy(mut self, policy: ResetPolicy) -> Self {
         self.parts.reset_policy = policy;
         self
     }
 
-    /// Starts the list of targets again after the last.
+    /// Starts again with the first target after the last one.
     pub fn loop_forever(mut self) -> Self {
         self.parts.loop_forever = true;
         self
@@ -223,7 +223,7 @@ impl TrackerBuilder {
         self
     }
 
-    /// From this moment on the tracker is gone.
+    /// The tracker expires at this moment.
     pub fn expire_at(mut self, moment: Timestamp) -> Self {
         self.parts.expire_at = Some(moment);
         self
@@ -233,7 +233,7 @@ impl TrackerBuilder {
         self.fault.get_or_insert_with(|| DefinitionError::of(field, problem, expected));
     }
 
-    /// The definition.
+    /// Checks and returns the definition.
     ///
     /// # Errors
     /// A [`DefinitionError`] that names the field and what was expected there.

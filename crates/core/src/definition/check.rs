@@ -1,11 +1,11 @@
-//! Checking what no single field of a definition can say.
+//! Checks of a definition as a whole.
 
 use super::{DefinitionError, MAX_CONDITIONS, MAX_NAME_BYTES, MAX_TARGETS, Parts, TrackerDefinition};
 use crate::condition;
 use crate::limiter::LimiterDefinition;
 
 impl TrackerDefinition {
-    /// Checks what no single field can say.
+    /// Checks the fields and how they fit together.
     pub(super) fn checked(parts: Parts) -> Result<Self, DefinitionError> {
         let of = |field: &str, problem: String, expected: String| DefinitionError::of(field, problem, expected);
         if parts.name.is_empty() {

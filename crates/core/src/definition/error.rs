@@ -1,8 +1,8 @@
-//! Why a definition is refused.
+//! Why a definition is invalid.
 
 use std::fmt;
 
-/// Why a definition is refused.
+/// Why a definition is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct DefinitionError {
@@ -10,9 +10,9 @@ pub struct DefinitionError {
     pub field: String,
     /// What is wrong with it, in lower case.
     pub problem: String,
-    /// What was expected; empty where the problem says it all.
+    /// What was expected; empty if the problem says it all.
     pub expected: String,
-    /// The byte of the source where it stands, if it was read from a text.
+    /// The position of the field in the source, in bytes, if it was read from text.
     pub at: Option<usize>,
 }
 
@@ -36,14 +36,14 @@ impl DefinitionError {
         Self { field: field.to_owned(), problem: problem.into(), expected: expected.into(), at: None }
     }
 
-    /// The error seen from the value that holds `field`.
+    /// The same error with `field` in front of its path.
     pub(crate) fn within(mut self, field: &str) -> Self {
         let separator = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("{field}{separator}{}", self.field);
         self
     }
 
-    /// The error of `field` instead.
+    /// The same error for `field` instead.
     pub(crate) fn renamed(self, field: &str) -> Self {
         Self { field: field.to_owned(), ..self }
     }

@@ -1,4 +1,4 @@
-//! Taking a source apart: values of the types that definitions have, and the fields of a map.
+//! Taking a source apart: reading the types of values that definitions have, and the fields of a map.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ impl Node {
             NodeValue::List(items) if items.is_empty() => return "an empty list".to_owned(),
             NodeValue::List(_) => return "a list".to_owned(),
             NodeValue::Map(_) => return "a map".to_owned(),
-            // JSON has no text for them.
+            // JSON cannot express them.
             NodeValue::Number(number @ (Number::NotANumber | Number::Infinite(_))) => return number.to_string(),
             _ => self.to_json(),
         };
@@ -67,7 +67,7 @@ impl Node {
         number.to_amount().map(|(amount, _)| amount).map_err(|_| self.expected(expected))
     }
 
-    /// The value of parameters.
+    /// The value as parameters for custom code.
     pub(crate) fn params(&self) -> Read<Json> {
         unique_keys(self)?;
         Ok(self.to_json())
@@ -81,10 +81,12 @@ impl Node {
         read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
     }
 
-    /// Where `field` is written, a path such as `limiters[0].end`: the value that it names, or the innermost around it.
+    /// The position of `field`, a path such as `limiters[0].end`, in the source: that of the value that it names, or
+    /// else of the innermost value around it.
     pub fn place(&self, field: &str) -> Option<usize> {
         let mut node = self;
-        // Definitions have no field whose name has a dot or a bracket; an operand may, and then its own place will do.
+        // No field of a definition has a dot or a bracket in its name. A key in an operand may; then the position of
+        // the operand is good enough.
         for segment in field.split(['.', '[']).filter(|segment| !segment.is_empty()) {
             let inner = match (&node.value, segment.strip_suffix(']')) {
                 (NodeValue::List(items), Some(at)) => at.parse().ok().and_then(|at: usize| items.get(at)),
@@ -106,14 +108,14 @@ impl Node {
     }
 }
 
-/// The fields of a map, taken one by one; what remains is unknown.
+/// The fields of a map, taken one by one. What remains at the end is not allowed.
 pub(crate) struct Fields<'a> {
     node: &'a Node,
     entries: Vec<&'a Entry>,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a map, if each stands there once.
+    /// The fields of a map. Each may appear only once.
     pub(crate) fn of(node: &'a Node, expected: &str) -> Read<Self> {
         let NodeValue::Map(entries) = &node.value else { return Err(node.expected(expected)) };
         let mut seen = HashSet::new();
@@ -127,7 +129,7 @@ impl<'a> Fields<'a> {
         Ok(Self { node, entries: entries.iter().collect() })
     }
 
-    /// The fields of a map that has no others than `known`. A misspelt field is named before one is missed.
+    /// The fields of a map that may only have the fields in `known`. A misspelt field is reported before a missing one.
     pub(crate) fn known(node: &'a Node, expected: &str, known: &[&str]) -> Read<Self> {
         let fields = Self::of(node, expected)?;
         let Some(entry) = fields.entries.iter().find(|entry| !known.contains(&entry.key.as_str())) else {
@@ -162,7 +164,7 @@ impl<'a> Fields<'a> {
         self.take(key, read)?.ok_or_else(|| node.refuse("required field is missing", expected).within(key))
     }
 
-    /// Refuses what was not taken: a field that only others of its kind have.
+    /// Rejects a field that was not taken: it belongs to another kind.
     pub(crate) fn finish(self, expected: &str) -> Read<()> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
         Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, "field not allowed here", expected) })

@@ -17,7 +17,7 @@ const TRACKER_FIELDS: [&str; 9] =
 /// Reads `{"trackers": [ … ]}` or the bare list.
 ///
 /// # Errors
-/// A [`DefinitionError`] for the first definition that is refused, or for a name that stands there twice.
+/// A [`DefinitionError`] for the first definition that is invalid or has the name of an earlier one.
 pub fn read_trackers(source: &Node) -> Read<Vec<TrackerDefinition>> {
     let expected = "a map with a `trackers` list, or the list itself";
     let (items, field) = match &source.value {
@@ -51,9 +51,9 @@ impl TrackerDefinition {
     /// Reads a definition from a source with positions.
     ///
     /// # Errors
-    /// A [`DefinitionError`] that names the field, its place and what was expected there.
+    /// A [`DefinitionError`] that names the field, its position and what was expected there.
     pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
-        // Those of the kinds stand behind `kind` in messages.
+        // Messages list the fields of the kinds after `kind`.
         let (first, others) = TRACKER_FIELDS.split_at(2);
         let known: Vec<&str> = first.iter().copied().chain(Kind::fields()).chain(others.iter().copied()).collect();
         let mut fields = Fields::known(node, "a map that defines a tracker", &known)?;

@@ -1,4 +1,4 @@
-//! What a definition may say and hardly means.
+//! Warnings about valid definitions that probably do not do what their author meant.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use crate::amount::Amount;
 use crate::limiter::LimiterDefinition;
 use crate::time::Span;
 
-/// Something in a valid definition that often surprises its author. `{}` says what, and what to write instead.
+/// Something in a valid definition that often surprises its author. Its `Display` text says what it is, and what to
+/// write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DefinitionWarning {
@@ -15,21 +16,21 @@ pub enum DefinitionWarning {
     CountRenewedByStages {
         /// The position of the limiter.
         limiter: usize,
-        /// Its number.
+        /// The number of documents that it admits.
         count: u64,
-        /// How many stages renew it; `None` if they never end.
+        /// The number of stages that renew it; `None` if they never end.
         stages: Option<usize>,
     },
-    /// Each stage renews a length of time, which begins again.
+    /// Each stage renews an interval, which starts again.
     IntervalRenewedByStages {
         /// The position of the limiter.
         limiter: usize,
         /// Its length.
         length: Span,
-        /// How many stages renew it; `None` if they never end.
+        /// The number of stages that renew it; `None` if they never end.
         stages: Option<usize>,
     },
-    /// A target is not above the one before it: one document can reach both. The first such target.
+    /// A target is not above the one before it, so one document can reach both. Only the first such target is reported.
     TargetNotAscending {
         /// Its position in the list.
         position: usize,
@@ -85,7 +86,7 @@ impl fmt::Display for DefinitionWarning {
 }
 
 impl TrackerDefinition {
-    /// What in this definition often surprises its author, in the order of its fields; empty for most definitions.
+    /// What in this definition may surprise its author, in the order of its fields; empty for most definitions.
     ///
     /// ```
     /// use dictrack_core::TrackerDefinition;
@@ -96,7 +97,7 @@ impl TrackerDefinition {
         let targets = self.targets();
         let policy = self.reset_policy();
         let mut warnings = Vec::new();
-        // With the policy `progress` each stage begins at 0 and is reached by itself.
+        // With the policy `progress`, each stage starts at 0, so that targets need not ascend.
         let falls = (!policy.progress).then(|| targets.windows(2).position(|pair| pair[1] <= pair[0])).flatten();
         if let Some(at) = falls {
             let (before, target) = (targets[at], targets[at + 1]);
@@ -163,7 +164,7 @@ mod tests {
               ascending order"
             ]
         );
-        // Each stage begins at 0: ten, then ten more.
+        // Each stage starts at 0: ten, then ten more.
         assert!(warned(targets(&[10, 10, 5]).reset_policy(ResetPolicy::PROGRESS)).is_empty());
         assert_eq!(warned(targets(&[10, 5]).within(Span::from_secs(1))).len(), 2);
     }
