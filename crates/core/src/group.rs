@@ -1,4 +1,4 @@
-//! A group: the trackers of one user, and the unit of atomicity.
+//! Groups: what documents are counted for, usually a user; the unit of atomicity.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub use stored::{
 pub use track::Track;
 pub use trial::Trial;
 
-/// All that is known of one group: a shared definition set, one small state for each tracker, the ids of recent
-/// documents and the events not yet delivered.
+/// Everything known about one group: a shared definition set, one small state per tracker, the ids of recent documents
+/// and the undelivered events.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     set: Arc<DefinitionSet>,
@@ -42,27 +42,28 @@ pub struct Group {
     version: u64,
     /// The generation of the last add.
     generation: u32,
-    /// How many slots are of completed trackers.
+    /// The number of slots of completed trackers.
     completed: u32,
-    /// The key of the [`TrackerList`] that was ensured last, 0 if none was since the trackers changed.
+    /// The key of the [`TrackerList`] that this group is known to have; 0 if there is none.
     ensured: u64,
-    /// Whether the list of trackers changed since the last change was taken: positions mean nothing across that.
+    /// Whether the list of trackers changed since the last change was taken. If so, their positions may have changed,
+    /// too.
     reshaped: bool,
-    /// The version when the last change was taken.
+    /// The version at which the last change was taken.
     taken: u64,
     log: Option<Box<Log>>,
 }
 
-/// What not every group has.
+/// What only some groups have.
 #[derive(Clone, Debug, Default)]
 struct Log {
     ids: RecentIds,
     events: VecDeque<Arc<Event>>,
-    /// Shared by copies of the group, so that copying it costs nothing.
+    /// Shared by the copies of a group, so that copying a group does not copy it.
     completions: Arc<Completions>,
     /// The sequence of the last event that was stored.
     sequence: u64,
-    /// The sequence of the last event that no change has to carry any more.
+    /// The sequence of the last event that is already part of a change.
     saved_sequence: u64,
     /// The sequence of the last event that was delivered.
     delivered: u64,
@@ -71,17 +72,17 @@ struct Log {
 /// The trackers that completed.
 #[derive(Clone, Debug, Default)]
 struct Completions {
-    /// Those that stay readable, oldest first.
+    /// Those that can still be read, oldest first.
     trackers: VecDeque<CompletedTracker>,
-    /// The names of all.
+    /// The names of all of them.
     names: HashSet<Text>,
-    /// How many of the newest no change has carried yet.
+    /// How many of the newest are not part of a change yet.
     unsaved: usize,
-    /// Names of those that no change has carried and that are no longer readable.
+    /// The names of those that are not part of a change yet but can no longer be read.
     unsaved_names: Vec<Text>,
 }
 
-/// Why a group could not be changed; nothing was.
+/// Why a group could not be changed. The group is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
@@ -91,16 +92,16 @@ pub enum GroupError {
         /// The name.
         name: String,
     },
-    /// One call names a tracker twice.
+    /// A name appears twice in one call.
     #[error("repeated name: {} appears twice in one call", quoted(name))]
     RepeatedName {
         /// The name.
         name: String,
     },
-    /// The group has had 2³² - 1 adds.
+    /// The group has used all 2³² - 1 generations.
     #[error("the group has no generations left for more trackers")]
     GenerationsExhausted,
-    /// The result would not be a definition.
+    /// The new definition would be invalid.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
     /// The renewal of a custom limiter failed.
@@ -114,20 +115,21 @@ pub enum GroupError {
 pub struct Added {
     /// New trackers.
     pub added: Vec<String>,
-    /// Trackers that were there with an equal definition.
+    /// Trackers that already existed with an equal definition.
     pub existing: Vec<String>,
-    /// Trackers that are completed and were left alone; only of [`Group::ensure`].
+    /// Completed trackers that were left alone; only from [`Group::ensure`].
     pub completed: Vec<String>,
-    /// Trackers whose definition was replaced, completed ones that gained targets among them; only of [`Group::ensure`]
-    /// with [`Differing::Update`].
+    /// Trackers whose definition was replaced, including completed ones that gained targets; only from
+    /// [`Group::ensure`] with [`Differing::Update`].
     pub updated: Vec<String>,
-    /// Trackers that the list lacks and that were removed; only of [`Group::ensure`] with [`Differing::Update`].
+    /// Trackers that were removed because the list does not have them; only from [`Group::ensure`] with
+    /// [`Differing::Update`].
     pub removed: Vec<String>,
     /// The ADDED events.
     pub events: Vec<Arc<Event>>,
 }
 
-/// A list of definitions that many groups shall have, prepared once.
+/// A list of definitions that many groups must have, prepared once.
 #[derive(Clone, Debug)]
 pub struct TrackerList {
     set: Arc<DefinitionSet>,
@@ -138,14 +140,14 @@ impl TrackerList {
     /// Prepares `definitions`.
     ///
     /// # Errors
-    /// [`GroupError::RepeatedName`] if a name stands there twice.
+    /// [`GroupError::RepeatedName`] if a name appears twice.
     pub fn new(definitions: Vec<Arc<TrackerDefinition>>, engine: &Engine) -> Result<Self, GroupError> {
         distinct_names(&definitions)?;
         let set = engine.sets.intern(definitions);
         Ok(Self { key: set.hash().short(), set })
     }
 
-    /// Names this list, and how it was ensured; never 0.
+    /// Identifies this list and how it was ensured; never 0.
     fn key(&self, differing: Differing) -> u64 {
         self.key & !3 | if differing == Differing::Update { 3 } else { 1 }
     }
@@ -162,21 +164,21 @@ impl TrackerList {
 pub enum Differing {
     /// Refuses: [`GroupError::ConflictingName`].
     Refuse,
-    /// Adopts the list's definitions as `update` does, and removes the trackers that it lacks.
+    /// Adopts the list's definitions, as `update` does, and removes trackers that are not in the list.
     Update,
 }
 
-/// What a group has of a tracker that a list names.
+/// What a group has for a definition in a list.
 enum Found {
     /// An active tracker with that definition.
     Equal,
-    /// An active tracker with another one.
+    /// An active tracker with a different definition.
     Different,
-    /// It has completed, and the definition brings it no further targets.
+    /// A completed tracker that the definition gives no more targets.
     Completed,
-    /// It has completed and gains targets.
+    /// A completed tracker that the definition gives more targets.
     Gains,
-    /// Nothing, and by the definition it is gone already: adding it again and again would only make events.
+    /// Nothing, but the definition has already expired: each attempt to add it would only fire another event.
     Expired,
     /// Nothing.
     Missing,
@@ -190,8 +192,8 @@ fn distinct_names(definitions: &[Arc<TrackerDefinition>]) -> Result<(), GroupErr
     }
 }
 
-/// The states of the limiters of `new`, which replaces `old`. An equal limiter stays as it is; a count that differs in its
-/// number keeps what was used of it; the others start at `call.now`.
+/// The states of the limiters of `new`, which replaces `old`. An equal limiter keeps its state, a count with another
+/// number keeps what was used, and the others start at `call.now`.
 fn kept_limiters(
     call: &Call<'_>,
     old: &TrackerDefinition,
@@ -219,15 +221,15 @@ fn kept_limiters(
     states.collect()
 }
 
-/// What the measure of `new` remembers, which replaces `old`: what it did, if it is the same measure.
+/// The state of the measure of `new`, which replaces `old`: it is kept if the measures are equal.
 fn kept_measure(old: &TrackerDefinition, slot: &Slot, new: &TrackerDefinition) -> Option<Box<MeasureState>> {
     slot.extra.as_ref().filter(|_| old.kind() == new.kind())?.measure.clone()
 }
 
-/// What a call at one moment is about.
+/// What every call needs: the engine, the group and the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// What groups share.
+    /// What all groups share.
     pub engine: &'a Engine,
     /// The group's id.
     pub group: &'a str,
@@ -243,7 +245,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What an event says beyond the tracker that it is about.
+/// The facts of an event, apart from its tracker.
 #[derive(Clone, Copy, Debug)]
 struct Happened {
     code: EventCode,
@@ -266,7 +268,7 @@ impl Group {
         self.version
     }
 
-    /// The definitions of its trackers, completed ones among them.
+    /// The definitions of its trackers, possibly including completed ones.
     pub fn definition_set(&self) -> &Arc<DefinitionSet> {
         &self.set
     }
@@ -276,12 +278,12 @@ impl Group {
         self.generation
     }
 
-    /// How many document ids are remembered.
+    /// The number of document ids that are remembered.
     pub fn known_ids(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.ids.len())
     }
 
-    /// Whether nothing was ever kept here.
+    /// Whether this group has never been changed.
     pub fn is_blank(&self) -> bool {
         self.version == 0
     }
@@ -294,12 +296,12 @@ impl Group {
         self.log.get_or_insert_default()
     }
 
-    /// Whether a tracker of that name has completed.
+    /// Whether a tracker with this name has completed.
     fn has_completed(&self, name: &str) -> bool {
         self.log.as_ref().is_some_and(|log| log.completions.names.contains(name))
     }
 
-    /// The active trackers at `now`, in the order added: all, or those named.
+    /// The trackers that are active at `now`, in the order in which they were added: all of them, or those in `names`.
     pub fn trackers(&self, names: Option<&[&str]>, now: Timestamp) -> Vec<TrackerSnapshot> {
         let trackers = self.set.trackers().iter().zip(&self.slots);
         trackers
@@ -310,7 +312,7 @@ impl Group {
             .collect()
     }
 
-    /// The completed trackers that stay readable, in the order they completed.
+    /// The completed trackers that can still be read, in the order in which they completed.
     pub fn completed(&self) -> Vec<CompletedTracker> {
         self.log.as_ref().map_or_else(Vec::new, |log| log.completions.trackers.iter().cloned().collect())
     }
@@ -326,12 +328,12 @@ impl Group {
             .collect()
     }
 
-    /// The events not yet delivered, in order.
+    /// The undelivered events, in order.
     pub fn undelivered(&self) -> Vec<Arc<Event>> {
         self.waiting_events().cloned().collect()
     }
 
-    /// As [`undelivered`](Self::undelivered), without a copy.
+    /// Like [`undelivered`](Self::undelivered), without a copy.
     pub fn waiting_events(&self) -> impl Iterator<Item = &Arc<Event>> {
         self.log.iter().flat_map(|log| &log.events)
     }
@@ -341,7 +343,7 @@ impl Group {
         self.log.as_ref().map_or(0, |log| log.sequence)
     }
 
-    /// Marks the events up to `sequence` as delivered; whether that changed anything.
+    /// Marks the events up to `sequence` as delivered. Returns whether that changed anything.
     pub fn mark_delivered(&mut self, sequence: u64) -> bool {
         let Some(log) = &mut self.log else { return false };
         if sequence <= log.delivered {
@@ -355,10 +357,11 @@ impl Group {
         true
     }
 
-    /// Marks the events of `told` as delivered, in order, up to the first event here that is not among them; whether that
-    /// changed anything.
+    /// Marks events as delivered, in order, up to the first one that is not in `told`. Returns whether that changed
+    /// anything.
     ///
-    /// A cache that lost changes which the store did not have gives their sequences to other events, which nobody heard.
+    /// Ids are compared because sequences are not enough: when a cache loses changes that the store does not have,
+    /// their sequences are used again, for events that no listener has received.
     pub fn mark_events_delivered(&mut self, told: &[Arc<Event>]) -> bool {
         let mut left = told.iter().peekable();
         let same = |event: &&Arc<Event>| {
@@ -369,12 +372,13 @@ impl Group {
         last.is_some_and(|sequence| self.mark_delivered(sequence))
     }
 
-    /// Adds trackers: all or none.
+    /// Adds trackers, either all or none of them.
     ///
-    /// `expire` makes the new ones expire that long after `now`. A completed name is added again and starts from nothing.
+    /// With `expire`, the new ones expire that long after `now`. A tracker whose name has completed is added again and
+    /// starts from scratch.
     ///
     /// # Errors
-    /// A [`GroupError`] if a name conflicts or stands twice.
+    /// A [`GroupError`] if a name conflicts or appears twice, or if there are no generations left.
     pub fn add(
         &mut self,
         call: &Call<'_>,
@@ -397,19 +401,21 @@ impl Group {
         Ok(result)
     }
 
-    /// Whether `list` was ensured so, no tracker was added, changed or removed since, and none can expire.
+    /// Whether `list` has been ensured in this way, no tracker was added, replaced or removed since, and none can
+    /// expire.
     #[inline]
     pub fn has(&self, list: &TrackerList, differing: Differing) -> bool {
-        // A list that was taken over holds all the more where differing trackers would have been refused.
+        // A group that has adopted a list also has it for a caller that refuses differing trackers.
         self.ensured == list.key(differing)
             || (differing == Differing::Refuse && self.ensured == list.key(Differing::Update))
     }
 
-    /// Sees to it that the group has the trackers of `list`, but for those that have completed or expired. With
-    /// [`Differing::Update`] a completed tracker that gains targets is active again, as after [`update`](Self::update).
+    /// Makes sure that the group has the trackers in `list`, except those that have completed and those whose
+    /// definition has expired. With [`Differing::Update`], a completed tracker that gains targets becomes active again,
+    /// as in [`update`](Self::update).
     ///
     /// # Errors
-    /// A [`GroupError`] if an active tracker differs and `differing` refuses that.
+    /// A [`GroupError`] if an active tracker differs and `differing` refuses that, or if there are no generations left.
     pub fn ensure(&mut self, call: &Call<'_>, list: &TrackerList, differing: Differing) -> Result<Added, GroupError> {
         let mut result = Added::default();
         let mut new = Vec::new();
@@ -445,7 +451,7 @@ impl Group {
             result.updated.push(definition.name().to_owned());
         }
         if self.slots.is_empty() && new.len() == list.definitions().len() {
-            // The common case of a new group shares the list's set.
+            // In the common case, a new group, the list's set is shared.
             self.set = Arc::clone(&list.set);
             self.start(call, 0, None, &mut result)?;
         } else {
@@ -480,7 +486,7 @@ impl Group {
             || others.into_iter().any(|(definition, slot)| slot.active(now) && !listed(definition.name()))
     }
 
-    /// Puts `new` behind the trackers that are there.
+    /// Adds `new` after the existing trackers.
     fn append(
         &mut self,
         call: &Call<'_>,
@@ -511,7 +517,7 @@ impl Group {
         self.start(call, first, expire.map(|span| call.now.saturating_add(span)), result)
     }
 
-    /// Sees to it that `count` more trackers can have generations of their own.
+    /// Makes sure that there are generations left for `count` more trackers.
     fn spare_generations(&mut self, engine: &Engine, count: usize) -> Result<(), GroupError> {
         if self.generation == 0 {
             self.generation = engine.used_generations.load(Ordering::Relaxed);
@@ -521,7 +527,7 @@ impl Group {
         last.map(drop).ok_or(GroupError::GenerationsExhausted)
     }
 
-    /// Makes the states of the definitions from position `first` on.
+    /// Creates the states of the definitions from position `first` on.
     fn start(
         &mut self,
         call: &Call<'_>,
@@ -546,7 +552,7 @@ impl Group {
         Ok(())
     }
 
-    /// Keeps the trackers for which `keep` gives a definition, with their states.
+    /// Keeps the trackers for which `keep` returns a definition, with their states.
     fn rebuild(&mut self, keep: impl Fn(&Arc<TrackerDefinition>, &Slot) -> Option<Arc<TrackerDefinition>>) {
         let old = std::mem::take(&mut self.slots);
         let mut definitions = Vec::new();
@@ -562,7 +568,7 @@ impl Group {
         self.reshaped = true;
     }
 
-    /// Removes active trackers; the names of those that were there.
+    /// Removes active trackers and returns the names of those that existed.
     pub fn remove(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
         let found: HashSet<&str> = names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
         if found.is_empty() {
@@ -578,14 +584,15 @@ impl Group {
             .collect()
     }
 
-    /// Replaces the definition of the active tracker of that name; `false` if there is none.
+    /// Replaces the definition of the active tracker with the same name. Returns `false` if there is none.
     ///
-    /// Progress, stage (cut to the last), cycle, generation, expiry and the state of limiters with an equal definition
-    /// are kept; a `count` limiter that differs in its number only keeps what was used of it. Nothing fires.
+    /// The tracker keeps its progress, stage (or gets the last one, if there are fewer now), cycle, generation and
+    /// expiry, and the state of an equal measure and of equal limiters. A `count` limiter with another number keeps
+    /// what was used. No event fires.
     ///
-    /// A completed tracker that gains targets is active again: at its progress, on the first of the new targets, after
-    /// the trackers that are there. What it fires from then on has ids of its own: it has a new generation. A completed
-    /// tracker of which only the name is known stays completed.
+    /// A completed tracker that gains targets becomes active again: with its progress, at the first of the new targets,
+    /// after the existing trackers. It gets a new generation, so that its events get new ids. A completed tracker of
+    /// which only the name is known stays completed.
     ///
     /// # Errors
     /// [`GroupError::GenerationsExhausted`] if a completed tracker cannot be made active again.
@@ -610,7 +617,8 @@ impl Group {
         Ok(true)
     }
 
-    /// The tracker of that name as it completed, if it did, has not expired since, and more than its name is known.
+    /// The completed tracker with this name as it was then, if more than its name is known and it has not expired
+    /// since.
     fn last_completed(&self, name: &str, now: Timestamp) -> Option<TrackerSnapshot> {
         let completed = match self.set.position(name) {
             Some(at) if self.slots[at].completed() => {
@@ -626,17 +634,18 @@ impl Group {
         completed.expire_at.is_none_or(|moment| now < moment).then_some(completed)
     }
 
-    /// The completed tracker that `definition` gives more targets than it had.
+    /// The completed tracker with this name, if `definition` gives it more targets than it had.
     fn revivable(&self, definition: &TrackerDefinition, now: Timestamp) -> Option<TrackerSnapshot> {
         let completed = self.last_completed(definition.name(), now)?;
         (definition.targets().len() > completed.definition.targets().len()).then_some(completed)
     }
 
-    /// Makes the completed tracker of that name active again if it gains targets; `false` if there is none.
+    /// Makes the completed tracker with this name active again if it gains targets. Returns `false` if there is none.
     fn revive(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
         let Some(completed) = self.revivable(definition, call.now) else { return Ok(false) };
         self.spare_generations(call.engine, 1)?;
-        // Its earlier events had the numbers from 0 on, which nobody may know any more.
+        // Its earlier events were numbered from 0, and how many there were may no longer be known. The new generation
+        // gives the next events new ids.
         self.generation += 1;
         let extra = Extra {
             limiters: kept_limiters(call, &completed.definition, completed.slot().limiters(), definition),
@@ -655,8 +664,8 @@ impl Group {
         Ok(true)
     }
 
-    /// Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
-    /// counts. `false` if there is no such tracker.
+    /// Sets the progress of an active tracker without firing events: the next document that counts completes the stages
+    /// that the progress has reached. Returns `false` if there is no such tracker.
     pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
         let Some(at) = self.active_slot(name, now) else { return false };
         self.slots[at].progress = progress;
@@ -665,11 +674,11 @@ impl Group {
         true
     }
 
-    /// Puts targets behind those of an active or completed tracker, as [`update`](Self::update) does; `false` if there is
-    /// none of that name.
+    /// Appends targets to an active or completed tracker, as [`update`](Self::update) does. Returns `false` if there is
+    /// none with this name.
     ///
     /// # Errors
-    /// [`GroupError::Definition`] if the result would not be a definition; else as [`update`](Self::update).
+    /// [`GroupError::Definition`] if the result would be an invalid definition; otherwise as [`update`](Self::update).
     pub fn add_targets(&mut self, call: &Call<'_>, name: &str, targets: &[Amount]) -> Result<bool, GroupError> {
         let definition = match self.active_slot(name, call.now) {
             Some(at) => Arc::clone(&self.set.trackers()[at]),
@@ -681,12 +690,12 @@ impl Group {
         self.update(call, &Arc::new(definition.with_targets(targets.iter().copied())?))
     }
 
-    /// Resets an active tracker and fires RESET; `None` if there is none of that name.
+    /// Resets an active tracker and fires RESET. Returns `None` if there is none with this name.
     ///
-    /// Without a policy the tracker's own applies.
+    /// Without a policy, the tracker's own policy applies.
     ///
     /// # Errors
-    /// [`GroupError::Custom`] if a custom limiter cannot be renewed; then nothing has changed.
+    /// [`GroupError::Custom`] if a custom limiter cannot be renewed. Nothing has changed then.
     pub fn reset(
         &mut self,
         call: &Call<'_>,
@@ -725,7 +734,7 @@ impl Group {
         Ok(Some(event))
     }
 
-    /// Makes an event and, if events are kept, stores it until it is delivered.
+    /// Creates an event and, if events are kept, stores it until it is delivered.
     fn event(
         &mut self,
         call: &Call<'_>,
@@ -760,7 +769,7 @@ impl Group {
         event
     }
 
-    /// Remembers the tracker at `at` as completed.
+    /// Records that the tracker at position `at` has completed.
     fn complete(&mut self, at: usize, now: Timestamp, keep: usize) {
         self.completed += 1;
         let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now);
@@ -777,13 +786,13 @@ impl Group {
         }
     }
 
-    /// Forgets slots of completed trackers once they are most of a large group.
+    /// Drops the slots of completed trackers once a large group consists mostly of them.
     fn compact(&mut self) {
         const WORTH_IT: u32 = 64;
         if self.completed > WORTH_IT && self.completed as usize * 2 > self.slots.len() {
             let ensured = self.ensured;
             self.rebuild(|definition, slot| (!slot.completed()).then(|| Arc::clone(definition)));
-            // Completed names are left alone in any case, so the list is as ensured as before.
+            // `ensure` leaves completed trackers alone anyway, so the group still has the list.
             self.ensured = ensured;
         }
     }
@@ -793,12 +802,12 @@ impl Group {
         self.log.as_ref().is_some_and(|log| log.ids.contains(id))
     }
 
-    /// An estimate of the bytes that this group holds on the heap, shared definitions aside.
+    /// An estimate of the heap memory of this group in bytes, without the shared definitions.
     pub fn heap_bytes(&self) -> usize {
         self.heap_bytes_without_ids() + self.log.as_ref().map_or(0, |log| log.ids.heap_bytes())
     }
 
-    /// As [`heap_bytes`](Self::heap_bytes), without what the ids of documents take.
+    /// Like [`heap_bytes`](Self::heap_bytes), without the document ids.
     pub fn heap_bytes_without_ids(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Slot>() + self.slots.iter().map(Slot::heap_bytes).sum::<usize>();
         let log = self.log.as_ref().map_or(0, |log| {

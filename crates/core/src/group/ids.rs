@@ -14,24 +14,25 @@ use crate::time::Timestamp;
 
 /// Recent document ids, oldest first, as 128-bit hashes.
 ///
-/// Copies share what is known: a copy that is tried and thrown away costs nothing, however many ids there are.
+/// Copies share the known ids, so a copy for a trial is cheap, however many ids there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecentIds {
     shared: Arc<Known>,
-    /// Newer ids, which wait until `shared` belongs to this copy alone.
+    /// Newer ids, which stay here until `shared` belongs to this copy alone.
     fresh: Vec<(ContentHash, Timestamp)>,
-    /// Whether this copy is tried out: its ids stay fresh until they are learned, so that what is given back lacks them.
+    /// Whether this copy owns the shared ids during a trial. New ids then stay in `fresh` until they are learned, so
+    /// that the shared ids can be given back without them.
     on_trial: bool,
-    /// How many of the newest no change has carried yet.
+    /// How many of the newest are not part of a change yet.
     unsaved: usize,
 }
 
-/// The ids in their order, and where each is. The places are numbers, since a second copy of a million ids would be
-/// large.
+/// The ids in order, and the place of each. The table holds numbers instead of ids because a second copy of a million
+/// ids would be large.
 #[derive(Clone, Debug, Default)]
 struct Known {
     order: VecDeque<SeenId>,
-    /// The number of each id; that of the first in `order` is `first`. Numbers wrap around.
+    /// The number of each id. The first id in `order` has the number `first`. Numbers wrap around.
     places: HashTable<u32>,
     first: u32,
     hasher: RandomState,
@@ -43,7 +44,7 @@ impl Known {
         self.places.find(self.hasher.hash_one(id), |&place| self.order[at(place)].0 == id).is_some()
     }
 
-    /// Makes room for so many more: exactly, where they are all.
+    /// Makes room for `count` more ids: for exactly that many if there are none yet.
     fn reserve(&mut self, count: usize) {
         let Self { order, places, first, hasher } = self;
         if order.is_empty() {
@@ -54,7 +55,7 @@ impl Known {
         places.reserve(count, |&place| hasher.hash_one(order[place.wrapping_sub(*first) as usize].0));
     }
 
-    /// Remembers an id, of at most `most`: the room for twice as many is never taken.
+    /// Remembers an id. If there are already `most`, drops the oldest first, so that the memory never grows for more.
     fn insert(&mut self, id: ContentHash, seen: Timestamp, most: usize) {
         if self.contains(id) {
             return;
@@ -77,7 +78,7 @@ impl Known {
         self.first = self.first.wrapping_add(1);
     }
 
-    /// Forgets what is beyond the bounds.
+    /// Drops the ids that the limits no longer keep.
     fn trim(&mut self, now: Timestamp, limits: &Limits) {
         while let Some(&(_, seen)) = self.order.front() {
             let old = self.order.len() > limits.ids_at_least && seen.saturating_add(limits.id_window) < now;
@@ -94,7 +95,7 @@ impl RecentIds {
         self.shared.contains(id) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
     }
 
-    /// Remembers an id that is not known, and forgets those beyond the bounds.
+    /// Remembers a new id, and drops those that the limits no longer keep.
     pub(crate) fn insert(&mut self, id: ContentHash, now: Timestamp, limits: &Limits) {
         self.unsaved += 1;
         match Arc::get_mut(&mut self.shared) {
@@ -108,7 +109,7 @@ impl RecentIds {
         }
     }
 
-    /// Remembers ids that the store holds.
+    /// Remembers ids that were read from a store.
     pub(crate) fn restore(&mut self, ids: &[SeenId]) {
         if ids.is_empty() {
             return;
@@ -118,7 +119,7 @@ impl RecentIds {
         self.fresh.drain(..).chain(ids.iter().copied()).for_each(|(id, seen)| known.insert(id, seen, usize::MAX));
     }
 
-    /// Takes over what `older` knows, of which this is a later copy: `older` knows nothing from here on.
+    /// Makes this copy the owner of the ids of `older`, which it was copied from. `older` has no ids afterwards.
     pub(crate) fn take_over(&mut self, older: &mut Self, limits: &Limits) {
         let older = std::mem::take(older);
         let learned = older.fresh.len().min(self.fresh.len());
@@ -127,12 +128,12 @@ impl RecentIds {
         self.learn(learned, limits);
     }
 
-    /// Gives what was taken over back to `older`, without the fresh ids of this copy.
+    /// Gives `older` its ids back, without the fresh ids of this copy.
     pub(crate) fn give_back(&self, older: &mut Self) {
         older.shared = Arc::clone(&self.shared);
     }
 
-    /// Lets the oldest fresh ids become known, if no copy shares what is.
+    /// Moves the `count` oldest fresh ids to the shared ids, unless another copy shares those.
     pub(crate) fn learn(&mut self, count: usize, limits: &Limits) {
         let Some(known) = Arc::get_mut(&mut self.shared) else { return };
         let Some(&(_, now)) = self.fresh.last() else { return };
@@ -140,7 +141,7 @@ impl RecentIds {
         known.trim(now, limits);
     }
 
-    /// Lets all ids become known: this copy is no longer tried out.
+    /// Moves all fresh ids to the shared ids: the trial is over.
     pub(crate) fn learn_all(&mut self, limits: &Limits) {
         self.on_trial = false;
         self.learn(self.fresh.len(), limits);
@@ -179,7 +180,7 @@ mod tests {
             ids.insert(id(number), Timestamp::from_micros(i64::from(number)), &limits);
         }
         assert!(ids.contains(id(0)));
-        // Twelve microseconds later the first is out of the window, but still among the last three.
+        // At 12 µs, ids 0 and 1 are both outside the window, but id 1 is among the newest three.
         ids.insert(id(3), Timestamp::from_micros(12), &limits);
         assert!(!ids.contains(id(0)) && ids.contains(id(1)));
         for number in 4..20 {

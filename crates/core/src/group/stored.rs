@@ -1,15 +1,15 @@
-//! The stored form of a group: one for every store, readable and exact.
+//! The stored form of a group: the same for every store, readable and exact.
 //!
-//! A store receives a [`GroupChange`] and gives back a [`StoredGroup`]. Both have four parts. The state is replaced as a
-//! whole; ids, events and completed trackers only grow, so a change carries what is new of them:
+//! A store receives a [`GroupChange`] and returns a [`StoredGroup`]. Both have four parts. The state is replaced as a
+//! whole; the lists of ids, events and completed trackers only grow, so a change contains only their new items:
 //!
 //! - state: `{"set": hash, "generation": n, "sequence": n, "delivered": n, "trackers": [[generation, progress, stage,
-//!   {…}], …]}`, the trackers in the order of the set, the map only where there is more to say: see [`tracker`].
+//!   {…}], …]}`, with the trackers in the order of the set. The map is optional, see [`tracker`].
 //! - ids: `[[hash, seen], …]`
 //! - events: each with its definition and the state of its tracker, until it is delivered.
 //! - completed: `{"definition", "state", "completed_at"}`, or `{"name"}` once only the name is kept.
 //!
-//! Moments are whole microseconds; progress is exact decimal text.
+//! Moments are whole microseconds; amounts are exact decimal numbers.
 
 mod change;
 mod completed;
@@ -28,17 +28,17 @@ use crate::amount::Amount;
 use crate::json::{Bounds, Json};
 use crate::time::Timestamp;
 
-/// A group as a store gives it back.
+/// A group as a store returns it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredGroup {
     /// The number of its changes.
     pub version: u64,
-    /// What is replaced as a whole.
+    /// The part that is replaced as a whole.
     pub state: StoredState,
     /// The ids of the documents that were applied, oldest first.
     pub ids: Vec<SeenId>,
-    /// The events that are not delivered yet, in order; those that are may be among them.
+    /// The undelivered events, in order. Delivered ones may be among them; they are ignored.
     pub events: Vec<StoredEvent>,
     /// The completed trackers, oldest first.
     pub completed: Vec<StoredCompletion>,
@@ -58,7 +58,7 @@ impl StoredGroup {
     }
 }
 
-/// Why a stored record was not read. Nothing is made of it.
+/// Why a stored record could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RecordError(String);

@@ -1,4 +1,4 @@
-//! One document on one group.
+//! Tracking one document in one group.
 
 use std::hint::select_unpredictable;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ use crate::set::DefinitionSet;
 use crate::state::Slot;
 use crate::time::Timestamp;
 
-/// One document for one group.
+/// A document to track in a group.
 #[derive(Clone, Copy)]
 pub struct Track<'a> {
     /// The document.
     pub document: &'a dyn Document,
-    /// The moment that limiters, expiry and events use.
+    /// The moment for limiters, expiry and events.
     pub now: Timestamp,
-    /// The manager's clock, which ages ids.
+    /// The time on the manager's clock, which decides how old ids are.
     pub clock: Timestamp,
-    /// Hash of the document's id, if it has one: it is applied once.
+    /// The hash of the document's id, if it has one. A document with an id is applied only once.
     pub id: Option<ContentHash>,
     /// Whether events stay in the group until they are delivered.
     pub keep_events: bool,
@@ -48,18 +48,18 @@ impl std::fmt::Debug for Track<'_> {
     }
 }
 
-/// The distinct amounts that one document may add, by [`Hot::amount`], so that counting and summing take the same path: a
-/// branch between them would be mispredicted half of the time.
+/// The distinct amounts that one document may add, by [`Hot::amount`]. With them, counting and summing take the same
+/// path: a branch between the two would be mispredicted half of the time.
 type Sums = SmallVec<[Sum; 4]>;
 
-/// An amount, or a mark that lies out of the range of amounts.
+/// An amount, or a special value outside the range of amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sum(i128);
 
 impl Sum {
-    /// Not asked for yet.
+    /// Not read yet.
     const UNREAD: Self = Self(i128::MIN);
-    /// The document has no such amount. Added to any progress it ends below zero or out of range.
+    /// The document has no such amount. Adding this to any progress overflows or gives a negative number.
     const NOTHING: Self = Self(i128::MIN + 1);
 }
 
@@ -70,12 +70,12 @@ struct Step<'a> {
     view: View<'a>,
     sums: Sums,
     outcome: Outcome,
-    /// The entry of the tracker at hand.
+    /// The position of the current tracker's entry.
     position: u32,
 }
 
 impl Group {
-    /// Applies one document: the whole group changes, or nothing does.
+    /// Applies one document: either the whole group changes or nothing does.
     pub fn track(&mut self, engine: &Engine, group: &str, track: &Track<'_>) -> Outcome {
         if let Some(id) = track.id
             && self.knows(id)
@@ -88,10 +88,10 @@ impl Group {
         self.finish(engine, track, outcome)
     }
 
-    /// Sees to it that the group has the trackers of `list`, then applies one document: one change.
+    /// Makes sure that the group has the trackers in `list`, then applies one document, both as one change.
     ///
     /// # Errors
-    /// As [`ensure`](Self::ensure); then nothing has changed.
+    /// As [`ensure`](Self::ensure). Nothing has changed then.
     pub fn ensure_and_track(
         &mut self,
         engine: &Engine,
@@ -117,7 +117,7 @@ impl Group {
         Ok(outcome)
     }
 
-    /// Shares the set with other groups that have the same.
+    /// Shares the definition set with other groups that have an equal one.
     pub(super) fn share_set(&mut self, engine: &Engine) {
         if self.set.is_private() {
             self.set = engine.sets.share(std::mem::take(&mut self.set));
@@ -159,8 +159,8 @@ impl Group {
         step.outcome
     }
 
-    /// Whether a match passes its predicates. Custom ones of a tracker that is not active are not asked; else its slot is
-    /// not looked at here, since the loop that counts fetches all of them side by side.
+    /// Whether a match passes its predicates. Custom predicates of an inactive tracker are not run. Otherwise the slot
+    /// is not read here, because the counting loop fetches all slots in parallel.
     #[inline]
     fn passes(
         &self,
@@ -180,7 +180,7 @@ impl Group {
         })
     }
 
-    /// Counts every match, in order: first those that only count, then each of the others.
+    /// Counts every match, in order: first the plain ones, then the others one by one.
     fn count_all(&mut self, step: &mut Step<'_>, scratch: &mut Scratch) {
         let (matches, later) = scratch.matches();
         step.read_sums(matches);
@@ -223,7 +223,7 @@ impl Group {
         let events = step.outcome.rare.as_ref().map_or(0, |rare| rare.events.len());
         let backup = step.needs_backup(at).then(|| (self.slots[at as usize].clone(), self.log.clone()));
         if let Err(error) = self.try_count(step, hot) {
-            // A custom limiter failed half-way: the tracker is as if it had not been asked.
+            // A custom limiter failed halfway: restore the tracker as it was.
             if let Some((slot, log)) = backup {
                 self.slots[at as usize] = slot;
                 self.log = log;
@@ -270,7 +270,7 @@ impl Group {
         Ok(())
     }
 
-    /// What the document adds, and what the measure remembers of it.
+    /// The amount that the document adds, and the new state of the measure, if it changes.
     fn amount(&self, step: &Step<'_>, hot: &Hot) -> Result<Option<(Amount, Option<MeasureState>)>, CustomError> {
         if hot.amount != ASKED {
             return Ok(step.sum(hot.amount).map(|amount| (amount, None)));
@@ -296,7 +296,7 @@ impl Group {
         Ok(None)
     }
 
-    /// Lists a tracker that refused; the first refusal marks it and fires LIMITED.
+    /// Lists a tracker whose limiter refused. The first refusal marks the tracker and fires LIMITED.
     fn refuse(&mut self, step: &mut Step<'_>, at: u32, refusal: Refusal) {
         let first = !self.slots[at as usize].limited();
         if first {
@@ -328,7 +328,7 @@ impl Group {
         Ok(())
     }
 
-    /// The first limiter that admits nothing more before a renewal.
+    /// The first limiter that admits nothing more until it is renewed.
     fn spent(&self, step: &Step<'_>, at: u32) -> Result<Option<usize>, CustomError> {
         let limiters = step.trackers[at as usize].limiters().iter().zip(self.slots[at as usize].limiters());
         for (position, (limiter, state)) in limiters.enumerate() {
@@ -339,7 +339,7 @@ impl Group {
         Ok(None)
     }
 
-    /// Crosses every target that the progress has reached; whether the tracker completed.
+    /// Completes every stage whose target the progress has reached. Returns whether the tracker completed.
     fn advance(&mut self, step: &mut Step<'_>, at: u32) -> Result<bool, CustomError> {
         let definition = &step.trackers[at as usize];
         let targets = definition.targets();
@@ -375,7 +375,8 @@ impl Group {
         }
     }
 
-    /// Crosses targets that start again after the last and keep what is above it: constant work, however many cycles.
+    /// Completes stages of a looping tracker that keeps its progress: what is above the last target goes into the next
+    /// cycle. The work does not depend on the number of cycles.
     fn advance_loop(&mut self, step: &mut Step<'_>, at: u32) -> Result<(), CustomError> {
         let targets = step.trackers[at as usize].targets();
         let last = targets[targets.len() - 1];
@@ -384,7 +385,7 @@ impl Group {
         if reached < targets[first] {
             return Ok(());
         }
-        // Cycles that end within this document, and where the one after them stands.
+        // The number of cycles that this document ends, and the progress within the cycle after them.
         let (ended, rest) = if reached < last { (0, reached) } else { reached.cycles(last) };
         let next = targets.partition_point(|target| *target <= rest);
         slot.progress = rest;
@@ -415,7 +416,7 @@ impl Group {
         Ok(())
     }
 
-    /// Renews the limiters after a stage, where the policy says so.
+    /// Renews the limiters after a stage, if the policy says so.
     fn renew(&mut self, step: &Step<'_>, at: u32) -> Result<(), CustomError> {
         let definition = &step.trackers[at as usize];
         let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
@@ -445,7 +446,7 @@ impl Group {
         step.outcome.rare().events.push(event);
     }
 
-    /// Lists the tracker in the outcome, as it is now.
+    /// Lists the tracker in the outcome with its current state.
     fn push(&mut self, step: &mut Step<'_>, at: u32, flags: u8) {
         let slot = &mut self.slots[at as usize];
         slot.changed |= flags & DIRTIED != 0;
@@ -456,8 +457,8 @@ impl Group {
     }
 }
 
-/// Counts a document that crosses no target and leaves every limiter open: then nothing else happens. `None` if it is not
-/// known to be such a document; then nothing was changed.
+/// Counts a document that reaches no target and leaves every limiter open, so that nothing else happens. Returns
+/// `None`, and changes nothing, unless this is certain.
 #[inline]
 fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry> {
     let target = match slot.stage {
@@ -486,13 +487,13 @@ fn fail(outcome: &mut Outcome, at: u32, error: CustomError) {
     outcome.rare().failed.push((at, error));
 }
 
-/// Counts the matches that are the common case: no limiter, expiry or later stage, and the target stays ahead. Enters the
-/// positions of the others into `later`, leaves their entries blank and returns how many they are.
+/// Counts the matches that are the common case: no limiter, no expiry, the first stage, and a target that is not
+/// reached. Puts the positions of the others into `later`, leaves their entries blank and returns their number.
 ///
-/// This loop is what `track` spends its time in: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`]. It
-/// has no branch that depends on a tracker, so that nothing is mispredicted and the cache lines of a large group are
-/// fetched side by side; and it is a function of slices, which keeps everything else in registers. `DENSE`: every
-/// position in `hot` is that of its tracker. `benches/engine.rs` measures it, and the law
+/// `track` spends its time in this loop: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`]. No
+/// branch depends on a tracker, so nothing is mispredicted and the cache lines of a large group are fetched in
+/// parallel. The function takes only slices, which keeps everything else in registers. With `DENSE`, the position of
+/// each item in `hot` is that of its tracker. `benches/engine.rs` measures it, and the law
 /// `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
 #[inline(never)]
 fn count_plain<const DENSE: bool>(
@@ -527,7 +528,7 @@ impl Step<'_> {
 
     /// Reads the sums that `matches` add.
     fn read_sums(&mut self, matches: &[u32]) {
-        /// So few sums are read without asking who adds them.
+        /// Up to this number, all sums are read without checking which of them are needed.
         const FEW: usize = 3;
         let sums = self.index.sums();
         if sums.is_empty() || matches.is_empty() {
@@ -556,7 +557,8 @@ impl Step<'_> {
         Amount::from_units(self.sums[sum as usize].0)
     }
 
-    /// Whether counting can fail after something changed: custom limiters record, renew and run out.
+    /// Whether counting can fail after something has changed: custom limiters run code when they record, are renewed or
+    /// run out.
     fn needs_backup(&self, at: u32) -> bool {
         self.trackers[at as usize].limiters().iter().any(LimiterDefinition::is_custom)
     }

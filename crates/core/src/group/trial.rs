@@ -3,8 +3,8 @@
 use super::Group;
 use crate::engine::Limits;
 
-/// A copy of a group on which steps run before it is known whether their changes are kept. A cache that processes share learns
-/// that only from its server.
+/// A copy of a group on which steps run before it is known whether their changes are kept. A cache that several
+/// processes share only learns this from its server.
 ///
 /// A group can have a million document ids, and copying them for each trial would cost far more than the step. So a trial
 /// shares the ids with the group that it copies, and the newest copy owns them: only the owner can drop old ids. That is why
@@ -15,7 +15,7 @@ use crate::engine::Limits;
 pub struct Trial(Group);
 
 impl Trial {
-    /// Begins a trial on a group, which may be that of another trial.
+    /// Starts a trial on a group, which may be the group of another trial.
     pub fn on(group: &Group) -> Self {
         Self(group.clone())
     }
@@ -36,8 +36,8 @@ impl Trial {
         hand_on(group, next, limits);
     }
 
-    /// Ends the trial and leaves `group`, which it is a copy of, as it was. `next` is the trial on top of it, if that continues:
-    /// then this trial must not have changed anything.
+    /// Ends the trial and leaves `group`, which it is a copy of, as it was. `next` is the trial on top of it, if that
+    /// one continues, which requires that this trial has not changed anything.
     pub fn undo(self, group: &mut Group, next: Option<&mut Self>, limits: &Limits) {
         self.give_ids_back(group);
         drop(self);
@@ -92,7 +92,7 @@ mod tests {
         let mut next = Trial::on(kept.group());
         assert!(document(next.group_mut(), &engine, 3));
         kept.keep(&mut group, Some(&mut next), &engine.limits);
-        // The next trial has the ids; the group with them is that without what the trial added.
+        // The next trial has the ids. `whole` returns the group with its own ids, without those that the trial added.
         assert_eq!((group.known_ids(), next.group().known_ids()), (0, 3));
         assert_eq!(next.whole(&group).known_ids(), 2);
         let mut last = Trial::on(next.group());

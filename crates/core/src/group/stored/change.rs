@@ -1,4 +1,4 @@
-//! What a store has to write of a group, and a group from what a store gives back.
+//! The changes that a store has to write, and groups made from what a store returns.
 
 use std::sync::Arc;
 
@@ -14,43 +14,44 @@ use crate::set::DefinitionSet;
 use crate::state::{Slot, TrackerSnapshot};
 use crate::time::Timestamp;
 
-/// What a store has to write of one group: its state, and what is new of the lists that only grow.
+/// What a store has to write for one group: its state, and the new items of the lists that only grow.
 #[derive(Clone, Debug)]
 pub struct GroupChange {
     /// The group's id.
     pub group: Text,
-    /// The version that this change makes.
+    /// The version of the group after this change.
     pub version: u64,
-    /// The version that it follows; `None` if this is the whole group, which replaces whatever older one there is.
+    /// The version of the group before this change; `None` if this is the whole group, which replaces any older
+    /// version.
     pub base: Option<u64>,
     /// The positions of the trackers that changed; `None` if the list itself changed.
     pub changed: Option<Vec<u32>>,
-    /// The definitions; the store keeps each set once.
+    /// The definitions; a store keeps each set once.
     pub set: Arc<DefinitionSet>,
     slots: Vec<Slot>,
     generation: u32,
     /// The sequence of the last stored event.
     pub sequence: u64,
-    /// The sequence of the last event that was delivered: those up to it are to be dropped.
+    /// The sequence of the last event that was delivered. A store drops the events up to it.
     pub delivered: u64,
     /// New document ids and when they were applied.
     pub ids: Vec<SeenId>,
-    /// New events that are not delivered yet.
+    /// New events that have not been delivered yet.
     pub events: Vec<Arc<Event>>,
-    /// Trackers that completed.
+    /// The newly completed trackers.
     pub completed: Vec<CompletedTracker>,
-    /// Names of completed trackers of which nothing else is kept.
+    /// The names of newly completed trackers of which only the name is kept.
     pub completed_names: Vec<Text>,
 }
 
-/// How far a store has the lists of a group that grow.
+/// How much a store has of the lists of a group that only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The version that it has.
+    /// The version of the group that it has.
     pub version: u64,
-    /// The sequence of the last event then.
+    /// The sequence of the last event at that version.
     pub sequence: u64,
-    /// Tells which trackers were completed then: how many names, and the generation of the last one.
+    /// Identifies the trackers that had completed: the number of their names and the generation of the last one.
     pub completed: u64,
 }
 
@@ -100,7 +101,7 @@ impl Group {
         change
     }
 
-    /// How far a store has the lists of this group that has it as it is.
+    /// What a store has if it holds this group as it is now.
     pub fn kept(&self) -> Kept {
         let completed = self.log.as_ref().map_or(0, |log| {
             let last = log.completions.trackers.back().map_or(0, |completed| completed.tracker.generation);
@@ -109,8 +110,9 @@ impl Group {
         Kept { version: self.version, sequence: self.log.as_ref().map_or(0, |log| log.sequence), completed }
     }
 
-    /// What a store lacks of this group that has it as it was when it had `kept`; of the ids, the newest `ids` are new.
-    /// `None` where trackers were completed since, of which only the whole group can tell.
+    /// What a store is missing if it holds this group as of `kept`. The newest `ids` document ids are new. `None` if
+    /// `kept` is not an older state of this group, or if trackers have completed since: only the whole group contains
+    /// those.
     pub fn since(&self, group: &str, kept: &Kept, ids: usize) -> Option<GroupChange> {
         let now = self.kept();
         if kept.version >= now.version || kept.sequence > now.sequence || kept.completed != now.completed {
@@ -144,10 +146,11 @@ impl Group {
         }
     }
 
-    /// Adopts what another user of a shared cache changed of this group, without its list of trackers changing.
+    /// Applies changes that another process made to this group in a shared cache. They must not affect its list of
+    /// trackers.
     ///
     /// # Errors
-    /// A [`RecordError`] that says which part is not what dictrack writes. The group is of no use then.
+    /// A [`RecordError`] that says which part is not what dictrack writes. The group must not be used afterwards.
     pub fn patch(&mut self, patch: &GroupPatch, limits: &Limits) -> Result<(), RecordError> {
         for (at, state) in &patch.trackers {
             let definition = self.set.trackers().get(*at).ok_or_else(|| bad(format!("there is no tracker {at}")))?;
@@ -165,7 +168,7 @@ impl Group {
         Ok(())
     }
 
-    /// The group that a store holds; `set` are the definitions that its state names.
+    /// Restores the group that a store holds. `set` has the definitions that its state refers to.
     ///
     /// # Errors
     /// A [`RecordError`] that says which part is not what dictrack writes.
@@ -199,12 +202,12 @@ impl Group {
     }
 }
 
-/// What another user of a shared cache changed of a group: the new numbers, the states of trackers by position, and what is
-/// new of the lists that grow.
+/// What another process changed in a group in a shared cache: the new numbers, the states of trackers by position, and
+/// the new items of the lists that only grow.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct GroupPatch {
-    /// The version that the group has now.
+    /// The new version of the group.
     pub version: u64,
     /// The generation of the last tracker that was added.
     pub generation: u32,
@@ -214,15 +217,15 @@ pub struct GroupPatch {
     pub delivered: u64,
     /// The states of the trackers that changed, each with its position.
     pub trackers: Vec<(usize, StoredTracker)>,
-    /// New ids of documents.
+    /// New document ids.
     pub ids: Vec<SeenId>,
     /// New events.
     pub events: Vec<StoredEvent>,
-    /// Trackers that completed.
+    /// The newly completed trackers.
     pub completed: Vec<StoredCompletion>,
 }
 
-/// A tracker has a generation that the group gave out.
+/// Checks that the group has assigned each tracker's generation.
 fn check_generations(given: u32, set: &DefinitionSet, slots: &[Slot]) -> Result<(), RecordError> {
     for (definition, slot) in set.trackers().iter().zip(slots) {
         if slot.generation == 0 || slot.generation > given {
@@ -234,7 +237,7 @@ fn check_generations(given: u32, set: &DefinitionSet, slots: &[Slot]) -> Result<
 }
 
 impl Log {
-    /// Adopts stored ids, events and completed trackers.
+    /// Adds stored ids, events and completed trackers.
     fn absorb(
         &mut self,
         ids: &[SeenId],
@@ -261,7 +264,8 @@ impl Log {
 }
 
 impl GroupChange {
-    /// What of this whole group is new to one that holds `held`, an older state of the same group.
+    /// Reduces the change, which is a whole group, to what is new compared with `held`, an older state of the same
+    /// group.
     #[must_use]
     pub fn since(mut self, held: &Group) -> Self {
         self.base = Some(held.version);
@@ -282,7 +286,7 @@ impl GroupChange {
         self.base.map_or(self.version > version, |base| base == version)
     }
 
-    /// The part `state`.
+    /// Writes the part `state`.
     pub fn write_state(&self, out: &mut String) {
         out.push_str(r#"{"set":""#);
         out.push_str(self.set.hash_text());
@@ -302,12 +306,12 @@ impl GroupChange {
         out.push_str("]}");
     }
 
-    /// The part `ids`.
+    /// Writes the part `ids`.
     pub fn write_ids(&self, out: &mut String) {
         write_ids(&self.ids, out);
     }
 
-    /// How many trackers there are, completed ones among them.
+    /// The number of trackers, including completed ones.
     pub fn tracker_count(&self) -> usize {
         self.slots.len()
     }
@@ -317,7 +321,7 @@ impl GroupChange {
         self.generation
     }
 
-    /// The stored state of the tracker at a position, `[generation, progress, stage, {…}]`.
+    /// Writes the stored state of the tracker at a position: `[generation, progress, stage, {…}]`.
     pub fn write_tracker(&self, at: usize, out: &mut String) {
         self.slots[at].store(out);
     }
@@ -332,24 +336,24 @@ impl GroupChange {
         self.events.iter().map(|event| StoredEvent::from(&**event))
     }
 
-    /// The trackers that completed as they are stored: first those of which only the name is kept.
+    /// The newly completed trackers as they are stored: first those of which only the name is kept.
     pub fn stored_completions(&self) -> impl Iterator<Item = StoredCompletion> {
         let names = self.completed_names.iter().map(|name| StoredCompletion::name_only(name));
         names.chain(self.completed.iter().map(StoredCompletion::from))
     }
 
-    /// The part `events`.
+    /// Writes the part `events`.
     pub fn write_events(&self, out: &mut String) {
         list(out, &self.events, |out, event| event.store(out));
     }
 
-    /// The part `completed`.
+    /// Writes the part `completed`.
     pub fn write_completed(&self, out: &mut String) {
         let all: Vec<_> = self.stored_completions().collect();
         list(out, &all, |out, completed| completed.store(out));
     }
 
-    /// The trackers as of `now`, without those that are completed.
+    /// The trackers as of `now`, without completed ones.
     pub fn trackers(&self, now: Timestamp) -> impl Iterator<Item = TrackerSnapshot> {
         let trackers = self.set.trackers().iter().zip(&self.slots).filter(|(_, slot)| !slot.completed());
         trackers.map(move |(definition, slot)| TrackerSnapshot::of(definition, slot, now))

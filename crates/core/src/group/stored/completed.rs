@@ -13,11 +13,11 @@ use crate::time::Timestamp;
 pub struct CompletedTracker {
     /// Its final state.
     pub tracker: TrackerSnapshot,
-    /// The `now` of the document that completed it.
+    /// The moment of the document that completed it.
     pub completed_at: Timestamp,
 }
 
-/// A completed tracker as it is stored: its name, and its record as long as that is kept.
+/// A completed tracker as it is stored: its name, and its record while that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredCompletion {
@@ -38,7 +38,7 @@ impl StoredCompletion {
         Self { name: name.to_owned(), record: Some(record) }
     }
 
-    /// The completed tracker that a JSON value is.
+    /// Reads a completed tracker from its JSON.
     ///
     /// # Errors
     /// A [`RecordError`] if it has no name.

@@ -1,4 +1,4 @@
-//! Events that wait to be delivered.
+//! Events that have not been delivered yet.
 
 use std::fmt::Write as _;
 
@@ -11,19 +11,19 @@ use crate::state::TrackerSnapshot;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredEvent {
-    /// Numbers the stored events of the group.
+    /// The number of this event among the stored events of its group.
     pub sequence: u64,
     /// The event, with its definition and the state of its tracker, as JSON.
     pub text: String,
 }
 
 impl StoredEvent {
-    /// The event that a store kept as this text, under this sequence.
+    /// The event that a store kept as this text and with this sequence.
     pub fn new(sequence: u64, text: String) -> Self {
         Self { sequence, text }
     }
 
-    /// The event that a JSON value is.
+    /// Reads an event from its JSON.
     ///
     /// # Errors
     /// A [`RecordError`] if it has no sequence.
@@ -46,7 +46,7 @@ impl From<&Event> for StoredEvent {
 }
 
 impl Event {
-    /// The stored form of an event that is not delivered yet.
+    /// Writes the stored form of an undelivered event.
     pub fn store(&self, out: &mut String) {
         let _ = write!(
             out,

@@ -1,5 +1,5 @@
-//! The stored form of document ids, `[["hash",seen],…]`: read and written without a value for each, since a group can have a
-//! million.
+//! The stored form of document ids: `[["hash",seen],…]`. It is read and written without a JSON value for each id,
+//! because a group can have a million.
 
 use super::RecordError;
 use crate::amount::push_integer;
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// The id of a document that was applied, and when.
 pub type SeenId = (ContentHash, Timestamp);
 
-/// About how many bytes an id takes as text.
+/// The approximate size of an id as text, in bytes.
 const TEXT_BYTES: usize = 53;
 
 /// Writes ids as the part `ids` of a stored group.
@@ -30,7 +30,7 @@ pub fn write_ids(ids: &[SeenId], out: &mut String) {
     out.push(']');
 }
 
-/// Reads the part `ids` of a stored group; appends to `out`.
+/// Reads the part `ids` of a stored group and appends it to `out`.
 ///
 /// # Errors
 /// A [`RecordError`] if it is not what [`write_ids`] writes.
@@ -40,7 +40,7 @@ pub fn read_ids(text: &str, out: &mut Vec<SeenId>) -> Result<(), RecordError> {
     if read_plain(text, out).is_some() {
         return Ok(());
     }
-    // It may have spaces that others put there; else this says what is wrong.
+    // Something else may have added spaces. If not, this parser says what is wrong.
     out.truncate(before);
     let json =
         Json::parse_within(text.as_bytes(), Bounds::STORED).map_err(|error| RecordError::new(error.to_string()))?;
@@ -49,7 +49,7 @@ pub fn read_ids(text: &str, out: &mut Vec<SeenId>) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// Ids from their JSON.
+/// Reads ids from their JSON.
 ///
 /// # Errors
 /// A [`RecordError`] if an item is not a hash and a moment.
@@ -64,7 +64,7 @@ pub fn ids_of(list: &[Json]) -> Result<Vec<SeenId>, RecordError> {
     list.iter().map(|item| read(item).ok_or_else(bad)).collect()
 }
 
-/// Reads what [`write_ids`] writes, to the letter.
+/// Reads exactly the text that [`write_ids`] writes, and nothing else.
 fn read_plain(text: &str, out: &mut Vec<SeenId>) -> Option<()> {
     let mut rest = text.strip_prefix('[')?.strip_suffix(']')?;
     if rest.is_empty() {

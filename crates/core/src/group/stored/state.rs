@@ -25,7 +25,7 @@ pub struct StoredState {
 pub struct StoredTracker(pub(super) Json);
 
 impl StoredTracker {
-    /// Reads the text of a state. Whether it fits a definition shows when the group is restored.
+    /// Reads the text of a state. Whether it fits its definition is checked when the group is restored.
     ///
     /// # Errors
     /// A [`RecordError`] if it is not JSON.
@@ -46,7 +46,7 @@ impl StoredState {
         Self { set, generation, sequence: 0, delivered: 0, trackers }
     }
 
-    /// The same state with the sequences of the last event and of the last that was delivered.
+    /// The same state with the sequences of the last event and of the last delivered event.
     #[must_use]
     pub fn with_events(mut self, sequence: u64, delivered: u64) -> Self {
         (self.sequence, self.delivered) = (sequence, delivered);
@@ -61,7 +61,7 @@ impl StoredState {
         Self::of(parse(text)?)
     }
 
-    /// The state that a JSON value is.
+    /// Reads a state from its JSON.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

@@ -1,5 +1,6 @@
-//! The stored state of one tracker: `[generation, progress, stage, {…}]`, the map only where there is more to say than
-//! plain counting: `limited`, `completed`, `cycle`, `expire_at`, `stages`, `limits`, `resets`, `measure`, `limiters`.
+//! The stored state of one tracker: `[generation, progress, stage, {…}]`. The map is left out if it is empty. Its
+//! fields are optional: `limited`, `completed`, `cycle`, `expire_at`, `stages`, `limits`, `resets`, `measure`,
+//! `limiters`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Slot {
         out.push(']');
     }
 
-    /// The state that is stored of a tracker with this definition.
+    /// Reads the stored state of a tracker with this definition.
     pub(super) fn restore(definition: &TrackerDefinition, stored: &StoredTracker) -> Result<Self, RecordError> {
         let in_tracker = |error| RecordError::new(format!("tracker {:?}: {error}", definition.name()));
         Self::read(definition, &stored.0).map_err(in_tracker)
