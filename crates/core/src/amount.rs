@@ -1,4 +1,4 @@
-//! Exact counts of 10⁻¹⁸: progress, targets and amounts.
+//! Exact decimals with 18 fraction digits: progress, targets and amounts.
 
 use std::fmt;
 use std::ops::Neg;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 
 use crate::number::{NotAnAmount, Number};
 
-/// The fraction digits that an [`Amount`] keeps.
+/// The number of fraction digits of an [`Amount`].
 pub const FRACTION_DIGITS: u32 = 18;
 
-/// The count of 10⁻¹⁸ that makes one.
+/// The number of units of 10⁻¹⁸ in 1.
 const SCALE: i128 = 1_000_000_000_000_000_000;
 
-/// First magnitude out of range: 1.7·10²⁰, in counts of 10⁻¹⁸.
+/// The first magnitude that is out of range: 1.7·10²⁰, in units of 10⁻¹⁸.
 const LIMIT: u128 = 170_000_000_000_000_000_000 * 1_000_000_000_000_000_000;
 
 /// An exact decimal with 18 fraction digits, `|x| < 1.7·10²⁰`.
@@ -20,24 +20,24 @@ const LIMIT: u128 = 170_000_000_000_000_000_000 * 1_000_000_000_000_000_000;
 pub struct Amount(i128);
 
 impl Amount {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
     /// What a `count` tracker adds for each document.
     pub const ONE: Self = Self(SCALE);
 
-    /// The amount that is `count` times 10⁻¹⁸, or `None` out of range.
+    /// The amount of `count` times 10⁻¹⁸, or `None` if it is out of range.
     #[inline]
     pub const fn from_units(count: i128) -> Option<Self> {
         if count.unsigned_abs() < LIMIT { Some(Self(count)) } else { None }
     }
 
-    /// How many 10⁻¹⁸ this is.
+    /// This amount in units of 10⁻¹⁸.
     #[inline]
     pub const fn units(self) -> i128 {
         self.0
     }
 
-    /// The sum, or `None` out of range.
+    /// The sum, or `None` if it is out of range.
     #[inline]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
@@ -46,7 +46,7 @@ impl Amount {
         }
     }
 
-    /// The difference, or `None` out of range.
+    /// The difference, or `None` if it is out of range.
     #[inline]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -55,17 +55,17 @@ impl Amount {
         }
     }
 
-    /// The sum with so many 10⁻¹⁸, and whether it is not negative and below `bound`: then it is in range, too. Without a
-    /// branch: where it is not, the sum means nothing.
+    /// The sum of this and `units` times 10⁻¹⁸, and whether it is not negative and below `bound`, and therefore in
+    /// range. If it is not, the sum is meaningless. There are no branches.
     #[inline]
     pub(crate) const fn add_below(self, units: i128, bound: Self) -> (Self, bool) {
         let (sum, overflows) = self.0.overflowing_add(units);
         (Self(sum), !overflows & (sum >= 0) & (sum < bound.0))
     }
 
-    /// How often `step` fits into this amount, and what remains. Both must be positive.
+    /// How many times `step` fits into this amount, and the remainder. Both amounts must be positive.
     pub(crate) const fn cycles(self, step: Self) -> (u64, Self) {
-        // The count saturates at 64 bits; more cannot be numbered, and such a document is refused.
+        // The count saturates at 64 bits. More events cannot be numbered, so such a document is skipped.
         let whole = self.0 / step.0;
         let count = if whole > u64::MAX as i128 { u64::MAX } else { whole as u64 };
         (count, Self(self.0 % step.0))
@@ -76,13 +76,13 @@ impl Amount {
         self.0 > 0
     }
 
-    /// The nearest binary float.
+    /// The nearest 64-bit float.
     pub fn to_f64(self) -> f64 {
         // The decimal text is parsed because dividing two rounded floats would round twice.
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
-    /// The whole number that this is, or `None` where it has a fraction.
+    /// The amount as a whole number, or `None` if it has a fraction.
     pub const fn to_integer(self) -> Option<i128> {
         if self.0 % SCALE == 0 { Some(self.0 / SCALE) } else { None }
     }
@@ -115,14 +115,14 @@ impl From<u64> for Amount {
 impl Amount {
     /// Appends the shortest decimal text: `3`, `-0.25`, `545.5`.
     ///
-    /// Stores write one for each tracker of each change, which is why this does not go through the formatter.
+    /// Stores write one for each tracker of each change, so this avoids the slower formatter.
     pub(crate) fn push_to(self, out: &mut String) {
         let magnitude = self.0.unsigned_abs();
         let scale = SCALE.unsigned_abs();
         if self.0 < 0 {
             out.push('-');
         }
-        // The range bounds the whole part by 1.7·10²⁰, which is more than 64 bits hold.
+        // The whole part can be up to 1.7·10²⁰, which does not fit into 64 bits.
         let (whole, mut fraction) = (magnitude / scale, (magnitude % scale) as u64);
         match u64::try_from(whole) {
             Ok(whole) => push_integer(out, whole),
@@ -161,11 +161,11 @@ pub(crate) fn push_integer(out: &mut String, mut number: u64) {
     out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
 }
 
-/// Something is not an [`Amount`].
+/// Why something is not an [`Amount`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AmountError {
-    /// It is not a number, or not a finite one.
+    /// It is not a number or not finite.
     #[error("not a number; expected a number such as 3 or -0.25")]
     NotANumber,
     /// Its magnitude is 1.7·10²⁰ or more.

@@ -1,7 +1,7 @@
 //! The engine of dictrack: definitions, conditions, stages and limiters as pure functions.
 //!
-//! No I/O, no clock, no async: a [`Group`](group::Group) takes a document and a moment, changes itself and says what happened. The
-//! crate `dictrack` puts a cache, a store and listeners around it; most programs want that one.
+//! It has no I/O, no clock and no async: a [`Group`](group::Group) takes a document and a moment, updates itself and
+//! returns what changed. The crate `dictrack` adds a cache, a store and listeners; most programs should use that crate.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -8,20 +8,20 @@ use crate::json::{Text, key_hash};
 
 /// A dotted path, split once: `user.items.-1.sku`, with `\.` for a literal dot.
 ///
-/// Empty segments are ignored; only [`Path::item`] has no segment.
+/// Empty segments are ignored; only [`Path::item`] has no segments.
 #[derive(Clone)]
 pub struct Path {
     text: Text,
     segments: Box<[Segment]>,
 }
 
-/// One step of a [`Path`]: a key of a map, and on a list an index where it is one.
+/// One step of a [`Path`]: a key in a map or, if it is a whole number, also an index into a list.
 #[derive(Debug)]
 pub struct Segment {
     key: Text,
     hash: u64,
     index: Option<i64>,
-    /// Where the key stood in the last map that had it.
+    /// Where the key was in the last map that had it.
     hint: AtomicU32,
 }
 
@@ -47,7 +47,8 @@ impl Path {
         (!segments.is_empty()).then(|| Self { text: steps.join(".").into(), segments })
     }
 
-    /// The path without segments, which leads to where it starts: within [`Items`](crate::condition::Items), to the item itself.
+    /// The path without segments, which leads to the value that it starts from: within
+    /// [`Items`](crate::condition::Items), the item itself.
     pub fn item() -> Self {
         Self { text: Text::default(), segments: Box::default() }
     }
@@ -62,14 +63,14 @@ impl Path {
         &self.text
     }
 
-    /// The steps.
+    /// The segments.
     #[inline]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 }
 
-/// A text is not a path: it has no segment.
+/// The text is not a path because it has no segments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("path is empty; expected a dotted path such as \"user.tier\"")]
 #[non_exhaustive]
@@ -104,7 +105,7 @@ impl Segment {
         self.hash
     }
 
-    /// The position in a map where the key is most likely found; nothing but time hangs on it.
+    /// The position in a map at which the key is probably found. A wrong hint only costs time.
     #[inline]
     pub(crate) fn hint(&self) -> usize {
         self.hint.load(Ordering::Relaxed) as usize
@@ -132,7 +133,7 @@ impl Clone for Segment {
 }
 
 impl PartialEq for Path {
-    /// Two paths are equal if they take the same steps: each has one spelling.
+    /// Two paths are equal if they have the same segments: their texts are normalized.
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }

@@ -17,9 +17,9 @@ const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Before every other moment: the start of a window without one.
+    /// The earliest moment: the start of a window that has no start.
     pub const MIN: Self = Self(i64::MIN);
-    /// After every other moment: the end of a window without one.
+    /// The latest moment: the end of a window that has no end.
     pub const MAX: Self = Self(i64::MAX);
 
     /// The moment `micros` microseconds after 1970-01-01T00:00:00Z.
@@ -42,7 +42,7 @@ impl Timestamp {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// This moment plus `span`; `None` out of the range of 64 bits.
+    /// This moment plus `span`; `None` if it does not fit into 64 bits.
     pub const fn checked_add(self, span: Span) -> Option<Self> {
         match self.0.checked_add(span.0) {
             Some(micros) => Some(Self(micros)),
@@ -50,7 +50,7 @@ impl Timestamp {
         }
     }
 
-    /// This moment minus `span`; `None` out of the range of 64 bits.
+    /// This moment minus `span`; `None` if it does not fit into 64 bits.
     pub const fn checked_sub(self, span: Span) -> Option<Self> {
         match self.0.checked_sub(span.0) {
             Some(micros) => Some(Self(micros)),
@@ -68,8 +68,7 @@ impl Timestamp {
         Self::read_with(value, Self::parse)
     }
 
-    /// Reads the last moment of a window, which is included: a number of seconds, or a text as [`parse_end`](Self::parse_end)
-    /// reads it.
+    /// Reads the last moment of a window: a number of seconds, or a text as in [`parse_end`](Self::parse_end).
     pub fn read_end(value: &Json) -> Option<Self> {
         Self::read_with(value, Self::parse_end)
     }
@@ -82,16 +81,16 @@ impl Timestamp {
         }
     }
 
-    /// What [`read`](Self::read) takes, in words.
+    /// What [`read`](Self::read) accepts, in words.
     pub(crate) const EXPECTED: &str =
         "seconds since 1970, an RFC 3339 timestamp (2026-12-31T23:59:59Z) or a date (2026-12-31)";
 
-    /// The moment this number of seconds after 1970-01-01T00:00:00Z, in the years -9999 to 9999 as texts have them.
+    /// The moment this number of seconds after 1970-01-01T00:00:00Z; `None` if it is not in the years -9999 to 9999.
     pub(crate) fn of_number(seconds: &Number) -> Option<Self> {
         micros(seconds).map(Self).filter(|moment| moment.is_writable())
     }
 
-    /// Whether it lies in the years that can be written down, -9999 to 9999.
+    /// Whether it is in the years that can be written as text, -9999 to 9999.
     pub(crate) fn is_writable(self) -> bool {
         self.civil().is_some()
     }
@@ -106,15 +105,15 @@ impl Timestamp {
         EPOCH.checked_add(jiff::SignedDuration::from_micros(self.0)).ok()
     }
 
-    /// Reads an RFC 3339 moment or a plain date (midnight UTC). What lies between microseconds is rounded half to even. A
+    /// Reads an RFC 3339 moment or a plain date (midnight UTC). Fractions of a microsecond are rounded half to even. A
     /// leap second, 23:59:60 UTC on the last day of a month, is the first second of the next day.
     pub fn parse(text: &str) -> Option<Self> {
         let written = Written::parse(text)?;
         Some(Self(written.micros + i64::from(written.rounds_up))).filter(|moment| moment.is_writable())
     }
 
-    /// Reads the last moment of a window, which is included: a plain date is the whole of that day, a moment whose seconds
-    /// have no fraction the whole of that second. What lies between microseconds is rounded down.
+    /// Reads the last moment of a window. A plain date includes that whole day, and a moment without a fraction of a
+    /// second includes that whole second. Fractions of a microsecond are rounded down.
     pub fn parse_end(text: &str) -> Option<Self> {
         let written = Written::parse(text)?;
         Some(Self(written.micros + written.length - 1)).filter(|moment| moment.is_writable())
@@ -126,7 +125,7 @@ impl Timestamp {
     }
 }
 
-/// Something is not a [`Timestamp`] or a [`Span`].
+/// Why something is not a [`Timestamp`] or a [`Span`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; expected {expected}")]
 pub struct TimeError {
@@ -147,7 +146,7 @@ impl TimeError {
 impl FromStr for Timestamp {
     type Err = TimeError;
 
-    /// Reads what [`parse`](Self::parse) does.
+    /// Reads the same texts as [`parse`](Self::parse).
     fn from_str(text: &str) -> Result<Self, TimeError> {
         Self::parse(text)
             .ok_or_else(|| TimeError::of(text, "an RFC 3339 timestamp (2026-12-31T23:59:59Z) or a date (2026-12-31)"))
@@ -170,7 +169,7 @@ impl TryFrom<SystemTime> for Timestamp {
     fn try_from(time: SystemTime) -> Result<Self, TimeError> {
         let micros = match time.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_micros()).ok(),
-            // Rounded down, which is away from 1970.
+            // Before 1970, rounding down is rounding away from 1970.
             Err(before) => i64::try_from(before.duration().as_nanos().div_ceil(1_000)).ok().map(|micros| -micros),
         };
         micros.map(Self).ok_or_else(TimeError::out_of_range)
@@ -187,11 +186,11 @@ impl TryFrom<Timestamp> for SystemTime {
     }
 }
 
-/// What an RFC 3339 moment or a plain date says.
+/// What an RFC 3339 moment or a plain date stands for.
 struct Written {
-    /// Where it begins, in microseconds since 1970, rounded down.
+    /// Where it starts, in microseconds since 1970, rounded down.
     micros: i64,
-    /// The microseconds that it names: a day, a second, or one of them.
+    /// Its length in microseconds: a day, a second or one microsecond.
     length: i64,
     /// Whether the next microsecond is nearer.
     rounds_up: bool,
@@ -233,7 +232,7 @@ impl Written {
     }
 }
 
-/// What is left of a text that is read digit by digit.
+/// The rest of a text that is read digit by digit.
 struct Digits<'a>(&'a [u8]);
 
 impl Digits<'_> {
@@ -247,7 +246,7 @@ impl Digits<'_> {
         Some(number)
     }
 
-    /// The number of the next two digits, if it is at most `most`.
+    /// The number of the next two digits, if it is not above `most`.
     fn within(&mut self, most: i16) -> Option<i64> {
         self.take(2).filter(|number| *number <= most).map(i64::from)
     }
@@ -259,7 +258,8 @@ impl Digits<'_> {
         Some(*first)
     }
 
-    /// The microseconds of a fraction of a second with one digit or more, rounded down, and whether the next is nearer.
+    /// The microseconds of a fraction of a second with one digit or more, rounded down, and whether the next
+    /// microsecond is nearer.
     fn fraction(&mut self) -> Option<(i64, bool)> {
         let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at(count);
@@ -282,7 +282,7 @@ impl Digits<'_> {
 pub struct Span(i64);
 
 impl Span {
-    /// A span of `micros` microseconds; a negative one is none at all.
+    /// A span of `micros` microseconds; 0 if `micros` is negative.
     pub const fn from_micros(micros: i64) -> Self {
         Self(if micros < 0 { 0 } else { micros })
     }
@@ -342,7 +342,7 @@ impl From<Span> for Duration {
     }
 }
 
-/// Seconds to microseconds, rounded half to even; `None` out of the range of 64 bits.
+/// Converts seconds to microseconds, rounded half to even; `None` if they do not fit into 64 bits.
 fn micros(seconds: &Number) -> Option<i64> {
     const UNITS_A_MICRO: i128 = 1_000_000_000_000;
     let (amount, _) = seconds.to_amount().ok()?;
@@ -358,7 +358,7 @@ fn micros_text(micros: i64) -> String {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC; beyond the years -9999 to 9999, seconds.
+    /// RFC 3339 in UTC; outside the years -9999 to 9999, seconds since 1970.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.civil() {
             Some(moment) => write!(f, "{moment}Z"),
@@ -416,11 +416,11 @@ mod tests {
         assert_eq!(end(r#""1970-01-01 01:00:59+01:00""#), Some(59_999_999));
         assert_eq!(end(r#""1970-01-01T00:00:59.0Z""#), Some(59_000_000));
         assert_eq!(end(r#""1970-01-01T00:00:59.25Z""#), Some(59_250_000));
-        // Rounding to the nearest would admit the first microsecond of the next day.
+        // Rounding to the nearest microsecond would include the first one of the next day.
         assert_eq!(end(r#""1970-01-01T23:59:59.9999999Z""#), Some(86_399_999_999));
         assert_eq!(end(r#""1969-12-31T23:59:59.9999999Z""#), Some(-1));
         assert_eq!(end(r#""1969-12-31""#), Some(-1));
-        // A number is that moment.
+        // A number is exactly that moment.
         assert_eq!(end("59"), Some(59_000_000));
         assert_eq!(end("59.5"), Some(59_500_000));
         assert_eq!(end(r#""2016-12-31T23:59:60Z""#), Some(1_483_228_800_999_999));
@@ -487,7 +487,7 @@ mod tests {
         ] {
             assert_eq!(micros(&format!("2016-12-{time}{offset}")), None, "{time}{offset}");
         }
-        // Midnight of the year after the last.
+        // This is the first moment of the year after the last one.
         assert_eq!(micros("9999-12-31T23:59:60Z"), None);
         let moment = "2023-11-14T22:13:20";
         let (compact, minutes) = ("20231114T221320Z", "2023-11-14T22:13Z");
