@@ -1,4 +1,4 @@
-//! Custom measures that remember something, custom limiters that know when they admit again, and snapshots as of a moment.
+//! Custom measures with a state, custom limiters that know when they admit again, and snapshots as of a moment.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ fn track(group: &mut Group, engine: &Engine, document: &str, now: Timestamp) -> 
     group.track(engine, GROUP, &Track { document: &document, now, clock: now, id: None, keep_events: true })
 }
 
-/// The group as a store gives it back.
+/// The group as a store returns it.
 fn stored(group: &Group, engine: &Engine) -> Group {
     let whole = group.whole(GROUP);
     let mut state = String::new();
@@ -107,19 +107,19 @@ fn a_measure_remembers_what_it_has_seen_of_a_tracker() {
     let progress = |group: &Group| group.trackers(None, NOW)[0].progress;
     for sku in ["a", "b", "a", "a"] {
         track(&mut group, &engine, &format!(r#"{{"sku":"{sku}"}}"#), NOW);
-        // Wherever the group was in between.
+        // The state must survive being stored and restored.
         group = stored(&group, &engine);
     }
     assert_eq!(progress(&group), 2.into());
     let skipped = track(&mut group, &engine, "{}", NOW);
     assert_eq!(skipped.skipped().collect::<Vec<_>>(), [("skus", SkipReason::NoAmount)]);
-    // Explaining asks the same measure and remembers nothing.
+    // `explain` runs the same measure but does not change its state.
     let document = Json::parse(br#"{"sku":"c"}"#).unwrap();
     for _ in 0..2 {
         let explained = group.explain(&engine, &document, NOW);
         assert_eq!(explained[0].verdict, Reason::Counted { amount: Amount::ONE, rounded: false });
     }
-    // The limit was renewed by the first stage, and a refused document is not remembered.
+    // The first stage renewed the limit. A refused document does not change the measure's state.
     for _ in 0..4 {
         track(&mut group, &engine, r#"{"sku":"a"}"#, NOW);
     }
@@ -129,7 +129,7 @@ fn a_measure_remembers_what_it_has_seen_of_a_tracker() {
     group.reset(&call(&engine, NOW), "skus", Some(ResetPolicy::LIMITER), Renewal::default()).unwrap();
     track(&mut group, &engine, r#"{"sku":"c"}"#, NOW);
     assert_eq!(progress(&group), 3.into());
-    // A reset of the progress forgets.
+    // A reset of the progress clears the measure's state.
     group.reset(&call(&engine, NOW), "skus", Some(ResetPolicy::PROGRESS), Renewal::default()).unwrap();
     track(&mut group, &engine, r#"{"sku":"a"}"#, NOW);
     assert_eq!(progress(&group), 1.into());

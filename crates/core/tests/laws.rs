@@ -1,4 +1,4 @@
-//! Laws: what holds for every definition, document and stream.
+//! Laws: what is true for every definition, document and stream.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use generate::{Act, START, Step};
 
 const GROUP: &str = "a group, \"quoted\"";
 
-/// Failures are printed and become scenarios; they are not kept beside the source.
+/// Failures are printed, to be turned into scenarios. They are not saved next to the source.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// An engine with the custom conditions that definitions name, which keeps events and few completed trackers.
+/// An engine with the custom conditions that definitions use. Its groups keep only a few completed trackers.
 fn engine() -> Engine {
     let mut registry = Registry::default();
     registry.add_condition("answers", |params: &Json, _: &dyn Document| Ok(*params == Json::Bool(true)));
@@ -53,7 +53,7 @@ fn names<'a>(trackers: impl Iterator<Item = Tracked<'a>>) -> Vec<&'a str> {
     trackers.map(|tracker| tracker.name()).collect()
 }
 
-/// All that an outcome says, as text.
+/// What an outcome says, as text.
 fn told(outcome: &Outcome) -> String {
     let states = |tracker: Tracked<'_>| {
         let state = (tracker.progress(), tracker.stage(), tracker.target(), tracker.is_limited());
@@ -66,7 +66,7 @@ fn told(outcome: &Outcome) -> String {
     format!("{dirtied:#?} {lists:?} {failed:?} {flags:?} {:#?}", outcome.events())
 }
 
-/// Makes a call and says all that it gave back.
+/// Makes a call and returns its whole result as text.
 fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
     let now = step.now;
     let call = Call { engine, group: GROUP, now, keep_events: true };
@@ -86,7 +86,7 @@ fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
     }
 }
 
-/// A group as a store holds it: the state replaced by each change, the lists grown.
+/// A group as a store holds it: each change replaces the state and extends the lists.
 #[derive(Debug, Default)]
 struct Stored {
     version: u64,
@@ -141,7 +141,7 @@ fn read(text: &str) -> Json {
     Json::parse_within(text.as_bytes(), Bounds::STORED).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// All that is known of a group, as text.
+/// Everything about a group, as text.
 fn known(group: &Group) -> String {
     let Stored { version, definitions, state, ids, events, completed } = Stored::whole(group);
     let lists = [ids, events, completed].map(|list| list.iter().map(|item| format!("\n  {item}")).collect::<String>());
@@ -149,7 +149,7 @@ fn known(group: &Group) -> String {
     format!("{version}\n{definitions}\n{state}\nids:{ids}\nevents:{events}\ncompleted:{completed}")
 }
 
-/// Tracks a document and compares what it did with what plain evaluation said it would do.
+/// Tracks a document and compares the outcome with the prediction of plain evaluation.
 fn agrees(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp) -> TestCaseResult {
     let explained = group.explain(engine, document, now);
     let snapshots = group.trackers(None, now);
@@ -185,7 +185,7 @@ fn agrees(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp) -
         _ => None,
     });
     for (tracker, amount) in counted.iter().zip(amounts) {
-        // Where a stage ended, the policy may have set the progress back.
+        // If a stage was completed, the policy may have reset the progress.
         if !crossed.contains(&(EventCode::StageCompleted, tracker.name())) {
             let sum = before[tracker.name()].progress.checked_add(amount);
             prop_assert_eq!(Some(tracker.progress()), sum, "{}", tracker.name());
@@ -236,7 +236,7 @@ proptest! {
     }
 }
 
-/// A stream of calls, and the trackers that are there when it begins.
+/// A stream of calls, and the trackers that exist when it starts.
 fn streams() -> impl Strategy<Value = (Vec<Arc<TrackerDefinition>>, Vec<Step>)> {
     let crowd = prop_oneof![9 => Just(0), 1 => Just(140)];
     (vec(generate::shape(), 1..6), crowd, generate::steps()).prop_map(|(shapes, crowd, steps)| {
@@ -256,7 +256,7 @@ proptest! {
             let told: Vec<_> = steps.iter().map(|step| perform(&mut group, &engine, step)).collect();
             (told, known(&group))
         };
-        // A thread of its own has no memory of earlier documents.
+        // A new thread has no thread-local memory of earlier documents.
         let (first, second) = std::thread::scope(|scope| (scope.spawn(run).join().unwrap(), run()));
         prop_assert_eq!(first, second);
     }
@@ -359,7 +359,8 @@ proptest! {
     }
 }
 
-/// The limiter that refuses a document and until when, after making sure that tracking it agrees; `None` if it counts.
+/// Which limiter refuses a document and until when, according to `explain`; `None` if the document counts. Checks that
+/// tracking the document agrees.
 fn refusal(
     group: &Group,
     engine: &Engine,
@@ -416,7 +417,7 @@ proptest! {
             prop_assert_ne!(refusal(&group, &engine, until)?.map(|(limiter, _)| limiter), Some(limiter));
             now = until;
         }
-        // A reset opens them from that moment to the end of the shortest window.
+        // After a reset, all of them are open until the end of the shortest window.
         let renewed = after(now, pause);
         let call = Call { engine: &engine, group: GROUP, now: renewed, keep_events: true };
         group.reset(&call, "limited", Some(ResetPolicy::LIMITER), Renewal::default()).unwrap();
@@ -436,10 +437,10 @@ proptest! {
     }
 }
 
-/// What an amount counts at most, in units of 10⁻¹⁸.
+/// The largest amount, in units of 10⁻¹⁸.
 const MOST: i128 = 170_000_000_000_000_000_000_i128 * 1_000_000_000_000_000_000 - 1;
 
-/// A document whose amount is written out with all its decimals, as a number or as text, and what it is about.
+/// A payment: its amount in units of 10⁻¹⁸, whether the document has it as text, and whether it is paid.
 fn payment() -> impl Strategy<Value = (i128, bool, bool)> {
     let units = prop_oneof![
         4 => -20_000_000_000_000_000_000_i128..100_000_000_000_000_000_000,
@@ -469,7 +470,7 @@ proptest! {
             sum("paid at first").eq("paid", true).limit(limit),
         ];
         let mut group = group_of(&engine, &definitions.map(|builder| Arc::new(builder.build().unwrap())));
-        // What counts goes into these totals by plain arithmetic, and by what `explain` says of it.
+        // The expected totals: by plain arithmetic, and from what `explain` says.
         let mut totals = [0_i128; 4];
         let mut explained_totals = [0_i128; 4];
         let mut left = limit;

@@ -25,7 +25,7 @@ fn track(group: &mut Group, engine: &Engine) -> Outcome {
     group.track(engine, GROUP, &Track { document: &Json::Null, now: NOW, clock: NOW, id: None, keep_events: false })
 }
 
-/// The group as it is read back from a store.
+/// The group as it is restored from a store.
 fn restored(group: &Group, engine: &Engine) -> Group {
     let whole = group.whole(GROUP);
     let part = |write: &dyn Fn(&mut String)| {
@@ -58,7 +58,7 @@ fn no_event_id_is_used_twice_however_often_a_tracker_is_revived() {
         }
         assert!(group.update(&call(&engine), &counting("n", &all)).unwrap());
         if targets % 4 == 0 {
-            // It is removed and revived from what it was when it completed.
+            // Remove the tracker. The update then revives it from its record of when it completed.
             assert_eq!(group.remove(&["n"], NOW), ["n"]);
             assert!(group.update(&call(&engine), &counting("n", &all)).unwrap());
         }
@@ -72,7 +72,7 @@ fn no_event_id_is_used_twice_however_often_a_tracker_is_revived() {
 fn a_tracker_whose_slot_was_dropped_is_revived_from_its_record() {
     let engine = Engine::default();
     let mut group = Group::default();
-    // As many as make the group forget the slots of completed ones.
+    // Enough trackers for the group to drop the slots of completed ones.
     let many: Vec<_> = (0..90).map(|at| counting(&format!("n{at}"), &[1])).collect();
     group.add(&call(&engine), &many, None).unwrap();
     track(&mut group, &engine);

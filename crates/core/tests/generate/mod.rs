@@ -1,6 +1,6 @@
 //! Random documents, definitions and streams.
 //!
-//! All draw from the same few paths and values, so that tests and documents meet often.
+//! They all use the same few paths and values, so that conditions often match documents.
 
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ fn operand() -> impl Strategy<Value = Json> {
     prop_oneof![4 => scalar(), 1 => value_of(scalar())]
 }
 
-/// A document: mostly a map with some of the keys that paths begin with, its values of any kind.
+/// A document: usually a map with some of the keys that paths start with, and values of any kind.
 pub(crate) fn document() -> impl Strategy<Value = Json> {
     let never_in_json = select(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY][..]).prop_map(Json::from);
     let scalar = prop_oneof![15 => scalar(), 1 => never_in_json].boxed();
@@ -152,7 +152,7 @@ fn path() -> impl Strategy<Value = Path> {
 }
 
 fn leaf() -> impl Strategy<Value = Condition> {
-    // Many orders with few thresholds, so that strict ones and others stand side by side.
+    // Many orders with few thresholds, so that strict and non-strict ones often share a threshold.
     let ordered = (order(), number()).prop_map(|(order, operand)| Test::Order(order, operand));
     (path(), prop_oneof![4 => test(), 1 => ordered]).prop_map(|(key, test)| Condition::Test { key, test })
 }
@@ -188,7 +188,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![3 => any(), 1 => nested(any())]
 }
 
-/// A custom condition that answers, one that fails and one that nobody registered.
+/// A custom condition: one that answers, one that fails or one that is not registered.
 fn custom() -> impl Strategy<Value = Condition> {
     let name = select(&["answers", "fails", "unknown"][..]);
     (name, any::<bool>()).prop_map(|(name, answer)| Condition::Custom { name: name.into(), params: answer.into() })
@@ -213,7 +213,7 @@ pub(crate) fn limiter() -> impl Strategy<Value = LimiterDefinition> {
     ]
 }
 
-/// A limiter of any shape: a window may have one bound.
+/// Any built-in limiter; a window may have only one bound.
 fn any_limiter() -> impl Strategy<Value = LimiterDefinition> {
     prop_oneof![
         6 => limiter(),
@@ -223,7 +223,7 @@ fn any_limiter() -> impl Strategy<Value = LimiterDefinition> {
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
-    // Halves around zero, and what takes the whole range.
+    // Halves around zero, and amounts near the ends of the range.
     let halves = (-6_i128..16).prop_map(|half| Amount::from_units(half * 500_000_000_000_000_000).unwrap());
     let far = select(&[-169_i128, 169][..]).prop_map(|far| Amount::from_units(far * 10_i128.pow(36)).unwrap());
     prop_oneof![12 => halves, 1 => far]
@@ -233,7 +233,7 @@ fn policy() -> impl Strategy<Value = ResetPolicy> {
     (any::<bool>(), any::<bool>()).prop_map(|(progress, limiter)| ResetPolicy { progress, limiter })
 }
 
-/// A definition that has no name yet.
+/// A definition without a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     kind: Kind,
@@ -285,7 +285,7 @@ impl Shape {
     }
 }
 
-/// The shapes by the names `t0`, `t1`, …
+/// The shapes with the names `t0`, `t1`, …
 pub(crate) fn named(shapes: &[Shape]) -> Vec<Arc<TrackerDefinition>> {
     shapes.iter().enumerate().map(|(at, shape)| shape.named(&name(at))).collect()
 }
@@ -330,15 +330,15 @@ pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     shape_with(condition())
 }
 
-/// A shape among whose conditions are custom ones.
+/// A shape whose conditions include custom ones.
 pub(crate) fn custom_shape() -> impl Strategy<Value = Shape> {
     shape_with(prop_oneof![2 => condition(), 2 => custom(), 1 => nested(prop_oneof![leaf(), custom()])])
 }
 
-/// How many users and shops a large set tells apart.
+/// How many users and shops the conditions of a large set distinguish.
 const SELECTED: i64 = 300;
 
-/// A number or the text of it: neither equals the other.
+/// A number or its text, which are not equal.
 fn selected() -> impl Strategy<Value = Json> {
     (0..SELECTED, any::<bool>()).prop_map(|(at, text)| if text { at.to_string().into() } else { at.into() })
 }
@@ -353,7 +353,7 @@ fn selective() -> impl Strategy<Value = Condition> {
     (path, test).prop_map(|(key, test)| Condition::Test { key, test })
 }
 
-/// The shapes of a large set: most have a selective test among their conditions, some none.
+/// The shapes of a large set. Most have a selective test among their conditions, some do not.
 pub(crate) fn selective_shapes() -> impl Strategy<Value = Vec<Shape>> {
     let others = || prop_oneof![6 => Just(Vec::new()), 3 => vec(leaf(), 1..3), 1 => vec(condition(), 1..3)];
     let conditions = prop_oneof![
@@ -417,7 +417,7 @@ pub(crate) enum Act {
     Deliver(usize),
 }
 
-/// Calls of every kind, mostly documents; some documents come a second time, with the same id.
+/// Calls of every kind, mostly documents. Some document ids are repeated.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = || (0_usize..6).prop_map(name);
     let definition = || (some(), shape()).prop_map(|(name, shape)| shape.named(&name));
@@ -440,13 +440,13 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec((moment(), act).prop_map(|(now, act)| Step { now, act }), 1..30)
 }
 
-/// Many trackers of which every second completes with the first document.
+/// Many trackers, every second of which completes with the first document.
 pub(crate) fn crowd(size: usize) -> Vec<Arc<TrackerDefinition>> {
     let target = |at: usize| if at.is_multiple_of(2) { 1 } else { 1_000 };
     (0..size).map(|at| Shape::counting(Vec::new(), target(at)).named(&format!("crowd {at}"))).collect()
 }
 
-/// A shape with moments, lengths, names and values of any kind, some of which the builder has to refuse.
+/// A shape with arbitrary moments, lengths, names and values, some of which the builder must reject.
 pub(crate) fn unchecked() -> impl Strategy<Value = Shape> {
     let micros = || prop_oneof![2 => Just(START.micros()), 1 => any::<i64>(), 1 => select(&[i64::MIN, i64::MAX][..])];
     let moment = || micros().prop_map(Timestamp::from_micros);
