@@ -56,7 +56,7 @@ impl Amount {
     }
 
     /// The sum of this and `units` times 10⁻¹⁸, and whether it is not negative and below `bound`, and therefore in
-    /// range. If it is not, the sum is meaningless. There are no branches.
+    /// range. If it is not, the sum is meaningless. The function has no branches.
     #[inline]
     pub(crate) const fn add_below(self, units: i128, bound: Self) -> (Self, bool) {
         let (sum, overflows) = self.0.overflowing_add(units);

@@ -1,4 +1,4 @@
-//! Definitions: what a user writes to describe one tracker; immutable.
+//! Definitions: immutable descriptions of trackers, written by users.
 
 use std::fmt;
 

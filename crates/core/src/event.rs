@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub enum EventCode {
     /// It was added.
     Added = 1001,
-    /// It reached a target that another one follows.
+    /// It reached a target that is followed by another one.
     StageCompleted = 1002,
     /// It reached its last target.
     AllCompleted = 1003,
@@ -97,7 +97,7 @@ pub struct Event {
     /// The number of this event among the tracker's events of this code, from 0. An event that represents several has
     /// the number of the first.
     pub number: u64,
-    /// How many events this one represents: more than 1 if one document ended several cycles.
+    /// How many events this one represents: more than 1 if one document completed the stage several times.
     pub times: u64,
     /// The position of the limiter that refused or ran out.
     pub limiter: Option<usize>,

@@ -52,7 +52,7 @@ pub enum Reason {
         /// The value at that path; `None` if there is none.
         other_seen: Option<Json>,
     },
-    /// The conditions hold, but there is nothing to add.
+    /// The conditions hold, but there is no amount to add or the result would be out of range.
     Skipped {
         /// Why, in one word.
         reason: SkipReason,
@@ -63,7 +63,7 @@ pub enum Reason {
     Limited {
         /// The position of the limiter in the definition.
         limiter: usize,
-        /// The limiter in words; if there is no `until`, they include what opens it or when it ended.
+        /// The limiter in words. If there is no `until`, this includes what would open it or when it ended.
         by: String,
         /// The first moment that is admitted again; `None` if only a renewal makes that possible.
         until: Option<Timestamp>,

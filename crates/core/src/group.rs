@@ -86,7 +86,7 @@ struct Completions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// An active tracker of that name has another definition.
+    /// An active tracker with that name has a different definition.
     #[error("conflicting name: an active tracker named {} has a different definition", quoted(name))]
     ConflictingName {
         /// The name.
@@ -109,7 +109,7 @@ pub enum GroupError {
     Custom(#[from] CustomError),
 }
 
-/// What [`Group::add`] found, by name.
+/// What [`Group::add`] or [`Group::ensure`] did, by tracker name.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Added {
@@ -162,7 +162,7 @@ impl TrackerList {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Differing {
-    /// Refuses: [`GroupError::ConflictingName`].
+    /// Fails with [`GroupError::ConflictingName`].
     Refuse,
     /// Adopts the list's definitions, as `update` does, and removes trackers that are not in the list.
     Update,
@@ -317,7 +317,7 @@ impl Group {
         self.log.as_ref().map_or_else(Vec::new, |log| log.completions.trackers.iter().cloned().collect())
     }
 
-    /// What `document` would do to each tracker at `now`, without changing anything.
+    /// What `document` would do at `now` to each tracker that has not completed. Changes nothing.
     pub fn explain(&self, engine: &Engine, document: &dyn Document, now: Timestamp) -> Vec<Explanation> {
         let trackers = self.set.trackers().iter().zip(&self.slots).filter(|(_, slot)| !slot.completed());
         trackers
@@ -463,7 +463,7 @@ impl Group {
         Ok(result)
     }
 
-    /// What the group has of a tracker that a list names.
+    /// What the group has for a definition in a list.
     fn found(&self, definition: &TrackerDefinition, now: Timestamp) -> Found {
         match self.active_slot(definition.name(), now) {
             Some(at) if *self.set.trackers()[at] == *definition => Found::Equal,
@@ -568,7 +568,7 @@ impl Group {
         self.reshaped = true;
     }
 
-    /// Removes active trackers and returns the names of those that existed.
+    /// Removes active trackers and returns the names of those that it removed.
     pub fn remove(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
         let found: HashSet<&str> = names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
         if found.is_empty() {
@@ -591,7 +591,7 @@ impl Group {
     /// what was used. No event fires.
     ///
     /// A completed tracker that gains targets becomes active again: with its progress, at the first of the new targets,
-    /// after the existing trackers. It gets a new generation, so that its events get new ids. A completed tracker of
+    /// after the existing trackers. It gets a new generation, so that its events get new ids. A completed tracker for
     /// which only the name is known stays completed.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The engine of dictrack: definitions, conditions, stages and limiters as pure functions.
+//! The engine of dictrack: definitions, conditions, measures, limiters, and groups of trackers.
 //!
 //! It has no I/O, no clock and no async: a [`Group`](group::Group) takes a document and a moment, updates itself and
 //! returns what changed. The crate `dictrack` adds a cache, a store and listeners; most programs should use that crate.

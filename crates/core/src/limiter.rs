@@ -58,7 +58,7 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     /// Reads it from the fields of its JSON.
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
-    /// Checks its values, which did not come from JSON if a program built it.
+    /// Checks its values. A program may have built it without reading JSON.
     fn check(&self) -> Read<()>;
 
     fn to_json(&self) -> Json;
@@ -286,7 +286,7 @@ impl LimiterDefinition {
         Count { count }.into()
     }
 
-    /// Admits documents from `start` to `end`, inclusive; either may be left out.
+    /// Admits documents from `start` to `end`, inclusive. One of the two may be `None`.
     pub fn fixed(start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
         Fixed::new(start, end).into()
     }
@@ -398,12 +398,12 @@ impl Renewal {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LimiterView {
-    /// What remains after a renewal; `None` if the limiter does not count.
+    /// What remains right after a renewal; `None` if the limiter does not count.
     pub limit: Option<Amount>,
     /// What remains, 0 or more; `None` if the limiter does not count.
     pub remaining: Option<Amount>,
-    /// The first moment, at or after the one shown, at which the limiter admits a document; `None` if only a reset
-    /// opens it, or if only custom code can tell.
+    /// The first moment, at or after the moment of the view, at which the limiter admits a document; `None` if only a
+    /// reset opens it, or if only custom code can tell.
     pub retry_at: Option<Timestamp>,
     /// The first moment at which the limiter renews itself; `None` if it does not.
     pub reset_at: Option<Timestamp>,

@@ -35,7 +35,7 @@ pub(crate) trait Measures: Sized {
     /// Reads those fields.
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
-    /// Checks its values, which did not come from JSON if a program built it.
+    /// Checks its values. A program may have built it without reading JSON.
     fn check(&self) -> Read<()>;
 
     /// Writes those fields.
@@ -81,7 +81,7 @@ pub(crate) enum Measure {
         /// The new state, if it changes.
         state: Option<MeasureState>,
     },
-    /// There is no amount, for this reason, in words.
+    /// No amount. The text says why.
     Nothing(String),
 }
 
@@ -158,7 +158,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Adds one.
+    /// One per document.
     Count,
     /// The number at a path.
     Sum,

@@ -53,7 +53,7 @@ pub(crate) const COUNTED: u8 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// There is no number to add.
+    /// There is no amount to add.
     NoAmount,
     /// The progress, or the number of stages, would be out of range.
     OutOfRange,
@@ -208,7 +208,7 @@ impl Outcome {
         self.duplicate
     }
 
-    /// Whether the group changed: a tracker, or an id to remember.
+    /// Whether the group changed: a tracker, the list of trackers, or the document ids that it remembers.
     pub fn changed(&self) -> bool {
         self.changed
     }

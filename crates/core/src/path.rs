@@ -15,7 +15,7 @@ pub struct Path {
     segments: Box<[Segment]>,
 }
 
-/// One step of a [`Path`]: a key in a map or, if it is a whole number, also an index into a list.
+/// One step of a [`Path`]: a key in a map and, if it is a whole number, an index into a list.
 #[derive(Debug)]
 pub struct Segment {
     key: Text,
@@ -133,7 +133,7 @@ impl Clone for Segment {
 }
 
 impl PartialEq for Path {
-    /// Two paths are equal if they have the same segments: their texts are normalized.
+    /// Two paths are equal if they have the same segments: their texts are normalised.
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }

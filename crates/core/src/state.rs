@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub(crate) struct Slot {
     pub(crate) progress: Amount,
     pub(crate) extra: Option<Box<Extra>>,
-    /// The number of the add within its group, never reused.
+    /// The number of the tracker's add within its group; never reused.
     pub(crate) generation: u32,
     /// The position of the current target.
     pub(crate) stage: u16,
@@ -38,7 +38,7 @@ pub(crate) struct Extra {
     /// How many times the targets have started again.
     pub(crate) cycle: u64,
     pub(crate) expire_at: Option<Timestamp>,
-    /// How many events of these codes the tracker has had: these are the numbers of its next events.
+    /// How many events of these codes the tracker has had. Each is also the number of the next such event.
     pub(crate) stages: u64,
     pub(crate) limits: u64,
     pub(crate) resets: u64,
@@ -188,7 +188,7 @@ pub struct TrackerSnapshot {
     pub completed: bool,
     /// The limiters in definition order.
     pub limiters: Vec<LimiterView>,
-    /// The number of the add within its group, never reused.
+    /// The number of the tracker's add within its group; never reused.
     pub generation: u32,
     /// The moment at which it expires.
     pub expire_at: Option<Timestamp>,

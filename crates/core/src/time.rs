@@ -431,7 +431,7 @@ mod tests {
         for refused in ["null", "1e30", "[]", r#""9999-12-31T23:59:60Z""#, r#""2026-12""#, r#""2026-12-31Z""#] {
             assert_eq!(end(refused), None, "{refused}");
         }
-        // What is written down reads back as the same moment.
+        // A moment that is written as a number reads back as the same moment.
         for text in ["1970-01-01", "9999-12-31", "0000-01-01"] {
             let moment = Timestamp::parse_end(text).unwrap();
             assert_eq!(Timestamp::read_end(&moment.to_number().into()), Some(moment), "{text}");

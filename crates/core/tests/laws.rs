@@ -400,7 +400,7 @@ proptest! {
             track(&mut group, &engine, &Json::Null, moment, None);
         }
         let mut now = now;
-        // Each limiter opens at most once.
+        // Each limiter opens no more than once.
         for _ in 0..=limiters.len() {
             let Some((limiter, until)) = refusal(&group, &engine, now)? else { break };
             let Some(until) = until else {

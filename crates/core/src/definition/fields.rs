@@ -81,8 +81,8 @@ impl Node {
         read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
     }
 
-    /// The position of `field`, a path such as `limiters[0].end`, in the source: that of the value that it names, or
-    /// else of the innermost value around it.
+    /// The position in the source of the value at `field`, a path such as `limiters[0].end`. If there is no such value,
+    /// the position of the innermost value around it.
     pub fn place(&self, field: &str) -> Option<usize> {
         let mut node = self;
         // No field of a definition has a dot or a bracket in its name. A key in an operand may; then the position of

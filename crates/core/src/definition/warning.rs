@@ -12,7 +12,7 @@ use crate::time::Span;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DefinitionWarning {
-    /// Each stage renews a `count`: a count of 100 on two stages admits 200 documents.
+    /// Each stage renews a `count`: with two stages, a count of 100 admits up to 200 documents.
     CountRenewedByStages {
         /// The position of the limiter.
         limiter: usize,

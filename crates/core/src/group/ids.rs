@@ -55,7 +55,7 @@ impl Known {
         places.reserve(count, |&place| hasher.hash_one(order[place.wrapping_sub(*first) as usize].0));
     }
 
-    /// Remembers an id. If there are already `most`, drops the oldest first, so that the memory never grows for more.
+    /// Remembers an id. If there are already `most`, the oldest is dropped first, so that the collections do not grow.
     fn insert(&mut self, id: ContentHash, seen: Timestamp, most: usize) {
         if self.contains(id) {
             return;

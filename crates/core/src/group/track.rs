@@ -492,8 +492,8 @@ fn fail(outcome: &mut Outcome, at: u32, error: CustomError) {
 ///
 /// `track` spends its time in this loop: for each match it touches one [`Hot`], one [`Slot`] and one [`Entry`]. No
 /// branch depends on a tracker, so nothing is mispredicted and the cache lines of a large group are fetched in
-/// parallel. The function takes only slices, which keeps everything else in registers. With `DENSE`, the position of
-/// each item in `hot` is that of its tracker. `benches/engine.rs` measures it, and the law
+/// parallel. Its arguments are slices and one list, so everything else stays in registers. With `DENSE`, the position
+/// of each item in `hot` is that of its tracker. `benches/engine.rs` measures this function, and the law
 /// `the_index_agrees_with_plain_evaluation` compares it with [`Group::explain`].
 #[inline(never)]
 fn count_plain<const DENSE: bool>(

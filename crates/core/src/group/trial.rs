@@ -3,13 +3,13 @@
 use super::Group;
 use crate::engine::Limits;
 
-/// A copy of a group on which steps run before it is known whether their changes are kept. A cache that several
-/// processes share only learns this from its server.
+/// A copy of a group on which steps run before it is known whether their changes are kept. With a cache that processes
+/// share, only the server can tell.
 ///
-/// A group can have a million document ids, and copying them for each trial would cost far more than the step. So a trial
-/// shares the ids with the group that it copies, and the newest copy owns them: only the owner can drop old ids. That is why
-/// each trial must be [kept](Self::keep) or [undone](Self::undo), and why the group may lack its ids until then. Use
-/// [`whole`](Self::whole) for the group with its ids.
+/// A group can have a million document ids, and copying them for each trial would cost far more than the step. So a
+/// trial shares the ids with the group that it copies, and the newest copy owns them: only the owner can drop old ids.
+/// That is why each trial must be [kept](Self::keep) or [undone](Self::undo), and why the group may lack its ids until
+/// then. Use [`whole`](Self::whole) for the group with its ids.
 #[derive(Debug)]
 #[must_use = "the group may lack its document ids until the trial is kept or undone"]
 pub struct Trial(Group);
@@ -30,7 +30,8 @@ impl Trial {
         &mut self.0
     }
 
-    /// Ends the trial and applies its changes to `group`, which it is a copy of. `next` is the trial on top of it, if any.
+    /// Ends the trial and applies its changes to `group`, which it is a copy of. `next` is the trial on top of it, if
+    /// any.
     pub fn keep(self, group: &mut Group, next: Option<&mut Self>, limits: &Limits) {
         *group = self.0;
         hand_on(group, next, limits);
@@ -44,7 +45,7 @@ impl Trial {
         hand_on(group, next, limits);
     }
 
-    /// A copy of `group` with its ids. This must be the trial on it, or the one on top of that.
+    /// A copy of `group` with its ids. This must be the trial on `group`, or the trial on top of that one.
     pub fn whole(&self, group: &Group) -> Group {
         let mut whole = group.clone();
         self.give_ids_back(&mut whole);

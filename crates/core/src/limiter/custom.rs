@@ -51,8 +51,8 @@ impl Custom {
 }
 
 impl Kind for Custom {
-    /// `None` if the limiter was not registered or failed when its tracker was added, and until it records a document
-    /// or is renewed.
+    /// `None` if the limiter was not registered or failed when its tracker was added. It then stays `None` until the
+    /// limiter records a document or is renewed.
     type State = Option<Box<Json>>;
 
     const FIELDS: &'static [&'static str] = &["custom", "params"];

@@ -24,7 +24,8 @@ pub struct GroupChange {
     /// The version of the group before this change; `None` if this is the whole group, which replaces any older
     /// version.
     pub base: Option<u64>,
-    /// The positions of the trackers that changed; `None` if the list itself changed.
+    /// The positions of the trackers that changed; `None` if they are not known or if the list of trackers itself
+    /// changed.
     pub changed: Option<Vec<u32>>,
     /// The definitions; a store keeps each set once.
     pub set: Arc<DefinitionSet>,
@@ -40,7 +41,7 @@ pub struct GroupChange {
     pub events: Vec<Arc<Event>>,
     /// The newly completed trackers.
     pub completed: Vec<CompletedTracker>,
-    /// The names of newly completed trackers of which only the name is kept.
+    /// The names of newly completed trackers for which nothing else is kept.
     pub completed_names: Vec<Text>,
 }
 
@@ -60,7 +61,7 @@ fn bad(what: impl Into<String>) -> RecordError {
 }
 
 impl Group {
-    /// What changed since the last call.
+    /// Takes what changed since the last call.
     pub fn take_change(&mut self, group: &str, engine: &crate::group::Engine) -> GroupChange {
         self.share_set(engine);
         let mut change = self.state_change(group);
@@ -336,7 +337,7 @@ impl GroupChange {
         self.events.iter().map(|event| StoredEvent::from(&**event))
     }
 
-    /// The newly completed trackers as they are stored: first those of which only the name is kept.
+    /// The newly completed trackers as they are stored: first those for which only the name is kept.
     pub fn stored_completions(&self) -> impl Iterator<Item = StoredCompletion> {
         let names = self.completed_names.iter().map(|name| StoredCompletion::name_only(name));
         names.chain(self.completed.iter().map(StoredCompletion::from))

@@ -28,7 +28,7 @@ pub struct StoredCompletion {
 }
 
 impl StoredCompletion {
-    /// A tracker of which only the name is kept.
+    /// A tracker for which only the name is kept.
     pub fn name_only(name: &str) -> Self {
         Self { name: name.to_owned(), record: None }
     }
