@@ -316,8 +316,10 @@ fn events_that_an_earlier_run_left_are_printed_however_soon_each_run_is_killed()
             "a run that is killed after {READ} lines makes no progress: {}",
             now.len()
         );
-        let lost = now.iter().filter(|event| !all.contains(&event.id().to_string())).count();
-        assert_eq!(lost, 0, "documents were counted before earlier events were printed");
+        // The last run may have written everything before it was killed, and then counted the new document.
+        let printed_all = all.iter().all(|id| seen.contains_key(id));
+        let new = now.iter().filter(|event| !all.contains(&event.id().to_string())).count();
+        assert!(new == 0 || printed_all, "documents were counted before earlier events were printed");
         remaining = now;
     }
     println!("{killed} kills, {printed} lines for {} events", all.len());
