@@ -6,7 +6,7 @@ use dictrack_core::custom::BoxError;
 
 /// A failure of a cache or a store.
 ///
-/// Its message has everything that is known, so that it has no [`source`](std::error::Error::source) that would repeat it.
+/// Its message says all that is known, so it has no [`source`](std::error::Error::source) that would repeat it.
 #[derive(Debug)]
 pub struct BackendError {
     /// `SQLite`, `Redis`, …

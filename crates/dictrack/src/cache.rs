@@ -1,4 +1,4 @@
-//! Where groups live while documents come.
+//! Caches: they hold the groups in use.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -19,13 +19,14 @@ pub mod redis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// The group is as it was.
+    /// The group is unchanged.
     Unchanged,
-    /// The group is as it was, and the caller relies on what is there: it has to be kept if it is not yet.
+    /// The group is unchanged, but the caller relies on it: it must be kept if it is not kept yet.
     Relied,
-    /// The group changed and has to be kept.
+    /// The group changed and must be kept.
     Changed,
-    /// The group changed and knows the change by an id: a step that runs again where it is kept already changes nothing.
+    /// The group changed and knows the change by an id: if the step runs again on a group that has the change, it does
+    /// nothing.
     ChangedById,
 }
 
@@ -48,17 +49,17 @@ pub trait Load: Send + Sync + Debug {
     /// The stored group, claimed for this cache.
     ///
     /// # Errors
-    /// Whatever the store fails with.
+    /// A failure of the store.
     async fn claim(&self, group: &str) -> Result<Claimed, Error>;
 
     /// What the store holds of a group.
     ///
     /// # Errors
-    /// Whatever the store fails with.
+    /// A failure of the store.
     async fn held(&self, group: &str) -> Result<Held, Error>;
 }
 
-/// How the store took a change.
+/// What the store did with a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Saved {
@@ -66,14 +67,14 @@ pub struct Saved {
     pub group: Text,
     /// The version of the change.
     pub version: u64,
-    /// The claim it was made under.
+    /// The claim under which it was made.
     pub claim: u64,
     /// What the store holds instead, if it refused the change.
     pub refused: Option<Held>,
 }
 
 impl Saved {
-    /// How the store took `changes`, some of which it refused.
+    /// What the store did with `changes`, some of which it refused.
     pub fn all(changes: &[Unsaved], refused: &[Refused]) -> Vec<Self> {
         let saved = changes.iter().enumerate().map(|(at, Unsaved { change, claim })| Self {
             group: change.group.clone(),
@@ -85,92 +86,93 @@ impl Saved {
     }
 }
 
-/// Where groups live while documents come.
+/// Holds the groups in use.
 ///
-/// A cache never calls the manager, and the store only by the `load` that it was made with: what has to be kept it hands
-/// out by [`collect`](Self::collect).
+/// A cache never calls the manager, and calls the store only through the `load` that it gets in [`begin`](Self::begin).
+/// It hands out changes that must be kept through [`collect`](Self::collect).
 #[async_trait]
 pub trait DataCache: Send + Sync + Debug {
-    /// Who changes the groups of this cache: this process, or others too.
+    /// Which processes change the groups of this cache: only this one, or others too.
     fn writers(&self) -> Writers;
 
-    /// Whether calls wait for a server, which may never answer: then the deadline of a call of the manager bounds them.
+    /// Whether calls wait for a server, which may never answer; if so, the deadline of the manager's call bounds them.
     fn is_remote(&self) -> bool {
         true
     }
 
-    /// Learns where groups come from, before the first call.
+    /// Tells the cache where groups come from, before the first call.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error>;
 
-    /// Runs `step` on the newest state of `group`, atomically with respect to every other user of this cache, and
-    /// keeps its result.
+    /// Runs `step` on the newest state of `group`, atomically with respect to every other user of this cache, and keeps
+    /// its result.
     ///
-    /// `step` may run more than once; only the last run counts. If the cache does not hold the group, the store supplies
-    /// it; if there is none either, the step gets a blank one, which is kept only if it changes. Gives the claim under
-    /// which the cache holds the group, see [`DataStore::claim`](crate::store::DataStore::claim).
+    /// `step` may run more than once; only the last run counts. If the cache does not hold the group, the store
+    /// supplies it; if the store has none either, the step gets a blank group, which is kept only if it changes.
+    /// Returns the claim under which the cache holds the group, see
+    /// [`DataStore::claim`](crate::store::DataStore::claim).
     ///
     /// # Errors
-    /// A failure of the cache or the store; then nothing has changed. [`Error::Unavailable`]: it is not known whether
-    /// something has.
+    /// A failure of the cache or the store; nothing has changed. After [`Error::Unavailable`] it is unknown whether
+    /// anything has changed.
     async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error>;
 
-    /// Runs `step` as [`update`](Self::update) does, if that needs no waiting: the cache holds the group here and now.
-    /// `false` if it does not, and then nothing has happened.
+    /// Like [`update`](Self::update), but only if the group is at hand and nothing has to wait. Returns `false`
+    /// otherwise, having done nothing.
     fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool;
 
-    /// Shows the newest state of `group` to `view`; a blank one if there is none.
+    /// Shows the newest state of `group` to `view`, or a blank group if there is none.
     ///
     /// # Errors
     /// A failure of the cache or the store.
     async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error>;
 
-    /// Takes what changed by this process since it was last collected, each group once.
+    /// Takes what this process changed since the last call, each group once.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn collect(&self, engine: &Engine) -> Result<Vec<Unsaved>, Error>;
 
-    /// About how many bytes of groups changed since they were last collected: they cannot be dropped, and collecting them takes
-    /// several times as much. 0 where another process keeps them.
+    /// About how many bytes of groups have changed since they were last collected. They cannot be dropped, and
+    /// collecting them takes several times as much memory. 0 where another process keeps them.
     fn uncollected_bytes(&self) -> usize;
 
-    /// Whether [`collect`](Self::collect) would hand out more: it may leave for later what takes long to read.
+    /// Whether [`collect`](Self::collect) would return more: it may postpone what takes long to read.
     fn has_uncollected(&self) -> bool;
 
-    /// Learns how the store took what was collected; groups that it has may be dropped when memory is short.
+    /// Notes what the store did with collected changes. Groups that it has may be dropped when memory is short.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn note_saved(&self, saved: &[Saved]) -> Result<(), Error>;
 
-    /// Whether the store has the change that made `version` of a group under `claim`, after a commit that was to save it;
-    /// `false` if another commit is needed.
+    /// Whether the store has the change that produced `version` of a group under `claim`, after a commit that was to
+    /// save it; `false` if another commit is needed.
     ///
     /// # Errors
     /// [`Error::Lost`] if the cache lost the change before the store had it.
     fn confirm(&self, group: &str, version: u64, claim: u64) -> Result<bool, Error>;
 
-    /// Does the work that was put off, such as looking for changes that a process left that ended. Called every few
-    /// hundred milliseconds, before a commit.
+    /// Does postponed work, such as looking for changes left by a process that has ended. Called every few hundred
+    /// milliseconds, before a commit.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn maintain(&self) -> Result<(), Error>;
 
-    /// Shows every group that the cache holds to `visit`, in no order.
+    /// Shows every group that the cache holds to `visit`, in no particular order.
     ///
     /// # Errors
     /// A failure of the cache.
     async fn for_each(&self, visit: &mut (dyn for<'a> FnMut(&'a str, &'a Group) + Send)) -> Result<(), Error>;
 
-    /// What the cache holds of a group, for those who only look: nothing is loaded, claimed or written. May be called
-    /// without [`begin`](Self::begin).
+    /// What the cache holds of a group, for reading only: nothing is loaded, claimed or written. May be called without
+    /// [`begin`](Self::begin).
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the record is not what dictrack writes, else a failure of the cache.
+    /// [`Error::Corrupt`] if the record is damaged or not written by dictrack, else a failure of the cache.
     async fn peek(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error>;
 
     /// The ids of all groups that the cache holds, in order. May be called without [`begin`](Self::begin).
@@ -186,13 +188,13 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache.
     async fn unsaved(&self) -> Result<Vec<String>, Error>;
 
-    /// Whether the cache may lack a group that was changed through it: then it may be in the store.
+    /// Whether the cache may lack a group that was changed through it, so that the store has to be searched too.
     fn has_dropped(&self) -> bool;
 
     /// Examines the cache before programs rely on it: what it is, what could lose progress, and how to fix it. May be called
     /// without [`begin`](Self::begin). A failure to examine the cache is a finding too.
     ///
-    /// The default reads some groups, and a note says that it checks nothing else.
+    /// The default implementation only reads some groups, and adds a note that nothing else was checked.
     async fn examine(&self, setup: &Setup) -> Examination {
         let mut found = Examination::new("the cache");
         found.add(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{Span, Timestamp};
 
-/// What says which moment it is.
+/// Tells the current moment.
 pub trait Clock: Send + Sync + Debug {
     /// The current moment.
     fn now(&self) -> Timestamp;
@@ -28,7 +28,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told otherwise.
+/// A clock that only moves when told to.
 ///
 /// ```
 /// use dictrack::{clock::{Clock, TestClock}, Span, Timestamp};
@@ -40,17 +40,17 @@ impl Clock for SystemClock {
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// A clock that stands at `now`.
+    /// A clock set to `now`.
     pub fn new(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.micros()))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, span: Span) {
         self.0.fetch_add(span.micros(), Ordering::Relaxed);
     }
 
-    /// Puts the clock to `now`, also back.
+    /// Sets the clock to `now`, which may be earlier.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.micros(), Ordering::Relaxed);
     }
@@ -62,12 +62,13 @@ impl Clock for TestClock {
     }
 }
 
-/// Measures how long things take; unlike a [`Clock`] it never goes back and decides nothing about documents.
+/// Measures how long something takes. Unlike a [`Clock`], it never goes back, and no decision about a document depends
+/// on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts at zero.
+    /// Starts measuring.
     #[must_use]
     pub fn start() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the clock")]

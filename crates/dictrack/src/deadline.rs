@@ -1,4 +1,4 @@
-//! Until when a call waits for servers: one deadline for all that it waits for, since limits of single steps add up.
+//! How long a call waits for servers: one deadline for everything it waits for, since limits on single steps add up.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -7,37 +7,38 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 use crate::{Error, runtime};
 
-/// A call waits so long for cache and store, all in all, so that it answers or fails within two seconds.
+/// How long a call waits for the cache and the store in total, so that it returns within two seconds.
 const WAITS_FOR: Duration = Duration::from_millis(1_700);
-/// What a step may take beyond that: a process that was held up finds its time gone although its servers have answered.
+/// What a step may take beyond that: a process that was suspended finds its time used up although its servers have
+/// answered.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Until when a call waits.
+/// When a call stops waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     since: Stopwatch,
     after: Duration,
-    /// Whether cache or store is a server, which may never answer. Files are waited for however long they take.
+    /// Whether the cache or the store is a server, which may never answer. There is no limit on waiting for files.
     is_remote: bool,
 }
 
 impl Deadline {
-    /// That of a call that begins now.
+    /// The deadline of a call that begins now.
     pub(crate) fn of_a_call(is_remote: bool) -> Self {
         Self { since: Stopwatch::start(), after: WAITS_FOR, is_remote }
     }
 
-    /// Whether the call has to come to an end.
+    /// Whether the call has to end now.
     pub(crate) fn is_over(&self) -> bool {
         self.since.elapsed() >= self.after
     }
 
-    /// Leaves out a time in which nobody waited for a server.
+    /// Extends the deadline by a time in which nothing waited for a server.
     pub(crate) fn put_off(&mut self, by: Duration) {
         self.after += by;
     }
 
-    /// What `work` gives, or `late` if the deadline passes first; then `work` is dropped.
+    /// The result of `work`, or `late` if the deadline passes first; `work` is dropped then.
     pub(crate) async fn bound<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,

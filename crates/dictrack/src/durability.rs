@@ -5,16 +5,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// When a call is acknowledged, and so what a crash can take back.
+/// When a call is acknowledged, and so what a crash can undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// The store has it on disk. Neither a crash nor a power failure takes it back.
+    /// Once the change is on disk. Neither a crash nor a power failure can undo it.
     Fsync,
-    /// The operating system has it. A killed process loses nothing; a power failure may.
+    /// Once the operating system has the change. A killed process loses nothing; a power failure may.
     #[default]
     Os,
-    /// At once; the store follows within this time, and that much can be lost.
+    /// At once. The store follows within this time, and a crash can lose that much.
     Interval(Duration),
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Durability {
     }
 }
 
-/// Why a text is not a durability.
+/// Why a text is not a valid durability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid durability {}; expected fsync, os or an interval such as interval(100ms)", quoted(.0))]
 pub struct ParseDurabilityError(String);

@@ -1,4 +1,4 @@
-//! What can go wrong, by what the caller can do about it.
+//! Errors, classified by what the caller can do about them.
 
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis"))]
 use std::fmt::Display;
@@ -9,10 +9,10 @@ use dictrack_core::{DefinitionError, custom::BoxError, group::GroupError};
 
 use crate::backend::BackendError;
 
-/// Makes the one table of errors: what is known of a kind beside its message.
+/// Makes the one table of error kinds: all that is known about a kind apart from its message.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $code:literal, $python:literal, $advice:literal;)*) => {
-        /// What kind of error it is. Every face of dictrack takes from this table what it calls the kind.
+        /// The kind of an error. Every interface of dictrack takes its name for the kind from this table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind {
@@ -23,7 +23,7 @@ macro_rules! kinds {
             /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// A short text that stays the same from version to version, for programs and logs: `conflicting_name`.
+            /// A short code for programs and logs that is the same in all versions, such as `conflicting_name`.
             pub fn code(self) -> &'static str {
                 match self {
                     $(Self::$kind => $code,)*
@@ -37,7 +37,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The class of the exception in Python.
+            /// The name of the exception class in Python.
             pub fn python_class(self) -> &'static str {
                 match self {
                     $(Self::$kind => $python,)*
@@ -48,16 +48,16 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// An active tracker of that name has another definition.
+    /// An active tracker of that name has a different definition.
     ConflictingName = "conflicting_name", "ConflictingNameError",
         "use another name, or update the tracker";
-    /// One call names a tracker twice.
+    /// A call names the same tracker twice.
     RepeatedName = "repeated_name", "RepeatedNameError",
         "name each tracker once in a call";
-    /// The group has had 2³² - 1 adds.
+    /// The group has used all of its 2³² - 1 generations.
     GenerationsExhausted = "generations_exhausted", "GenerationsExhaustedError",
         "use another group";
-    /// A definition is refused.
+    /// A definition is invalid.
     Definition = "definition", "DefinitionError",
         "correct the definition";
     /// Custom code failed, or is not registered.
@@ -66,7 +66,7 @@ kinds! {
     /// Custom code called the manager.
     Reentrant = "reentrant", "ReentrantError",
         "do not call the manager from a condition, measure or limiter";
-    /// `flush` was not confirmed.
+    /// `flush` was called without confirmation.
     Unconfirmed = "unconfirmed", "UnconfirmedError",
         "confirm the call";
     /// The manager was closed.
@@ -84,10 +84,10 @@ kinds! {
     /// A cache or a store cannot be reached.
     Unavailable = "unavailable", "UnavailableError",
         "call again later; a document with an id counts once, however often it is sent";
-    /// The cache lost a change before the store had it.
+    /// The cache lost a change before it was stored.
     Lost = "lost", "LostError",
         "call again: the change did not take effect";
-    /// Another process took the store over.
+    /// Another process took over the store.
     TakenOver = "taken_over", "TakenOverError",
         "stop using the store, which has a new owner";
     /// Another manager owns the store.
@@ -99,18 +99,18 @@ kinds! {
     /// An older dictrack wrote the store, which is open for reading only.
     OlderVersion = "older_version", "OlderVersionError",
         "open the store for writing once";
-    /// Making or changing the store was cut short, and it is open for reading only.
+    /// Creating or changing the store was interrupted, and it is open for reading only.
     Unfinished = "unfinished", "UnfinishedError",
         "open the store for writing once";
-    /// Something in the store is not what dictrack writes.
+    /// The store is damaged, or contains something that dictrack did not write.
     Corrupt = "corrupt", "CorruptError",
         "restore the store from a backup";
 }
 
-/// Why a call did nothing, or why its effect is not known to be kept.
+/// Why a call did nothing, or why it is unknown whether its effect is kept.
 ///
-/// The message has all that is known, so that no error has a [`source`](std::error::Error::source) which would print it
-/// twice. Programs look at [`kind`](Self::kind), [`code`](Self::code) or the variant.
+/// The message says all that is known, so no error has a [`source`](std::error::Error::source), which would be printed
+/// a second time. Programs look at [`kind`](Self::kind), [`code`](Self::code) or the variant.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -119,22 +119,22 @@ pub enum Error {
     Group {
         /// The group.
         group: Box<str>,
-        /// What does not fit.
+        /// The problem.
         problem: Box<GroupError>,
     },
-    /// A definition is refused.
+    /// A definition is invalid.
     #[error("{0}")]
     Definition(Box<DefinitionError>),
     /// A custom condition, measure or limiter called the manager.
     #[error("a custom condition, measure or limiter called the manager while the manager was using its group")]
     Reentrant,
-    /// `flush` was not confirmed.
+    /// `flush` was called without confirmation.
     #[error("flush permanently deletes everything in the cache and the store; it needs confirmation")]
     Unconfirmed,
     /// The manager was closed.
     #[error("the manager is closed")]
     Closed,
-    /// The store failed earlier. What was acknowledged is kept; nothing is acknowledged any more.
+    /// The store failed earlier. What was acknowledged is kept; nothing more is acknowledged.
     #[error("the store failed and nothing is acknowledged any more; reopen it to continue: {failure}")]
     Stopped {
         /// The failure.
@@ -143,11 +143,11 @@ pub enum Error {
     /// A cache or a store failed.
     #[error("{0}")]
     Backend(Arc<BackendError>),
-    /// A cache or a store cannot be reached. What was acknowledged is written when it is back. Whether this call took
-    /// effect is not known: a document with an id can be sent again.
+    /// A cache or a store cannot be reached. Acknowledged changes are written once it is reachable again. Whether this
+    /// call took effect is unknown; a document with an id can be sent again.
     #[error("{}{}", .0, kept(.0))]
     Unavailable(Arc<BackendError>),
-    /// The cache lost the group before the store had this change, which is gone: call again.
+    /// The cache lost the group before this change was stored. The change is lost: call again.
     #[error(
         "group {}: the cache lost this change before the store had it, so it did not count; call again",
         quoted(group)
@@ -156,7 +156,7 @@ pub enum Error {
         /// The group.
         group: Box<str>,
     },
-    /// Another process took the store over.
+    /// Another process took over the store.
     #[error("{store} was taken over by process {pid} on {host}; this process no longer writes to it")]
     TakenOver {
         /// The store.
@@ -187,7 +187,7 @@ pub enum Error {
         store: Box<str>,
         /// The version it has.
         found: i64,
-        /// The newest version that is known.
+        /// The newest version that this dictrack knows.
         known: i64,
     },
     /// An older dictrack wrote the store, which is only open for reading.
@@ -200,10 +200,10 @@ pub enum Error {
         store: Box<str>,
         /// The version it has.
         found: i64,
-        /// The version that can be read.
+        /// The version that this dictrack can read.
         known: i64,
     },
-    /// What makes or changes the store was cut short by a kill or a power failure, and it is only open for reading.
+    /// Creating or changing the store was interrupted by a kill or a power failure, and it is open for reading only.
     #[error(
         "{store} is unfinished: a kill or a power failure interrupted its creation or a change; open it once with a \
          program that writes, which completes it"
@@ -212,30 +212,30 @@ pub enum Error {
         /// The store.
         store: Box<str>,
     },
-    /// Something in the store is not what dictrack writes; it is left as it is.
+    /// The store is damaged, or contains something that dictrack did not write. It was left unchanged.
     #[error("{store}: {place} cannot be read: {problem}; nothing was changed")]
     Corrupt {
         /// The store.
         store: Box<str>,
         /// What is damaged.
         place: Box<str>,
-        /// How.
+        /// What is wrong with it.
         problem: Box<str>,
     },
 }
 
-/// Why a cache or a store could not be opened: nothing was acknowledged yet.
+/// Why a cache or a store could not be opened. Nothing has been acknowledged at that point.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; nothing was opened; try again when it is reachable")]
 struct Unopened(BoxError);
 
-/// What becomes of acknowledged changes while a backend is away, if there can be some.
+/// What happens to acknowledged changes while a backend cannot be reached, if there can be any.
 fn kept(error: &BackendError) -> &'static str {
     if error.source.is::<Unopened>() { "" } else { "; what was acknowledged is kept until it is back" }
 }
 
 impl Error {
-    /// As a call says it that opens a cache or a store.
+    /// The error as reported by a call that opens a cache or a store.
     pub(crate) fn at_opening(self) -> Self {
         match self {
             Self::Unavailable(error) if !error.source.is::<Unopened>() => {
@@ -258,7 +258,7 @@ impl Error {
         Self::Corrupt { store: store.to_string().into(), place: place.into(), problem: problem.into() }
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Group { problem, .. } => match &**problem {
@@ -267,7 +267,7 @@ impl Error {
                 GroupError::GenerationsExhausted => ErrorKind::GenerationsExhausted,
                 GroupError::Definition(_) => ErrorKind::Definition,
                 GroupError::Custom(_) => ErrorKind::CustomCode,
-                // Of another version of the core, which has more.
+                // Only a newer version of the core has further variants.
                 _ => ErrorKind::Definition,
             },
             Self::Definition(_) => ErrorKind::Definition,
@@ -288,18 +288,18 @@ impl Error {
         }
     }
 
-    /// The code of its [`kind`](Self::kind): a short text that stays the same from version to version, such as
-    /// `conflicting_name` or `unavailable`.
+    /// The code of its [`kind`](Self::kind): a short text that is the same in all versions, such as `conflicting_name`
+    /// or `unavailable`.
     pub fn code(&self) -> &'static str {
         self.kind().code()
     }
 
-    /// Whether the same call may do when the backend is back.
+    /// Whether the same call may succeed once the backend is reachable again.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// The same failure as what stops a store from acknowledging.
+    /// The failure in the form that stops a store from acknowledging.
     pub(crate) fn into_backend(self) -> Arc<BackendError> {
         match self {
             Self::Backend(error) | Self::Unavailable(error) | Self::Stopped { failure: error } => error,
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(opening.to_string(), expected);
     }
 
-    /// One error of each kind, with sources where errors of others come in.
+    /// One error of each kind, with a source where it wraps another error.
     fn one_of_each() -> Vec<Error> {
         let backend = |backend| {
             let source = Box::new(std::io::Error::other("the disk is full"));

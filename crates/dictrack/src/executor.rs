@@ -1,5 +1,5 @@
-//! Work that holds up its thread, such as reading a file, and where it may do so: on a thread whose program waits for the
-//! call anyway, and never on a thread of an async executor, which other tasks wait for.
+//! Blocking work, such as reading a file, and where it may run: on a thread whose program waits for the call anyway,
+//! and never on a thread of an async executor, where it would hold up other tasks.
 
 use std::cell::Cell;
 
@@ -9,14 +9,14 @@ use crate::Error;
 use crate::runtime;
 
 thread_local! {
-    /// Whether the program of this thread waits for the call that runs on it.
+    /// Whether the program waits for the call that runs on this thread.
     static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Waits for `future` on the calling thread. A call of dictrack that reads a file then does so right here, which is faster
-/// than on a thread of its own.
+/// Waits for `future` on the calling thread. A dictrack call that reads a file does so on this thread, which is faster
+/// than using another one.
 ///
-/// [`Blocking`](crate::Blocking) does this for every call. Not for threads of an async executor.
+/// [`Blocking`](crate::Blocking) does this for every call. Do not call it on a thread of an async executor.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Restore(bool);
     impl Drop for Restore {
@@ -28,8 +28,8 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// Runs `work`, which may hold up its thread: here if the calling thread may be held up, else on a thread of its own, and
-/// there to its end even if the caller is dropped.
+/// Runs `work`, which may block: on the calling thread if that may block, else on a thread of its own, where it runs to
+/// its end even if the caller is dropped.
 pub(crate) async fn apart<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
@@ -39,8 +39,8 @@ pub(crate) async fn apart<T: Send + 'static>(
     runtime::spawn_blocking(move || block_on(work)).await?
 }
 
-/// Drops what takes long to drop. On a thread of a tokio runtime, one of the runtime's threads for blocking work does it,
-/// which the runtime waits for when it ends.
+/// Drops a value that takes long to drop. On a thread of a tokio runtime, the drop moves to one of the runtime's
+/// threads for blocking work, and the runtime waits for it when it shuts down.
 pub(crate) fn drop_apart(slow: impl Send + 'static) {
     match Handle::try_current() {
         Ok(handle) if !MAY_BLOCK.get() => drop(handle.spawn_blocking(move || drop(slow))),

@@ -1,18 +1,18 @@
-//! The manager: the one that knows cache, store, clock and listeners.
+//! The manager connects the cache, the store, the clock and the listeners.
 //!
-//! The files, from the highest to the lowest; none imports one above it.
+//! The files, from the highest level to the lowest; none imports from one above it.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `builder` | making a manager |
+//! | `builder` | creating a manager |
 //! | `blocking` | its calls for programs without an async runtime |
-//! | `close` | its end |
-//! | `track`, `trackers` | its calls: on documents, on trackers |
+//! | `close` | closing it |
+//! | `track`, `trackers` | its calls on documents and on trackers |
 //! | `at` | its calls as of a moment |
-//! | `delivery`, `due` | telling listeners; which events are due |
-//! | `shared` | what the calls share: the way to a group and to its commit |
-//! | `commit`, `listeners`, `source` | group commit; who listens; where groups come from that the cache does not hold |
-//! | `options` | what calls may say beyond what they have to |
+//! | `delivery`, `due` | calling listeners; deciding which events are due |
+//! | `shared` | what all calls share: the path to a group and to its commit |
+//! | `commit`, `listeners`, `source` | group commit; the registered listeners; loading absent groups |
+//! | `options` | optional arguments of calls |
 
 mod at;
 mod blocking;

@@ -32,7 +32,7 @@ const MONGODB: [&str; 2] = ["mongodb", "mongodb+srv"];
 /// The schemes of Redis.
 const REDIS: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
-/// Why a text is not the name of a store or a cache. Never shows a password.
+/// Why a text is not the name of a store or a cache. It never shows a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct AddressError {

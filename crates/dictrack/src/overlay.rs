@@ -1,4 +1,4 @@
-//! A cache over a store, to look at.
+//! A read-only view of a cache in front of a store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::cache::DataCache;
 use crate::durability::Durability;
 use crate::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 
-/// The store as it will be once it has what the cache holds. Looking at it claims, loads and writes nothing, so that it may
-/// be used beside programs that count; calls that would write fail.
+/// The store as it will be once it has what the cache holds. Reading it claims, loads and writes nothing, so it can be
+/// used while programs count; calls that would write fail.
 ///
-/// Without a store it is what the cache holds.
+/// Without a store, it shows what the cache holds.
 #[derive(Debug)]
 pub struct Overlay {
     cache: Arc<dyn DataCache>,
     store: Option<Arc<dyn DataStore>>,
-    /// The groups of the cache, listed anew with each first page.
+    /// The groups of the cache, listed again for each first page.
     listed: Mutex<Arc<[String]>>,
 }
 
@@ -34,7 +34,7 @@ impl Overlay {
         Self { cache, store, listed: Mutex::default() }
     }
 
-    /// The group if the cache holds it and the store is not ahead of it, as it is if the cache went back in time.
+    /// The group if the cache holds it, unless the store is ahead of the cache because the cache went back in time.
     async fn cached(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         let Some(found) = self.cache.peek(group, engine).await? else { return Ok(None) };
         let stored = match &self.store {
@@ -44,7 +44,7 @@ impl Overlay {
         Ok((found.version() >= stored).then_some(found))
     }
 
-    /// The groups of the cache, as they were listed for the first page.
+    /// The groups of the cache, as listed for the first page.
     async fn cached_ids(&self, first_page: bool) -> Result<Arc<[String]>, Error> {
         if first_page {
             let ids = self.cache.group_ids().await?;
@@ -90,7 +90,7 @@ impl DataStore for Overlay {
     }
 
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
-        // The cache first: what leaves it meanwhile is in the store.
+        // The cache first: a group that leaves it meanwhile is in the store.
         let cached = self.cached_ids(after.is_none()).await?;
         let mut page = match &self.store {
             Some(store) => store.groups(after, limit).await?,
@@ -172,7 +172,7 @@ mod tests {
         pollster::block_on(future)
     }
 
-    /// A group that was set to the last of these.
+    /// A group whose progress was set to each of these in turn.
     fn group(id: &str, progress: &[u32]) -> Group {
         let engine = Engine::default();
         let all = Arc::new(TrackerDefinition::count("all").target(100).build().unwrap());

@@ -1,4 +1,4 @@
-//! Where groups are kept.
+//! Stores: they keep all groups.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-/// A note that is kept with the changes of a commit, such as how far an input was read.
+/// A note committed together with changes, such as how far an input was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Its name; a mark of the same name is replaced.
@@ -33,13 +33,13 @@ pub struct Mark {
     pub text: Option<String>,
 }
 
-/// Who writes a store.
+/// Which processes write a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Writers {
-    /// One process, whose memory holds the groups. A second one is refused.
+    /// One process, which holds the groups in memory. A second one is refused.
     One,
-    /// Every process that shares a cache. What each writes is checked against what the store holds.
+    /// All processes that share a cache. Each write is checked against what the store holds.
     Many,
 }
 
@@ -48,82 +48,82 @@ pub enum Writers {
 pub struct Claimed {
     /// The stored group, or `None` if the store has none of that id.
     pub group: Option<Group>,
-    /// The number of the claim: changes carry it, and those of an earlier claim are refused from now on.
+    /// The number of the claim. Changes carry it; those made under an earlier claim are refused from now on.
     pub claim: u64,
 }
 
-/// What a store holds of a group, in short.
+/// A summary of what a store holds of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// The version; 0 if there is no such group.
     pub version: u64,
-    /// The last claim.
+    /// The number of the last claim.
     pub claim: u64,
 }
 
-/// A change that a store is to keep.
+/// A change for the store to keep.
 #[derive(Clone, Debug)]
 pub struct Unsaved {
     /// The change.
     pub change: GroupChange,
-    /// The claim by which a cache of many processes holds the group, see [`DataStore::claim`]; 0 where one process does.
+    /// The claim under which a shared cache holds the group, see [`DataStore::claim`]; 0 if one process holds it.
     pub claim: u64,
 }
 
 impl Unsaved {
-    /// Whether a store that holds this of the group may keep the change.
+    /// Whether the change can be kept by a store that holds this of the group.
     pub fn follows(&self, held: Held) -> bool {
         self.claim >= held.claim && self.change.follows(held.version)
     }
 }
 
-/// As the one writer of a store makes it.
+/// The change as made by the only writer of a store.
 impl From<GroupChange> for Unsaved {
     fn from(change: GroupChange) -> Self {
         Self { change, claim: 0 }
     }
 }
 
-/// A change that was not kept, because the store holds something else than it builds on.
+/// A change that was not kept, because it does not build on what the store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The position of the change among those that were to be saved.
+    /// The position of the change in the list that was to be saved.
     pub at: usize,
     /// What the store holds.
     pub held: Held,
 }
 
-/// Where groups are kept.
+/// Keeps all groups.
 ///
 /// A store never calls a cache or the manager.
 #[async_trait]
 pub trait DataStore: Send + Sync + Debug {
-    /// Whether calls wait for a server, which may never answer: then the deadline of a call of the manager bounds them. A
-    /// store that is not remote works on the thread that calls it, as one that reads files does. The manager then calls it
-    /// on a thread that it may hold up, and waits however long it takes.
+    /// Whether calls wait for a server, which may never answer; if so, the deadline of the manager's call bounds them.
+    /// A store that is not remote, such as one that reads files, works on the calling thread. The manager then calls it
+    /// on a thread that may block, and waits however long it takes.
     fn is_remote(&self) -> bool {
         true
     }
 
-    /// Learns how the manager wants changes kept, within which bounds and by whom, before the first of them. Says whether
-    /// the store is blank: it holds no group, and no process that was held up can still write one.
+    /// Tells the store how durably changes must be kept, within which limits and by which writers, before the first
+    /// change. Returns whether the store is blank: it holds no group, and no process that stalled can still write one.
     ///
     /// # Errors
-    /// [`Error::Owned`] if another process writes the store that must not; else a failure of the store.
+    /// [`Error::Owned`] if another writer of the store excludes this one; else a failure of the store.
     async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error>;
 
-    /// The group, or `None` if there is none of that id. For those who only look.
+    /// The group, or `None` if there is none of that id; for reading only.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the record is not what dictrack writes, else a failure of the store.
+    /// [`Error::Corrupt`] if the record is damaged or not written by dictrack, else a failure of the store.
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error>;
 
-    /// The group for a cache that is going to change it. With [`Writers::Many`] the claim gets a number that is higher
-    /// than all before, also where there is no such group yet: a cache that lost the group and claims it anew is safe
-    /// from what others still write of the lost one.
+    /// The group for a cache that is going to change it. With [`Writers::Many`] the claim gets a higher number than all
+    /// earlier ones, even if there is no such group yet: after a cache has lost a group and claimed it again, late
+    /// writes of the lost group are refused.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::TakenOver`] if the store has a new owner.
+    /// The errors of [`load`](Self::load); [`Error::TakenOver`] if the store has a new owner.
     async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error>;
 
     /// What the store holds of a group.
@@ -132,33 +132,33 @@ pub trait DataStore: Send + Sync + Debug {
     /// A failure of the store.
     async fn held(&self, group: &str) -> Result<Held, Error>;
 
-    /// Keeps all of `changes` and `marks`, with the durability begun: together where the store can, and never a part
-    /// of one group.
+    /// Keeps all of `changes` and `marks`, with the durability passed to [`begin`](Self::begin): together if the store
+    /// can do that, and never only a part of one group.
     ///
     /// With [`Writers::One`] every change follows what the store holds. With [`Writers::Many`] a change is kept only if
-    /// its claim is the last one, and the store holds the version that it follows, or for a whole group an older one;
-    /// what is not kept is listed.
+    /// its claim is the last one and the store holds the version that it follows or, for a whole group, an older one.
+    /// Returns the changes that were not kept.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store cannot be reached; the call may be repeated with the same changes until it
-    /// can. [`Error::TakenOver`]. Any other failure: it is not known then what was kept, and the call must not be
-    /// repeated.
+    /// succeeds. [`Error::TakenOver`] if the store has a new owner. After any other failure it is unknown what was
+    /// kept, and the call must not be repeated.
     async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error>;
 
-    /// Does the work that was put off, such as bringing readable tables up to date. Called every few seconds, when
-    /// nothing else is to be done, and before the end (`all`: leave nothing).
+    /// Does postponed work, such as bringing the readable tables up to date. Called every few seconds when there is
+    /// nothing else to do, and before the store is closed (`all`: leave nothing).
     ///
     /// # Errors
     /// A failure of the store.
     async fn maintain(&self, all: bool) -> Result<(), Error>;
 
-    /// At most `limit` group ids in order, those behind `after`.
+    /// Up to `limit` group ids in order, starting after `after`.
     ///
     /// # Errors
     /// A failure of the store.
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error>;
 
-    /// The groups with events that were not delivered.
+    /// The groups with undelivered events.
     ///
     /// # Errors
     /// A failure of the store.
@@ -170,15 +170,15 @@ pub trait DataStore: Send + Sync + Debug {
     /// A failure of the store.
     async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error>;
 
-    /// Every mark, in the order of their names.
+    /// Every mark, in order of name.
     ///
     /// # Errors
     /// A failure of the store.
     async fn marks(&self) -> Result<Vec<Mark>, Error>;
 
-    /// Checks that everything in the store is what was written into it, as far as the store can tell: that no record is
-    /// damaged and none is missing. An export asks for it first. The default finds nothing, which is right where the
-    /// server behind the store has checksums of its own.
+    /// Checks, as far as the store can tell, that everything in it is what was written: no record is damaged or
+    /// missing. An export calls this first. The default implementation checks nothing, which is right if the server
+    /// behind the store has its own checksums.
     ///
     /// # Errors
     /// [`Error::Corrupt`], which names the first damage; else a failure of the store.
@@ -189,7 +189,7 @@ pub trait DataStore: Send + Sync + Debug {
     /// Examines the store before programs rely on it: what it is, what could lose progress, and how to fix it. Calls
     /// `progress` with the number of groups checked so far. A failure to examine the store is a finding too.
     ///
-    /// The default reads some groups, and a note says that it checks nothing else.
+    /// The default implementation only reads some groups, and adds a note that nothing else was checked.
     async fn examine(&self, _setup: &Setup, _progress: &mut (dyn FnMut(u64) + Send)) -> Examination {
         let mut found = Examination::new("the store");
         found.add(

@@ -1,10 +1,10 @@
-//! Moving everything a store holds, as lines of JSON that lose nothing.
+//! Moves everything in a store as lines of JSON that lose nothing.
 //!
-//! The first line is `{"dictrack": 2}`, the version of this format. Then come definition sets (`definitions`, `trackers`),
-//! groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set stands before the
-//! groups that use it. The last line, `end`, holds how many there are of each: an export without it was cut short.
-//! Each line ends with `check`: its number, its own checksum and that of all lines up to it. An export of format 1 is the same
-//! without `check`. `docs/storage.md` describes the parts of a group.
+//! The first line is `{"dictrack": 2}`, the version of this format. Then come definition sets (`definitions`,
+//! `trackers`), groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set
+//! comes before the groups that use it. The last line, `end`, has the number of each; an export without it was cut
+//! short. Each line ends with `check`: its number, its own checksum, and the checksum of all lines up to it. Format 1
+//! is the same without `check`. `docs/storage.md` describes the parts of a group.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, Write};
@@ -28,10 +28,10 @@ mod lines;
 
 use lines::{Reader, Writer};
 
-/// Groups that are written to the store together.
+/// The number of groups that are written to the store together.
 const BATCH: usize = 1000;
 
-/// What was moved.
+/// How much was moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Moved {
@@ -55,7 +55,7 @@ pub enum TransferError {
     /// The text could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A line is not of this format.
+    /// A line is not in this format.
     #[error("line {line}: {problem}")]
     Line {
         /// The line, counted from one.
@@ -63,7 +63,7 @@ pub enum TransferError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The store already has a mark of that name that says something else.
+    /// The store already has a mark of that name with a different text.
     #[error("line {line}: the mark {} in the store differs; use a store without it", quoted(mark))]
     Mark {
         /// The line, counted from one.
@@ -79,7 +79,7 @@ pub enum TransferError {
         /// The group.
         group: String,
     },
-    /// A cache has a group of that id, and would have the store take it over what is imported.
+    /// A cache has a group of that id, which would overwrite the imported one in the store.
     #[error(
         "line {line}: the cache already has the group {}, which would overwrite the import; use a store and a cache \
          without it",
@@ -93,7 +93,7 @@ pub enum TransferError {
     },
 }
 
-/// Writes everything that `store` holds to `out`, once all of it is known to be whole.
+/// Checks that everything in `store` is whole, then writes it to `out`.
 ///
 /// # Errors
 /// A [`TransferError`] if the store is damaged, or if it or `out` fails.
@@ -107,7 +107,7 @@ pub async fn export(
     let mut moved = Moved { checked: true, ..Moved::default() };
     let mut lines = Writer::begin(out)?;
     let mut written = HashSet::new();
-    // Sets stay alive until the end, so that each is read once.
+    // Sets stay alive until the end, so that each is read only once.
     let mut sets: Vec<Arc<DefinitionSet>> = Vec::new();
     let mut last: Option<String> = None;
     loop {
@@ -146,9 +146,9 @@ pub async fn export(
     Ok(moved)
 }
 
-/// An engine that drops nothing: what a group holds was within the bounds of the manager that made it.
+/// An engine that drops nothing: a group was already within the limits of the manager that made it.
 fn engine() -> Engine {
-    // As much as a store can count.
+    // The most that a store can count.
     let all = i64::MAX as usize;
     let mut limits = Limits::default();
     (limits.completed, limits.ids_at_least, limits.ids_at_most) = (all, all, all);
@@ -174,11 +174,11 @@ fn line(whole: &GroupChange) -> String {
     out
 }
 
-/// Reads an export into `store`: all of it, in one commit, or nothing. Neither the store nor the `cache` of those who
-/// write it, if there is one, may have any of its groups.
+/// Reads an export into `store`: all of it, in one commit, or nothing. No group of the export may exist in the store,
+/// or in the `cache` of the programs that write to it, if there is one.
 ///
 /// # Errors
-/// A [`TransferError`] that names the line; the store is as it was.
+/// A [`TransferError`] that names the line; the store is unchanged.
 pub async fn import(
     store: &dyn DataStore,
     cache: Option<&dyn DataCache>,
@@ -188,11 +188,11 @@ pub async fn import(
     read(store, cache, input, usize::MAX, progress).await
 }
 
-/// Reads an export into a store that is of no use unless it is read to its end. Unlike [`import`] it does not hold the
-/// whole export in memory.
+/// Reads an export into a store that is only useful once the export was read to its end. Unlike [`import`], it does not
+/// hold the whole export in memory.
 ///
 /// # Errors
-/// A [`TransferError`] that names the line; what came before it may have been written.
+/// A [`TransferError`] that names the line; the lines before it may have been written.
 pub async fn fill(
     store: &dyn DataStore,
     cache: Option<&dyn DataCache>,
@@ -248,7 +248,7 @@ async fn read(
         {
             let mut mark = Mark { name: name.to_owned(), text: Some(text.to_owned()) };
             if let Some(held) = present.iter().find(|held| held.name == name && held.text != mark.text) {
-                // Of the generations that were used the highest counts.
+                // Of the used generations, the highest counts.
                 let generations = |mark: &Mark| mark.text.as_ref().and_then(|text| text.parse::<u32>().ok());
                 if name != GENERATIONS {
                     return Err(TransferError::Mark { line: number, mark: mark.name });

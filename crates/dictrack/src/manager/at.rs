@@ -4,13 +4,13 @@ use dictrack_core::Timestamp;
 
 use super::shared::Manager;
 
-/// The calls of a [`Manager`] that depend on the moment, as of one moment instead of the manager's clock: see
+/// The calls of a [`Manager`] that depend on the time, as of one moment instead of the manager's clock: see
 /// [`Manager::at`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it does nothing by itself; call a method on it"]
 pub struct At<'a> {
     pub(super) manager: &'a Manager,
-    /// The manager's clock, asked at each call, if there is none.
+    /// Without a moment, each call reads the manager's clock.
     pub(super) now: Option<Timestamp>,
 }
 
@@ -33,7 +33,7 @@ impl Manager {
         At { manager: self, now: Some(now) }
     }
 
-    /// The calls as of the clock.
+    /// The calls at the time of the manager's clock.
     pub(super) fn by_clock(&self) -> At<'_> {
         At { manager: self, now: None }
     }

@@ -1,4 +1,4 @@
-//! The manager for programs without an async runtime: the same calls, waited for on the calling thread.
+//! The manager for programs without an async runtime: the same calls, which block the calling thread.
 
 use std::sync::Arc;
 
@@ -18,28 +18,28 @@ use super::track::Begun;
 use crate::store::Mark;
 use crate::{Error, executor};
 
-/// A [`Manager`] whose calls return when they are done. It may be used within listeners and within async programs,
-/// where it holds up the calling thread.
+/// A [`Manager`] whose calls block the calling thread until they are done. It may also be used in listeners, and in
+/// async programs, where it holds up the thread.
 #[derive(Clone, Debug)]
 pub struct Blocking {
     manager: Manager,
 }
 
-/// The calls of a [`Blocking`] that depend on the moment, as of one moment: see [`Manager::at`].
+/// The calls of a [`Blocking`] that depend on the time, as of one moment: see [`Manager::at`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it does nothing by itself; call a method on it"]
 pub struct BlockingAt<'a> {
     at: At<'a>,
 }
 
-/// Calls of `$of`, which `$field` has.
+/// Blocking versions of calls of `$of`, made on `$field`.
 macro_rules! blocking {
     ($field:ident, $of:literal; $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(
             #[doc = concat!("See [`", $of, "::", stringify!($name), "`].")]
             ///
             /// # Errors
-            /// As there.
+            /// The same errors.
             pub fn $name(&self, $($argument: $type),*) -> Result<$result, Error> {
                 executor::block_on(self.$field.$name($($argument),*))
             }
@@ -47,7 +47,7 @@ macro_rules! blocking {
     };
 }
 
-/// The calls that depend on the moment.
+/// The calls that depend on the time.
 macro_rules! of_a_moment {
     ($field:ident, $of:literal) => {
         blocking! { $field, $of;
@@ -79,7 +79,7 @@ impl Manager {
         Blocking { manager: self.clone() }
     }
 
-    /// [`track_one`](Self::track_one), waited for on the calling thread.
+    /// [`track_one`](Self::track_one), which blocks the calling thread.
     #[inline]
     fn track_blocking(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         match self.begin(submission)? {
@@ -93,13 +93,13 @@ impl Blocking {
     /// Opens the SQLite file at `path`; see [`Manager::open`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     #[cfg(feature = "sqlite")]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
         executor::block_on(Manager::open(path)).map(|manager| manager.blocking())
     }
 
-    /// The async face of the same manager.
+    /// The same manager with async calls.
     pub fn manager(&self) -> &Manager {
         &self.manager
     }
@@ -112,7 +112,7 @@ impl Blocking {
     /// See [`Manager::track`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     #[inline]
     pub fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
         self.manager.track_blocking(Submission::new(group, document))
@@ -121,7 +121,7 @@ impl Blocking {
     /// See [`Manager::track_one`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     #[inline]
     pub fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         self.manager.track_blocking(submission)
@@ -150,7 +150,7 @@ impl Blocking {
     /// See [`Manager::tracker_list`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub fn tracker_list(&self, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Result<TrackerList, Error> {
         self.manager.tracker_list(definitions)
     }
@@ -170,7 +170,7 @@ impl BlockingAt<'_> {
     /// See [`Manager::track`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
         self.track_one(Submission::new(group, document))
     }
@@ -178,7 +178,7 @@ impl BlockingAt<'_> {
     /// See [`At::track_one`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         self.at.manager.track_blocking(self.at.dated(submission))
     }

@@ -1,4 +1,4 @@
-//! Making a manager.
+//! Creating a manager.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::durability::Durability;
 use crate::store::{DataStore, Writers};
 
-/// Makes a [`Manager`].
+/// Builds a [`Manager`].
 #[derive(Debug)]
 #[must_use = "a builder makes a manager when it is opened"]
 pub struct ManagerBuilder {
@@ -52,8 +52,7 @@ impl Default for ManagerBuilder {
 }
 
 impl ManagerBuilder {
-    /// Holds groups in `cache`, such as one that other processes share; in the memory of this process if this is not
-    /// called.
+    /// Holds groups in `cache`, such as one shared with other processes; by default in the memory of this process.
     pub fn cache(mut self, cache: impl DataCache + 'static) -> Self {
         self.cache = Some(Arc::new(cache));
         self
@@ -65,20 +64,19 @@ impl ManagerBuilder {
         self
     }
 
-    /// When a call is acknowledged; if this is not called, [`Durability::Os`], or where the cache is shared, an interval of
-    /// 100 ms.
+    /// When a call is acknowledged. The default is [`Durability::Os`], or an interval of 100 ms if the cache is shared.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
         self
     }
 
-    /// Takes the time from `clock`.
+    /// Reads the time from `clock`.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Takes the time from a clock that the caller keeps, such as a test clock.
+    /// Reads the time from a clock that the caller keeps, such as a test clock.
     pub fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -102,39 +100,39 @@ impl ManagerBuilder {
         self
     }
 
-    /// Finds custom code that is not registered among `others` when it is asked, such as that of another language.
+    /// Looks up custom code that is not registered in `others`, such as code in another language.
     pub fn custom_code(mut self, others: impl CustomCode + 'static) -> Self {
         self.registry.set_others(others);
         self
     }
 
-    /// The bounds of what a group remembers, in memory and in the store.
+    /// Limits what a group remembers, in memory and in the store.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How many bytes of groups the memory cache holds before it drops idle ones that the store has; 1 GiB if this is
-    /// not called. Without a store nothing is dropped.
+    /// How many bytes of groups the memory cache holds before it drops idle ones that the store has; 1 GiB by default.
+    /// Without a store, nothing is dropped.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = bytes;
         self
     }
 
-    /// Keeps events until [`Manager::mark_delivered`], also without a listener.
+    /// Keeps events until [`Manager::mark_delivered`], even without a listener.
     pub fn keep_events(mut self) -> Self {
         self.keep_events = true;
         self
     }
 
-    /// Commits only when [`Manager::commit`] is called; calls return as soon as the cache has their change. Listeners are
-    /// not called then, since nobody knows when a change is kept: see [`Manager::undelivered`] after a commit.
+    /// Commits only when [`Manager::commit`] is called; calls return as soon as the cache has their change. Listeners
+    /// are not called, since calls cannot tell when their change is kept: see [`Manager::undelivered`] after a commit.
     pub fn commit_by_hand(mut self) -> Self {
         self.by_hand = true;
         self
     }
 
-    /// The manager.
+    /// Opens the manager.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -196,7 +194,7 @@ impl ManagerBuilder {
 }
 
 impl Manager {
-    /// A manager that keeps nothing when it ends.
+    /// A manager that keeps everything in memory, and loses it when it ends.
     pub fn in_memory() -> Self {
         ManagerBuilder::default().build(Arc::new(MemoryCache::new()), None)
     }
@@ -204,7 +202,7 @@ impl Manager {
     /// A manager that keeps everything in the SQLite file at `path`, with durability `os`.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`](crate::SqliteStore::open).
+    /// The errors of [`SqliteStore::open`](crate::SqliteStore::open).
     #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
@@ -212,11 +210,11 @@ impl Manager {
         Self::builder().store(store).open().await
     }
 
-    /// Begins a manager with a cache, a store, a clock, custom code.
+    /// A builder for a manager with a cache, a store, a clock and custom code.
     pub fn builder() -> ManagerBuilder {
         ManagerBuilder::default()
     }
 }
 
-/// How soon the store follows a shared cache, unless the builder says otherwise.
+/// How soon the store follows a shared cache by default.
 const SHARED_INTERVAL: Durability = Durability::Interval(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! The end of a manager.
+//! Closing a manager.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use super::shared::Manager;
 use crate::{Error, executor};
 
 impl Manager {
-    /// Writes everything and ends the manager; further calls fail with [`Error::Closed`].
+    /// Writes everything and closes the manager; further calls fail with [`Error::Closed`].
     ///
     /// # Errors
     /// The failure of the store, if not everything could be written.

@@ -1,4 +1,4 @@
-//! Group commit: one thread writes what many callers changed.
+//! Group commit: one thread writes the changes of many callers.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,18 +18,18 @@ use crate::durability::Durability;
 use crate::store::{DataStore, Mark, Refused, Unsaved};
 use crate::{Error, executor};
 
-/// How long the end of a manager may take.
+/// How long closing a manager may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the thread waits before it does work that was put off.
+/// How long the thread is idle before it does postponed work.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How long the thread waits when it closes and the cache could not hand out everything.
+/// The pause of the thread while closing if the cache could not hand out everything.
 const CLOSING_PAUSE: Duration = Duration::from_millis(1);
 
-/// Commits that are asked for while one runs share the next one.
+/// Commits that are requested while one is running share the next one.
 ///
-/// Rounds are numbered. A change that was made before round n began is in round n or an earlier one.
+/// Rounds are numbered. A change that was made before round n began is written in round n or an earlier one.
 pub(super) struct Committer {
     core: Arc<Core>,
     durability: Durability,
@@ -43,35 +43,35 @@ struct Core {
     state: Mutex<State>,
     wake: Condvar,
     done: watch::Sender<Progress>,
-    /// Whether `done` has a failure.
+    /// Whether `done` contains a failure.
     failed: AtomicBool,
-    /// Whether the thread waits for the store right now, and not for the cache.
+    /// Whether the thread is waiting for the store right now, rather than for the cache.
     saving: AtomicBool,
     /// Changes are committed only when [`Committer::begin`] is called.
     by_hand: bool,
     /// Held while a caller collects by hand: what was collected first is written first.
     collecting: tokio::sync::Mutex<()>,
-    /// Calls that did not wait for their commit, since the last round began.
+    /// The number of calls since the last round began that did not wait for their commit.
     unawaited: AtomicUsize,
-    /// Since when the manager is being closed, which does not wait for ever.
+    /// When closing the manager began; closing does not wait forever.
     closing: OnceLock<Stopwatch>,
 }
 
-/// A store that falls behind by this many calls is waited for.
+/// When a store is this many calls behind, callers wait for it.
 const MOST_UNAWAITED: usize = 1 << 18;
 
 #[derive(Default)]
 struct State {
     /// The last round that began.
     begun: u64,
-    /// The last round that somebody waits for.
+    /// The last round that somebody is waiting for.
     wanted: u64,
     /// What a caller that commits by hand has collected for the next round.
     ready: Option<(Vec<Unsaved>, Vec<Mark>)>,
-    /// Marks for the next round, where its changes are collected by the thread.
+    /// Marks for the next round, if the thread collects its changes.
     marks: Vec<Mark>,
     closing: bool,
-    /// Whether the thread has ended, so that no further round comes.
+    /// Whether the thread has ended, so that there are no further rounds.
     closed: bool,
 }
 
@@ -91,17 +91,17 @@ struct Away {
     source: Arc<BackendError>,
 }
 
-/// A manager that is closed gives such a store up a little before [`CLOSE_WITHIN`], so that the thread has ended by then.
+/// Closing a manager gives up on such a store a little before [`CLOSE_WITHIN`], so that the thread has ended by then.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(4);
-/// What the log says of such a store: programs that say it themselves leave it out.
+/// The log target for such a store: programs that report it themselves filter it out.
 const AWAY: &str = "dictrack::away";
 
-/// Callers wait so long for a store that cannot be reached.
+/// How long callers wait for a store that cannot be reached.
 const AWAY_FOR: Duration = Duration::from_millis(1000);
-/// A store that cannot be reached is tried again after a pause that doubles from the first of these to the second.
+/// The pause before a store that cannot be reached is tried again, which doubles from the first of these to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// A commit that is under way.
+/// A commit in progress.
 #[derive(Debug)]
 #[must_use = "only a commit that was waited for is known to be kept"]
 pub struct Commit {
@@ -110,12 +110,12 @@ pub struct Commit {
 }
 
 impl Progress {
-    /// Whether the store has not been reached for long.
+    /// Whether the store has been unreachable for long.
     fn is_away(&self) -> bool {
         self.away.as_ref().is_some_and(|away| away.since.elapsed() > AWAY_FOR)
     }
 
-    /// How a round went that is over or that is no longer waited for.
+    /// The result of a round that is over or that is no longer waited for.
     fn of(&self, round: u64) -> Result<(), Error> {
         if self.ended >= round {
             return Ok(());
@@ -139,7 +139,7 @@ impl Commit {
         Self { round: 0, done: None }
     }
 
-    /// Whether the commit has ended, well or not.
+    /// Whether the commit has ended, successfully or not.
     pub fn is_over(&self) -> bool {
         self.done.as_ref().is_none_or(|done| {
             let progress = done.borrow();
@@ -147,24 +147,24 @@ impl Commit {
         })
     }
 
-    /// Why the commit waits, if the store cannot be reached right now.
+    /// Why the commit is waiting, if the store cannot be reached right now.
     pub fn held_up_by(&self) -> Option<Error> {
         let progress = self.done.as_ref()?.borrow();
         let source = &progress.away.as_ref()?.source;
         (progress.ended < self.round).then(|| Error::Unavailable(Arc::clone(source)))
     }
 
-    /// Waits until everything of the commit is kept.
+    /// Waits until the whole commit is kept.
     ///
     /// # Errors
-    /// [`Error::Stopped`] if the store failed; nothing of it is acknowledged then.
+    /// [`Error::Stopped`] if the store failed; then nothing of this commit is acknowledged.
     pub async fn wait(self) -> Result<(), Error> {
         let Some(mut done) = self.done else { return Ok(()) };
         let over = done.wait_for(|progress| progress.ended >= self.round || progress.failure.is_some()).await;
         over.map_or(Err(Error::Closed), |progress| progress.of(self.round))
     }
 
-    /// As [`wait`](Self::wait), but not for long if the store cannot be reached.
+    /// Like [`wait`](Self::wait), but only briefly if the store cannot be reached.
     async fn wait_while_reached(self) -> Result<(), Error> {
         let Some(mut done) = self.done else { return Ok(()) };
         let over =
@@ -173,10 +173,10 @@ impl Commit {
         over.map_or(Err(Error::Closed), |progress| progress.of(self.round))
     }
 
-    /// As [`wait`](Self::wait), for programs without an async runtime.
+    /// Like [`wait`](Self::wait), for programs without an async runtime.
     ///
     /// # Errors
-    /// As [`wait`](Self::wait).
+    /// The errors of [`wait`](Self::wait).
     pub fn wait_blocking(self) -> Result<(), Error> {
         executor::block_on(self.wait())
     }
@@ -210,7 +210,7 @@ impl Committer {
         };
         let worker = Arc::clone(&core);
         let run = move || {
-            // A panic must not leave callers waiting for ever.
+            // A panic must not leave callers waiting forever.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run(interval))) {
                 let source = panic_message(&*panic).into();
                 worker
@@ -222,7 +222,7 @@ impl Committer {
         Self { core, durability, thread: Mutex::new(thread) }
     }
 
-    /// Refuses if the store has failed.
+    /// Fails if the store has failed.
     pub(super) fn check(&self) -> Result<(), Error> {
         if !self.core.failed.load(Ordering::Acquire) {
             return Ok(());
@@ -238,7 +238,7 @@ impl Committer {
         self.core.done.borrow().away.as_ref().map(|away| Arc::clone(&away.source))
     }
 
-    /// Waits as the durability says for what has changed so far, and says whether it has.
+    /// Waits, as the durability requires, until what has changed so far is kept. Returns whether it waited.
     pub(super) async fn acknowledge(&self) -> Result<bool, Error> {
         let waits = !self.core.by_hand
             && (self.durability.waits() || self.core.unawaited.fetch_add(1, Ordering::Relaxed) >= MOST_UNAWAITED);
@@ -255,7 +255,7 @@ impl Committer {
         self.publish(|_| ())?.wait_while_reached().await
     }
 
-    /// What a commit that takes long waits for.
+    /// What a slow commit is waiting for.
     pub(super) fn waits_for(&self) -> &'static str {
         if self.core.saving.load(Ordering::Relaxed) { "the store" } else { "the cache" }
     }
@@ -269,8 +269,9 @@ impl Committer {
         Commit { round, done: Some(self.core.done.subscribe()) }
     }
 
-    /// Has what has changed written together with `marks`. By hand it is collected here and now, so that the marks tell
-    /// of exactly these changes; one such commit waits while another is written, and a third for its place.
+    /// Has everything changed so far written together with `marks`. When committing by hand, changes are collected
+    /// right here, so that the marks describe exactly these changes; one such commit waits while another is written,
+    /// and a third waits for its place.
     pub(super) async fn begin(&self, marks: Vec<Mark>) -> Result<Commit, Error> {
         if !self.core.by_hand {
             return self.publish(|state| state.marks.extend(marks));
@@ -290,15 +291,15 @@ impl Committer {
         self.publish(|state| state.ready = Some((changes, marks)))
     }
 
-    /// Has a round begin that nobody waits for; not by hand.
+    /// Starts a round that nobody waits for, unless commits are made by hand.
     pub(super) fn begin_soon(&self) {
         if !self.core.by_hand {
-            // Where nothing is written any more, those who wait for a commit hear why.
+            // If nothing is written any more, callers that wait for a commit get the reason.
             let _ = self.publish(|_| ());
         }
     }
 
-    /// Puts something into the next round, and has that begin.
+    /// Adds something to the next round and starts it.
     fn publish(&self, put: impl FnOnce(&mut State)) -> Result<Commit, Error> {
         let round = {
             let mut state = self.core.state.lock();
@@ -314,7 +315,7 @@ impl Committer {
         Ok(self.ticket(round))
     }
 
-    /// Has everything written and ends the thread; waits at most [`CLOSE_WITHIN`].
+    /// Has everything written and ends the thread; waits up to [`CLOSE_WITHIN`].
     pub(super) fn close(&self) -> Result<(), Error> {
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
         self.core.state.lock().closing = true;
@@ -345,7 +346,7 @@ impl Drop for Committer {
     }
 }
 
-/// What can be done later is not a failure of the store.
+/// Work that can be done later is not a failure of the store.
 fn ignore_temporary(error: Error) -> Result<(), Error> {
     if error.is_temporary() { Ok(()) } else { Err(error) }
 }
@@ -393,7 +394,7 @@ impl Core {
         }
     }
 
-    /// Notes that the store is waited for.
+    /// Notes that the thread is waiting for the store.
     async fn in_store<T>(&self, call: impl Future<Output = T>) -> T {
         self.saving.store(true, Ordering::Relaxed);
         let answer = call.await;
@@ -401,7 +402,7 @@ impl Core {
         answer
     }
 
-    /// Whether the cache left something for later that can still be written before the manager is closed.
+    /// Whether the cache postponed something that can still be written before the manager is closed.
     fn has_more(&self) -> bool {
         !self.by_hand
             && self.cache.has_uncollected()
@@ -430,13 +431,13 @@ impl Core {
         self.cache.note_saved(&Saved::all(changes, &refused)).await.or_else(ignore_temporary)
     }
 
-    /// Saves, again and again while the store cannot be reached: what was acknowledged is not given up.
+    /// Saves, and tries again while the store cannot be reached: acknowledged changes are not given up.
     async fn save_when_reached(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
         let since = Stopwatch::start();
         let (mut pause, longest) = RETRY;
         loop {
             match self.in_store(self.store.save(changes, marks)).await {
-                // Not from when it went away: a server that was away for long may be back a moment after the manager is closed.
+                // Counted from the close: a server that was away for long may be back a moment after the manager is closed.
                 Err(Error::Unavailable(source))
                     if self.closing.get().is_none_or(|closing| closing.elapsed() <= GIVE_UP_WITHIN) =>
                 {
@@ -459,7 +460,7 @@ impl Core {
         }
     }
 
-    /// Ends acknowledging. The failed write is not repeated: what a failed sync left on disk is not known.
+    /// Stops acknowledging. The failed write is not repeated, because it is unknown what a failed sync left on disk.
     fn fail(&self, error: Error) {
         tracing::error!(%error, "the store failed; nothing more is acknowledged");
         self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));

@@ -1,5 +1,5 @@
-//! Telling listeners: after the commit, in order, one at a time for each group. Which events are due is decided in
-//! `due.rs`, for listeners and for programs that deliver by hand.
+//! Calls listeners: after the commit, in order, one event at a time for each group. `due.rs` decides which events are
+//! due, for listeners and for programs that deliver by hand.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,30 +18,30 @@ use crate::crash::crash_point;
 use crate::deadline::Deadline;
 use crate::{Error, executor, runtime};
 
-/// Events of a group that are to be delivered.
+/// Events of a group to deliver.
 #[derive(Clone, Copy)]
 struct Delivery<'a> {
     group: &'a str,
     /// The sequence of the last one.
     last: u64,
-    /// Since when those of other processes wait.
+    /// Since when the events of other processes have been waiting.
     since: Stopwatch,
-    /// Whether an earlier run caused them: then nobody else is about to commit the marks.
+    /// Whether an earlier run caused them; if so, no other call is about to commit that they were delivered.
     earlier: bool,
 }
 
-/// Events of an earlier run go out this long after the first listener was added, so that others have been added, too.
+/// How long events of an earlier run wait after the first listener was added, so that the others can be added too.
 const LISTENERS_GATHER: Duration = Duration::from_millis(100);
 
-/// How often it is looked whether another process has delivered its events.
+/// How often to look whether another process has delivered its events.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// Events of one group that are told before they are marked: a crash repeats no more.
+/// How many events of one group are delivered before they are marked: a crash repeats no more than these.
 const PIECE: usize = 1_000;
-/// Events of an earlier run are tried again after this long where cache or store cannot be reached.
+/// The pause before events of an earlier run are tried again when the cache or the store cannot be reached.
 const RETRY_EARLIER: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The managers whose listeners run on this thread, each with what calls of its listener left to deliver.
+    /// The managers whose listeners are running on this thread, each with what calls by its listener left to deliver.
     static WITHIN_LISTENER: RefCell<Vec<(usize, Left)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -50,16 +50,16 @@ type Left = HashMap<String, u64>;
 
 impl Manager {
     /// Calls `listener` for each event with this code, once its change has the chosen durability: in commit order, one
-    /// at a time for each group, at least once. A listener that panics is logged and stops nobody.
+    /// at a time for each group, at least once. A listener that panics is logged; the others still run.
     ///
-    /// With [`Durability::Interval`](crate::Durability::Interval) that is when the cache has the change: a crash can take it
-    /// back although its event was heard.
+    /// With [`Durability::Interval`](crate::Durability::Interval), an event is delivered as soon as the cache has its
+    /// change: a crash can undo the change although listeners have heard of it.
     ///
-    /// Events that an earlier run left go out 100 ms after the first listener was added (where processes share the cache,
-    /// after a second, in case that run is still there), or with [`close`](Self::close), once the store has them; add all
-    /// listeners at once when the manager is made. A listener runs on the thread of the call that caused the event, before
-    /// that call returns. It may call the manager through [`blocking`](Self::blocking); it must not wait for another thread
-    /// that does, which would wait for the listener's group.
+    /// Events that an earlier run left are delivered once the store has them: 100 ms after the first listener is added,
+    /// or in [`close`](Self::close). If processes share the cache, that takes a second, in case that run is still
+    /// alive. So add all listeners at once, right after opening the manager. A listener runs on the thread of the call
+    /// that caused the event, before that call returns. It may call the manager through [`blocking`](Self::blocking);
+    /// it must not wait for another thread that does, because that thread would wait for the listener's group.
     pub fn add_listener(&self, code: EventCode, listener: impl Fn(&Event) + Send + Sync + 'static) -> ListenerId {
         let id = self.shared.deliveries.add(code, Arc::new(listener));
         self.deliver_earlier_soon();
@@ -71,7 +71,7 @@ impl Manager {
         self.shared.deliveries.remove(listener)
     }
 
-    /// Sees to it that events of an earlier run go out, although nothing new may happen.
+    /// Makes sure that events of an earlier run are delivered, even if no new ones follow.
     fn deliver_earlier_soon(&self) {
         let deliveries = &self.shared.deliveries;
         let none = !deliveries.shared && deliveries.earlier.lock().groups.is_empty();
@@ -100,7 +100,7 @@ impl Manager {
         }
     }
 
-    /// Delivers the events of an earlier run. Its marks are committed as it goes.
+    /// Delivers the events of an earlier run, and commits as it goes that they were delivered.
     pub(super) async fn deliver_earlier(&self) -> Result<(), Error> {
         let deliveries = &self.shared.deliveries;
         if self.by_hand() || !deliveries.has_listeners() {
@@ -110,7 +110,7 @@ impl Manager {
         let since = match known {
             Some(since) => since,
             None => {
-                // What a process that ended left in a shared cache, the store may not even know.
+                // The store may not even know what a process that has ended left in a shared cache.
                 let unsaved = if deliveries.shared && self.shared.committer.is_some() {
                     self.shared.cache.unsaved().await?
                 } else {
@@ -124,7 +124,7 @@ impl Manager {
         loop {
             let Some(group) = deliveries.earlier.lock().groups.front().cloned() else { return Ok(()) };
             let kept = match self.kept_events(&[&group]).await {
-                // The cache lost what the store did not have, and the group is read again.
+                // The cache lost what the store did not have; the group is read again.
                 Err(Error::Lost { .. }) => continue,
                 kept => kept?,
             };
@@ -138,7 +138,7 @@ impl Manager {
         }
     }
 
-    /// Delivers `events` of `group`, which are committed, and what stands before them.
+    /// Delivers `events` of `group`, which are committed, and all before them.
     pub(super) async fn deliver(
         &self,
         group: &str,
@@ -158,8 +158,8 @@ impl Manager {
         self.deliver_or_leave(delivery, deadline).await
     }
 
-    /// Delivers events of a group. The call of a listener does not wait: it leaves them to the delivery that runs the
-    /// listener.
+    /// Delivers events of a group. A call made by a listener does not wait: it leaves its events to the delivery that
+    /// runs the listener.
     async fn deliver_or_leave(&self, delivery: Delivery<'_>, deadline: &mut Deadline) -> Result<(), Error> {
         let is_left = WITHIN_LISTENER.with_borrow_mut(|stack| {
             let Some((_, nested)) = stack.iter_mut().find(|(manager, _)| *manager == self.identity()) else {
@@ -180,11 +180,11 @@ impl Manager {
         Ok(())
     }
 
-    /// Delivers events of one group; what listeners' calls left to deliver.
+    /// Delivers events of one group; returns what calls by listeners left to deliver.
     async fn deliver_group(&self, delivery: Delivery<'_>, deadline: &mut Deadline) -> Result<Left, Error> {
         let turn = self.shared.deliveries.turn(delivery.group).await;
         if let Some(failure) = turn.failure.clone().filter(|_| deadline.is_over()) {
-            // It would wait in vain for what the one before has waited for, and so would each behind it.
+            // It would wait in vain, as the previous one did, and so would each one after it.
             return Err(failure);
         }
         let delivered = self.deliver_in_turn(delivery, deadline).await;
@@ -227,7 +227,7 @@ impl Manager {
                 return Ok(left);
             }
             if due.events.is_empty() {
-                // Another process is about to deliver what stands before.
+                // Another process is about to deliver an earlier event.
                 runtime::sleep(LOOK_AGAIN).await?;
             }
         }

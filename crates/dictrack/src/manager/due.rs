@@ -1,10 +1,9 @@
-//! Which events may be delivered, and when: the one place that decides it, for listeners and for programs that deliver by
-//! hand.
+//! Decides which events may be delivered, and when, for listeners and for programs that deliver by hand.
 //!
-//! An event is due once nothing can take it back. A call that was acknowledged with the durability `fsync` or `os` has its
-//! events in the store, and with them all earlier ones of the group. Whether the store has others, which a shared cache
-//! holds, [`Manager::kept_events`] finds out. Within a group events are delivered in order; those of another process are
-//! left to it for a second, in case it is still there.
+//! An event is due once nothing can undo it. A call that was acknowledged with the durability `fsync` or `os` has its
+//! events in the store, and with them all earlier ones of the group. A shared cache may hold others;
+//! [`Manager::kept_events`] finds out whether the store has them. Events of a group are delivered in order; those of
+//! another process are left to it for a second, in case it is still running.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,19 +16,20 @@ use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
 
-/// An event of another process goes out before later ones of the group. Its process gets this long to do it.
+/// How long another process gets to deliver its events before this one delivers them, ahead of later events of the
+/// group.
 const OTHERS_DELIVER: Duration = Duration::from_secs(1);
 
-/// Whose turn it is to deliver the events of a group: see [`Manager::due`].
+/// Which events of a group a process may deliver: see [`Manager::due`].
 #[derive(Clone, Copy)]
 pub struct Turn<'a> {
-    /// The sequence of the last event to deliver, which the store has, and with it all before.
+    /// The sequence of the last event to deliver; the store has it and all before it.
     pub last: u64,
-    /// The most events to get at once.
+    /// The maximum number of events to return.
     pub most: usize,
     /// How long the events of other processes have been left to them.
     pub waited: Duration,
-    /// Whether this process caused the event of that sequence.
+    /// Whether this process caused the event with that sequence.
     pub is_own: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
@@ -40,15 +40,14 @@ impl fmt::Debug for Turn<'_> {
     }
 }
 
-/// The events of a group that are to be delivered now.
+/// The events of a group to deliver now.
 #[must_use = "events are delivered again until they are marked as delivered"]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Due {
     /// In order. Mark them with [`Manager::mark_delivered`] once they are delivered.
     pub events: Vec<Arc<Event>>,
-    /// Whether there are more: beyond the most that were asked for, or after an event that another process is about to
-    /// deliver.
+    /// Whether there are more: beyond the maximum, or after an event that another process is about to deliver.
     pub more: bool,
 }
 
@@ -67,8 +66,8 @@ impl Due {
 }
 
 impl Manager {
-    /// The events of a group that this process is to deliver now, for programs that deliver events themselves: after a
-    /// call whose outcome has events, or for events that an earlier run left. Listeners do without it.
+    /// The events of a group that this process is to deliver now. For programs that deliver events themselves: after a
+    /// call whose outcome has events, or for events that an earlier run left. Listeners do not need it.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -90,13 +89,13 @@ impl Manager {
         self.view(deadline, group, move |found: &Group| Due::of(found.waiting_events(), turn)).await
     }
 
-    /// Has the store keep what the cache holds of `groups`, if events wait there, and gives the sequence of the last event of
-    /// each, delivered or not. Without a store the cache is all there is. With
+    /// For those of `groups` with undelivered events, has the store keep what the cache holds. Returns the sequence of
+    /// the last event of each group, delivered or not. Without a store, the cache is all there is. With
     /// [`commit_by_hand`](super::ManagerBuilder::commit_by_hand) nothing is kept here: commit first.
     ///
     /// # Errors
-    /// [`Error::Lost`] if the cache lost a group before the store had it: ask again. Else a failure of the cache or the
-    /// store.
+    /// [`Error::Lost`] if the cache lost a group before the store had it: call again. Else a failure of the cache or
+    /// the store.
     pub async fn kept_events(&self, groups: &[&str]) -> Result<Vec<u64>, Error> {
         self.check_reentrant()?;
         let (mut sequences, mut found) = (Vec::with_capacity(groups.len()), Vec::new());
@@ -126,7 +125,7 @@ impl Manager {
         Ok(sequences)
     }
 
-    /// The groups that may have events that were not delivered, in order.
+    /// The groups that may have undelivered events, in order.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -137,16 +136,16 @@ impl Manager {
             return cache.group_ids().await;
         }
         let mut groups = source.undelivered().await?;
-        // What a process left in a shared cache that ended.
+        // What a process that has ended left in a shared cache.
         groups.extend(cache.unsaved().await?);
         groups.sort();
         groups.dedup();
         Ok(groups)
     }
 
-    /// The events that were not delivered, of an earlier run also, as far as the store has them: a shared cache may hold
-    /// more, which it can still lose. With [`commit_by_hand`](super::ManagerBuilder::commit_by_hand) those that are not
-    /// committed yet are among them.
+    /// The undelivered events, including those of an earlier run, as far as the store has them: a shared cache may hold
+    /// more, which it can still lose. With [`commit_by_hand`](super::ManagerBuilder::commit_by_hand), events that are
+    /// not committed yet are included.
     ///
     /// # Errors
     /// A failure of the cache or the store.

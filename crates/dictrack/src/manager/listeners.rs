@@ -1,4 +1,4 @@
-//! The listeners of a manager, and whose turn it is to tell them of a group.
+//! The listeners of a manager, and the turns in which calls deliver the events of a group.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -15,43 +15,43 @@ use crate::clock::Stopwatch;
 
 type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Names a listener, so that it can be removed.
+/// Identifies a listener, so that it can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u64);
 
 pub(super) struct Deliveries {
     listeners: RwLock<Vec<(ListenerId, EventCode, Listener)>>,
-    /// How many there are: every call looks.
+    /// The number of listeners, which every call reads.
     count: AtomicUsize,
     next: AtomicU64,
-    /// The groups that somebody is delivering for right now, or waits to.
+    /// The groups whose events somebody is delivering right now, or waits to deliver.
     busy: Mutex<HashMap<String, Queue>>,
     free: Notify,
-    /// Groups with events of an earlier run.
+    /// Groups with events left by an earlier run.
     pub(super) earlier: Mutex<Earlier>,
-    /// Events that calls of this process caused and that no listener has heard, where other processes cause events, too:
-    /// the sequences of each group.
+    /// The sequences, by group, of events that calls of this process caused and that no listener has heard; only where
+    /// other processes cause events too.
     pub(super) own: Mutex<HashMap<String, BTreeSet<u64>>>,
     /// Whether other processes cause events.
     pub(super) shared: bool,
-    /// Whether somebody will soon deliver those.
+    /// Whether events of an earlier run are about to be delivered.
     pub(super) soon: AtomicBool,
 }
 
-/// Groups with events of an earlier run.
+/// Groups with events left by an earlier run.
 pub(super) struct Earlier {
     /// A group stays until all of its events are delivered.
     pub(super) groups: VecDeque<String>,
-    /// Since when they wait for the processes that caused them, which may still be there.
+    /// When they began to wait for the processes that caused them, which may still be running.
     pub(super) since: Option<Stopwatch>,
 }
 
-/// Who delivers for a group, and who waits to.
+/// The call that delivers for a group, and those that wait to.
 #[derive(Default)]
 struct Queue {
     held: bool,
     waiting: usize,
-    /// How often who delivered could not reach cache or store, and why the last one could not.
+    /// How often a delivery could not reach the cache or the store, and why the last one could not.
     failures: u64,
     failure: Option<Error>,
 }
@@ -63,7 +63,7 @@ impl fmt::Debug for Deliveries {
 }
 
 impl Deliveries {
-    /// With the groups that have events of an `earlier` run; `shared` where other processes cause events, too.
+    /// Starts with the groups that have events of an `earlier` run; `shared` if other processes cause events too.
     pub(super) fn new(earlier: Vec<String>, shared: bool) -> Self {
         Self {
             listeners: RwLock::default(),
@@ -86,7 +86,7 @@ impl Deliveries {
         id
     }
 
-    /// Removes a listener; whether it was there.
+    /// Removes a listener; returns whether it was there.
     pub(super) fn remove(&self, id: ListenerId) -> bool {
         let mut listeners = self.listeners.write();
         let before = listeners.len();
@@ -95,12 +95,12 @@ impl Deliveries {
         listeners.len() < before
     }
 
-    /// Whether a call of this process caused the event of that sequence.
+    /// Whether a call of this process caused the event with that sequence.
     pub(super) fn is_own(&self, group: &str, sequence: u64) -> bool {
         !self.shared || self.own.lock().get(group).is_some_and(|own| own.contains(&sequence))
     }
 
-    /// Forgets that this process caused the events up to a sequence, which were told.
+    /// Forgets that this process caused the events up to a sequence, which have been delivered.
     pub(super) fn forget_own(&self, group: &str, told: u64) {
         let mut own = self.own.lock();
         if let Some(sequences) = own.get_mut(group) {
@@ -150,24 +150,24 @@ impl Deliveries {
 }
 
 impl Queue {
-    /// Begins to wait; how many failures there were before.
+    /// Begins to wait; returns the number of failures so far.
     fn enter(&mut self) -> u64 {
         self.waiting += 1;
         self.failures
     }
 }
 
-/// The right to deliver for a group, or the wait for it; given back when dropped, also by a call that was cancelled.
+/// The right to deliver for a group, or the wait for it; given back when dropped, even if the call is cancelled.
 pub(super) struct Place<'a> {
     deliveries: &'a Deliveries,
     group: String,
     held: bool,
-    /// Why the last one could not deliver who failed while this one waited.
+    /// Why the last delivery that failed while this one waited could not deliver.
     pub(super) failure: Option<Error>,
 }
 
 impl Place<'_> {
-    /// Lets those who wait know that cache or store could not be reached.
+    /// Tells those who wait that the cache or the store could not be reached.
     pub(super) fn fail(&self, error: &Error) {
         if let Some(queue) = self.deliveries.busy.lock().get_mut(&self.group) {
             queue.failures += 1;

@@ -1,4 +1,4 @@
-//! What calls may say beyond what they have to.
+//! Optional arguments of calls.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use dictrack_core::{
     group::{Differing, TrackerList},
 };
 
-/// One document on its way to its group, with all that can be said of it: for
-/// [`Manager::track_one`](super::Manager::track_one) and [`Manager::track_many`](super::Manager::track_many).
+/// A document for a group, with all its options: for [`Manager::track_one`](super::Manager::track_one) and
+/// [`Manager::track_many`](super::Manager::track_many).
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 #[must_use = "a submission does nothing until it is tracked"]
@@ -17,33 +17,34 @@ pub struct Submission<'a> {
     pub group: &'a str,
     /// The document.
     pub document: &'a dyn Document,
-    /// The moment of the document; the manager's clock if this is not given.
+    /// The moment of the document; by default the time of the manager's clock.
     pub now: Option<Timestamp>,
-    /// The id of the document: it is applied once in its group.
+    /// The id of the document, which is applied only once in its group.
     pub event_id: Option<&'a str>,
-    /// Trackers that the group shall have before the document is applied, in the same change. Nearly free if it has them.
+    /// Trackers that the group must have before the document is applied; missing ones are added in the same change.
+    /// Nearly free if it has them.
     pub ensure: Option<(&'a TrackerList, Differing)>,
 }
 
 impl<'a> Submission<'a> {
-    /// A document for a group, without an id, at the manager's clock.
+    /// A document for a group, without an id, at the time of the manager's clock.
     pub fn new(group: &'a str, document: &'a dyn Document) -> Self {
         Self { group, document, now: None, event_id: None, ensure: None }
     }
 
-    /// The document happened at `now`.
+    /// Sets the moment of the document.
     pub fn at(mut self, now: Timestamp) -> Self {
         self.now = Some(now);
         self
     }
 
-    /// The document has this id: it is applied once in its group.
+    /// Sets the id of the document, which is then applied only once in its group.
     pub fn id(mut self, event_id: &'a str) -> Self {
         self.event_id = Some(event_id);
         self
     }
 
-    /// The group shall have the trackers of `list` before the document is applied.
+    /// Gives the group the trackers of `list` before the document is applied.
     pub fn ensure(mut self, list: &'a TrackerList, differing: Differing) -> Self {
         self.ensure = Some((list, differing));
         self
@@ -61,25 +62,25 @@ impl fmt::Debug for Submission<'_> {
     }
 }
 
-/// What becomes of an active tracker: for [`Manager::update_tracker`](super::Manager::update_tracker). A definition alone is
-/// one, too.
+/// What to change in a tracker: for [`Manager::update_tracker`](super::Manager::update_tracker). A definition alone can
+/// be passed too.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[must_use = "an update does nothing until a manager gets it"]
 pub struct TrackerUpdate {
     /// The new definition.
     pub definition: TrackerDefinition,
-    /// The new progress; the tracker keeps its own if this is not given.
+    /// The new progress; by default the tracker keeps its own.
     pub progress: Option<Amount>,
 }
 
 impl TrackerUpdate {
-    /// The tracker gets this definition and keeps its progress.
+    /// Sets this definition and keeps the progress.
     pub fn new(definition: TrackerDefinition) -> Self {
         Self { definition, progress: None }
     }
 
-    /// The tracker gets this progress, too, in the same change.
+    /// Sets the progress too, in the same change.
     pub fn progress(mut self, progress: impl Into<Amount>) -> Self {
         self.progress = Some(progress.into());
         self
@@ -92,13 +93,13 @@ impl From<TrackerDefinition> for TrackerUpdate {
     }
 }
 
-/// How a tracker is reset: for [`Manager::reset_tracker`](super::Manager::reset_tracker). By default as the tracker's own
-/// policy says.
+/// How to reset a tracker: for [`Manager::reset_tracker`](super::Manager::reset_tracker). By default, the tracker's own
+/// policy applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "a reset does nothing until a manager gets it"]
 pub struct Reset {
-    /// What is reset; the tracker's own policy if this is not given.
+    /// What to reset; by default the tracker's own policy applies.
     pub policy: Option<ResetPolicy>,
     /// New limits of its limiters.
     pub renewal: Renewal,
@@ -111,13 +112,13 @@ impl Reset {
         self
     }
 
-    /// Gives `count` limiters this number of documents; 0 closes them.
+    /// Sets the number of documents of `count` limiters; 0 closes them.
     pub fn count(mut self, count: u64) -> Self {
         self.renewal.count = Some(count);
         self
     }
 
-    /// Gives windows this length.
+    /// Sets the length of windows.
     pub fn length(mut self, length: Span) -> Self {
         self.renewal.length = Some(length);
         self

@@ -1,4 +1,4 @@
-//! The manager itself: what all of its calls share, and their way to a group and to its commit.
+//! The manager itself: what all its calls share, and their path to a group and to its commit.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,14 +22,15 @@ use crate::deadline::Deadline;
 use crate::store::Mark;
 use crate::{Error, executor};
 
-/// Tracks documents for groups: finds the group, lets the engine decide, keeps the result, tells the listeners.
+/// Tracks documents for groups: finds the group, applies the document, keeps the result and calls the listeners.
 ///
-/// Cheap to clone; all clones are one manager. [`Manager::blocking`] gives the same calls for programs without an
-/// async runtime, and [`Manager::at`] the same calls as of a moment. No call holds up a thread of an async executor for
-/// longer than the engine needs.
+/// Cheap to clone; all clones are the same manager. [`Manager::blocking`] gives the same calls to programs without an
+/// async runtime, and [`Manager::at`] gives the same calls as of a moment. No call blocks a thread of an async executor
+/// for longer than the engine needs.
 ///
-/// When the last clone is dropped, everything is written (at most 5 seconds). On a thread of a tokio runtime the drop does
-/// not wait for that, and the runtime does when it ends; call [`close`](Self::close) to know that all is written.
+/// When the last clone is dropped, everything is written, which takes up to 5 seconds. On a thread of a tokio runtime,
+/// the drop does not wait for that, but the runtime does when it shuts down; call [`close`](Self::close) to know that
+/// everything is written.
 #[derive(Clone)]
 pub struct Manager {
     pub(super) shared: Arc<Shared>,
@@ -42,18 +43,18 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) committer: Option<Committer>,
     pub(super) deliveries: Deliveries,
-    /// Whether custom code is registered, which might call back.
+    /// Whether custom code is registered, which might call the manager.
     pub(super) has_custom: bool,
-    /// Whether events are kept without listeners, too.
+    /// Whether events are kept even without listeners.
     pub(super) keep_events: bool,
-    /// Whether cache or store is a server, so that the deadline of a call bounds it.
+    /// Whether the cache or the store is a server, so that calls have a deadline.
     pub(super) is_remote: bool,
     pub(super) closed: AtomicBool,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Once it is closed nothing takes long, and the next statement may want to open the same file.
+        // Dropping a closed manager is quick and happens here, since the next statement may open the same file.
         if let Some(committer) = self.committer.take()
             && !*self.closed.get_mut()
         {
@@ -63,14 +64,14 @@ impl Drop for Shared {
 }
 
 thread_local! {
-    /// The managers that run the step of a group on this thread, which custom code must not leave.
+    /// The managers that are running the step of a group on this thread; custom code must not call them.
     static WITHIN_STEP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A change that so many commits did not keep is given up.
+/// A change is given up after this many commits did not keep it.
 const MOST_COMMITS: usize = 100;
 
-/// What a change other than a document did: to the group, to be told, and to be returned.
+/// What a change other than a document did: whether the group changed, the events to deliver, the value to return.
 pub(super) struct Changed<T> {
     pub(super) changed: bool,
     pub(super) events: Vec<Arc<Event>>,
@@ -78,14 +79,14 @@ pub(super) struct Changed<T> {
 }
 
 impl<T> Changed<T> {
-    /// A change that fires nothing.
+    /// A change that fires no events.
     pub(super) fn silent(changed: bool, value: T) -> Self {
         Self { changed, events: Vec::new(), value }
     }
 }
 
 impl Manager {
-    /// What groups share: the registered custom code, the definition sets, the bounds.
+    /// What all groups share: the registered custom code, the definition sets, the limits.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
     }
@@ -95,10 +96,10 @@ impl Manager {
         self.shared.clock.now()
     }
 
-    /// Begins to commit what has changed, together with `marks`: either all of it is kept or none. Wait for the
-    /// [`Commit`] to know.
+    /// Begins to commit what has changed, together with `marks`: all of it is kept, or nothing. Wait for the [`Commit`]
+    /// to know.
     ///
-    /// For programs that read an input and note how far; see
+    /// For programs that read an input and record how far they have read; see
     /// [`ManagerBuilder::commit_by_hand`](super::ManagerBuilder::commit_by_hand).
     ///
     /// # Errors
@@ -111,13 +112,14 @@ impl Manager {
         }
     }
 
-    /// About how many bytes of groups changed that no commit has taken yet. A program that [commits by
-    /// hand](super::ManagerBuilder::commit_by_hand) does so before they are too many: they stay in memory whatever the budget.
+    /// About how many bytes of groups have changed since the last commit. A program that [commits by
+    /// hand](super::ManagerBuilder::commit_by_hand) should commit before this grows large: changed groups stay in
+    /// memory whatever the budget.
     pub fn uncommitted_bytes(&self) -> usize {
         self.shared.cache.uncollected_bytes()
     }
 
-    /// Shows every group to `visit`, as it is in the cache or else in the store.
+    /// Shows every group to `visit`, from the cache or else from the store.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -145,8 +147,8 @@ impl Manager {
         }
     }
 
-    /// Empties the cache and the store for good. Only the highest generation is remembered, so that no event of a later
-    /// group has the id of an earlier one.
+    /// Permanently empties the cache and the store. Only the highest generation is remembered, so that no later event
+    /// gets the id of an earlier one.
     ///
     /// # Errors
     /// [`Error::Unconfirmed`] if `confirm` is false; else a failure of the cache or the store.
@@ -178,12 +180,12 @@ impl Manager {
         }
     }
 
-    /// Tells this manager from others of the process.
+    /// Distinguishes this manager from others in the process.
     pub(super) fn identity(&self) -> usize {
         Arc::as_ptr(&self.shared) as usize
     }
 
-    /// Runs the step of a group; calls of this manager from within are refused.
+    /// Runs the step of a group; calls to this manager from within it are refused.
     pub(super) fn within_step<T>(&self, step: impl FnOnce() -> T) -> T {
         struct Leave;
         impl Drop for Leave {
@@ -202,13 +204,13 @@ impl Manager {
         if within { Err(Error::Reentrant) } else { Ok(()) }
     }
 
-    /// Whether changes keep their events in the group until they are delivered.
+    /// Whether groups keep the events of changes until they are delivered.
     #[inline]
     pub(super) fn keeps_events(&self) -> bool {
         self.shared.keep_events || self.shared.deliveries.has_listeners()
     }
 
-    /// Until when a call waits that begins now.
+    /// The deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::of_a_call(self.shared.is_remote)
     }
@@ -227,7 +229,7 @@ impl Manager {
         Ok(seen.unwrap_or_else(|| view(&Group::default())))
     }
 
-    /// Runs a step of a call on a group, until the call's deadline.
+    /// Runs the step of a call on a group, within the call's deadline.
     pub(super) async fn update(
         &self,
         deadline: Deadline,
@@ -237,7 +239,7 @@ impl Manager {
         deadline.bound(self.shared.cache.update(group, step), |time| self.unanswered(group, time)).await
     }
 
-    /// A change other than a document: applied, committed, told.
+    /// Makes a change other than a document: applies it, commits it, delivers its events.
     pub(super) async fn change<T: Send>(
         &self,
         group: &str,
@@ -267,7 +269,7 @@ impl Manager {
         Ok(value)
     }
 
-    /// Waits as the durability says until `version` of a group is kept.
+    /// Waits, as the durability requires, until `version` of a group is kept.
     pub(super) async fn acknowledge(
         &self,
         deadline: Deadline,
@@ -282,8 +284,8 @@ impl Manager {
         deadline.bound(kept, |time| self.unsaved(committer, group, time)).await
     }
 
-    /// Waits until a commit has kept a version. The first one may have been refused, because another process was about to
-    /// load the group.
+    /// Waits until a commit has kept a version. The first commit may have been refused, because another process was
+    /// about to load the group.
     pub(super) async fn confirm(
         &self,
         committer: &Committer,
@@ -300,13 +302,13 @@ impl Manager {
         Err(unavailable("the store", "keep", group, "other processes keep loading it".to_owned()))
     }
 
-    /// What is said if neither cache nor store have said in time what a group is.
+    /// The error if neither the cache nor the store supplied the group in time.
     fn unanswered(&self, group: &str, time: Duration) -> Error {
         let backend = if self.shared.source.is_waited_for() { "the store" } else { "the cache" };
         unavailable(backend, "answer for", group, no_answer(time))
     }
 
-    /// What is said if a change was not kept in time.
+    /// The error if a change was not kept in time.
     pub(super) fn unsaved(&self, committer: &Committer, group: &str, time: Duration) -> Error {
         match committer.away() {
             Some(away) => Error::Unavailable(away),

@@ -1,4 +1,4 @@
-//! Where groups come from that the cache does not hold: the store, called so that it holds up no async executor.
+//! Gets groups that the cache does not hold from the store, without blocking an async executor.
 
 use std::sync::Arc;
 use std::sync::Weak;
@@ -12,7 +12,7 @@ use crate::durability::Durability;
 use crate::store::{Claimed, DataStore, Held, Mark, Writers};
 use crate::{Error, executor};
 
-/// The mark of the generations that were used before a store was emptied.
+/// The mark with the highest generation that was used before a store was emptied.
 pub(crate) const GENERATIONS: &str = "dictrack:generations";
 
 /// The store of a manager, if it has one.
@@ -20,9 +20,10 @@ pub(crate) const GENERATIONS: &str = "dictrack:generations";
 pub(super) struct Source {
     store: Option<Arc<dyn DataStore>>,
     engine: Arc<Engine>,
-    /// The cache, if the store held nothing when the manager was made: as long as it drops nothing, it has everything.
+    /// The cache, if the store held nothing when the manager was opened: as long as it drops nothing, it has
+    /// everything.
     complete: Option<Weak<dyn DataCache>>,
-    /// How many calls the store has not answered yet.
+    /// The number of calls that the store has not answered yet.
     unanswered: AtomicUsize,
 }
 
@@ -62,20 +63,20 @@ impl Source {
         self.ask(async move { store.load(&group, &engine).await }).await
     }
 
-    /// At most `limit` group ids in order, those after `after`.
+    /// Up to `limit` group ids in order, starting after `after`.
     pub(super) async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
         let Some(store) = self.store.clone() else { return Ok(Vec::new()) };
         let after = after.map(str::to_owned);
         self.ask(async move { store.groups(after.as_deref(), limit).await }).await
     }
 
-    /// The groups with events that were not delivered.
+    /// The groups with undelivered events.
     pub(super) async fn undelivered(&self) -> Result<Vec<String>, Error> {
         let Some(store) = self.store.clone() else { return Ok(Vec::new()) };
         self.ask(async move { store.undelivered().await }).await
     }
 
-    /// Empties the store, but for the highest generation.
+    /// Empties the store, except for the highest generation.
     pub(super) async fn clear(&self, highest: u32) -> Result<(), Error> {
         let Some(store) = self.store.clone() else { return Ok(()) };
         let mark = Mark { name: GENERATIONS.to_owned(), text: Some(highest.to_string()) };
@@ -114,7 +115,7 @@ impl Load for Source {
         self.ask(async move {
             let claimed = store.claim(&group, &engine).await?;
             if claimed.group.is_none() && claimed.claim > 0 {
-                // Another process may have emptied the store, and generations must not be used again.
+                // Another process may have emptied the store, and generations must not be reused.
                 engine.used_generations.fetch_max(used_generations(&*store).await?, Ordering::Relaxed);
             }
             Ok(claimed)
@@ -129,19 +130,19 @@ impl Load for Source {
     }
 }
 
-/// What a store says when a manager begins to use it.
+/// What a store reports when a manager begins to use it.
 #[derive(Default)]
 pub(super) struct Begun {
     /// Whether it holds no group.
     pub(super) is_blank: bool,
-    /// The groups with events that were not delivered.
+    /// The groups with undelivered events.
     pub(super) undelivered: Vec<String>,
     /// The highest generation that was used before it was emptied.
     pub(super) used_generations: u32,
 }
 
 impl Begun {
-    /// Has `store` begin.
+    /// Begins to use `store`.
     pub(super) async fn of(
         store: &Arc<dyn DataStore>,
         durability: Durability,

@@ -12,13 +12,13 @@ use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
 
-/// How far a call came without waiting.
+/// How far a call got without waiting.
 pub(super) enum Begun {
-    /// It is over.
+    /// It is done.
     Done(Outcome),
-    /// The document was applied; the change is to be committed, or its events are to be delivered.
+    /// The document was applied; its change still has to be committed, or its events delivered.
     Applied(Outcome),
-    /// The cache does not hold the group here and now.
+    /// The cache does not have the group at hand.
     Missed,
 }
 
@@ -31,23 +31,23 @@ impl Manager {
         self.track_one(Submission::new(group, document)).await
     }
 
-    /// Applies a document with all that is said of it: its moment, its id, the trackers that the group shall have.
+    /// Applies a document with its options: its moment, its id, and the trackers that its group must have.
     ///
     /// # Errors
-    /// As [`track`](Self::track); [`Error::Group`] if the trackers do not fit.
+    /// The errors of [`track`](Self::track); [`Error::Group`] if the group cannot have the trackers.
     pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         match self.begin(submission)? {
             Begun::Done(outcome) => Ok(outcome),
-            // Waiting takes room that the common case should not have to move around.
+            // The waiting part takes space that the common case should not have to move around.
             begun => Box::pin(self.finish(submission, begun)).await,
         }
     }
 
-    /// Applies many documents in order and commits them together; one result for each.
+    /// Applies many documents in order, commits them together, and returns one result for each.
     ///
     /// # Errors
-    /// If the commit fails, every document that changed something has that error as its result. If cache or store
-    /// cannot be reached, the documents after the first that met this are not applied and have its error.
+    /// If the commit fails, the result of every document that changed something is that error. If the cache or the
+    /// store cannot be reached, the documents after the first one affected are not applied, and get its error.
     #[must_use = "each document has a result of its own"]
     pub async fn track_many(&self, submissions: &[Submission<'_>]) -> Vec<Result<Outcome, Error>> {
         let mut results = Vec::with_capacity(submissions.len());
@@ -69,7 +69,7 @@ impl Manager {
             let (result, claim) = match result {
                 Ok((outcome, claim)) => (Ok(outcome), claim),
                 Err(error) => {
-                    // Each further one would wait as long, and would be counted before this one.
+                    // Each further document would wait as long, and would be counted before this one.
                     away = away.or_else(|| error.is_temporary().then(|| error.clone()));
                     (Err(error), 0)
                 }
@@ -92,7 +92,7 @@ impl Manager {
         for ((submission, result), claim) in submissions.iter().zip(&mut results).zip(claims) {
             let Ok(outcome) = &*result else { continue };
             let kept = match (&acknowledged, &self.shared.committer) {
-                // Nor does any wait for what the one before has waited for in vain.
+                // No document waits for what an earlier one has waited for in vain.
                 _ if late.is_some() => late.clone().map_or(Ok(()), Err),
                 (Ok(true), Some(committer)) if self.has_to_be_kept(outcome) => {
                     let confirmed = self.confirm(committer, submission.group, outcome.version(), claim);
@@ -122,7 +122,7 @@ impl Manager {
         self.by_clock().explain(group, document).await
     }
 
-    /// What of `track` needs no waiting.
+    /// The part of `track` that needs no waiting.
     #[inline]
     pub(super) fn begin(&self, submission: Submission<'_>) -> Result<Begun, Error> {
         self.check()?;
@@ -135,7 +135,7 @@ impl Manager {
         })
     }
 
-    /// What of `track` may have to wait: loading the group, the commit, the listeners.
+    /// The part of `track` that may have to wait: loading the group, the commit, the listeners.
     pub(super) async fn finish(&self, submission: Submission<'_>, begun: Begun) -> Result<Outcome, Error> {
         let mut deadline = self.deadline();
         let (outcome, claim) = match begun {
@@ -150,13 +150,14 @@ impl Manager {
         Ok(outcome)
     }
 
-    /// Whether a commit has to have what a document did, before it is acknowledged.
+    /// Whether the change of a document must be committed before the call is acknowledged.
     #[inline]
     fn has_to_be_kept(&self, outcome: &Outcome) -> bool {
         self.shared.committer.is_some() && (outcome.changed() || outcome.duplicate())
     }
 
-    /// The engine's part of `track`: on the newest state, in the cache. With the claim under which the cache holds the group.
+    /// The engine's part of `track`: on the newest state, in the cache. Also returns the claim under which the cache
+    /// holds the group.
     async fn apply(&self, deadline: Deadline, submission: Submission<'_>) -> Result<(Outcome, u64), Error> {
         let group = submission.group;
         let mut outcome = Ok(Outcome::default());
@@ -166,7 +167,7 @@ impl Manager {
         Ok((outcome.map_err(|error| Error::group(group, error))?, claim))
     }
 
-    /// As [`apply`](Self::apply), if that needs no waiting, and whether it did not.
+    /// Like [`apply`](Self::apply), but only if it need not wait; also returns whether that was so.
     #[inline]
     fn apply_now(&self, submission: Submission<'_>) -> (Result<Outcome, Error>, bool) {
         let group = submission.group;
@@ -215,7 +216,7 @@ impl At<'_> {
     /// See [`Manager::track`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
         self.track_one(Submission::new(group, document)).await
     }
@@ -223,7 +224,7 @@ impl At<'_> {
     /// See [`Manager::track_one`]. A submission that has a moment keeps it.
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         self.manager.track_one(self.dated(submission)).await
     }
@@ -231,7 +232,7 @@ impl At<'_> {
     /// See [`Manager::explain`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn explain(&self, group: &str, document: &dyn Document) -> Result<Vec<Explanation>, Error> {
         let (manager, now) = (self.manager, self.moment());
         let explain = |found: &Group| manager.within_step(|| found.explain(manager.engine(), document, now));

@@ -13,9 +13,9 @@ use super::shared::{Changed, Manager};
 use crate::Error;
 
 impl Manager {
-    /// Adds a tracker; `false` if an equal one was there and nothing changed. A name that has completed is added again: it
-    /// starts from nothing, and what it awards is awarded again. At every start of a program, call
-    /// [`ensure_tracker`](Self::ensure_tracker).
+    /// Adds a tracker. Returns `false` if an equal one is there; then nothing changes. A tracker that has completed is
+    /// added again: it starts from zero, and awards again what it awarded before. At every start of a program, call
+    /// [`ensure_tracker`](Self::ensure_tracker) instead.
     ///
     /// # Errors
     /// [`Error::Group`] if an active tracker of that name has another definition.
@@ -23,8 +23,8 @@ impl Manager {
         self.by_clock().add_tracker(group, definition).await
     }
 
-    /// Adds trackers: all or none. Names that have completed are added again and start from nothing; at every start of a
-    /// program, call [`ensure_trackers`](Self::ensure_trackers).
+    /// Adds trackers, all or none. Trackers that have completed are added again and start from zero; at every start of
+    /// a program, call [`ensure_trackers`](Self::ensure_trackers) instead.
     ///
     /// # Errors
     /// [`Error::Group`] if a name occurs twice or an active tracker of that name has another definition.
@@ -36,10 +36,11 @@ impl Manager {
         self.by_clock().add_trackers(group, definitions).await
     }
 
-    /// As [`add_trackers`](Self::add_trackers), for a time: they expire that long after the moment of the call.
+    /// Like [`add_trackers`](Self::add_trackers), for a limited time: the trackers expire this long after the moment of
+    /// the call.
     ///
     /// # Errors
-    /// As [`add_trackers`](Self::add_trackers).
+    /// The errors of [`add_trackers`](Self::add_trackers).
     pub async fn add_trackers_for(
         &self,
         group: &str,
@@ -59,8 +60,8 @@ impl Manager {
         TrackerList::new(definitions, self.engine()).map_err(|error| Error::group("(any)", error))
     }
 
-    /// Ensures that `group` has a tracker: adds it, unless it is there or has completed. `true` if it is new. This is the
-    /// call for every start of a program.
+    /// Ensures that `group` has a tracker: adds it, unless it is there or has completed. Returns `true` if it was
+    /// added. Call this at every start of a program.
     ///
     /// # Errors
     /// [`Error::Group`] if an active tracker of that name has another definition.
@@ -68,13 +69,14 @@ impl Manager {
         self.by_clock().ensure_tracker(group, definition).await
     }
 
-    /// Ensures that `group` has the trackers of `list`; completed names are left alone, but for those that gain targets
-    /// where `differing` updates: they are active again, as after [`update_tracker`](Self::update_tracker).
+    /// Ensures that `group` has the trackers of `list`. Completed trackers are left alone, unless `differing` is
+    /// [`Differing::Update`] and they gain targets: then they become active again, as after
+    /// [`update_tracker`](Self::update_tracker).
     ///
-    /// To do so before each document, [`Submission::ensure`](super::Submission::ensure) is cheaper.
+    /// To do this before each document, [`Submission::ensure`](super::Submission::ensure) is cheaper.
     ///
     /// # Errors
-    /// [`Error::Group`] if an active tracker differs and `differing` refuses that.
+    /// [`Error::Group`] if an active tracker differs and `differing` does not allow that.
     pub async fn ensure_trackers(&self, group: &str, list: &TrackerList, differing: Differing) -> Result<Added, Error> {
         self.by_clock().ensure_trackers(group, list, differing).await
     }
@@ -95,7 +97,8 @@ impl Manager {
         self.by_clock().tracker(group, name).await
     }
 
-    /// The trackers that a group completed, in that order; the last 100, unless the builder says otherwise.
+    /// The completed trackers of a group, in order of completion; only the last 100, unless the builder sets another
+    /// limit.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -105,10 +108,10 @@ impl Manager {
 
     /// Replaces the definition of the active tracker of that name and keeps its state; `false` if there is none.
     ///
-    /// Progress (unless the update gives one), stage (cut to the last), cycle, expiry and the state of equal limiters are
-    /// kept; a `count` limiter that differs in its number only keeps what was used of it. A completed tracker that gains
-    /// targets is active again at its progress, on the first of the new targets; one of which only the name is still known
-    /// stays completed. Nothing fires.
+    /// The tracker keeps its progress (unless the update sets one), its stage (or the last one, if there are now
+    /// fewer), its cycle, its expiry and the state of limiters that are equal; a `count` limiter that differs only in
+    /// its number keeps what was used of it. A completed tracker that gains targets becomes active again with its
+    /// progress, on the first new target; one of which only the name is still known stays completed. No event fires.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -116,8 +119,8 @@ impl Manager {
         self.by_clock().update_tracker(group, update).await
     }
 
-    /// Sets the progress of an active tracker and fires nothing: targets that it reaches are met by the next document that
-    /// counts. `false` if there is no such tracker.
+    /// Sets the progress of an active tracker. No event fires: targets that it reaches are met by the next document
+    /// that counts. `false` if there is no such tracker.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -125,11 +128,11 @@ impl Manager {
         self.by_clock().set_progress(group, name, progress).await
     }
 
-    /// Puts targets after those of an active or completed tracker, as [`update_tracker`](Self::update_tracker) does: a
-    /// completed one is active again. `false` if there is none of that name.
+    /// Appends targets to an active or completed tracker, as [`update_tracker`](Self::update_tracker) does: a completed
+    /// one becomes active again. `false` if there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Group`] if the result would not be a definition.
+    /// [`Error::Group`] if the result would not be a valid definition.
     pub async fn add_targets<T: Into<Amount>>(
         &self,
         group: &str,
@@ -147,7 +150,7 @@ impl Manager {
         self.by_clock().remove_tracker(group, name).await
     }
 
-    /// Removes active trackers; the names of those that were there.
+    /// Removes active trackers; returns the names of those that were there.
     ///
     /// # Errors
     /// A failure of the cache or the store.
@@ -155,7 +158,7 @@ impl Manager {
         self.by_clock().remove_trackers(group, names).await
     }
 
-    /// Resets an active tracker and fires RESET, which is returned; `None` if there is no such tracker.
+    /// Resets an active tracker. Fires and returns the RESET event; returns `None` if there is no such tracker.
     ///
     /// # Errors
     /// [`Error::Group`] if a custom limiter cannot be renewed.
@@ -168,7 +171,7 @@ impl At<'_> {
     /// See [`Manager::add_tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn add_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
         Ok(!self.add_trackers(group, [definition]).await?.added.is_empty())
     }
@@ -176,7 +179,7 @@ impl At<'_> {
     /// See [`Manager::add_trackers`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn add_trackers(
         &self,
         group: &str,
@@ -188,7 +191,7 @@ impl At<'_> {
     /// See [`Manager::add_trackers_for`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn add_trackers_for(
         &self,
         group: &str,
@@ -215,7 +218,7 @@ impl At<'_> {
     /// See [`Manager::ensure_tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn ensure_tracker(&self, group: &str, definition: TrackerDefinition) -> Result<bool, Error> {
         let list = self.manager.tracker_list([definition])?;
         Ok(!self.ensure_trackers(group, &list, Differing::Refuse).await?.added.is_empty())
@@ -224,7 +227,7 @@ impl At<'_> {
     /// See [`Manager::ensure_trackers`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn ensure_trackers(&self, group: &str, list: &TrackerList, differing: Differing) -> Result<Added, Error> {
         self.manager
             .change(group, self.now, |found, call| {
@@ -239,7 +242,7 @@ impl At<'_> {
     /// See [`Manager::trackers`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn trackers(&self, group: &str) -> Result<Vec<TrackerSnapshot>, Error> {
         let now = self.moment();
         self.manager.view(self.manager.deadline(), group, |found| found.trackers(None, now)).await
@@ -248,7 +251,7 @@ impl At<'_> {
     /// See [`Manager::tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn tracker(&self, group: &str, name: &str) -> Result<Option<TrackerSnapshot>, Error> {
         let now = self.moment();
         let found = |found: &Group| found.trackers(Some(&[name]), now).pop();
@@ -258,7 +261,7 @@ impl At<'_> {
     /// See [`Manager::update_tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn update_tracker(&self, group: &str, update: impl Into<TrackerUpdate>) -> Result<bool, Error> {
         let TrackerUpdate { definition, progress } = update.into();
         let definition = Arc::new(definition);
@@ -277,7 +280,7 @@ impl At<'_> {
     /// See [`Manager::set_progress`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn set_progress(&self, group: &str, name: &str, progress: impl Into<Amount>) -> Result<bool, Error> {
         let progress = progress.into();
         self.manager
@@ -291,7 +294,7 @@ impl At<'_> {
     /// See [`Manager::add_targets`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn add_targets<T: Into<Amount>>(
         &self,
         group: &str,
@@ -310,7 +313,7 @@ impl At<'_> {
     /// See [`Manager::remove_tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn remove_tracker(&self, group: &str, name: &str) -> Result<bool, Error> {
         Ok(!self.remove_trackers(group, &[name]).await?.is_empty())
     }
@@ -318,7 +321,7 @@ impl At<'_> {
     /// See [`Manager::remove_trackers`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn remove_trackers(&self, group: &str, names: &[&str]) -> Result<Vec<String>, Error> {
         self.manager
             .change(group, self.now, |group, call| {
@@ -331,7 +334,7 @@ impl At<'_> {
     /// See [`Manager::reset_tracker`].
     ///
     /// # Errors
-    /// As there.
+    /// The same errors.
     pub async fn reset_tracker(&self, group: &str, name: &str, reset: Reset) -> Result<Option<Arc<Event>>, Error> {
         self.manager
             .change(group, self.now, |group, call| {

@@ -39,7 +39,7 @@ impl CacheAddress {
     /// Opens the cache, which connects on its first call.
     ///
     /// # Errors
-    /// As [`RedisCache::new`](crate::RedisCache::new).
+    /// The errors of [`RedisCache::new`](crate::RedisCache::new).
     pub fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataCache>, Error> {
         let cache = RedisCache::new(&self.0)?;
         Ok(Arc::new(match options.memory {

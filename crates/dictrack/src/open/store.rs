@@ -35,7 +35,8 @@ enum Kind {
 impl StoreAddress {
     /// Reads the name of a store. Opens nothing yet.
     ///
-    /// A text that looks like a URL is not taken for a file, even if it is mistyped. Write `./` before the name of such a file.
+    /// A text that looks like a URL is not taken for a file, even if it is mistyped. If a file has such a name, write
+    /// `./` before it.
     ///
     /// # Errors
     /// An [`AddressError`] if it is the URL of something else, or of a store that this build does not include.
@@ -105,7 +106,7 @@ impl StoreAddress {
     /// Opens the store. Unless it is opened for reading only, a file that does not exist is created.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`](crate::SqliteStore::open) and [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
+    /// The errors of [`SqliteStore::open`](crate::SqliteStore::open) and [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
     pub async fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataStore>, Error> {
         Ok(match &self.0 {
             #[cfg(feature = "sqlite")]

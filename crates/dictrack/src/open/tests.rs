@@ -61,7 +61,7 @@ fn a_file_is_opened_to_write_and_to_look() {
 
 const MARK: &str = "Geh3im";
 
-/// Forms in which people write a URL with a password; the last ones have no host.
+/// Ways to write a URL with a password; the last ones have no host.
 const FORMS: [&str; 18] = [
     "SCHEME://u:PASS@h",
     "SCHEME://:PASS@h:1/2",
@@ -93,7 +93,7 @@ proptest! {
         quoted: bool,
     ) {
         let form = FORMS[form];
-        // What follows an @ is the host, where no other one follows.
+        // What follows an @ is the host, unless another @ follows.
         let before = if form.ends_with(":PASS") { before.replace('@', "") } else { before };
         let password = format!("{before}{MARK}{after}");
         let password = if quoted { encoded(&password) } else { password };
@@ -119,7 +119,7 @@ proptest! {
             said.push(problem);
         }
         if RedisCache::new(&url).is_err() && pollster::block_on(driven(&url)).is_err() {
-            // Never connected.
+            // It never connects.
             let redis = legacy::redis::RedisSource::connect(&url, "x").map(drop);
             said.extend(redis.err().filter(|error| error.source_name.contains("URL")).map(|error| error.to_string()));
             let mongodb = legacy::mongodb::MongoSource::connect(&url, "x", "y").map(drop);
@@ -128,7 +128,7 @@ proptest! {
         for text in &said {
             prop_assert!(!text.to_lowercase().contains("geh3im"), "{url:?}: {said:?}");
         }
-        // Else it would be the name of a file, which errors repeat.
+        // Otherwise it would be the name of a file, which errors repeat.
         prop_assert!(is_meant(&url), "{url:?}");
     }
 }

@@ -93,7 +93,7 @@ impl MongoStore {
     /// the collection `groups` if the URL does not say otherwise. Nothing is written before a manager uses the store.
     ///
     /// # Errors
-    /// As [`MongoStoreBuilder::open`].
+    /// The errors of [`MongoStoreBuilder::open`].
     pub async fn open(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).open().await
     }
@@ -101,7 +101,7 @@ impl MongoStore {
     /// As [`open`](Self::open), to look only, also beside a running writer.
     ///
     /// # Errors
-    /// As [`MongoStoreBuilder::open`]; also if there is no store.
+    /// The errors of [`MongoStoreBuilder::open`]; also if there is no store.
     pub async fn open_read_only(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).read_only().open().await
     }
@@ -109,7 +109,7 @@ impl MongoStore {
     /// Connects to a server that asks for no password.
     ///
     /// # Errors
-    /// As [`MongoStoreBuilder::open`].
+    /// The errors of [`MongoStoreBuilder::open`].
     pub async fn connect(host: &str, port: u16, database: &str, collection: &str) -> Result<Self, Error> {
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         Self::builder(format!("mongodb://{host}:{port}/")).database(database).collection(collection).open().await

@@ -1,8 +1,9 @@
 //! The lines of an export, each with its checksums.
 //!
-//! A line ends with `"check":[number,"own","all"]`: its number, counted from one, the CRC-32 of the line up to and with that
-//! number, and the CRC-32 of all lines up to there, taken the same way one after another. A line that was edited does not
-//! match its own; one that was moved, doubled or left out shows in the numbers; one of another export in `all`.
+//! A line ends with `"check":[number,"own","all"]`: its number, counted from one; the CRC-32 of the line up to and
+//! including that number; and the CRC-32 of all lines so far, each up to and including its number. An edited line does
+//! not match its own checksum; a line that was moved, repeated or removed shows in the numbers; a line of another export
+//! shows in `all`.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Read as _, Write};
@@ -11,12 +12,12 @@ use dictrack_core::json::{Bounds, Json};
 
 use super::TransferError;
 
-/// The version of the format; the first had no checksums.
+/// The version of the format; version 1 had no checksums.
 const VERSION: u64 = 2;
 
-/// The bytes that the first line of an export may have: it only names the format.
+/// The maximum size of the first line, in bytes: it only names the format.
 const MAX_FIRST_LINE: u64 = 4 * 1024;
-/// The bytes that any line may have. That of a group with the most ids that are kept has a tenth of this.
+/// The maximum size of a line, in bytes. A group with as many ids as can be kept takes a tenth of it.
 const MAX_LINE: u64 = 1024 * 1024 * 1024;
 
 /// Writes lines.
@@ -160,7 +161,7 @@ impl<'a> Reader<'a> {
 
 /// The end of a line that has checksums.
 struct Check<'a> {
-    /// What they are of.
+    /// What the checksums cover.
     checked: &'a str,
     number: u64,
     /// `,"own",`
@@ -179,7 +180,7 @@ impl<'a> Check<'a> {
         Some(Self { checked, number: checked[at..].parse().ok()?, own, all })
     }
 
-    /// Whether the line is what its own checksum was taken of.
+    /// Whether the line matches its own checksum.
     fn is_own(&self) -> bool {
         self.own == format!(r#","{:08x}","#, crc32fast::hash(self.checked.as_bytes()))
     }
