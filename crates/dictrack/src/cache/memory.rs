@@ -1,4 +1,4 @@
-//! The memory cache: a sharded map, one lock a group, changed in place.
+//! The memory cache: a sharded map with one lock per group; groups change in place.
 
 use std::fmt;
 use std::hash::BuildHasher as _;
@@ -19,28 +19,28 @@ use crate::store::{Unsaved, Writers};
 /// Enough shards that two threads rarely want the same one.
 const SHARDS: usize = 256;
 
-/// The shards that are swept when one group comes in over the budget: what is not stored yet cannot go anyway, and looking
-/// at all of it for each group would take ever longer.
+/// How many shards are swept when a group comes in over the budget: unsaved changes cannot be dropped anyway, and
+/// sweeping all shards for each group would take longer and longer.
 const SWEPT_FOR_ONE: usize = 4;
 
-/// What an entry costs beside its group's own bytes: the entry, its share of the table, its id.
+/// What an entry costs besides the bytes of its group: the entry, its share of the table, its id.
 const ENTRY_BYTES: usize = 192;
 
 /// Groups in the memory of this process.
 ///
-/// With a memory budget, groups that the store holds and that nobody used lately are dropped when it is exceeded;
-/// changes that are not stored yet are never dropped.
+/// If it has a memory budget, groups that the store has and that were not used lately are dropped when the budget is
+/// exceeded; unsaved changes are never dropped.
 pub struct MemoryCache {
     shards: Box<[Shard]>,
     hasher: foldhash::quality::RandomState,
     dirty: Mutex<Vec<Arc<Entry>>>,
-    /// What the groups in `dirty` take.
+    /// The bytes of the groups in `dirty`.
     dirty_bytes: AtomicUsize,
     /// Whether changes are collected for a store.
     collects: AtomicBool,
     budget: usize,
     bytes: AtomicUsize,
-    /// The shard that the next sweep begins with.
+    /// The shard at which the next sweep begins.
     hand: AtomicUsize,
     dropped: AtomicBool,
     load: OnceLock<Arc<dyn Load>>,
@@ -105,11 +105,11 @@ impl MemoryCache {
     #[inline]
     fn locate(&self, id: &str) -> (&Shard, u64) {
         let hash = self.hasher.hash_one(id);
-        // The table uses the low and the top bits.
+        // The hash table uses the low and the top bits.
         (&self.shards[(hash >> 32) as usize % SHARDS], hash)
     }
 
-    /// The entry of a group, loaded if need be.
+    /// The entry of a group, loaded if necessary.
     async fn entry(&self, id: &str) -> Result<Arc<Entry>, Error> {
         let (shard, hash) = self.locate(id);
         loop {
@@ -144,7 +144,8 @@ impl MemoryCache {
         }
     }
 
-    /// Drops stored groups that were not used since the last sweep, until the budget is kept or `shards` had their turn.
+    /// Drops stored groups that were not used since the last sweep, until the budget is met or `shards` shards were
+    /// swept.
     fn sweep(&self, shards: usize) {
         for _ in 0..shards {
             if self.bytes.load(Ordering::Relaxed) <= self.budget {
@@ -152,7 +153,7 @@ impl MemoryCache {
             }
             let shard = &self.shards[self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS];
             shard.entries.write().retain(|entry| {
-                // Somebody holds an entry that was just found or loaded: dropping it would send them back to load it.
+                // Somebody holds an entry that was just found or loaded: dropping it would make them load it again.
                 if entry.used.swap(false, Ordering::Relaxed) || Arc::strong_count(entry) > 1 {
                     return true;
                 }
@@ -195,7 +196,7 @@ impl MemoryCache {
         true
     }
 
-    /// Takes a group that stayed blank out of the map: asking for a group does not make one.
+    /// Removes a group that is still blank from the map: asking for a group does not create it.
     fn forget_blank(&self, entry: &Entry) {
         let (shard, hash) = self.locate(&entry.id);
         let mut entries = shard.entries.write();

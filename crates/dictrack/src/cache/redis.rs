@@ -1,9 +1,10 @@
 //! The Redis cache: groups that many processes share.
 //!
-//! No locks. Each process keeps replicas of the groups that it touches. A call runs its step on a copy of the replica; one
-//! script then replaces what Redis has, if that still is what the replica was made of, and else answers with what is
-//! newer, on which the step runs again. Calls for one group that come while a swap is under way go together with the
-//! next. `docs/redis.md` describes the keys, `ARCHITECTURE.md` why nothing is lost or counted twice.
+//! There are no locks. Each process keeps replicas of the groups that it touches. A call runs its step on a copy of the
+//! replica. One script then replaces the state in Redis, if it is still the one that the replica was made from;
+//! otherwise it answers with the newer state, on which the step runs again. Calls for a group that arrive while a swap
+//! is in progress go together with the next swap. `docs/redis.md` describes the keys, and `ARCHITECTURE.md` explains
+//! why nothing is lost or counted twice.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -48,16 +49,16 @@ pub(crate) use connection::said;
 use entry::{Entry, Fate, State};
 use keys::Keys;
 
-/// A step is run again after others were faster for at most this long.
+/// How long a step is run again because other processes came first.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1800);
-/// A lease is for reading one group from the store, and renewed while that goes on.
+/// A lease is for reading one group from the store, and is renewed during a long read.
 const LEASE_MILLIS: u64 = 1000;
-/// Replicas are dropped, the idle ones first, when they take more than this, unless the program says otherwise.
+/// Replicas are dropped, idle ones first, when they take more than this, unless the program sets another limit.
 const BUDGET: usize = 256 << 20;
-/// Listing all keys may take this long. Each call of it is bounded, too.
+/// Listing all keys may take this long. Each single call of it has its own limit too.
 const LISTING: Duration = Duration::from_secs(3600);
 
-/// Groups in Redis, shared by every process that names the same server and prefix.
+/// Groups in Redis, shared by all processes that use the same server and prefix.
 #[derive(Clone)]
 pub struct RedisCache {
     shared: Arc<Shared>,
@@ -67,7 +68,7 @@ struct Shared {
     connection: Connection,
     entries: Mutex<HashMap<Text, Arc<Entry>>>,
     dirty: Mutex<Vec<Arc<Entry>>>,
-    /// This process, as a field of each group that it changes.
+    /// This process's name in the fields of the groups that it changes.
     writer: String,
     sequence: AtomicU64,
     budget: AtomicUsize,
@@ -83,12 +84,12 @@ struct Source {
 
 impl RedisCache {
     /// The cache at a URL: `redis://[user:password@]host[:port][/database]`, `rediss://` with TLS, or
-    /// `redis-cluster://host:port,host:port`; with the options `prefix` (what all keys begin with, `dictrack` if it is not
-    /// given), `idle` (how long a stored group stays that nobody touches, `24h`) and `ca` (a file with the certificate of
-    /// the authority to trust).
+    /// `redis-cluster://host:port,host:port`. The options are `prefix` (what all keys begin with; `dictrack` by
+    /// default), `idle` (how long a stored group stays without being touched; `24h` by default) and `ca` (a file with
+    /// the certificate of the authority to trust).
     ///
     /// # Errors
-    /// [`Error::Backend`] if the URL is not one. Nothing is connected before the first call.
+    /// [`Error::Backend`] if the URL is invalid. Nothing connects before the first call.
     pub fn new(url: &str) -> Result<Self, Error> {
         let shared = Shared {
             connection: Connection::new(Address::parse(url)?),
@@ -104,8 +105,8 @@ impl RedisCache {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Drops replicas of groups, those first that nobody used lately, before they take more than about `bytes` bytes of this
-    /// process; 256 MiB if this is not called. Redis has them.
+    /// Drops replicas of groups, least recently used first, before they take more than about `bytes` bytes of this
+    /// process; 256 MiB by default. Redis still has the groups.
     pub fn budget(self, bytes: usize) -> Self {
         self.shared.budget.store(bytes, Ordering::Relaxed);
         self
@@ -121,7 +122,7 @@ impl fmt::Debug for RedisCache {
     }
 }
 
-/// Runs `future` on the network thread to its end. Its calls are bounded; this bound is for what nobody foresaw.
+/// Runs `future` on the network thread to its end. The calls in it have limits; this limit is a safety net.
 async fn on_network<T: Send + 'static>(
     future: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
@@ -163,7 +164,8 @@ impl Shared {
         entry
     }
 
-    /// The next sequence of this process. It begins with the clock, so that those of processes that ended are lower.
+    /// The next sequence of this process. It starts from the clock, so that those of processes that have ended are
+    /// lower.
     fn next_sequence(&self) -> u64 {
         let now = SystemClock.now().micros().max(1) as u64;
         let before = self.sequence.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1)));
@@ -177,7 +179,7 @@ impl Shared {
         }
     }
 
-    /// Counts the bytes of a replica, and has idle ones dropped where there are too many.
+    /// Counts the bytes of a replica, and schedules dropping idle ones if there are too many.
     fn weigh(&self, state: &mut State) {
         let Some(replica) = &state.replica else { return };
         let bytes = entry::BYTES + replica.heap_bytes();
@@ -189,7 +191,7 @@ impl Shared {
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes.fetch_sub(before, Ordering::Relaxed);
         let budget = self.budget.load(Ordering::Relaxed);
-        // A fifth is for the holes between what is dropped, and for what is being read or written.
+        // A fifth is reserved for fragmentation, and for what is being read or written.
         if all - before > budget - budget / 5 {
             self.sweep.wanted_above(all - before);
         }

@@ -437,7 +437,7 @@ impl Core {
         let (mut pause, longest) = RETRY;
         loop {
             match self.in_store(self.store.save(changes, marks)).await {
-                // Counted from the close: a server that was away for long may be back a moment after the manager is closed.
+                // Counted from the close: a server may come back right after it, however long it was away.
                 Err(Error::Unavailable(source))
                     if self.closing.get().is_none_or(|closing| closing.elapsed() <= GIVE_UP_WITHIN) =>
                 {

@@ -106,7 +106,8 @@ impl StoreAddress {
     /// Opens the store. Unless it is opened for reading only, a file that does not exist is created.
     ///
     /// # Errors
-    /// The errors of [`SqliteStore::open`](crate::SqliteStore::open) and [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
+    /// The errors of [`SqliteStore::open`](crate::SqliteStore::open) and
+    /// [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
     pub async fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataStore>, Error> {
         Ok(match &self.0 {
             #[cfg(feature = "sqlite")]

@@ -1,4 +1,4 @@
-//! Where Redis is, as a URL says it.
+//! The address of Redis, as a URL gives it.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::{Error, url};
 const SCHEMES: [(&str, bool, bool); 4] =
     [("redis", false, false), ("rediss", true, false), ("redis-cluster", false, true), ("rediss-cluster", true, true)];
 
-/// Groups that nobody touched for this long leave the cache once they are stored.
+/// A group that has not been touched for this long leaves the cache once it is stored.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A Redis server or cluster, and where dictrack's keys are in it.
@@ -26,11 +26,11 @@ pub(super) struct Address {
     hosts: Vec<String>,
     /// `/` and the number of the database, or nothing.
     database: String,
-    /// What all keys begin with.
+    /// The prefix of all keys.
     pub(super) prefix: String,
-    /// How long a stored group stays that nobody touches.
+    /// How long a stored group stays in Redis without being touched.
     pub(super) idle: Duration,
-    /// A file with the certificate of the authority to trust instead of those of the system.
+    /// A file with the certificate of the authority to trust instead of the system's.
     pub(super) ca: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl Address {
         };
         for (name, value) in parts.options {
             match name {
-                // Braces say which keys are on one node.
+                // Braces determine which keys are on the same node.
                 "prefix" if value.is_empty() || value.contains(['{', '}']) => {
                     return Err(bad("the option prefix is empty or contains braces"));
                 }
@@ -93,12 +93,12 @@ impl Address {
                 _ => return Err(bad(&format!("unknown option {name:?}"))),
             }
         }
-        // The client reads what is left of the URL: it is to fail here and not at the first call.
+        // The client parses the rest of the URL: a mistake must show here, not at the first call.
         address.nodes(ProtocolVersion::RESP3).map_err(|error| bad(error.category()))?;
         Ok(address)
     }
 
-    /// One server of a cluster, addressed alone.
+    /// One server of a cluster, addressed directly.
     pub(super) fn node(&self, host: &str, port: u16) -> Self {
         let hosts = vec![format!("{host}:{port}")];
         let scheme = if self.encrypted { "rediss" } else { "redis" };

@@ -1,4 +1,4 @@
-//! The connection to Redis: one for all callers, made anew when it breaks, with a bounded wait.
+//! The connection to Redis: one for all callers, reconnected when it breaks, with a bounded wait.
 
 use std::fmt;
 use std::fs;
@@ -21,13 +21,13 @@ use crate::Error;
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
-/// A call is given up after this long, so that a caller hears of it within two seconds.
+/// A call gives up after this long, so that its caller gets the error within two seconds.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
 /// One attempt may take this long.
 const ATTEMPT: Duration = Duration::from_millis(700);
 /// Making a connection may take this long.
 const CONNECT: Duration = Duration::from_millis(500);
-/// The pause before a second attempt, which doubles up to the second figure.
+/// The pause before a second attempt, and the longest that it becomes by doubling; in microseconds.
 const PAUSE: (u64, u64) = (2_000, 100_000);
 
 /// One connection that all callers share.
@@ -35,8 +35,8 @@ pub(super) struct Connection {
     address: Address,
     current: Mutex<Option<Link>>,
     connecting: tokio::sync::Mutex<()>,
-    /// How many connections were made. What was learnt over an earlier one may be out of date: the server behind it may
-    /// have lost its memory.
+    /// The number of connections made. What was learned over an earlier one may be out of date: the server behind it
+    /// may have lost its memory.
     made: AtomicU64,
 }
 
@@ -67,9 +67,9 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// One server, talked to alone.
+/// One server, addressed directly.
 pub(super) struct Node {
-    /// How a sentence names it.
+    /// How messages name it.
     pub(super) name: String,
     wire: Wire,
 }
@@ -84,16 +84,16 @@ impl Node {
 
 /// What an error means for the call.
 enum Verdict {
-    /// The connection is of no use any more; whether the command was run is not known.
+    /// The connection is no longer usable; it is unknown whether the command was run.
     Broken,
-    /// The server will do it soon.
+    /// The server will be ready soon.
     Later,
-    /// It makes no sense to ask again.
+    /// Retrying makes no sense.
     Final,
 }
 
-/// What a command says in its first word. Redis before 7 hides that where the command was one of a script's: `ERR Error
-/// running script (…): @user_script:12: WRONGTYPE …`.
+/// The code at the start of an error message. Redis before 7 hides it if a script ran the command: `ERR Error running
+/// script (…): @user_script:12: WRONGTYPE …`.
 fn code(error: &RedisError) -> Option<&str> {
     const OF_SCRIPTS: [&str; 6] = ["WRONGTYPE", "OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM"];
     let code = error.code();
@@ -106,8 +106,8 @@ fn code(error: &RedisError) -> Option<&str> {
     OF_SCRIPTS.into_iter().find(word).or(code)
 }
 
-/// What Redis says. A command that a server does not know is repeated by it with its arguments: of `AUTH` and `HELLO` those
-/// are the login.
+/// What Redis says. A server repeats a command that it does not know with its arguments, which are the login for `AUTH`
+/// and `HELLO`.
 pub(crate) fn said(error: &RedisError) -> String {
     let words = error.to_string();
     match words.split_once(", with args beginning with") {
@@ -172,8 +172,8 @@ impl Connection {
         BackendError { backend: "Redis", action: format!("{action} at {}", self.address), source: source.into() }
     }
 
-    /// Runs a script, again where the connection breaks or the server is not ready, until it answers or a deadline
-    /// passes. A script that may have run is run again: it has to know what it did.
+    /// Runs a script, and runs it again if the connection breaks or the server is not ready, until it answers or the
+    /// deadline passes. A script that may have run already is run again, so it must be able to tell.
     pub(super) async fn run(
         &self,
         action: &str,
@@ -184,8 +184,8 @@ impl Connection {
         self.run_noting(action, script, keys, arguments, &mut false).await
     }
 
-    /// As [`run`](Self::run); notes in `sent_before` whether a call was sent of which no answer came, so that the server may
-    /// have run it before the one that it answered.
+    /// Like [`run`](Self::run); notes in `sent_before` whether an earlier attempt got no answer, so that the server may
+    /// have run the script before the attempt that it answered.
     pub(super) async fn run_noting(
         &self,
         action: &str,
@@ -203,17 +203,17 @@ impl Connection {
         .map_err(|failed| self.error(action, failed))
     }
 
-    /// Runs a command that may be run twice.
+    /// Runs a command that is safe to repeat.
     pub(super) async fn command(&self, action: &str, command: &Cmd) -> Result<Value, Error> {
         self.call(action, command, &mut false).await.map_err(|failed| self.error(action, failed))
     }
 
-    /// Every key that matches a pattern, of all nodes.
+    /// Every key that matches a pattern, on all nodes.
     pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<String>, Error> {
         self.scan_some(pattern, usize::MAX).await
     }
 
-    /// Keys that match a pattern, until there are about `enough`.
+    /// Keys that match a pattern; stops at about `enough`.
     pub(super) async fn scan_some(&self, pattern: &str, enough: usize) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
         for mut node in self.masters().await? {
@@ -259,7 +259,7 @@ impl Connection {
         Ok(masters)
     }
 
-    /// Whether the server says that another one has the key, to a client of one server.
+    /// Whether a single server says that another one has the key.
     fn is_moved(&self, error: &RedisError) -> bool {
         !self.address.cluster && error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
     }
@@ -286,16 +286,17 @@ impl Connection {
                 Ok(value) => return Ok(value),
                 Err(error) => (error.clone(), verdict(&error)),
             };
-            // A node of a cluster that is talked to alone will send us away for good.
+            // A node of a cluster that is addressed directly will always refer to another one.
             if matches!(verdict, Verdict::Final) || self.is_moved(&error) {
                 return Err(Failed::Refused(error));
             }
-            // A process that was held up itself finds its time gone after one attempt, although the server is there.
+            // A process that was itself suspended finds its time used up after one attempt, although the server is
+            // there.
             if attempts > 1 && since.elapsed() + Duration::from_micros(pause) >= GIVE_UP_AFTER {
                 tracing::debug!(error = said(&error), action, "Redis cannot be reached");
                 return Err(Failed::Away(error));
             }
-            // Callers that were cut off together should not come back together.
+            // Callers that were disconnected together should not reconnect together.
             let jitter = rand_below(pause);
             tokio::time::sleep(Duration::from_micros(pause / 2 + jitter)).await;
             pause = (pause * 2).min(longest);
@@ -357,7 +358,8 @@ impl Connection {
         };
         let nodes = self.address.nodes(protocol)?;
         if self.address.cluster {
-            // A resend must go through the script that knows what was applied, so the client repeats nothing.
+            // Only the script knows what was applied, so it must handle every resend; the client itself repeats
+            // nothing.
             let mut builder = ClusterClientBuilder::new(nodes).retries(0).use_protocol(protocol);
             builder = builder.connection_timeout(CONNECT).response_timeout(ATTEMPT);
             if let Some(certificates) = certificates {
@@ -377,7 +379,7 @@ impl Connection {
     }
 }
 
-/// The distinct masters in an answer to CLUSTER SLOTS: lists of first and last slot, the master and its replicas.
+/// The distinct masters in an answer to CLUSTER SLOTS: lists of the first and last slot, the master and its replicas.
 fn masters_of(slots: Value) -> Vec<(String, u16)> {
     let mut masters = Vec::new();
     let Value::Array(ranges) = slots else { return masters };
@@ -397,7 +399,7 @@ fn masters_of(slots: Value) -> Vec<(String, u16)> {
 }
 
 enum Failed {
-    /// The server said no.
+    /// The server refused.
     Refused(RedisError),
     /// The server could not be reached in time.
     Away(RedisError),
@@ -407,7 +409,7 @@ fn timeout(what: &'static str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} within the time allowed")).into()
 }
 
-/// A prefix as a pattern that matches it alone.
+/// A prefix as a pattern that matches only itself.
 pub(super) fn escaped(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len());
     for letter in prefix.chars() {

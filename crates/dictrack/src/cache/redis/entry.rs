@@ -1,4 +1,4 @@
-//! What a process knows of one group: its replica, and the steps that are on their way.
+//! What a process knows about one group: its replica, and the steps in progress.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::Error;
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
-/// What an entry takes beside its group's own bytes.
+/// What an entry takes besides the bytes of its group.
 pub(super) const BYTES: usize = 1024;
 
 /// One group in this process.
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) id: Text,
     pub(super) keys: Keys,
     pub(super) state: Mutex<State>,
-    /// The load of the group that is under way, and what became of it: one does it for all who wait.
+    /// The load of the group in progress, and its result: one load serves all who wait for it.
     pub(super) loading: Mutex<Option<Loading>>,
     pub(super) used: AtomicBool,
 }
@@ -33,21 +33,21 @@ pub(super) struct Entry {
 pub(super) struct State {
     /// The group as Redis had it when it last answered.
     pub(super) replica: Option<Replica>,
-    /// The group as the swap under way makes it.
+    /// The group as the swap in progress makes it.
     pub(super) pending: Option<Trial>,
-    /// The group with the steps that go with the next swap.
+    /// The group after the steps that go with the next swap.
     pub(super) tried: Option<Tried>,
-    /// Whether somebody sends swaps for this group.
+    /// Whether a caller is sending swaps for this group.
     pub(super) in_flight: bool,
-    /// Whether the entry is in the list of those to save.
+    /// Whether the entry is in the list of entries to save.
     pub(super) dirty: bool,
     /// The version that the store is known to have.
     pub(super) saved: u64,
     /// What was handed out to be saved.
     pub(super) collected: Option<Collected>,
-    /// The claim of the replica that was there last.
+    /// The claim of the last replica.
     pub(super) claim: u64,
-    /// What was kept under an earlier claim is lost, unless it was saved: see `breaks`.
+    /// What was kept under an earlier claim than this is lost, unless it was saved: see `breaks`.
     pub(super) valid_from: u64,
     /// When Redis lost the group, newest last.
     breaks: VecDeque<Break>,
@@ -66,25 +66,25 @@ pub(super) type Loading = watch::Receiver<Option<Result<(), Error>>>;
 pub(super) struct Collected {
     pub(super) version: u64,
     pub(super) token: String,
-    /// How far it has the lists of a large group.
+    /// How much of the lists of a large group it has.
     pub(super) kept: Option<Kept>,
 }
 
-/// Redis lost the group, and it was loaded again.
+/// Redis lost the group, which was then loaded again.
 #[derive(Clone, Copy, Debug)]
 struct Break {
     /// The claims under which it was held until then.
     claims: (u64, u64),
     /// The version that the store had.
     base: u64,
-    /// Whether others may have loaded it in between.
+    /// Whether other processes may have loaded it in between.
     gap: bool,
 }
 
-/// So many losses are remembered, for callers who wait for a commit.
+/// The number of losses remembered, for callers that wait for a commit.
 const BREAKS: usize = 16;
 
-/// What became of a change.
+/// What happened to a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Saved,
@@ -93,13 +93,13 @@ pub(super) enum Fate {
     Unknown,
 }
 
-/// A copy of the group with steps of callers who wait for one batch.
+/// A copy of the group with the steps of callers that wait for one batch.
 #[derive(Debug)]
 pub(super) struct Tried {
     pub(super) trial: Trial,
     pub(super) batch: Arc<Batch>,
     pub(super) changed: bool,
-    /// Whether a caller relies on what is there.
+    /// Whether a caller relies on the state.
     pub(super) relied: bool,
 }
 
@@ -114,12 +114,12 @@ pub(super) struct Batch {
 pub(super) enum Ending {
     /// Redis has it, under this claim.
     Kept(u64),
-    /// Another process was faster: the steps run again.
+    /// Another process came first: the steps run again.
     Again,
-    /// Redis lost the group after it may have kept the batch, and the store may have it: only steps that are known by an id
-    /// may run again.
+    /// Redis lost the group after it may have kept the batch, and the store may have it: only steps known by an id may
+    /// run again.
     Unsure,
-    /// It is of no use to go on.
+    /// Trying again is pointless.
     Failed(Error),
 }
 
@@ -159,7 +159,7 @@ impl Entry {
 }
 
 impl State {
-    /// The copy that the next step runs on, on top of what is under way; `None` if there is no replica.
+    /// The copy that the next step runs on, based on what is in progress; `None` if there is no replica.
     pub(super) fn tried(&mut self) -> Option<&mut Tried> {
         let replica = self.replica.as_ref()?;
         let group = self.pending.as_ref().map_or(&replica.group, Trial::group);
@@ -176,8 +176,8 @@ impl State {
         !self.in_flight && self.tried.is_none() && self.pending.is_none()
     }
 
-    /// Drops the replica, unless Redis lacks the group and only who holds the lease can put it there; the bytes that are
-    /// left.
+    /// Drops the replica, unless Redis lacks the group and only the holder of the lease can put it there. Returns the
+    /// bytes that remain.
     pub(super) fn drop_replica(&mut self) -> usize {
         match &self.replica {
             Some(replica) if replica.token.is_empty() => self.bytes,
@@ -188,12 +188,12 @@ impl State {
         }
     }
 
-    /// What became of the change that made `version` under `claim`.
+    /// What happened to the change that made `version` under `claim`.
     pub(super) fn fate(&self, version: u64, claim: u64) -> Fate {
         if claim >= self.valid_from {
             return if self.saved >= version { Fate::Saved } else { Fate::NotYet };
         }
-        // Who loaded the group next found in the store what was saved until then.
+        // The process that loaded the group next found in the store all that had been saved until then.
         match self.breaks.iter().find(|lost| (lost.claims.0..=lost.claims.1).contains(&claim)) {
             Some(Break { base, gap: false, .. }) => {
                 if version <= *base {
@@ -206,7 +206,7 @@ impl State {
         }
     }
 
-    /// Takes over a replica that was read or claimed.
+    /// Adopts a replica that was read or claimed.
     pub(super) fn put(&mut self, replica: Replica) {
         if replica.claim != self.claim {
             let claims = (self.valid_from, self.claim);

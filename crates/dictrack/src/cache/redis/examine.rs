@@ -1,4 +1,4 @@
-//! Looking at a server before programs rely on it. `docs/doctor.md` lists what can be found.
+//! Examines a server before programs rely on it. `docs/doctor.md` lists what it can find.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use crate::cache::read_some;
 use crate::doctor::{Examination, Level, SAMPLE, Setup, bytes};
 use crate::random::token;
 
-/// Memory in use, in hundredths of what is allowed, from which a word is due.
+/// The percentage of the allowed memory in use from which a warning is due.
 const ALMOST_FULL: u64 = 90;
-/// What is left behind where an examination is cut short goes by itself, in milliseconds.
+/// Keys left by an interrupted examination expire after this many milliseconds.
 const GONE_AFTER: &[u8] = b"60000";
 
 impl RedisCache {
-    /// Examines the server: versions, round trips, whether it may drop groups, what it keeps over a restart, whether this
-    /// login may do what dictrack does. For the last it writes keys of its own under the prefix and removes them.
+    /// Examines the server: versions, round trips, whether it may drop groups, what it keeps over a restart, and
+    /// whether this login may do what dictrack does. For the last, it writes keys of its own under the prefix and
+    /// removes them.
     pub(super) async fn look(&self, setup: &Setup) -> Examination {
         let subject = format!("cache {}", self.shared.connection.address());
         let mut examination = Examination::new(subject.clone());
@@ -56,7 +57,7 @@ impl RedisCache {
     }
 }
 
-/// The server as it is examined.
+/// The server being examined.
 struct Look {
     shared: Arc<Shared>,
     setup: Setup,
@@ -251,7 +252,7 @@ impl Look {
         self.found.find(level, code, found, meaning, log_remedy);
     }
 
-    /// Does once what programs do all the time: with keys of its own.
+    /// Does once, with its own keys, what programs do all the time.
     async fn try_writing(&mut self) {
         if self.found.level() >= Some(Level::Problem) {
             return;
@@ -306,7 +307,7 @@ impl Look {
         Ok(())
     }
 
-    /// Loads and reads a group as large ones are.
+    /// Loads and reads a group the way large ones are.
     async fn write_in_pieces(&self, pieces: &str, keys: &[&str; 4]) -> Result<(), Error> {
         let connection = &self.shared.connection;
         let [group, dirty, set, lease] = *keys;
@@ -327,7 +328,7 @@ impl Look {
 }
 
 impl Node {
-    /// The version of the protocol that is spoken.
+    /// The version of the protocol in use.
     async fn protocol(&mut self) -> &'static str {
         let hello = self.command(&redis::cmd("HELLO")).await.and_then(|hello| Ok(redis::from_redis_value(hello)?));
         let hello: HashMap<String, Value> = hello.unwrap_or_default();
@@ -341,7 +342,7 @@ impl Node {
         Some(seconds * 1_000_000 + micros)
     }
 
-    /// A setting; `None` if it is not shown.
+    /// A setting; `None` if the server does not show it.
     async fn setting(&mut self, name: &str) -> Option<String> {
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg(name);

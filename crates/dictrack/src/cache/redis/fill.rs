@@ -1,6 +1,7 @@
-//! Putting a large group that Redis lacks there: in pieces that wait beside it, and are the group once all are there.
+//! Puts a large group that Redis lacks there in pieces. They wait in a key beside the group, and become the group once
+//! all of them are there.
 //!
-//! Nobody sees a group half loaded, and what a process leaves that ends in between goes by itself.
+//! Nobody sees a half-loaded group, and pieces left by a process that ends in between expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use crate::clock::Stopwatch;
 use crate::random::token;
 use crate::{Error, runtime};
 
-/// Pieces of a load that nobody goes on with are gone after this long.
+/// Pieces of a load that nobody continues expire after this long.
 const PIECES_MILLIS: u64 = 20_000;
 /// The lease is renewed this often while the store is read.
 const RENEWED_EVERY: Duration = Duration::from_millis(LEASE_MILLIS / 4);
-/// Who has not read a group from the store after this long holds up all others.
+/// A process that has not read a group from the store after this long would block all others.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Keeps a lease alive until it is dropped.
@@ -45,7 +46,7 @@ impl Shared {
         }))
     }
 
-    /// Puts a group from the store into Redis, under the lease of its replica; `None` if that was lost.
+    /// Puts a group from the store into Redis, under the lease of its replica; `None` if the lease was lost.
     pub(super) async fn fill(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
@@ -95,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// Puts all fields where they wait; `false` if the lease was lost.
+    /// Puts all fields where the pieces wait; `false` if the lease was lost.
     async fn put_pieces(&self, entry: &Entry, lease: &str, fields: &Fields) -> Result<bool, Error> {
         let (mut pace, mut at) = (Pace::new(), 0);
         while at < fields.set.len() {
@@ -115,7 +116,7 @@ impl Shared {
         Ok(true)
     }
 
-    /// Puts some fields where they wait, and renews the lease; `false` if that was lost.
+    /// Puts some fields where the pieces wait, and renews the lease; `false` if it was lost.
     async fn put_piece(&self, entry: &Entry, lease: &str, piece: &[&[u8]]) -> Result<bool, Error> {
         let pieces = entry.keys.pieces(lease);
         let (lasts, pieces_last) = (LEASE_MILLIS.to_string(), PIECES_MILLIS.to_string());

@@ -1,9 +1,9 @@
-//! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for people.
+//! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for users.
 //!
-//! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `ids`, `ring`; `t:<name>` a
-//! tracker's state; `i:<version>` the document ids that a swap brought, `i:<version>.<part>` a part of those that a large
-//! group was loaded with, `c:<version>` the trackers that a swap completed, `e:<sequence>` an event that is not delivered;
-//! `w:<writer>` the last sequence of a process. Any other field is refused.
+//! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `ids`, `ring`;
+//! `t:<name>` the state of a tracker; `i:<version>` the document ids that a swap added, `i:<version>.<part>` a part of
+//! the ids that a large group was loaded with; `c:<version>` the trackers that a swap completed; `e:<sequence>` an
+//! undelivered event; `w:<writer>` the last sequence of a process. Any other field is refused.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::{self, Write as _};
@@ -20,26 +20,26 @@ use dictrack_core::{
 
 use super::texts::Texts;
 
-/// The ring of the last swaps is kept to this many, and this many bytes, so that a small group stays small.
+/// The ring of the last swaps is limited to this many swaps, and this many bytes, so that a small group stays small.
 const RING: (usize, usize) = (16, 1536);
-/// Chunks of completed trackers are put together when there are more than this.
+/// Chunks of completed trackers are merged when there are more than this.
 const CHUNKS: usize = 32;
-/// Processes whose last sequence a group remembers.
+/// How many processes a group remembers the last sequence of.
 pub(super) const WRITERS: usize = 64;
 
-/// A group with more ids than this is a large one: it is read and written in pieces.
+/// A group with more ids than this is large: it is read and written in pieces.
 const LARGE: usize = 4096;
 /// The ids in one part of a large group.
 const PART: usize = 256;
 
-/// What the allocator adds to each piece.
+/// What the allocator adds to each allocation.
 const ALLOCATED: usize = 16;
 
 /// A group as Redis holds it.
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) group: Group,
-    /// Names this very state; empty if Redis does not have the group.
+    /// Identifies exactly this state; empty if Redis does not have the group.
     pub(super) token: String,
     pub(super) claim: u64,
     /// The version that the store had when it was claimed.
@@ -51,23 +51,23 @@ pub(super) struct Replica {
     /// The connection over which it was last compared with the store.
     pub(super) connection: u64,
     ring: VecDeque<String>,
-    /// What the store has, as who saved it last said, where the group is large.
+    /// If the group is large: what the store has, as noted by the process that last saved it.
     pub(super) kept: Option<Kept>,
     /// The fields with document ids and how many are in each.
     ids: VecDeque<(IdField, usize)>,
     /// The fields with completed trackers.
     completed: Vec<u64>,
-    /// Fields of processes that are to be forgotten.
+    /// Fields of processes that can be forgotten.
     old_writers: Vec<String>,
 }
 
-/// The fields that a swap writes and those it removes.
+/// The fields that a swap writes, and those that it removes.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    /// Names and values in turn.
+    /// Names and values, alternating.
     pub(super) set: Texts,
     pub(super) gone: Vec<String>,
-    /// What the replica is to remember once the swap is kept.
+    /// What the replica remembers once the swap is kept.
     pub(super) after: After,
 }
 
@@ -78,11 +78,11 @@ pub(super) struct After {
     completed: Vec<u64>,
 }
 
-/// A field with document ids: those of one version, or a part of them.
+/// A field with document ids: those of one version, or part of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct IdField {
     version: u64,
-    /// From 1; 0 where one field has all.
+    /// From 1; 0 if one field has all of them.
     part: u32,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for IdField {
     }
 }
 
-/// Why a hash was not read.
+/// Why a hash could not be read.
 pub(super) type Unreadable = String;
 
 impl Replica {
@@ -128,19 +128,19 @@ impl Replica {
         }
     }
 
-    /// An estimate of the bytes that this holds on the heap.
+    /// An estimate of the bytes held on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let ring = self.ring.iter().map(|swap| size_of::<String>() + swap.capacity() + ALLOCATED).sum::<usize>();
         let lists = self.ids.capacity() * size_of::<(IdField, usize)>() + self.completed.capacity() * size_of::<u64>();
         self.group.heap_bytes() + ring + lists
     }
 
-    /// Whether the group has so much that it is read and written in pieces.
+    /// Whether the group is so large that it is read and written in pieces.
     pub(super) fn is_large(&self) -> bool {
         self.group.known_ids() > LARGE
     }
 
-    /// What the store lacks of the group, as far as that is known; else all of it.
+    /// What the store lacks of the group, as far as that is known; else the whole group.
     pub(super) fn unsaved(&self, id: &str, group: &Group) -> GroupChange {
         let new = |kept: &Kept| {
             let ids = self.ids.iter().rev().take_while(|(field, _)| field.version > kept.version);
@@ -150,8 +150,8 @@ impl Replica {
         kept.and_then(|kept| group.since(id, &kept, new(&kept))).unwrap_or_else(|| group.whole(id))
     }
 
-    /// The fields for a change that makes the state `token`: the whole group, if Redis does not have it. The group of the
-    /// replica is still what it was before.
+    /// The fields for a change that makes the state `token`: the whole group, if Redis does not have it. The replica
+    /// still holds the previous state of the group.
     pub(super) fn fields(&self, id: &str, after: &Group, change: &GroupChange, token: &str) -> Fields {
         let mut fields = Fields::default();
         let cold = self.token.is_empty();
@@ -180,7 +180,7 @@ impl Replica {
             set.push_with(|out| write_ids(some, out));
             ids.push_back((field, some.len()));
         }
-        // Ids that were forgotten leave with the last of their field.
+        // Forgotten ids are removed together with the last one of their field.
         let mut surplus = ids.iter().map(|(_, count)| count).sum::<usize>().saturating_sub(after.known_ids());
         while let Some(&(field, count)) = ids.front()
             && count <= surplus
@@ -222,7 +222,7 @@ impl Replica {
         }
         fields.gone.extend(self.old_writers.iter().cloned());
         let mut ring = if cold || reshaped || rewritten { VecDeque::new() } else { self.ring.clone() };
-        // Nobody has an earlier state of a group that Redis lacks.
+        // If Redis lacks the group, nobody has an earlier state of it.
         ring.push_back(ring_entry(token, if cold { &NOTHING } else { &set }));
         let mut bytes: usize = ring.iter().map(String::len).sum();
         while ring.len() > 1 && (ring.len() > RING.0 || bytes > RING.1) {
@@ -273,7 +273,7 @@ impl Replica {
         fields
     }
 
-    /// Learns that a swap was kept, which made the group what it is now.
+    /// Notes that a swap was kept, which made the group what it is now.
     pub(super) fn kept_as(&mut self, token: String, after: After) {
         self.token = token;
         self.lease = String::new();
@@ -283,7 +283,7 @@ impl Replica {
         self.old_writers.clear();
     }
 
-    /// Takes over the fields that another process changed.
+    /// Adopts the fields that another process changed.
     pub(super) fn patch(&mut self, fields: &[(String, Option<String>)], limits: &Limits) -> Result<(), Unreadable> {
         let mut head: HashMap<&str, &str> = HashMap::new();
         let (mut states, mut ids, mut events, mut completed) =
@@ -338,7 +338,7 @@ impl Ids {
         Ok(())
     }
 
-    /// The fields with the number of their ids, and the ids, oldest first. A field that came twice is there once.
+    /// The fields with the number of their ids, and the ids, oldest first. A field that came twice appears once.
     fn in_order(mut self) -> (VecDeque<(IdField, usize)>, Vec<SeenId>) {
         if !self.fields.is_sorted_by(|(a, _), (b, _)| a < b) {
             self.fields.sort_by_key(|(field, _)| *field);
@@ -353,7 +353,7 @@ impl Ids {
     }
 }
 
-/// The fields that every group may have, beside those with a letter and a colon.
+/// The fields that every group may have, apart from those with a letter and a colon.
 pub(super) const HEAD: [&str; 12] = [
     "version",
     "token",
@@ -369,7 +369,7 @@ pub(super) const HEAD: [&str; 12] = [
     "ring",
 ];
 
-/// The hash of a group, read as a whole: field by field, since a large one comes in pieces.
+/// The hash of a group, collected field by field, since a large one comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     head: HashMap<String, String>,
@@ -387,12 +387,12 @@ impl Whole {
         Ok(whole)
     }
 
-    /// Whether reading it takes its time.
+    /// Whether reading it takes a while.
     pub(super) fn is_large(&self) -> bool {
         self.ids.ids.len() > LARGE
     }
 
-    /// Takes a field in.
+    /// Adds a field.
     pub(super) fn take(&mut self, name: String, value: String) -> Result<(), Unreadable> {
         match name.split_once(':') {
             Some(("t", tracker)) => drop(self.states.insert(tracker.to_owned(), value)),
@@ -408,7 +408,7 @@ impl Whole {
         Ok(())
     }
 
-    /// The names of the fields that change in place or go while the others are read.
+    /// The names of the fields that change in place, or may be removed, while the others are read.
     pub(super) fn changeable(&self) -> Vec<String> {
         let trackers = self.states.keys().map(|name| format!("t:{name}"));
         let completed = self.completed.keys().map(|version| format!("c:{version}"));
@@ -416,7 +416,7 @@ impl Whole {
         head.chain(trackers).chain(completed).chain(self.writers.keys().cloned()).collect()
     }
 
-    /// Forgets the [`changeable`](Self::changeable) fields, to take them in as they are now.
+    /// Forgets the [`changeable`](Self::changeable) fields, so that they can be added as they are now.
     pub(super) fn forget_changeable(&mut self) {
         self.head.clear();
         self.states.clear();
@@ -447,7 +447,7 @@ impl Whole {
         Ok(set.ok_or("the field \"set\" is not a hash of 32 hexadecimal digits")?)
     }
 
-    /// What a version or a sequence names has to be of this group.
+    /// Fields named after a version or a sequence must fit the group.
     fn check(&self, set: &DefinitionSet) -> Result<(), Unreadable> {
         if let Some(ghost) = self.states.keys().filter(|name| set.position(name).is_none()).min() {
             return Err(format!("the field \"t:{ghost}\" belongs to no tracker of the group"));
@@ -504,7 +504,7 @@ impl Whole {
         let whole = StoredGroup::new(version, state).with_lists(ids, events, records);
         let group = Group::restore(&whole, set, limits);
         let group = group.map_err(|error| error.to_string())?;
-        // A sequence is taken from a clock, so that the lowest ones are of processes that wrote least lately.
+        // Sequences start from a clock, so the lowest ones belong to the processes that have not written for longest.
         let mut writers: Vec<_> = self.writers.into_iter().map(|(name, sequence)| (sequence, name)).collect();
         writers.sort_unstable();
         let surplus = writers.len().saturating_sub(WRITERS);
@@ -527,7 +527,7 @@ impl Whole {
     }
 }
 
-/// The token and the names in `set`, which has names and values in turn.
+/// The token and the names in `set`, which alternates names and values.
 fn ring_entry(token: &str, set: &Texts) -> String {
     let mut entry = format!(r#"["{token}",["#);
     for at in (0..set.len()).step_by(2) {
@@ -547,7 +547,7 @@ fn ring(text: Option<&str>) -> Result<VecDeque<String>, Unreadable> {
     Ok(entries.iter().map(ToString::to_string).collect())
 }
 
-/// For the ring entry of a state that follows none.
+/// For the ring entry of a state without a predecessor.
 static NOTHING: Texts = Texts::new();
 
 fn unknown(name: &str) -> Unreadable {
@@ -568,7 +568,7 @@ pub(super) fn kept_of(text: &str) -> Result<Kept, Unreadable> {
     }
 }
 
-/// The event in a field, which names its sequence.
+/// The event in a field that is named after its sequence.
 fn event(name: &str, sequence: &str, text: &str) -> Result<StoredEvent, Unreadable> {
     let event = StoredEvent::of(&parse(name, text)?).map_err(|error| in_field(name, &error))?;
     if event.sequence.to_string() == sequence {
@@ -596,7 +596,7 @@ fn in_field(name: &str, error: &dyn fmt::Display) -> Unreadable {
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Unreadable> {
-    // To the letter as it is written: no sign, no zero before it.
+    // Only the canonical form: no sign, no leading zero.
     let plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain).ok_or_else(|| format!("the field {name:?} is not a whole number"))
 }

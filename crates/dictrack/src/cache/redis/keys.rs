@@ -11,9 +11,9 @@ pub(super) const BUCKETS: u64 = 1024;
 pub(super) struct Keys {
     /// The hash with the group.
     pub(super) group: String,
-    /// The set with the groups of the bucket that the store lacks something of.
+    /// The set of the groups of the bucket that the store lacks changes of.
     pub(super) dirty: String,
-    /// Who loads the group from the store right now.
+    /// Names the process that is loading the group from the store.
     pub(super) lease: String,
     bucket: String,
 }
@@ -24,7 +24,7 @@ impl Keys {
         Self { group: format!("{bucket}:g:{id}"), dirty: dirty(&bucket), lease: format!("{bucket}:l:{id}"), bucket }
     }
 
-    /// Where the pieces of the group wait while it is loaded under a lease.
+    /// The key in which the pieces of the group wait while it is loaded under a lease.
     pub(super) fn pieces(&self, lease: &str) -> String {
         format!("{}:n:{lease}", self.bucket)
     }
@@ -35,7 +35,7 @@ impl Keys {
     }
 }
 
-/// What the keys of a bucket begin with.
+/// The prefix of the keys of a bucket.
 pub(super) fn bucket(prefix: &str, number: u64) -> String {
     format!("{prefix}:{{b{number}}}")
 }

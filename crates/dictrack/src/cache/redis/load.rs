@@ -1,4 +1,4 @@
-//! Getting the replica of a group: from Redis, or under a lease from the store.
+//! Gets the replica of a group: from Redis or, under a lease, from the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,13 @@ use crate::random::token;
 use crate::store::record::restore_set;
 use crate::{Error, runtime};
 
-/// In a cluster nobody says that a node has lost its memory: a group that was idle for longer is compared with the store.
+/// In a cluster, nothing tells when a node has lost its memory: a group that was idle for longer than this is compared
+/// with the store.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 impl Shared {
-    /// Whether the group has to be read before a step can run. What was learnt over an earlier connection is not trusted.
+    /// Whether the group has to be read before a step can run. What was learned over an earlier connection is not
+    /// trusted.
     pub(super) fn needs_loading(&self, state: &mut State) -> bool {
         let Some(replica) = &state.replica else { return true };
         if !state.is_idle() {
@@ -38,7 +40,8 @@ impl Shared {
         !trusted
     }
 
-    /// Gets the replica of a group for a caller who does not wait longer; it is there for the next one then.
+    /// Gets the replica of a group for a caller that waits no longer than `limit`; if it comes later, the next caller
+    /// has it.
     pub(super) async fn load_within(self: &Arc<Self>, limit: Duration, entry: &Arc<Entry>) -> Result<(), Error> {
         let (shared, loading) = (Arc::clone(self), Arc::clone(entry));
         match runtime::run(limit, async move { shared.loaded(&loading).await }).await? {
@@ -51,8 +54,8 @@ impl Shared {
         }
     }
 
-    /// Joins those who wait for the replica of a group. Its load goes on whoever of them is still there: that of a large
-    /// group takes longer than a call may.
+    /// Joins the callers that wait for the replica of a group. The load continues even if all of them leave: that of a
+    /// large group takes longer than a call may.
     pub(super) async fn loaded(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Error> {
         let mut load = {
             let mut loading = entry.loading.lock();
@@ -85,11 +88,12 @@ impl Shared {
             if !self.needs_loading(&mut entry.state.lock()) {
                 return Ok(());
             }
-            // Before anything is read: what comes after a new connection is compared again.
+            // Noted before anything is read: whatever is read after a reconnection is compared again.
             let connection = self.connection.number();
             let compared = entry.state.lock().compared == connection && !self.connection.address().cluster;
             let found = match self.read(entry, connection).await? {
-                // Redis goes back in time only with its connections: once compared, others have made what is newer.
+                // Redis goes back in time only if the connection breaks: after a comparison, anything newer comes from
+                // other processes.
                 Some(replica) if compared && self.connection.number() == connection => Some(replica),
                 Some(replica) if self.is_behind(entry, &replica).await? => None,
                 Some(replica) => Some(replica),
@@ -111,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// The replica of what Redis has; `None` if it has nothing that is of use.
+    /// The replica of what Redis has; `None` if that is not usable.
     async fn read(&self, entry: &Entry, connection: u64) -> Result<Option<Replica>, Error> {
         let source = self.source()?;
         let Some(whole) = self.whole(&entry.id, &entry.keys).await? else { return Ok(None) };
@@ -137,7 +141,7 @@ impl Shared {
         text.map(|text| restore_set(&self.connection.address().to_string(), hash, &text, engine)).transpose()
     }
 
-    /// What Redis has of a definition set.
+    /// The text of a definition set in Redis.
     pub(super) async fn set_text(&self, keys: &Keys, hash: ContentHash) -> Result<Option<String>, Error> {
         let key = keys.set(hash);
         let mut command = redis::cmd("GET");
@@ -147,7 +151,7 @@ impl Shared {
             .map_err(|error| Error::corrupt(self.connection.address(), format!("the key {key:?}"), error.to_string()))
     }
 
-    /// Whether the store is ahead of what Redis has, which then is of an earlier time; it is dropped.
+    /// Whether the store is ahead of Redis, which has gone back in time; the group is then dropped from Redis.
     async fn is_behind(&self, entry: &Entry, replica: &Replica) -> Result<bool, Error> {
         let source = self.source()?;
         if !source.load.has_store() {
@@ -172,7 +176,7 @@ impl Shared {
         self.connection.run("drop a group", &script::DROP, &keys, &arguments).await.map(drop)
     }
 
-    /// Takes a group from the store, under a lease; `None` if another process has that.
+    /// Takes a group from the store, under a lease; `None` if another process has the lease.
     async fn claim(self: &Arc<Self>, entry: &Arc<Entry>, source: &Source) -> Result<Option<Replica>, Error> {
         if !source.load.has_store() {
             return Ok(Some(Replica::cold(Group::default(), 0, String::new())));
@@ -181,7 +185,7 @@ impl Shared {
         let mut command = redis::cmd("EXISTS");
         command.arg(entry.keys.group.as_str());
         if self.connection.command("look for a group", &command).await? == Value::Int(1) {
-            // Another process put it there since it was looked for; a claim would only make its own void.
+            // Another process has put the group there since the last look; a claim now would only invalidate its claim.
             let mut command = redis::cmd("DEL");
             command.arg(entry.keys.lease.as_str());
             self.connection.command("give a lease back", &command).await?;
@@ -192,7 +196,7 @@ impl Shared {
             source.load.claim(&entry.id).await?
         };
         let replica = Replica::cold(claimed.group.unwrap_or_default(), claimed.claim, lease);
-        // A small one goes with the first step, in one round trip.
+        // A small group is sent with the first step, in one round trip.
         if replica.is_large() { self.fill(entry, replica).await } else { Ok(Some(replica)) }
     }
 

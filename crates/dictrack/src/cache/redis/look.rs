@@ -1,4 +1,4 @@
-//! Looking at groups without taking part in changing them.
+//! Looking at groups without changing anything.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::store::record::restore_set;
 
 impl Shared {
-    /// The group as Redis has it. Nothing is claimed, kept in this process, or written.
+    /// The group as Redis has it. Nothing is claimed, cached in this process, or written.
     pub(super) async fn peek(self: &Arc<Self>, id: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         let (shared, owned) = (Arc::clone(self), id.to_owned());
         let found = on_network_for(LISTING, async move {
@@ -25,7 +25,7 @@ impl Shared {
             None => {
                 let shared = Arc::clone(self);
                 let Some(text) = on_network(async move { shared.set_text(&keys, hash).await }).await? else {
-                    // A program with a store would drop the group and load it anew.
+                    // A program with a store would drop the group and load it again.
                     tracing::warn!(group = id, "Redis dropped the definitions of a group; it is of no use there");
                     return Ok(None);
                 };
@@ -35,7 +35,7 @@ impl Shared {
         Ok(Some(self.replica_of(id, whole, set, &engine.limits, 0)?.group))
     }
 
-    /// The groups of all buckets that the store lacks something of.
+    /// The groups of all buckets that the store lacks changes of.
     pub(super) async fn unsaved(self: &Arc<Self>) -> Result<Vec<String>, Error> {
         let mut looks = JoinSet::new();
         for number in 0..BUCKETS {

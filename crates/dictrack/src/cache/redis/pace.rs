@@ -1,10 +1,10 @@
-//! How much goes in one piece where a lot has to go: all groups share one connection, and wait behind a piece.
+//! How much to send in one piece: all groups share one connection, and wait for each piece.
 
 use std::time::Duration;
 
-/// The bytes of a piece: at least, at first, at most.
+/// The bytes of a piece: the minimum, the first one, the maximum.
 const BYTES: (usize, usize, usize) = (4 << 10, 16 << 10, 512 << 10);
-/// A piece that took less could have been larger, one that took more should have been smaller.
+/// A piece that took less time could have been larger; one that took more should have been smaller.
 const GOOD: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(150));
 
 /// Learns from each piece how large the next one may be.
@@ -18,12 +18,12 @@ impl Pace {
         Self { bytes: BYTES.1 }
     }
 
-    /// About how many bytes the next piece is to have.
+    /// About how many bytes the next piece should have.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Notes how long a piece took that had so many bytes.
+    /// Notes how long a piece of this many bytes took.
     pub(super) fn took(&mut self, time: Duration, bytes: usize) {
         if time > GOOD.1 {
             self.bytes = (self.bytes / 2).max(BYTES.0);

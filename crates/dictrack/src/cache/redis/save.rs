@@ -1,4 +1,4 @@
-//! What the store is to have: handing it out, and learning how the store took it.
+//! Hands out what the store should save, and learns what the store did with it.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::cache::{Effect, Saved, Step};
 use crate::store::{Held, Unsaved};
 use crate::{Error, runtime};
 
-/// Unsaved groups that a commit reads first, side by side.
+/// How many unsaved groups a commit reads first, in parallel.
 const READ_TOGETHER: usize = 32;
-/// Calls to Redis that are made side by side.
+/// How many calls to Redis are made in parallel.
 const SIDE_BY_SIDE: usize = 128;
 
 impl Shared {
-    /// Takes what changed and is not stored.
+    /// Takes what has changed and is not stored.
     pub(super) async fn collect(self: &Arc<Self>) -> Result<Vec<Unsaved>, Error> {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         let mut changes = Vec::with_capacity(dirty.len());
@@ -38,8 +38,8 @@ impl Shared {
         Ok(changes)
     }
 
-    /// Takes what changed of groups that have to be read first. What takes long is left for later, and so is what is beyond the
-    /// first [`READ_TOGETHER`]: they take memory beside the replicas.
+    /// Takes the changes of groups that have to be read first. Slow reads are left for later, and so are groups beyond
+    /// the first [`READ_TOGETHER`], since they take memory in addition to the replicas.
     async fn collect_absent(self: &Arc<Self>, mut absent: Vec<Arc<Entry>>, changes: &mut Vec<Unsaved>) {
         let late = absent.split_off(absent.len().min(READ_TOGETHER));
         late.iter().for_each(|entry| self.mark_dirty(entry, &mut entry.state.lock()));
@@ -69,7 +69,7 @@ impl Shared {
         runtime::at_length(is_large, || Self::change(entry))
     }
 
-    /// The group as Redis has it, if the store lacks something of it.
+    /// The group as Redis has it, if the store lacks some of it.
     fn change(entry: &Entry) -> Option<Unsaved> {
         let mut state = entry.state.lock();
         let State { replica, pending, tried, saved, collected, .. } = &mut *state;
@@ -90,7 +90,7 @@ impl Shared {
         Some(Unsaved { change, claim: replica.claim })
     }
 
-    /// Learns how the store took a change.
+    /// Learns what the store did with a change.
     async fn note_saved(self: &Arc<Self>, stored: &Saved) -> Result<(), Error> {
         let entry = self.entry(&stored.group);
         let version = match stored.refused {
@@ -106,7 +106,7 @@ impl Shared {
             }
             let collected = state.collected.take().filter(|collected| collected.version == version);
             let (token, kept) = collected.map_or((String::new(), None), |collected| (collected.token, collected.kept));
-            // What another process saved, Redis knows.
+            // What another process saved is noted in Redis.
             let kept = kept.filter(|_| stored.refused.is_none());
             let replica = state.replica.as_mut().filter(|replica| replica.claim == stored.claim);
             if let Some(replica) = replica.filter(|_| kept.is_some()) {
@@ -131,7 +131,7 @@ impl Shared {
         let now: Vec<String> = redis::from_redis_value(now).unwrap_or_default();
         let mut state = entry.state.lock();
         if now.first().and_then(|now| now.parse::<u64>().ok()).is_some_and(|now| now < version) {
-            // Redis went back in time; reading the group again finds out.
+            // Redis went back in time, which reading the group again will show.
             state.replica = None;
         }
         let newest = state.replica.as_ref().map(|replica| replica.group.version());
@@ -141,8 +141,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Finds out what became of a group that was claimed anew while this process held it: either the other claim came to
-    /// nothing, or Redis lost the group.
+    /// Finds out what happened to a group that was claimed again while this process held it: either that claim was
+    /// abandoned, or Redis lost the group.
     async fn resolve(self: &Arc<Self>, entry: &Arc<Entry>, held: Held) -> Result<(), Error> {
         let verify: &mut Step<'_> = &mut |_| Effect::Unchanged;
         self.update(&entry.id, verify).await?;
@@ -154,7 +154,8 @@ impl Shared {
         if let Some(claim) = claim.filter(|claim| *claim < held.claim)
             && let Some(lease) = self.take_lease(entry).await?
         {
-            // Redis still has it under an older claim: who made the newer one gave up. Under the lease nobody else claims.
+            // Redis still has it under an older claim: the process that made the newer one gave up. Nobody else claims
+            // the group while this process holds the lease.
             let claimed = self.source()?.load.claim(&entry.id).await?.claim;
             let (old, new) = (claim.to_string(), claimed.to_string());
             let arguments = [old.as_bytes(), new.as_bytes(), lease.as_bytes()];
@@ -167,8 +168,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Learns what the store has of a large group by now, as who saved it last says. Where that is not known, all of it is
-    /// saved.
+    /// Learns how much of a large group the store has, from the note of the process that last saved it. If there is
+    /// none, all of the group is saved.
     async fn learn_kept(&self, entry: &Entry) -> Result<(), Error> {
         if !entry.state.lock().replica.as_ref().is_some_and(Replica::is_large) {
             return Ok(());
@@ -180,13 +181,13 @@ impl Shared {
         let mut state = entry.state.lock();
         if let Some(replica) = &mut state.replica {
             let kept = text.and_then(|text| hash::kept_of(&text).ok());
-            // What was refused as it was must not be refused for ever.
+            // A change that was refused in this form must not be refused forever.
             replica.kept = kept.filter(|kept| replica.kept != Some(*kept));
         }
         Ok(())
     }
 
-    /// Learns how the store took changes, many side by side.
+    /// Learns what the store did with changes, many in parallel.
     pub(super) async fn note_all_saved(self: &Arc<Self>, saved: Vec<Saved>) -> Result<(), Error> {
         let mut notes = JoinSet::new();
         let mut result = Ok(());

@@ -1,4 +1,4 @@
-//! The scripts that Redis runs: fixed texts, known by their hash.
+//! The scripts that Redis runs: constant texts, identified by their hash.
 
 use std::sync::LazyLock;
 
@@ -23,12 +23,12 @@ impl Script {
         Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
     }
 
-    /// The call by hash, which is short but unknown to a server that was just started.
+    /// The call by hash, which is short, but a server that was just started does not know the script.
     pub(super) fn by_hash(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
         call("EVALSHA", &self.hash, keys, arguments)
     }
 
-    /// The call that also makes the script known.
+    /// The call that also sends the text of the script.
     pub(super) fn by_text(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
         call("EVAL", self.text, keys, arguments)
     }
@@ -47,7 +47,7 @@ fn call(command: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd 
 mod tests {
     use std::collections::BTreeSet;
 
-    /// Commands that Redis 6.2 has, and that may stand in a script.
+    /// Commands of Redis 6.2 that scripts may use.
     const KNOWN: [&str; 15] = [
         "DEL", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSET", "PERSIST", "PEXPIRE", "RENAME",
         "SADD", "SET", "SREM",

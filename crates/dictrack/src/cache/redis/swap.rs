@@ -1,4 +1,4 @@
-//! The way of a call: steps on a copy of the replica, and the script that has Redis keep what they did.
+//! How a call changes a group: its step runs on a copy of the replica, and a script makes Redis keep the result.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::random::token;
 use crate::store::record::set_text;
 use crate::{Error, runtime};
 
-/// One exchange of a group's state.
+/// One replacement of a group's state.
 pub(super) struct Swap {
     pub(super) version: u64,
     pub(super) token: String,
@@ -25,27 +25,27 @@ pub(super) struct Swap {
     pub(super) lease: String,
     pub(super) fields: Fields,
     pub(super) set: Arc<DefinitionSet>,
-    /// How the store is to follow; see the script.
+    /// What the script does about the store; see the script.
     pub(super) follow: String,
     pub(super) sequence: u64,
     pub(super) claim: u64,
     pub(super) batch: Arc<Batch>,
     pub(super) changed: bool,
-    /// Whether the state is written: because it changed, or because Redis does not have it.
+    /// Whether the state is written: either it changed, or Redis does not have it.
     pub(super) written: bool,
-    /// Whether a caller relies on what is there.
+    /// Whether a caller relies on the state.
     pub(super) relied: bool,
-    /// The fields that wait in Redis to become the group, where that was loaded in pieces.
+    /// The number of fields that wait in Redis to become the group, if it was loaded in pieces.
     pub(super) waiting: Option<usize>,
 }
 
-/// What the script says of a swap.
+/// What the script answers to a swap.
 pub(super) enum Answer {
-    /// With the claim that the group has, if it was there before.
+    /// Redis has the swap. With the claim of the group, if it was there before.
     Kept(Option<u64>),
-    /// The group has to be loaded anew.
+    /// The group has to be loaded again.
     Anew,
-    /// As that, and the swap may have been kept before.
+    /// The group has to be loaded again, and the swap may have been kept before.
     Unsure,
     WantsSet,
     Behind(Vec<(String, Option<String>)>),
@@ -53,14 +53,14 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Reads an answer to what may have been sent before.
+    /// Reads an answer; `sent_before` if the swap may have arrived already.
     fn read(value: Value, sent_before: bool) -> Result<Self, String> {
         let words: Vec<Option<String>> =
             redis::from_redis_value(value).map_err(|error| format!("its fields are not strings ({error})"))?;
         let mut words = words.into_iter();
         Ok(match words.next().flatten().as_deref() {
             Some("kept" | "applied") => Self::Kept(words.next().flatten().and_then(|claim| claim.parse().ok())),
-            // A hash that was there all the time would have said that it has the swap.
+            // A hash that existed all along would have said that it has the swap.
             Some("full") if words.next().flatten().is_some() => Self::Anew,
             Some("absent" | "lease" | "full") if sent_before => Self::Unsure,
             Some("absent" | "lease" | "full") => Self::Anew,
@@ -79,7 +79,7 @@ impl Answer {
 }
 
 impl Shared {
-    /// Runs a step and has Redis keep what it did.
+    /// Runs a step and has Redis keep the result.
     pub(super) async fn update(self: &Arc<Self>, id: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         let since = Stopwatch::start();
         let mut runs = 0;
@@ -126,7 +126,7 @@ impl Shared {
         }
     }
 
-    /// Sends batch after batch of one group until there is none.
+    /// Sends the batches of one group, one after another, until there are none.
     async fn drive(self: &Arc<Self>, entry: &Arc<Entry>) {
         loop {
             let Some(swap) = self.next_swap(entry) else { return };
@@ -150,7 +150,7 @@ impl Shared {
             state.in_flight = false;
             return None;
         };
-        // A group that was loaded is put into Redis also where the step only looked: others need not load it, too.
+        // A loaded group is put into Redis even if the step only looked, so that others need not load it too.
         let fills = replica.token.is_empty() && !replica.group.is_blank();
         let follow = match (source.load.has_store(), changed) {
             (false, _) => String::new(),
@@ -233,14 +233,14 @@ impl Shared {
         Answer::read(answer, sent_before).map_err(|problem| self.corrupt(&entry.id, problem))
     }
 
-    /// Takes over how a swap went.
+    /// Handles the result of a swap.
     fn conclude(self: &Arc<Self>, entry: &Arc<Entry>, swap: Swap, answer: Result<Answer, Error>) -> Ending {
         let mut state = entry.state.lock();
         let limits = self.source.get().map(|source| source.engine.limits).unwrap_or_default();
         let pending = state.pending.take();
         if let Ok(Answer::Kept(found)) = answer {
             let claim = found.unwrap_or(swap.claim);
-            // A replica that was read meanwhile may be older or newer than this swap: it is read again.
+            // A replica that was read meanwhile may be older or newer than this swap: read it again.
             if state.replica.as_ref().is_some_and(|replica| replica.token != swap.token) {
                 state.replica = None;
             }
@@ -251,7 +251,7 @@ impl Shared {
                     pending.keep(&mut replica.group, next, &limits);
                     replica.kept_as(swap.new_token, swap.fields.after);
                 }
-                // Its lease is given back.
+                // Nothing was written; the lease was given back.
                 _ if replica.token.is_empty() => {
                     state.replica = None;
                     return Ending::Kept(claim);
@@ -259,7 +259,7 @@ impl Shared {
                 Some(pending) => pending.undo(&mut replica.group, next, &limits),
                 None => {}
             }
-            // Another process may have claimed the same state anew.
+            // Another process may have claimed the same state again.
             replica.claim = claim;
             let version = replica.group.version();
             state.claim = claim;
@@ -271,7 +271,7 @@ impl Shared {
             self.weigh(&mut state);
             return Ending::Kept(claim);
         }
-        // What was tried is gone, and what was tried on top of it.
+        // What was tried is void, and so is what was tried on top of it.
         if let Some(Tried { batch, .. }) = state.tried.take() {
             batch.ended.send_replace(Some(Ending::Again));
         }
@@ -291,7 +291,7 @@ impl Shared {
                     state.answered = Stopwatch::start();
                     let found = state.replica.as_mut().map(|replica| (replica.claim, replica.stored));
                     let (claim, stored) = found.unwrap_or_default();
-                    // Another process may have claimed it anew for the same state.
+                    // Another process may have claimed the same state again.
                     state.claim = claim;
                     state.saved = state.saved.max(stored);
                     return Ending::Again;

@@ -1,4 +1,4 @@
-//! Work that is put off: replicas that nobody uses, and changes that a process left that ended.
+//! Postponed work: dropping idle replicas, and saving changes left by processes that have ended.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use super::{Shared, connection};
 use crate::Error;
 use crate::clock::Stopwatch;
 
-/// How often some buckets are looked at.
+/// How often some buckets are examined.
 const EVERY: Duration = Duration::from_millis(250);
-/// How many: all of them have had their turn after two seconds.
+/// How many buckets: all of them are examined every two seconds.
 const BUCKETS_AT_ONCE: u64 = 128;
-/// How many groups of a bucket are taken over at once.
+/// How many groups of a bucket are adopted at once.
 const GROUPS_AT_ONCE: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     wanted: AtomicBool,
-    /// Where the last drop left too much, as all is in use: more than this is worth another one.
+    /// If the last sweep left too much because everything is in use, only more than this is worth another one.
     again_above: AtomicUsize,
     state: Mutex<State>,
 }
@@ -32,17 +32,17 @@ pub(super) struct Sweep {
 struct State {
     next: u64,
     since: Option<Stopwatch>,
-    /// Groups that were found dirty by the last look: another process may be about to save them.
+    /// Groups that were dirty at the last look: another process may be about to save them.
     seen: HashSet<String>,
 }
 
 impl Sweep {
-    /// Whether idle replicas are to be dropped now; asks once.
+    /// Whether idle replicas should be dropped now; answers `true` only once.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Has idle replicas dropped soon, now that there are so many bytes.
+    /// Schedules dropping idle replicas, given the number of bytes in use.
     pub(super) fn wanted_above(&self, bytes: usize) {
         if bytes > self.again_above.load(Ordering::Relaxed) {
             self.wanted.store(true, Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl Shared {
         self.adopt(first..first + BUCKETS_AT_ONCE).await
     }
 
-    /// Has the dirty groups of some buckets saved that nobody has saved since they were last looked at.
+    /// Saves the dirty groups of some buckets that nobody has saved since they were last examined.
     async fn adopt(self: &Arc<Self>, buckets: std::ops::Range<u64>) -> Result<(), Error> {
         let prefix = &self.connection.address().prefix;
         let mut looks = JoinSet::new();
@@ -92,7 +92,7 @@ impl Shared {
             let mut sweep = self.sweep.state.lock();
             if sweep.seen.remove(&id) {
                 drop(sweep);
-                // Who changed it may have ended; what this process knows of it may be old.
+                // The process that changed it may have ended, and what this process knows of it may be old.
                 state.replica = None;
                 self.mark_dirty(&entry, &mut state);
             } else if sweep.seen.len() < 1 << 16 {
@@ -102,8 +102,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Drops replicas, those first that nobody used since the last time, until a quarter of the budget is free. Redis has
-    /// them. What a call may still ask about, such as whether a change is stored, stays.
+    /// Drops replicas until a quarter of the budget is free, first those that were not used since the last time. Redis
+    /// has them. What a call may still ask about, such as whether a change is stored, is kept.
     pub(super) fn drop_idle(&self) {
         let budget = self.budget.load(Ordering::Relaxed);
         let enough = || self.bytes.load(Ordering::Relaxed) <= budget - budget / 4;
@@ -114,7 +114,7 @@ impl Shared {
                     return true;
                 }
                 let Some(mut state) = entry.state.try_lock() else { return true };
-                // The list of those to save is no user.
+                // The list of entries to save does not count as a user.
                 let users = Arc::strong_count(entry) - usize::from(state.dirty);
                 if users > 1 || !state.is_idle() {
                     return true;
@@ -130,7 +130,7 @@ impl Shared {
         self.sweep.again_above.store(left, Ordering::Relaxed);
     }
 
-    /// The ids of all groups, in no order.
+    /// The ids of all groups, in no particular order.
     pub(super) async fn group_ids(&self) -> Result<Vec<String>, Error> {
         let prefix = &self.connection.address().prefix;
         let mut ids = Vec::new();

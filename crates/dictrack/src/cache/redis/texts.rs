@@ -1,4 +1,4 @@
-//! Many short texts in one piece of memory: a swap of a large group has hundreds.
+//! Many short texts in one allocation: a swap of a large group has hundreds.
 
 /// A list of texts.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Reading a group from Redis as a whole: at once, or in pieces where it is large, so that no other group waits for long.
+//! Reads whole groups from Redis: at once, or in pieces if they are large, so that no other group waits for long.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::{Error, runtime};
 
-/// A large group that others replace while it is read is begun again this often.
+/// How often reading a large group is started again because others replaced it meanwhile.
 const READS: usize = 5;
 
 /// What `script::READ` says.
@@ -43,8 +43,8 @@ impl Shared {
         }
     }
 
-    /// Reads a group in pieces; `None` if it was replaced meanwhile. What comes with a version or a sequence stays as it is
-    /// until it goes, and may be read at any time; the rest is read last, at once.
+    /// Reads a group in pieces; `None` if it was replaced meanwhile. Fields named after a version or a sequence never
+    /// change until they are removed, and may be read at any time; the others are read last, at once.
     async fn large(&self, id: &str, keys: &Keys, fields: usize, ids: usize) -> Result<Option<Option<Whole>>, Error> {
         let unreadable = |problem: Unreadable| self.corrupt(id, problem);
         let texts = |error: redis::ParsingError| unreadable(format!("its fields are not strings ({error})"));
@@ -53,7 +53,7 @@ impl Shared {
         let head = self.connection.command("read a group", &command).await?;
         let head: Vec<Option<String>> = redis::from_redis_value(head).map_err(texts)?;
         let [Some(version), Some(sequence), Some(claim), Some(set)] = &head[..] else {
-            // It went, or something else wrote it, which the fields will show.
+            // The group is gone, or something else wrote it, which its fields will show.
             return Ok(head.iter().all(Option::is_none).then_some(None));
         };
         let mut whole = self.scanned(id, keys, (fields, ids)).await?;
@@ -68,7 +68,7 @@ impl Shared {
             let Some(word) = rest.next() else { return Ok(None) };
             (version, sequence) = (rest.next().unwrap_or_default(), rest.next().unwrap_or_default());
             if word == "all" {
-                // What is no longer there is not answered.
+                // The answer leaves out fields that are gone.
                 whole.forget_changeable();
             }
             while let (Some(name), Some(value)) = (rest.next(), rest.next()) {
@@ -80,9 +80,9 @@ impl Shared {
         }
     }
 
-    /// Looks through all fields, piece by piece.
+    /// Scans all fields, piece by piece.
     async fn scanned(&self, id: &str, keys: &Keys, (fields, ids): (usize, usize)) -> Result<Whole, Error> {
-        /// About how many bytes an id takes, and each field beside its ids.
+        /// About how many bytes an id takes, and each field apart from its ids.
         const BYTES: (usize, usize) = (53, 40);
         let field = ids * BYTES.0 / fields.max(1) + BYTES.1;
         let mut whole = Whole::default();
@@ -107,12 +107,12 @@ impl Shared {
         }
     }
 
-    /// The definition set of what was read.
+    /// The definition set of a group that was read.
     pub(super) fn set_of(&self, id: &str, whole: &Whole) -> Result<ContentHash, Error> {
         whole.set().map_err(|problem| self.corrupt(id, problem))
     }
 
-    /// The replica of what was read.
+    /// The replica of a group that was read.
     pub(super) fn replica_of(
         &self,
         id: &str,
@@ -121,7 +121,7 @@ impl Shared {
         limits: &Limits,
         connection: u64,
     ) -> Result<Replica, Error> {
-        // A large one takes its time, in which other groups must not wait.
+        // A large one takes a while, and other groups must not wait for it.
         let replica = runtime::at_length(whole.is_large(), || whole.replica(set, limits, connection));
         replica.map_err(|problem| self.corrupt(id, problem))
     }
