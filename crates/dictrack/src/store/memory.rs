@@ -1,4 +1,4 @@
-//! The memory store: keeps what a store keeps, for as long as the process lives.
+//! The memory store: what a store keeps, for as long as the process lives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::Error;
 use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
 
-/// A store in memory, in the stored form: what it gives back went through the same reading and writing as on disk.
+/// A store in memory, in the stored form: everything goes through the same reading and writing as on disk.
 ///
-/// Clones of its `Arc` outlive a manager, so that a test can reopen it.
+/// It outlives a manager if the caller keeps a clone of its `Arc`, so that a test can reopen it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     kept: Mutex<Kept>,
@@ -29,7 +29,7 @@ struct Kept {
     groups: BTreeMap<String, Record>,
     sets: BTreeMap<ContentHash, String>,
     marks: BTreeMap<String, String>,
-    /// The last claim of each group; with one writer nobody claims.
+    /// The last claim of each group; with one writer there are no claims.
     claims: HashMap<String, u64>,
     claims_groups: bool,
 }
@@ -170,7 +170,7 @@ impl DataStore for MemoryStore {
 
     async fn clear(&self) -> Result<(), Error> {
         let mut kept = self.kept.lock();
-        // Claims outlive what they were for: what was cleared must not come back.
+        // Claims outlive their groups: a late write must not bring back what was cleared.
         let Kept { claims, claims_groups, .. } = std::mem::take(&mut *kept);
         *kept = Kept { claims, claims_groups, ..Kept::default() };
         Ok(())

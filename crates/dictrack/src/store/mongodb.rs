@@ -1,8 +1,8 @@
-//! The MongoDB store: one readable document a group.
+//! The MongoDB store: one readable document per group.
 //!
-//! A server that stands alone is enough: all that has to be atomic is one document. Every write says what it builds on,
-//! and the server refuses what does not fit: an earlier owner that wakes up, a change that came twice.
-//! `docs/storage.md` describes each collection.
+//! A standalone server is enough: only writes of single documents have to be atomic. Every write says what it builds
+//! on, and the server refuses what does not fit: a write by an earlier owner that wakes up, or a change that arrives
+//! twice. `docs/storage.md` describes each collection.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -53,14 +53,14 @@ use server::{Server, backend, concern};
 #[cfg(feature = "legacy")]
 pub(crate) use url::{Driven, driven};
 
-/// How long the server may take to answer, unless the builder says otherwise.
+/// How long the server may take to answer, unless the builder sets another limit.
 const ANSWER_WITHIN: Duration = Duration::from_millis(700);
-/// How often a group is read again whose parts were put together while it was read.
+/// How often a group is read again if its parts were merged while it was read.
 const READS: usize = 5;
 
 /// The store for many machines: a database of a MongoDB server or replica set, version 4.4 or newer.
 ///
-/// With the memory cache it has one owner; the processes that share a Redis cache all write it.
+/// With the memory cache it has one owner; with a Redis cache, all processes that share the cache write it.
 pub struct MongoStore {
     inner: Arc<Inner>,
 }
@@ -74,23 +74,23 @@ struct Inner {
     session: Mutex<Option<Arc<Session>>>,
     /// The definition sets that the store is known to have.
     sets: Mutex<HashSet<ContentHash>>,
-    /// Groups whose lists may have to be tidied, and when some were.
+    /// Groups whose lists may have to be tidied, and when some were last tidied.
     untidy: Mutex<HashSet<Text>>,
     tidied: Mutex<Stopwatch>,
 }
 
-/// Runs on the thread of the network, to its end, whatever becomes of the caller.
+/// Runs on the network thread, to its end, whatever happens to the caller.
 async fn on_runtime<T: Send + 'static>(
     future: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    // Commands end by themselves.
+    // Commands have their own time limit.
     let never = || backend("continue", "it was abandoned");
     runtime::run(Duration::MAX, future).await?.unwrap_or_else(|| Err(never()))
 }
 
 impl MongoStore {
-    /// Connects to `mongodb://[user:password@]host[:port]/[database][?collection=groups]`; the database is `dictrack` and
-    /// the collection `groups` if the URL does not say otherwise. Nothing is written before a manager uses the store.
+    /// Connects to `mongodb://[user:password@]host[:port]/[database][?collection=groups]`; the default database is
+    /// `dictrack`, the default collection `groups`. Nothing is written before a manager uses the store.
     ///
     /// # Errors
     /// The errors of [`MongoStoreBuilder::open`].
@@ -98,7 +98,7 @@ impl MongoStore {
         Self::builder(url).open().await
     }
 
-    /// As [`open`](Self::open), to look only, also beside a running writer.
+    /// Like [`open`](Self::open), but for reading only, even while another process writes.
     ///
     /// # Errors
     /// The errors of [`MongoStoreBuilder::open`]; also if there is no store.
@@ -106,7 +106,7 @@ impl MongoStore {
         Self::builder(url).read_only().open().await
     }
 
-    /// Connects to a server that asks for no password.
+    /// Connects to a server that needs no password.
     ///
     /// # Errors
     /// The errors of [`MongoStoreBuilder::open`].
@@ -115,12 +115,12 @@ impl MongoStore {
         Self::builder(format!("mongodb://{host}:{port}/")).database(database).collection(collection).open().await
     }
 
-    /// Begins a store by its URL.
+    /// A builder for the store at a URL.
     pub fn builder(url: impl Into<String>) -> MongoStoreBuilder {
         MongoStoreBuilder::new(url.into())
     }
 
-    /// Runs `work` on the store, again while the server cannot be reached, but not for long.
+    /// Runs `work` on the store, and repeats it for a short time while the server cannot be reached.
     async fn patiently<T, F>(&self, work: impl Fn(Arc<Inner>) -> F + Send + Sync + 'static) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -130,7 +130,7 @@ impl MongoStore {
         on_runtime(async move { Server::patiently(|| work(Arc::clone(&inner))).await }).await
     }
 
-    /// As [`patiently`](Self::patiently), for few commands.
+    /// Like [`patiently`](Self::patiently), for work of few commands.
     async fn in_all<T, F>(
         &self,
         action: &'static str,
@@ -144,7 +144,7 @@ impl MongoStore {
         on_runtime(async move { Server::in_all(action, || work(Arc::clone(&inner))).await }).await
     }
 
-    /// The group of what was read, with its definitions.
+    /// The group that was read, with its definitions.
     async fn restored(&self, group: &str, stored: GroupDocument, engine: &Engine) -> Result<Group, Error> {
         let store = self.inner.server.name();
         let hash = stored.set(store, group)?;
@@ -176,7 +176,7 @@ impl Drop for MongoStore {
             if let Err(error) = inner.end(&session).await {
                 tracing::warn!(%error, "the next writer has to wait until this one times out");
             }
-            // Nobody waits where that took too long.
+            // Nobody is waiting any more if it took too long.
             let _ = done.send(());
         });
         let _ = wait.recv_timeout(self.inner.server.limit() + ANSWER_WITHIN);
@@ -184,10 +184,10 @@ impl Drop for MongoStore {
 }
 
 impl Inner {
-    /// When a save with this durability is done.
+    /// What a save with this durability waits for.
     ///
-    /// A majority also where nothing is to be on disk: after a failover the groups in memory would build on what the
-    /// store no longer has.
+    /// It waits for a majority even if nothing has to be on disk: otherwise the groups in memory could build on changes
+    /// that a failover has removed from the store.
     fn concern(durability: Durability) -> Document {
         concern(true, durability.syncs())
     }
@@ -222,7 +222,7 @@ impl Inner {
         }
     }
 
-    /// Finishes what the last owner left; whether there is no group.
+    /// Finishes what the last owner left; returns whether there is no group.
     async fn take_on(self: Arc<Self>, session: &Session, journal: owner::Journal) -> Result<bool, Error> {
         if let Some(journal) = &journal {
             Server::patiently(|| self.replay(session, journal)).await?;

@@ -1,20 +1,20 @@
-//! Which process wrote a record, and whether it still runs.
+//! Which process wrote a record, and whether it is still running.
 
 /// A process of some machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) host: String,
     pub(crate) pid: u32,
-    /// What tells it from others of the same number, where the system says that.
+    /// Distinguishes it from other processes with the same number, if the system provides that.
     pub(crate) origin: Option<Origin>,
 }
 
-/// What tells a process from all others that have its number.
+/// Distinguishes a process from all others with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// Names the kernel that runs it and the numbering of its processes; host names are not unique.
+    /// Identifies the kernel that runs it and the namespace of its process number; host names are not unique.
     pub(crate) machine: String,
-    /// When it began, since numbers of processes are used again.
+    /// When it started, since process numbers are reused.
     pub(crate) start: i64,
 }
 
@@ -33,20 +33,21 @@ impl Process {
         }
     }
 
-    /// Whether the process `pid` of `origin` has surely ended: it ran where this one runs.
+    /// Whether the process `pid` of `origin` has certainly ended; only known if it ran where this one runs.
     pub(crate) fn knows_dead(&self, pid: i64, origin: &Origin) -> bool {
         let Ok(pid) = u32::try_from(pid) else { return false };
-        // Where processes of other users are hidden, the first one is, and nothing can be known.
+        // If the system hides processes of other users, it hides the first one too, and nothing can be known.
         self.origin.as_ref().is_some_and(|own| own.machine == origin.machine)
             && start_of(1).is_some()
             && start_of(pid) != Some(origin.start)
     }
 }
 
-/// When a process began, in ticks since the machine did; `None` if there is none, or only what a parent has not noticed.
+/// When a process started, in ticks since the machine did; `None` if there is none, or only one that its parent has not
+/// reaped.
 fn start_of(pid: u32) -> Option<i64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program, in brackets, may have brackets and spaces of its own.
+    // The program name, in brackets, may itself contain brackets and spaces.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     if matches!(fields.next()?, "Z" | "X") {
         return None;

@@ -1,4 +1,4 @@
-//! The parts of a stored group, gathered over many changes.
+//! The parts of a stored group, collected over many changes.
 #![allow(dead_code, reason = "each store uses some of it")]
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use dictrack_core::{
 use crate::Error;
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
-/// A group as a store holds it: its newest state, and what was gathered of the lists that grow. See `docs/storage.md`.
+/// A group as a store holds it: its newest state, and what was collected of the lists that grow. See `docs/storage.md`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) version: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Record {
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 impl Record {
-    /// What a change says.
+    /// The record of a change.
     pub(crate) fn of(change: &GroupChange) -> Self {
         let mut state = String::with_capacity(256);
         change.write_state(&mut state);
@@ -46,7 +46,7 @@ impl Record {
         }
     }
 
-    /// Adopts what came later.
+    /// Adopts a later record.
     pub(crate) fn append(&mut self, later: Self) {
         self.version = later.version;
         self.state = later.state;
@@ -56,7 +56,7 @@ impl Record {
         self.completed.extend(later.completed);
     }
 
-    /// The group, with its set from `find`.
+    /// The group, with its definition set from `find`.
     pub(crate) fn restore(
         self,
         store: &str,
@@ -84,7 +84,7 @@ pub(crate) fn set_text(set: &DefinitionSet) -> String {
     Json::List(set.trackers().iter().map(|tracker| tracker.to_json()).collect()).to_string()
 }
 
-/// Reads a definition set and checks that it is the one that was asked for.
+/// Reads a definition set and checks that it is the requested one.
 pub(crate) fn restore_set(
     store: &str,
     hash: ContentHash,

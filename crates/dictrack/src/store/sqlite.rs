@@ -1,8 +1,8 @@
 //! The SQLite store: one file, no service.
 //!
-//! A commit appends one journal row: the states, ids and events of every group that changed, a single small write and
-//! sync for many callers. The tables that people read are brought up to date every few seconds and at the end; reading
-//! adds the tail of the journal that they lack. `docs/storage.md` describes each table.
+//! A commit appends one journal row with the states, ids and events of every group that changed: a single small write
+//! and sync for many callers. The tables that people read are brought up to date every few seconds and when the store
+//! is closed; readers add the tail of the journal that the tables lack. `docs/storage.md` describes each table.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -52,16 +52,17 @@ use reading::{Reading, Unguarded};
 use tables::{KnownMarks, Tables, unreadable};
 use tail::{Row, Tail};
 
-/// The journal is folded into the tables at this size, in bytes, at most and at least: it bounds the memory that the tail takes.
+/// The size in bytes, largest and smallest, at which the journal is folded into the tables: it limits the memory of the
+/// tail.
 const FOLD_AT_BYTES: (usize, usize) = (48 << 20, 4 << 20);
-/// What SQLite holds of the file, in KiB, at most and at least.
+/// How much of the file SQLite keeps in memory, in KiB: the maximum and the minimum.
 const PAGES_KIB: (usize, usize) = (64 << 10, 4 << 10);
-/// The journal is folded into the tables this often.
+/// How often the journal is folded into the tables.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
-/// What a commit adds to SQLite's log beside its payload, in bytes.
+/// What a commit adds to SQLite's log besides its payload, in bytes.
 const PAGES_OF_A_COMMIT: usize = 2 * 4096;
 
-/// Statements that stay prepared: more than there are.
+/// How many statements stay prepared: more than there are.
 const STATEMENTS: usize = 64;
 
 /// The embedded store: one SQLite file in WAL mode, with one writer.
@@ -75,9 +76,9 @@ pub struct SqliteStore {
 struct Inner {
     connection: Connection,
     tail: Tail,
-    /// The size at which it is folded.
+    /// The size at which the journal is folded.
     fold_at: usize,
-    /// The sets that the file holds.
+    /// The definition sets that the file has.
     sets: HashSet<ContentHash>,
     folded: Stopwatch,
     limits: Limits,
@@ -86,18 +87,18 @@ struct Inner {
     /// How errors name the store.
     name: String,
     marks: KnownMarks,
-    /// Whether the table `groups` has every group, once that was looked at.
+    /// Whether the table `groups` has every group; empty until that was checked.
     complete: OnceCell<Result<(), Error>>,
 }
 
-/// What may be done with the file. It ends after the connection.
+/// The right to use the file. It is dropped after the connection.
 #[derive(Debug)]
 enum Access {
     Write(Owner),
     Read { unguarded: Option<Unguarded>, _descriptor: Descriptor },
 }
 
-/// The claims of a cache that may lose groups. The file has one owner, so that they need not outlive it.
+/// The claims of a cache that may lose groups. The file has one owner, so they need not outlive the process.
 #[derive(Debug, Default)]
 struct Claims {
     /// Whether groups are claimed at all.
@@ -116,11 +117,11 @@ fn read_only(action: &str) -> Error {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it, as its one writer. Links are followed.
+    /// Opens the file as its only writer; creates it if it does not exist. Links are followed.
     ///
     /// # Errors
-    /// [`Error::Owned`] if another process writes it, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure of
-    /// SQLite, also for what is not a file or has other names too.
+    /// [`Error::Owned`] if another process writes the file, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure
+    /// of SQLite, including for a path that is not a file or a file with several names.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
@@ -142,11 +143,11 @@ impl SqliteStore {
         Ok(Self { path, inner: Mutex::new(inner) })
     }
 
-    /// Opens the file for reading only, also beside a running writer and where this process may not write. It shows the
-    /// moment of this call.
+    /// Opens the file for reading only, even while another process writes it or if this process may not write it. It
+    /// shows the store as of this call.
     ///
     /// # Errors
-    /// A failure of SQLite if there is no such file, [`Error::Unfinished`], else as [`open`](Self::open).
+    /// A failure of SQLite if there is no such file, [`Error::Unfinished`], or an error of [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         let name = path.as_ref();
         let path = name::resolve(name)?;
@@ -172,15 +173,16 @@ impl SqliteStore {
         Ok(Self { path, inner: Mutex::new(inner) })
     }
 
-    /// The file that a name stands for, with links followed. There may be no such file yet.
+    /// The file that a name refers to, with links followed. The file need not exist.
     ///
     /// # Errors
-    /// [`Error::Backend`] for a name that SQLite reads as something else, such as `:memory:`, and for what is not a file.
+    /// [`Error::Backend`] for a name that SQLite interprets in a special way, such as `:memory:`, and for what is not a
+    /// file.
     pub fn resolve(name: impl AsRef<Path>) -> Result<PathBuf, Error> {
         name::resolve(name.as_ref())
     }
 
-    /// Takes less memory where `bytes` is less than 256 MiB: SQLite holds less of the file, and the tables are brought up
+    /// Uses less memory if `bytes` is less than 256 MiB: SQLite caches less of the file, and the tables are brought up
     /// to date more often.
     ///
     /// # Errors
@@ -198,10 +200,10 @@ impl SqliteStore {
         Ok(self)
     }
 
-    /// Copies into the file what SQLite still has in its log beside it, so that the file alone is the store.
+    /// Copies into the file what is still in SQLite's log beside it, so that the file alone is the whole store.
     ///
     /// # Errors
-    /// A failure of SQLite, also where another program reads the file.
+    /// A failure of SQLite, including when another program is reading the file.
     pub fn checkpoint(&self) -> Result<(), Error> {
         let mut inner = self.inner.lock();
         let Inner { connection, access, .. } = &mut *inner;
@@ -264,7 +266,7 @@ impl Inner {
         }
     }
 
-    /// Sees that what was read is of one moment.
+    /// Checks that everything read is of one moment.
     fn check_unchanged(&self) -> Result<(), Error> {
         match &self.access {
             Access::Read { unguarded: Some(unguarded), .. } if !unguarded.is_unchanged() => Err(BackendError {
@@ -352,7 +354,8 @@ impl Inner {
         Ok(Held { version, claim: self.claims.last.get(group).copied().unwrap_or(0) })
     }
 
-    /// The changes that build on what the file holds, each as what is new of it, and those that do not.
+    /// Splits the changes into those that build on what the file holds, each reduced to what is new, and those that do
+    /// not.
     fn follow(&mut self, changes: &[Unsaved]) -> Result<(Vec<GroupChange>, Vec<Refused>), Error> {
         let engine = Engine::default();
         let (mut kept, mut refused) = (Vec::new(), Vec::new());
@@ -401,8 +404,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes sure that what is not in the table `groups` is not a group: nobody is counted from the beginning again
-    /// because a row was lost.
+    /// Makes sure that a group that is not in the table `groups` does not exist: a lost row must not make a group start
+    /// again from zero.
     fn verify_groups(&self) -> Result<(), Error> {
         let complete = self.complete.get_or_init(|| self.tables().verify_groups());
         complete.clone().map_err(|error| match error {
@@ -442,7 +445,7 @@ impl DataStore for SqliteStore {
     }
 
     async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
-        // In WAL mode FULL syncs each commit; NORMAL syncs only where the WAL is copied into the file.
+        // In WAL mode, FULL syncs each commit; NORMAL syncs only when the WAL is copied into the file.
         let level = if durability.syncs() { "FULL" } else { "NORMAL" };
         let mut inner = self.inner.lock();
         inner.limits = *limits;
@@ -452,7 +455,7 @@ impl DataStore for SqliteStore {
             "the file",
             "set the durability",
         ))?;
-        // What an earlier run left in the journal.
+        // Fold what an earlier run left in the journal.
         inner.fold()?;
         let first = schema::groups(&inner.connection, None, 1).map_err(unreadable(
             &inner.name,

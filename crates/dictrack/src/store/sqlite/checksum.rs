@@ -1,8 +1,8 @@
 //! Checksums of rows.
 //!
-//! A checksum has two halves. The lower one is the CRC-32 of the row's long text; the upper one is that of the table's name,
-//! of all other columns and of the lower half. So the short columns can be checked without reading a text of many pages,
-//! and a row that moved to another key or table does not fit.
+//! A checksum has two halves. The lower half is the CRC-32 of the row's long text; the upper half is that of the
+//! table's name, of all other columns and of the lower half. So the short columns can be checked without reading a long
+//! text, and a row that was moved to another key or table does not match.
 
 /// A column other than the long text.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +16,12 @@ pub(super) fn of(table: &str, columns: &[Column<'_>], text: &str) -> i64 {
     joined(table, columns, crc32fast::hash(text.as_bytes()))
 }
 
-/// Whether a row has this checksum.
+/// Whether a row matches this checksum.
 pub(super) fn fits(checksum: i64, table: &str, columns: &[Column<'_>], text: &str) -> bool {
     checksum == of(table, columns, text)
 }
 
-/// Whether the columns are those of this checksum; the long text is not looked at.
+/// Whether the columns match this checksum; the long text is not checked.
 pub(super) fn columns_fit(checksum: i64, table: &str, columns: &[Column<'_>]) -> bool {
     checksum == joined(table, columns, checksum as u32)
 }
@@ -31,7 +31,7 @@ fn joined(table: &str, columns: &[Column<'_>], text: u32) -> i64 {
     hasher.update(table.as_bytes());
     for column in columns {
         match column {
-            // With its length: what ends one column cannot begin the next.
+            // The length is included, so that the end of one column cannot pass for the beginning of the next.
             Column::Text(text) => {
                 hasher.update(&(text.len() as u64).to_le_bytes());
                 hasher.update(text.as_bytes());

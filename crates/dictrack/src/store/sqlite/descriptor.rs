@@ -1,8 +1,8 @@
-//! Descriptors of stores beside SQLite's own, and the lock on a store's file.
+//! Descriptors of store files besides SQLite's own, and the lock on a store's file.
 //!
 //! SQLite guards its files with POSIX locks. They belong to a process and a file, and the process loses them as soon as
 //! it closes any descriptor of that file: another process could then take the log of a running writer for abandoned and
-//! remove it. So there is one descriptor a file, which is closed after the last connection of this process.
+//! remove it. So there is one descriptor per file, which is closed after the last connection of this process.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 /// The files that have descriptors.
 static OPEN: Mutex<BTreeMap<Id, Entry>> = Mutex::new(BTreeMap::new());
 
-/// What a file is, whatever its names.
+/// The identity of a file, whatever its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     device: u64,
@@ -32,38 +32,40 @@ impl Id {
 
 #[derive(Debug)]
 struct Entry {
-    /// The process that opened it: a child of a fork has a copy.
+    /// The process that opened it: a forked child has a copy.
     process: u32,
     users: usize,
-    /// Whether a store of this process has the lock.
+    /// Whether a store of this process holds the lock.
     locked: bool,
-    /// The first is used. There are more only where the file took the place of another while it was opened.
+    /// The first is in use. There are more only if the file replaced another one while it was being opened.
     files: Vec<Arc<File>>,
 }
 
-/// A descriptor of a store's file. It must outlive the connections that were opened after it.
+/// A descriptor of a store's file. It must outlive the connections that are opened after it.
 #[derive(Debug)]
 pub(super) struct Descriptor {
     id: Id,
     process: u32,
-    /// Present until the drop, which takes it while it holds [`OPEN`].
+    /// Present until the drop, which takes it while holding [`OPEN`].
     file: Option<Arc<File>>,
     locks: bool,
 }
 
-/// What became of asking for the lock.
+/// The result of trying to take the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lock {
-    /// It is held now.
+    /// It is now held.
     Taken,
-    /// Another store has it, of this process or another.
+    /// Another store holds it, in this process or another one.
     Held,
-    /// The file was open when this process was forked. What SQLite knows of its locks is the parent's, and not true here.
+    /// The file was already open when this process was forked. What SQLite knows about its locks belongs to the parent
+    /// and does not hold here.
     Inherited,
 }
 
 impl Descriptor {
-    /// Opens a file, and no link to it; one that is `made` if there is none is opened for writing.
+    /// Opens a file, but not through a link. If `made`, the file is opened for writing, and created if it does not
+    /// exist.
     pub(super) fn open(path: &Path, made: bool) -> io::Result<Self> {
         let process = std::process::id();
         let mut open = OPEN.lock();
@@ -73,7 +75,7 @@ impl Descriptor {
             entry.users += 1;
             return Ok(Self { id: Id::of(&found), process, file: entry.files.first().cloned(), locks: false });
         }
-        // What took the place of the file since it was looked at must not hold up this process.
+        // If something else has replaced the file since the last look, opening it must not block this process.
         let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
         let file = OpenOptions::new()
             .read(true)
@@ -104,7 +106,7 @@ impl Descriptor {
         self.file()?.metadata()
     }
 
-    /// Reads the first bytes, at most as many as fit, and says how many there were.
+    /// Reads the first bytes, as many as fit; returns how many there were.
     pub(super) fn read_first(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -118,8 +120,8 @@ impl Descriptor {
         Ok(read)
     }
 
-    /// A checksum of the first page and of pages all over the file: enough to tell a file that was only touched from one that
-    /// another was copied over.
+    /// A checksum of the first page and of pages spread over the file: enough to distinguish a file that was only
+    /// touched from one that was overwritten by another.
     pub(super) fn sample(&self) -> io::Result<u32> {
         const PAGES: u64 = 16;
         let file = self.file()?;
@@ -133,7 +135,8 @@ impl Descriptor {
         Ok(hasher.finalize())
     }
 
-    /// Asks for the lock, which is the file's and not a name's. It ends with this descriptor, or with the process.
+    /// Tries to take the lock, which belongs to the file rather than to a name. It ends with this descriptor or with
+    /// the process.
     pub(super) fn lock(&mut self) -> io::Result<Lock> {
         if self.locks {
             return Ok(Lock::Taken);
@@ -156,10 +159,10 @@ impl Descriptor {
         }
     }
 
-    /// Whether some store has the lock. A store that asks for it in the same microsecond has to ask again.
+    /// Whether a store holds the lock. A store that tries to take it in the same microsecond has to try again.
     pub(super) fn is_locked(&self) -> io::Result<bool> {
         let open = OPEN.lock();
-        // In a child of a fork the descriptor is the parent's too: to try the lock could be to end it.
+        // In a forked child the descriptor is shared with the parent: trying the lock could release it.
         if let Some(entry) = open.get(&self.id).filter(|entry| entry.locked || entry.process != self.process) {
             return Ok(entry.locked);
         }
@@ -174,14 +177,15 @@ impl Descriptor {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if self.process != std::process::id() {
-            // A copy of the parent's, whose lock it shares.
+            // A copy of the parent's descriptor, which shares its lock.
             return;
         }
         let mut open = OPEN.lock();
         let Some(entry) = open.get_mut(&self.id) else { return };
         if self.locks {
             entry.locked = false;
-            // Closing the file is not enough where a child of a fork has it open, too. What fails here ends with the process.
+            // Closing the file is not enough if a forked child has it open too. If unlocking fails, the lock ends with
+            // the process.
             let _ = self.file().map(File::unlock);
         }
         entry.users -= 1;

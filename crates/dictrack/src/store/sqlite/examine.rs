@@ -1,4 +1,4 @@
-//! Looking at a file before programs rely on it. `docs/doctor.md` lists what can be found.
+//! Examines a file before programs rely on it. `docs/doctor.md` lists what it can find.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -15,14 +15,14 @@ use crate::doctor::{Examination, Level, Setup, bytes, millis};
 use crate::store::read_some;
 use crate::{Error, url};
 
-/// How often a sync is timed.
+/// How many syncs are timed.
 const SYNCS: usize = 5;
-/// This many damaged places are named.
+/// How many damaged places are named.
 const DAMAGES: usize = 100;
 
 impl SqliteStore {
-    /// Examines a file, even one that cannot be opened as a store: whether it is intact, which process writes it, and how fast
-    /// the disk is. Writes a small file beside it and removes that again.
+    /// Examines a file, even one that cannot be opened as a store: whether it is intact, which process writes it, and
+    /// how fast the disk is. Writes a small file beside it and removes it again.
     pub async fn examine_file(
         path: impl AsRef<Path> + Send,
         setup: &Setup,
@@ -108,7 +108,7 @@ fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn 
     Ok(())
 }
 
-/// Whether SQLite finds its pages in order.
+/// Whether SQLite finds the pages intact.
 fn check(name: &Path, path: &Path) -> Result<(), Error> {
     let ask = || {
         let reading = Reading::open(path)?;
@@ -148,7 +148,7 @@ fn look_at_folder(folder: &Path, found: &mut Examination) -> Result<(), Error> {
     Ok(())
 }
 
-/// The median time that a small write takes until the disk has it.
+/// The median time until a small write is on disk.
 fn time_syncs(folder: &Path) -> std::io::Result<Duration> {
     let path: PathBuf = folder.join(format!(".dictrack-doctor-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;

@@ -1,19 +1,19 @@
-//! What the file system of a store means for it.
+//! What the file system of a store means for its safety.
 
 use std::path::Path;
 
-/// A file system on which a store is less safe than on a disk of this machine.
+/// A file system on which a store is less safe than on a local disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileSystem {
     /// A restart of the machine empties it.
     Memory,
-    /// Other machines write it too. They see neither the locks nor the shared memory with which SQLite keeps order.
+    /// Other machines write to it too. They see neither the locks nor the shared memory that SQLite relies on.
     Network(&'static str),
-    /// Some program serves it, on this machine or elsewhere.
+    /// A program serves it, on this machine or elsewhere.
     Served(&'static str),
 }
 
-/// What `statfs` calls them.
+/// The numbers by which `statfs` identifies them.
 const KNOWN: [(u32, FileSystem); 20] = [
     (0x0102_1994, FileSystem::Memory),
     (0x8584_58f6, FileSystem::Memory),
@@ -41,7 +41,7 @@ impl FileSystem {
     /// The file system of `path`, if it is one of these.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let kind = rustix::fs::statfs(path).ok()?.f_type;
-        // Their width and sign differ between machines.
+        // Their width and sign differ between platforms.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers have 32 bits")]
         Self::named(kind as u32)
     }

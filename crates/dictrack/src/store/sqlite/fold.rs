@@ -40,8 +40,8 @@ impl Held {
     }
 }
 
-/// Brings the tables up to date with `tail` and empties the journal. A group whose rows are damaged is left as it is, and
-/// what the journal has of it stays there: the answer is that rest.
+/// Brings the tables up to date with `tail` and empties the journal. A group whose rows are damaged is left unchanged,
+/// and its records stay in the journal; returns these records.
 pub(super) fn fold(tail: &Tail, transaction: &Transaction<'_>, store: &str, limits: &Limits) -> Result<Tail, Error> {
     let tables = Tables { connection: transaction, store };
     let mut totals = tables.totals()?;
@@ -99,7 +99,7 @@ fn write(
     row.write(connection, group, &record.state)
 }
 
-/// The hash that begins a state: `{"set":"…`.
+/// The hash at the start of a state: `{"set":"…`.
 fn set_of(state: &str) -> &str {
     state.get(8..40).unwrap_or_default()
 }
@@ -124,7 +124,7 @@ fn write_ids(
     new.write(connection, group, &text)?;
     *sum = sum.wrapping_add(new.checksum);
 
-    // A chunk goes when the newer ones alone reach a bound: ids are kept rather too long than too short.
+    // A chunk is removed once the newer ones alone reach a limit: ids are kept too long rather than too short.
     let window = newest.saturating_sub(limits.id_window.micros());
     let (at_least, at_most) = (limits.ids_at_least as i64, limits.ids_at_most as i64);
     let mut newer = count;
@@ -187,7 +187,7 @@ fn write_completed(
         *sum = sum.wrapping_add(checksum);
         held.push((number, name.clone(), record.is_some(), checksum));
     }
-    // Beyond the last ones only the names are kept.
+    // Of all but the last ones, only the names are kept.
     for (number, name, _, before) in held.iter().rev().filter(|(.., has_record, _)| *has_record).skip(limits.completed)
     {
         let checksum = tables::write_completed(connection, group, *number, name, None)?;

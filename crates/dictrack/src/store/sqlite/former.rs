@@ -1,4 +1,4 @@
-//! The lock of storage format 1: a file beside the store. It is respected until a store has the current format, and never
+//! The lock of storage format 1: a file beside the store. It is respected until the store has been migrated, and never
 //! written.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,15 +11,15 @@ use rustix::fs::OFlags;
 use super::name::beside;
 use crate::{Error, url};
 
-/// The most that a lock says: a process id and a host.
+/// The maximum size of a lock file, which names a process id and a host.
 const MAX_WORDS: u64 = 1024;
 
-/// Holds what is there of the lock of a store, so that no program of the former format begins to write it.
+/// Holds the existing lock files of a store, so that no program that uses the former format begins to write it.
 ///
 /// # Errors
-/// [`Error::Owned`] if one writes it.
+/// [`Error::Owned`] if such a program writes it.
 pub(super) fn hold(name: &Path, path: &Path) -> Result<Vec<File>, Error> {
-    // The former format had one for each name.
+    // The former format had a lock file for each name.
     let locks = [name, path].map(|path| open(&beside(path, ".lock")));
     locks.into_iter().flatten().map(|lock| taken(lock, name)).collect()
 }

@@ -1,4 +1,4 @@
-//! Bringing a file of an older format up to date: one step for each version, all in one transaction.
+//! Migrates a file from an older format: one step for each version, all in one transaction.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -7,10 +7,10 @@ use crate::Error;
 
 mod checksums;
 
-/// A step turns a file of one version into one of the next. It gets the name of the store, for errors.
+/// A step from one version to the next. It gets the name of the store for error messages.
 type Step = fn(&Transaction<'_>, &str) -> Result<(), Error>;
 
-/// The first step is the one from version 1.
+/// The first step starts at version 1.
 const STEPS: [Step; super::schema::VERSION as usize - 1] = [to_2];
 
 /// Which process may write the file; each of its commits checks the token.
@@ -18,7 +18,7 @@ pub(super) const OWNER: &str = "
 CREATE TABLE owner (token TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, since INTEGER NOT NULL);
 ";
 
-/// Takes all steps that a file of version `from` lacks.
+/// Runs all steps that a file of version `from` needs.
 pub(super) fn migrate(connection: &Connection, from: i64, store: &str) -> Result<(), Error> {
     let fail = || unreadable(store, "the file", "bring the file to the current format");
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail())?;

@@ -14,15 +14,15 @@ use super::filesystem::FileSystem;
 use crate::backend::BackendError;
 use crate::{Error, url};
 
-/// Symbolic links that are followed before a chain counts as endless, as in the kernel.
+/// How many symbolic links are followed before a chain counts as endless, as in the kernel.
 const MAX_LINKS: usize = 40;
-/// What SQLite appends to the name of a file for those that it keeps beside it.
+/// What SQLite appends to the name of a file for the files beside it.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// The file that `name` stands for, with every link followed: SQLite keeps its log beside the path that it is given, and so
-/// one file must have one path. The file need not exist.
+/// The file that `name` refers to, with every link followed: SQLite keeps its log beside the path that it is given, so
+/// a file must always be opened by the same path. The file need not exist.
 ///
-/// Names that SQLite reads as something else, and all that is not a regular file, are refused.
+/// Refuses names that SQLite interprets in a special way, and anything that is not a regular file.
 pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     let refused = |problem: String| Err(refusal(name, problem));
     let text = name.as_os_str().as_bytes();
@@ -57,7 +57,7 @@ pub(super) fn resolve(name: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// The path of a file that does not exist, also where `name` is a link to it.
+/// The path of a file that does not exist, even if `name` is a link to it.
 fn missing(name: &Path) -> Result<PathBuf, Error> {
     let mut path = name.to_owned();
     for _ in 0..MAX_LINKS {
@@ -92,14 +92,14 @@ fn not_beside(name: &Path, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Refuses a file in which a writer could lose what it acknowledges.
+/// Refuses a file in which a writer could lose acknowledged changes.
 pub(super) fn check(name: &Path, path: &Path, file: &Descriptor) -> Result<(), Error> {
     let found = file.metadata().map_err(|error| refusal(name, error))?;
     let log = beside(path, "-wal");
     let problem = if let Some(kind) = other_kind(found.file_type()) {
         format!("it is {kind}; expected a file")
     } else if found.nlink() > 1 {
-        // Each name would have a log of its own, and lack what is in the others.
+        // Each name would have its own log, without the changes in the other logs.
         format!("the file has {} names (hard links), but a store must have only one; remove the others", found.nlink())
     } else if is_mount_point(path) {
         "the file itself is a mount point, so its log would be elsewhere; mount its folder instead".to_owned()
@@ -127,7 +127,7 @@ fn is_mount_point(path: &Path) -> bool {
     })
 }
 
-/// What something is that is not a regular file.
+/// The kind of a path that is not a regular file.
 pub(super) fn other_kind(kind: FileType) -> Option<&'static str> {
     Some(match kind {
         kind if kind.is_file() => return None,
@@ -148,14 +148,14 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// `path` with `ending` behind its last letter.
+/// `path` with `ending` appended.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// The error for a name that is not that of a store.
+/// The error for a name that cannot be a store's.
 pub(super) fn refusal(name: &Path, problem: impl Into<dictrack_core::custom::BoxError>) -> Error {
     BackendError { backend: "SQLite", action: format!("open \"{}\"", url::shown_path(name)), source: problem.into() }
         .into()
@@ -212,7 +212,7 @@ mod tests {
             ("..", "a folder"),
         ] {
             let error = resolve(Path::new(name)).unwrap_err().to_string();
-            // What looks like a URL may have a password in it.
+            // A text that looks like a URL may contain a password.
             let shown = if url::is_meant(name) { "…" } else { name };
             assert!(
                 error.starts_with(&format!("SQLite could not open {shown:?}: ")) && error.contains(words),

@@ -1,8 +1,8 @@
-//! One writer a file.
+//! One writer per file.
 //!
-//! The truth is in the file: a token, which every transaction that writes compares within itself. So two processes never
-//! both write, whatever became of locks and names. A lock on the file makes that a rare case: it turns a second writer away
-//! before it starts, and ends with its process.
+//! The file itself says who may write it: every transaction that writes compares a token inside the transaction. So two
+//! processes never both write, whatever happens to locks and names. A lock on the file makes that case rare: it turns a
+//! second writer away before it starts, and ends with its process.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,34 +24,34 @@ use crate::random::token;
 use crate::store::process::{Origin, Process};
 use crate::{Error, url};
 
-/// How long a lock may be held by a process that has not yet written who it is.
+/// How long a process may hold a lock before it has written who it is.
 const UNNAMED_FOR: Duration = Duration::from_millis(500);
-/// How often the lock is asked for meanwhile.
+/// How often the lock is tried meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(10);
-/// The log is copied into the file each time that so many bytes were written to it.
+/// The log is copied into the file each time that this many bytes were written to it.
 const CHECKPOINT_AT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The right to write a file. It has to be dropped after the connection.
+/// The right to write a file. It must be dropped after the connection.
 #[derive(Debug)]
 pub(super) struct Owner {
-    /// As errors name the store.
+    /// The name of the store in error messages.
     name: String,
     token: String,
     watch: Watch,
     /// Changes when another connection has written.
     data_version: i64,
-    /// What was written since the log was last copied into the file, in bytes.
+    /// The number of bytes written since the log was last copied into the file.
     uncopied: usize,
-    /// What tells the file from another that was copied over it.
+    /// Distinguishes the file from another one copied over it.
     sample: u32,
-    /// Why this process may write no more.
+    /// Why this process may no longer write.
     ended: Option<Error>,
-    /// What the log is renamed to in the end, where it is not that of the file beside it.
+    /// What the log is renamed to at the end, if it does not belong to the file beside it.
     aside: Option<PathBuf>,
     descriptor: Descriptor,
 }
 
-/// What the file says of its owner.
+/// What the file says about its owner.
 pub(super) struct Row {
     token: String,
     pid: i64,
@@ -71,7 +71,7 @@ impl Row {
         Self::read(&Reading::open(path).ok()?.connection).ok()?
     }
 
-    /// Whether the process has surely ended.
+    /// Whether the process has certainly ended.
     fn has_ended(&self) -> bool {
         let mut words = self.token.splitn(3, ' ').skip(1);
         let start = words.next().and_then(|start| start.parse().ok());
@@ -80,7 +80,7 @@ impl Row {
         })
     }
 
-    /// Process and host.
+    /// The process and the host.
     pub(super) fn process(self) -> (Box<str>, Box<str>) {
         (self.pid.to_string().into(), self.host.into())
     }
@@ -92,8 +92,8 @@ fn failure(action: &str, source: impl Into<dictrack_core::custom::BoxError>) -> 
 
 /// Takes the lock on a file.
 ///
-/// A process that has ended may have left it to a child that it forked, which cannot use it: such a file may be written,
-/// too.
+/// A process that has ended may have left the lock to a child that it forked, which cannot use it. Such a file may be
+/// written too.
 ///
 /// # Errors
 /// [`Error::Owned`] if another process writes the file.
@@ -171,8 +171,8 @@ impl Owner {
         Ok(owner)
     }
 
-    /// Runs `work` in a transaction, which is committed only if this process still owns the file, and done only if that is
-    /// the one that has the name of the store. After a failure nothing is written any more.
+    /// Runs `work` in a transaction, which is committed only if this process still owns the file, and started only if
+    /// the name of the store still refers to that file. After a failure nothing more is written.
     pub(super) fn write<T>(
         &mut self,
         connection: &mut Connection,
@@ -181,7 +181,7 @@ impl Owner {
     ) -> Result<T, Error> {
         self.look(connection)?;
         let done = self.try_write(connection, action, work).inspect_err(|error| self.ended = Some(error.clone()))?;
-        // Between the first look and here it may have gone to a file that nobody will find.
+        // Since the first check, the transaction may have gone to a file that nobody will find.
         self.look(connection)?;
         Ok(done)
     }
@@ -202,7 +202,7 @@ impl Owner {
         Ok(done)
     }
 
-    /// Why the file is another process's, if it is.
+    /// The error if the file belongs to another process.
     fn foreign(&self, transaction: &Transaction<'_>) -> Result<Option<Error>, rusqlite::Error> {
         Ok(match Row::read(transaction)? {
             Some(row) if row.token == self.token => (data_version(transaction)? != self.data_version)
@@ -215,7 +215,7 @@ impl Owner {
         })
     }
 
-    /// Sees that the files of the store are those that this process has open.
+    /// Checks that the files of the store are still those that this process has open.
     pub(super) fn look(&mut self, connection: &Connection) -> Result<(), Error> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
@@ -223,7 +223,7 @@ impl Owner {
         let fail = |error| failure("look at the files of the store", error);
         match self.watch.look().map_err(fail)? {
             None => Ok(()),
-            // `touch` and tools that put a time back change no byte.
+            // `touch`, and tools that restore a timestamp, change no byte.
             Some(Change::Written)
                 if self.watch.has_size() && self.descriptor.sample().is_ok_and(|now| now == self.sample) =>
             {
@@ -233,18 +233,18 @@ impl Owner {
         }
     }
 
-    /// Ends this process's writing, and saves what it acknowledged.
+    /// Stops writing, and saves what was acknowledged.
     fn end(&mut self, connection: &Connection, change: Change) -> Error {
         let mut text = format!("{} {} while this process had it open", self.name, change.text());
         match change {
             Change::LogLost => checkpoint(connection, "PASSIVE"),
             Change::MemoryLost => {}
-            // What the log lacks must not be copied into the file.
+            // The log is incomplete and must not be copied into the file.
             Change::LogCut => {
                 let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             }
             Change::Gone | Change::Replaced | Change::Written => {
-                // Whatever has the name now is not to be mixed with what this process wrote.
+                // The file that now has the name must not be mixed with what this process wrote.
                 let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
                 if change != Change::Written && self.descriptor.metadata().is_ok_and(|file| file.nlink() > 0) {
                     if let Ok(_successor) = self.successor() {
@@ -262,8 +262,8 @@ impl Owner {
         error
     }
 
-    /// Keeps others from opening the file that has the name of the store now, if there is one. While that lasts, the log
-    /// beside it is this process's alone.
+    /// Prevents others from opening the file that now has the name of the store, if there is one. While that lasts,
+    /// only this process uses the log beside it.
     fn successor(&self) -> Result<Option<Descriptor>, InUse> {
         let Ok(mut descriptor) = Descriptor::open(self.watch.path(), false) else { return Ok(None) };
         match descriptor.lock() {
@@ -273,7 +273,7 @@ impl Owner {
         }
     }
 
-    /// Copies the log into the file once enough was written, of which `bytes` are new.
+    /// Copies the log into the file once enough was written; `bytes` were added.
     pub(super) fn copy_log(&mut self, connection: &Connection, bytes: usize) -> Result<(), Error> {
         self.uncopied += bytes;
         if self.uncopied >= CHECKPOINT_AT_BYTES {
@@ -285,7 +285,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Copies the whole log into the file, and says whether that worked.
+    /// Copies the whole log into the file; fails if that was not possible.
     pub(super) fn copy_whole_log(&mut self, connection: &Connection) -> Result<(), Error> {
         let action = "copy the log into the file";
         self.look(connection)?;
@@ -299,20 +299,20 @@ impl Owner {
         self.wrote()
     }
 
-    /// Notes what the file is after this process wrote it.
+    /// Notes the state of the file after this process wrote it.
     fn wrote(&mut self) -> Result<(), Error> {
         let noted = self.watch.wrote().and_then(|()| self.descriptor.sample());
         self.sample = noted.map_err(|error| failure("look at the files of the store", error))?;
         Ok(())
     }
 
-    /// Asks again for a lock that a dead process had left to another.
+    /// Tries again to take a lock that a dead process had left to another one.
     pub(super) fn relock(&mut self) {
-        // Without the lock the token still holds.
+        // Even without the lock, the token protects the file.
         let _ = self.descriptor.lock();
     }
 
-    /// Takes this process's name out of the file, before it is closed in good order.
+    /// Removes this process's name from the file before it is closed properly.
     pub(super) fn resign(&mut self, connection: &mut Connection) {
         let action = "give up the file";
         let done = self.write(connection, action, |transaction| {
@@ -326,7 +326,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // SQLite would apply the log to the file that has the name now.
+        // SQLite would apply the log to the file that now has the name.
         if let Some(aside) = &self.aside
             && let Ok(_successor) = self.successor()
             && let Err(error) = self.watch.put_log_aside(aside)
@@ -336,10 +336,10 @@ impl Drop for Owner {
     }
 }
 
-/// The file that has the name of a store is in use.
+/// The file that has the name of the store is in use.
 struct InUse;
 
-/// Copies SQLite's log into the file. What fails is still in the log, and is copied the next time.
+/// Copies SQLite's log into the file. What cannot be copied stays in the log until the next time.
 fn checkpoint(connection: &Connection, mode: &str) {
     if let Err(error) = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
         tracing::warn!(%error, "the log of a store was not copied into it");

@@ -12,11 +12,11 @@ use super::descriptor::Id;
 use super::name::beside;
 use super::watch::Content;
 
-/// A connection that reads one moment of a file.
+/// A connection that reads a file as of one moment.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) connection: Connection,
-    /// Present where SQLite could not keep writers from changing what is read.
+    /// Present if SQLite could not keep writers from changing what is read.
     pub(super) unguarded: Option<Unguarded>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Unguarded {
     seen: Seen,
 }
 
-/// A file and the log beside it.
+/// The identity and content of a file, and of the log beside it.
 type Seen = [Option<(Id, Content)>; 2];
 
 fn seen(path: &Path) -> io::Result<Seen> {
@@ -40,17 +40,17 @@ fn seen(path: &Path) -> io::Result<Seen> {
 }
 
 impl Unguarded {
-    /// Whether all is as it was when reading began.
+    /// Whether everything is as it was when reading began.
     pub(super) fn is_unchanged(&self) -> bool {
         seen(&self.path).is_ok_and(|now| now == self.seen)
     }
 }
 
 impl Reading {
-    /// Opens a file, also where this process may write neither it nor beside it.
+    /// Opens a file, even if this process may write neither the file nor its folder.
     ///
-    /// SQLite keeps readers and writers of a log apart by a file that it has to make or at least to lock. Where it cannot,
-    /// the log is read as it is, and whoever reads has to see that nothing changed meanwhile.
+    /// SQLite separates readers and writers of a log with a file that it has to create, or at least lock. If it cannot,
+    /// the log is read as it is, and the reader has to check that nothing changed meanwhile.
     pub(super) fn open(path: &Path) -> Result<Self, rusqlite::Error> {
         if !would_be_in_the_way(path) {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -67,22 +67,23 @@ impl Reading {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(format!("file:{}?mode=ro&{options}", escaped(path)), flags)?;
         if has_log {
-            // The index of the log is then in this process's own memory.
+            // This puts the index of the log into this process's own memory.
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         }
         Ok(Self { connection: begin(connection)?, unguarded: Some(unguarded) })
     }
 }
 
-/// Begins the one transaction of a reader: the tables and the journal stay those of one moment.
+/// Begins the only transaction of a reader: it sees the tables and the journal as of one moment.
 fn begin(connection: Connection) -> Result<Connection, rusqlite::Error> {
     connection.execute_batch("BEGIN")?;
-    // A transaction begins with its first look.
+    // A transaction only begins with its first read.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
 
-/// Whether SQLite would make a file beside the store that belongs to this user, so that its owner could not write it.
+/// Whether SQLite would create a file beside the store that belongs to this user, so that the store's owner could not
+/// write it.
 fn would_be_in_the_way(path: &Path) -> bool {
     let user = rustix::process::geteuid();
     let foreign = |file: fs::Metadata| !user.is_root() && file.uid() != user.as_raw();

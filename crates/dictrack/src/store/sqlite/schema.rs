@@ -1,4 +1,4 @@
-//! The tables, and reading them.
+//! The tables: creating, checking and reading them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -17,12 +17,12 @@ pub(super) const VERSION: i64 = 2;
 /// `PRAGMA application_id`: "dctr".
 const APPLICATION: i64 = 0x6463_7472;
 
-/// The definitions, which have not changed since the first format.
+/// The definitions, unchanged since the first format.
 const SETS: &str = "
 CREATE TABLE definition_sets (hash TEXT PRIMARY KEY, trackers TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Every row has a checksum, and stands before the text that may be long.
+/// Every row has a checksum, in a column before the text that may be long.
 pub(super) const TABLES: &str = "
 CREATE TABLE groups (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, set_hash TEXT NOT NULL, ids INTEGER NOT NULL,
@@ -68,7 +68,7 @@ CREATE VIEW trackers AS
     JOIN json_each(groups.state, '$.trackers') AS state ON state.key = definition.key;
 ";
 
-/// Refuses a file that is neither empty nor SQLite's, before SQLite may take a short one for a new database.
+/// Refuses a file that is neither empty nor SQLite's, before SQLite could take a short one for a new database.
 pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Result<(), Error> {
     const HEADER: &[u8; 16] = b"SQLite format 3\0";
     let mut begins = [0; HEADER.len()];
@@ -80,8 +80,9 @@ pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Resul
     }
 }
 
-/// Whether a kill or a power failure cut short a change that the next writer takes back, by what SQLite wrote beside the
-/// file. A store has that only while it is made: its first page may be there in part, its log comes later.
+/// Whether a kill or a power failure interrupted a change that the next writer rolls back: SQLite then leaves a file
+/// beside the store. That can only happen while a store is being created: its first page may be written in part, its
+/// log comes later.
 fn has_rollback(path: &Path) -> bool {
     const BEGINS: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     let mut begins = [0; BEGINS.len()];
@@ -90,7 +91,7 @@ fn has_rollback(path: &Path) -> bool {
     read.is_ok() && begins == BEGINS
 }
 
-/// Refuses a file that only a writer can put right.
+/// Refuses a file that only a writer can repair.
 pub(super) fn check_finished(name: &Path, path: &Path) -> Result<(), Error> {
     if has_rollback(path) { Err(unfinished(name)) } else { Ok(()) }
 }
@@ -99,12 +100,12 @@ fn unfinished(name: &Path) -> Error {
     Error::Unfinished { store: url::shown_path(name).into() }
 }
 
-/// Whether the file has storage format 1, whose owner is not in the file.
+/// Whether the file has storage format 1, which does not record the owner in the file.
 pub(super) fn is_former(connection: &Connection) -> bool {
     connection.pragma_query_value(None, "user_version", |row| row.get(0)).is_ok_and(|version: i64| version == 1)
 }
 
-/// Makes the tables of a new file, and checks those of an old one.
+/// Creates the tables of a new file, or checks those of an existing one.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     let store = url::shown_path(path);
     let fail = || unreadable(&store, "the file", "prepare the file");
@@ -117,15 +118,15 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), Error>
         migrate::migrate(connection, version, &store)?;
     }
     check_tables(connection, path)?;
-    // The owner has the log copied into the file, so that it knows who else writes the file.
+    // The owner itself copies the log into the file, so that it notices when somebody else writes the file.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(fail())?;
     connection.pragma_update(None, "cache_size", -65_536).map_err(fail())?;
     Ok(())
 }
 
-/// Makes the tables in a file that has none.
+/// Creates the tables in a file that has none.
 fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
-    // A store whose tables a damaged page hides must not get others.
+    // If a damaged page hides the tables of a store, new ones must not be created.
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, pages) = number("application_id")
         .and_then(|application| Ok((application, number("page_count")?)))
@@ -147,7 +148,7 @@ fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
     transaction.commit().map_err(fail())
 }
 
-/// Refuses a file whose tables are not those that dictrack makes. It may have more: an index of somebody's own.
+/// Refuses a file whose tables are not the ones that dictrack creates. Additions, such as an index, are allowed.
 fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
     let made = Connection::open_in_memory().map_err(failed("prepare the file"))?;
     made.execute_batch(&format!("{SETS} {TABLES} {}", migrate::OWNER)).map_err(failed("prepare the file"))?;
@@ -168,7 +169,7 @@ fn check_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that the file can be read as it is: a reader cannot bring an older one up to date.
+/// Checks that the file can be read as it is: a reader cannot migrate an older one.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let version = version(connection, path)?;
     if version < VERSION {
@@ -177,7 +178,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     check_tables(connection, path)
 }
 
-/// The version of a store's file, if it is one that is known.
+/// The version of a store's file, if it is known.
 fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let pragma =
         |name: &str| -> Result<i64, rusqlite::Error> { connection.pragma_query_value(None, name, |row| row.get(0)) };
@@ -243,8 +244,8 @@ pub(super) fn groups(
     }
 }
 
-/// Drops the definition sets that no group uses any more. None goes while a group has one that is not there: one of the
-/// two is damaged.
+/// Drops the definition sets that no group uses any more. While a group refers to a missing set, none is dropped: one
+/// of the two is damaged.
 pub(super) fn drop_unused_sets(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection
         .execute(

@@ -1,4 +1,4 @@
-//! Reading the tables. Nothing is handed on unless its checksum fits.
+//! Reads the tables. Nothing is returned unless its checksum matches.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::store::Mark;
 use crate::store::record::Record;
 
-/// The tables of a store, as they are in one transaction.
+/// The tables of a store, as seen by one transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tables<'a> {
     pub(super) connection: &'a Connection,
@@ -19,7 +19,8 @@ pub(super) struct Tables<'a> {
     pub(super) store: &'a str,
 }
 
-/// The sums of the checksums of a group's rows in other tables: a row that is missing, doubled or another group's shows.
+/// The sums of the checksums of a group's rows in other tables. They show a row that is missing, repeated or another
+/// group's.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     pub(super) ids: i64,
@@ -37,7 +38,7 @@ pub(super) struct GroupRow {
 }
 
 impl GroupRow {
-    /// The row as a group's change writes it.
+    /// The row as a change of the group writes it.
     pub(super) fn new(group: &str, version: u64, set: &str, sums: Sums, state: &str) -> Self {
         let mut row = Self { version: version as i64, set: set.to_owned(), sums, checksum: 0 };
         row.checksum = checksum::of("groups", &row.columns(group), state);
@@ -66,7 +67,7 @@ impl GroupRow {
             .map(drop)
     }
 
-    /// Reads the columns from `version` to `checksum`, which begin at `at`.
+    /// Reads the columns from `version` to `checksum`, starting at column `at`.
     pub(super) fn read(row: &rusqlite::Row<'_>, at: usize) -> Result<Self, rusqlite::Error> {
         let sums = Sums { ids: row.get(at + 2)?, events: row.get(at + 3)?, completed: row.get(at + 4)? };
         Ok(Self { version: row.get(at)?, set: row.get(at + 1)?, sums, checksum: row.get(at + 5)? })
@@ -107,7 +108,7 @@ impl Chunk {
     }
 }
 
-/// Writes a row of `events`; its checksum.
+/// Writes a row of `events`; returns its checksum.
 pub(super) fn write_event(
     connection: &Connection,
     group: &str,
@@ -125,7 +126,7 @@ fn event_columns(group: &str, sequence: i64) -> [Column<'_>; 2] {
     [Column::Text(group), Column::Number(sequence)]
 }
 
-/// Writes a row of `completed`, over one of that number; its checksum.
+/// Writes a row of `completed`, replacing one with that number; returns its checksum.
 pub(super) fn write_completed(
     connection: &Connection,
     group: &str,
@@ -150,7 +151,7 @@ fn completed_columns<'a>(group: &'a str, number: i64, name: &'a str, has_record:
     [Column::Text(group), Column::Number(number), Column::Text(name), Column::Number(has_record.into())]
 }
 
-/// Writes a row of `marks`, over one of that name; its checksum.
+/// Writes a row of `marks`, replacing one with that name; returns its checksum.
 pub(super) fn write_mark(connection: &Connection, name: &str, text: &str) -> Result<i64, rusqlite::Error> {
     let checksum = mark_checksum(name, text);
     connection
@@ -163,10 +164,10 @@ fn mark_checksum(name: &str, text: &str) -> i64 {
     checksum::of("marks", &[Column::Text(name)], text)
 }
 
-/// What other tables hold in sum, and up to where the journal is in them: the one row of `totals`.
+/// Sums over other tables, and how far the journal has been folded: the only row of `totals`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
-    /// The number of the last journal row that is in the tables.
+    /// The number of the last journal row that was folded into the tables.
     pub(super) journal: i64,
     /// The sum of the checksums of all groups.
     pub(super) groups: i64,
@@ -182,7 +183,8 @@ impl Totals {
     }
 }
 
-/// Damage that SQLite noticed, or a value of another type, as [`Error::Corrupt`]; other failures as they are.
+/// Damage that SQLite noticed, or a value of the wrong type, becomes [`Error::Corrupt`]; other failures stay as they
+/// are.
 pub(super) fn unreadable<P: Into<String>>(
     store: &str,
     place: P,
@@ -213,7 +215,7 @@ impl Tables<'_> {
         self.damaged(format!("group {group:?}"), problem)
     }
 
-    /// What reads the rows of one query, each by `read`.
+    /// Reads the rows of a query, each with `read`.
     pub(super) fn rows<T>(
         &self,
         place: &dyn Fn() -> String,
@@ -231,7 +233,7 @@ impl Tables<'_> {
         Ok(all)
     }
 
-    /// The row of a group, without its state, which is not looked at.
+    /// The row of a group, without its state, which is not checked.
     pub(super) fn group(&self, group: &str) -> Result<Option<GroupRow>, Error> {
         let found = self
             .connection
@@ -248,7 +250,7 @@ impl Tables<'_> {
         self.damaged_group(group, format!("{row} does not match its checksum"))
     }
 
-    /// Refuses a list whose rows are not those that the group's own row sums up.
+    /// Refuses a list whose rows do not add up to the sum in the group's own row.
     fn same_sum(&self, group: &str, table: &str, sum: i64, checksums: impl Iterator<Item = i64>) -> Result<(), Error> {
         if checksums.fold(0, i64::wrapping_add) == sum {
             return Ok(());
@@ -299,7 +301,7 @@ impl Tables<'_> {
         Ok(completed)
     }
 
-    /// All that the tables hold of a group.
+    /// Everything that the tables hold of a group.
     pub(super) fn record(&self, group: &str) -> Result<Option<Record>, Error> {
         let found = self
             .connection
@@ -383,9 +385,10 @@ impl Tables<'_> {
         Ok(completed)
     }
 
-    /// The groups with events that are not delivered.
+    /// The groups with undelivered events.
     ///
-    /// If the table is damaged they are those whose own rows say so: reading such a group then says what is wrong.
+    /// If the table is damaged, it returns the groups whose own rows say so; reading such a group then reports the
+    /// damage.
     pub(super) fn groups_with_events(&self) -> Result<BTreeSet<String>, Error> {
         match self.checked_events() {
             Err(error @ Error::Corrupt { .. }) => {
@@ -399,7 +402,7 @@ impl Tables<'_> {
         }
     }
 
-    /// The groups in the table `events`, if none of its rows is damaged or missing.
+    /// The groups in the table `events`, if no row is damaged or missing.
     pub(super) fn checked_events(&self) -> Result<BTreeSet<String>, Error> {
         let query = "SELECT group_id, sequence, checksum FROM events ORDER BY group_id, sequence";
         let mut sum = 0i64;
@@ -420,7 +423,7 @@ impl Tables<'_> {
         self.damaged(table, "rows are missing or unexpected")
     }
 
-    /// The marks, whose checksums have this sum.
+    /// The marks, if their checksums add up to `sum`.
     pub(super) fn marks(&self, sum: i64) -> Result<Vec<Mark>, Error> {
         let query = "SELECT name, checksum, text FROM marks ORDER BY name";
         let mut found = 0i64;
@@ -478,12 +481,12 @@ fn completed_name(number: i64) -> String {
     format!("number {number} in the table completed")
 }
 
-/// The marks of a store by name, each with the checksum of its row. Read once, when they first matter.
+/// The marks of a store by name, each with the checksum of its row. Read once, when they are first needed.
 #[derive(Debug, Default)]
 pub(super) struct KnownMarks(Option<HashMap<String, i64>>);
 
 impl KnownMarks {
-    /// Those of the file, whose checksums have this sum.
+    /// The marks of the file, if their checksums add up to `sum`.
     pub(super) fn read(&mut self, tables: Tables<'_>, sum: i64) -> Result<&mut HashMap<String, i64>, Error> {
         if self.0.is_none() {
             let checksum = |mark: Mark| {
@@ -495,7 +498,7 @@ impl KnownMarks {
         Ok(self.0.get_or_insert_default())
     }
 
-    /// Notes what was committed: the checksum of a mark's row, or that it is gone.
+    /// Records what was committed: the checksum of a mark's row, or that the mark was removed.
     pub(super) fn adopt(&mut self, written: HashMap<&str, Option<i64>>) {
         let Some(known) = &mut self.0 else { return };
         for (name, checksum) in written {

@@ -15,25 +15,25 @@ use crate::store::record::{Record, parse_stored};
 
 /// The newest record of each group that the journal names.
 ///
-/// A journal row holds one line a change: group, version, delivered, state, ids, events, completed, separated by tabs. A
-/// tab cannot occur within JSON text.
+/// A journal row has one line per change: group, version, delivered, state, ids, events and completed, separated by
+/// tabs. A tab cannot occur within JSON text.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     records: HashMap<Text, Record>,
     bytes: usize,
     rows: usize,
-    /// The rows that stay in the journal until damage is mended.
+    /// The rows that stay in the journal until damage is repaired.
     stuck_rows: usize,
     stuck_bytes: usize,
     stuck: HashSet<Text>,
-    /// The number of the last journal row, in the tables or not.
+    /// The number of the last journal row, whether folded or not.
     last: i64,
     /// The sum of the checksums of all marks.
     marks: i64,
 }
 
 impl Tail {
-    /// What follows on what the tables hold.
+    /// An empty tail that continues what the tables hold.
     pub(super) fn new(totals: &Totals) -> Self {
         Self { last: totals.journal, marks: totals.marks, ..Self::default() }
     }
@@ -47,7 +47,7 @@ impl Tail {
         self.rows > self.stuck_rows
     }
 
-    /// Notes that what it holds could not be folded.
+    /// Notes that the present records could not be folded.
     pub(super) fn stay(&mut self) {
         (self.stuck_rows, self.stuck_bytes) = (self.rows, self.bytes);
         self.stuck = self.records.keys().cloned().collect();
@@ -58,7 +58,7 @@ impl Tail {
         self.stuck.contains(group)
     }
 
-    /// The bytes of the journal that wait to be folded.
+    /// The bytes of the journal that are still to be folded.
     pub(super) fn bytes(&self) -> usize {
         self.bytes - self.stuck_bytes
     }
@@ -88,7 +88,7 @@ impl Tail {
         self.records.iter().filter(|(_, record)| !record.events.is_empty()).map(|(group, _)| group)
     }
 
-    /// Adopts what was committed as this row.
+    /// Adopts what this row committed.
     pub(super) fn absorb(&mut self, records: Vec<(Text, Record)>, row: Row) {
         self.rows += 1;
         self.bytes += row.bytes;
@@ -103,7 +103,7 @@ impl Tail {
         }
     }
 
-    /// Reads the journal, whose rows follow on one another from what the tables hold.
+    /// Reads the journal, whose rows must continue what the tables hold.
     pub(super) fn read(tables: Tables<'_>) -> Result<Self, Error> {
         let mut tail = Self::new(&tables.totals()?);
         let fail = |error| unreadable(tables.store, "the journal", "read the journal")(error);
@@ -131,13 +131,13 @@ impl Tail {
                 tail.records.entry(group).or_default().append(record);
             }
         }
-        // A last row that its damaged page no longer counts shows only as space that nothing uses.
+        // If a damaged page hides the last row, that shows only as unaccounted space.
         let answer: String =
             tables.connection.query_row("PRAGMA quick_check('journal')", [], |row| row.get(0)).map_err(fail)?;
         if answer == "ok" { Ok(tail) } else { Err(tables.damaged("the journal", answer)) }
     }
 
-    /// Writes a row of the journal, and adopts what it says.
+    /// Writes a row of the journal, and adopts its records.
     pub(super) fn append(
         &mut self,
         connection: &Connection,
@@ -190,7 +190,7 @@ pub(super) fn encode(records: &[(Text, Record)]) -> String {
     out
 }
 
-/// A tab and a list, which is left out where it is empty.
+/// A tab and a list; the list is left out if it is empty.
 fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
     out.push('\t');
     for (at, item) in items.iter().enumerate() {

@@ -1,14 +1,14 @@
-//! Checking whole tables: that no row is damaged, and that none is missing.
+//! Checks whole tables: that no row is damaged, and none is missing.
 
 use super::tables::{GroupRow, Tables, unreadable};
 use crate::Error;
 use crate::store::record::restore_set;
 use dictrack_core::group::{ContentHash, Engine};
 
-/// What was found of damage.
+/// The damage that was found.
 #[derive(Debug)]
 pub(super) struct Damage {
-    /// The first ones found, each with the place.
+    /// The first errors, each with its place.
     pub(super) errors: Vec<Error>,
     /// How many more there are.
     pub(super) more: u64,
@@ -16,7 +16,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Damage of which this many places are kept.
+    /// Keeps the first `most` damaged places.
     pub(super) fn up_to(most: usize) -> Self {
         Self { errors: Vec::new(), more: 0, most }
     }
@@ -29,7 +29,7 @@ impl Damage {
         }
     }
 
-    /// Notes damage; every other failure is one of looking.
+    /// Records damage; any other error means that the check itself failed.
     fn see<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(found) => Ok(Some(found)),
@@ -43,7 +43,7 @@ impl Damage {
 }
 
 impl Tables<'_> {
-    /// Checks that the table `groups` has every group: an id that is not found there is of no group.
+    /// Checks that the table `groups` has every group, so that an id that is not in it does not belong to any.
     pub(super) fn verify_groups(&self) -> Result<(), Error> {
         let mut damage = Damage::up_to(1);
         self.each_group(&mut damage, |id, row| {
@@ -52,8 +52,8 @@ impl Tables<'_> {
         damage.errors.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Checks every row of every table but the journal. `marks` is the sum of the checksums of all marks; `progress` hears
-    /// how many groups were checked.
+    /// Checks every row of every table but the journal. `marks` is the sum of the checksums of all marks; `progress` is
+    /// called with the number of groups checked.
     pub(super) fn verify(&self, marks: i64, most: usize, progress: &mut dyn FnMut(u64)) -> Result<Damage, Error> {
         let mut damage = Damage::up_to(most);
         let mut checked = 0;
@@ -61,7 +61,7 @@ impl Tables<'_> {
             checked += 1;
             progress(checked);
             match self.record(id)? {
-                // Found by its id, too, and the same.
+                // Looking it up by its id finds the same row.
                 Some(_) if row.columns_fit(id) => Ok(()),
                 _ => Err(self.misfit(id, "its row in the table groups")),
             }
@@ -102,7 +102,7 @@ impl Tables<'_> {
                     GroupRow::read(row, 0).map_err(unreadable(self.store, format!("group {id:?}"), "read a group"))?;
                 sum = sum.wrapping_add(row.checksum);
                 damage.see(check(&id, &row))?;
-                // A search relies on the order.
+                // A lookup relies on the order.
                 if last.as_ref().is_some_and(|last| *last >= id) {
                     damage.note(self.damaged(format!("group {id:?}"), "its row in the table groups is out of order"));
                 }
@@ -131,13 +131,13 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// The definition sets: hash and text.
+    /// The definition sets, as hash and text.
     pub(super) fn sets(&self) -> Result<Vec<(String, String)>, Error> {
         let place = || "table definition_sets".to_owned();
         self.rows(&place, "SELECT hash, trackers FROM definition_sets", [], |row| Ok(Ok((row.get(0)?, row.get(1)?))))
     }
 
-    /// A definition set, if its hash is that of its content.
+    /// A definition set, if its hash matches its content.
     pub(super) fn set(
         &self,
         hash: &str,

@@ -1,9 +1,9 @@
-//! Noticing that the write-ahead log was damaged.
+//! Detects damage in the write-ahead log.
 //!
-//! SQLite reads a log up to the first frame whose checksum is wrong, since a crash may leave half a frame at the end. So
-//! a bit that flips in an earlier frame takes every commit after it away, and SQLite says nothing. What comes after such a
-//! frame tells: frames that belong to the same log, as its salts say, which a crash of the process cannot leave there.
-//! The format is at <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+//! SQLite reads a log up to the first frame with a wrong checksum, since a crash may leave half a frame at the end. So
+//! a single flipped bit in an earlier frame removes every commit after it, and SQLite reports nothing. Such damage
+//! shows in what follows the frame: frames with the salts of the same log, which a crash of the process cannot leave
+//! there. The format is at <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
@@ -16,16 +16,16 @@ use crate::{Error, url};
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// Where and how the log ends too early.
+/// Where the log ends too early, and how much is lost.
 #[derive(Debug, PartialEq, Eq)]
 struct Damage {
     /// The frame, counted from one; 0 is the header.
     frame: u64,
-    /// Commits from there on, as far as they can be counted.
+    /// The number of commits from there on, as far as they can be counted.
     commits: u64,
 }
 
-/// Refuses a store of whose log a part would not be read. The log must be at rest: no process writes the store.
+/// Refuses a store if part of its log would not be read. The log must be at rest: no process may be writing the store.
 pub(super) fn check(name: &Path, path: &Path) -> Result<(), Error> {
     let log = beside(path, "-wal");
     let fail = |error: io::Error| Error::corrupt(url::shown_path(name), "the write-ahead log", error.to_string());
@@ -42,21 +42,21 @@ pub(super) fn check(name: &Path, path: &Path) -> Result<(), Error> {
     };
     let problem = format!("{place}, so {} commits from there on would be lost", damage.commits);
     if booted().is_some_and(|booted| written < booted) {
-        // What the disk had of the log when power failed need not be in order: SQLite goes back to what is whole.
+        // After a power failure the log on disk may have gaps: SQLite goes back to the part that is whole.
         tracing::warn!("{}: {problem}; the machine has rebooted since", url::shown_path(&log));
         return Ok(());
     }
     Err(Error::corrupt(url::shown_path(name), format!("the write-ahead log {}", url::shown_path(&log)), problem))
 }
 
-/// When this machine was started, where it says so.
+/// When this machine was booted, if it says so.
 fn booted() -> Option<SystemTime> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Sums up like SQLite: two numbers that every pair of words changes.
+/// A checksum as SQLite computes it: two sums that every pair of words changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Checksum {
     sums: [u32; 2],
@@ -83,7 +83,7 @@ impl Checksum {
     }
 }
 
-/// A number as the log has them: highest byte first.
+/// A number in the byte order of the log: highest byte first.
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
@@ -97,7 +97,7 @@ fn look(log: &mut impl Read) -> io::Result<Option<Damage>> {
     checksum.add(&header[..24]);
     let size = word(&header, 8) as usize;
     if word(&header, 0) & !1 != 0x377f_0682 || !checksum.is_at(&header, 24) || !(512..=65_536).contains(&size) {
-        // The header of a log that had no commit yet may be half written; frames are written after it was synced.
+        // The header of a log without commits may be half written; it is synced before frames are written.
         let mut frames = [0; FRAME_HEADER];
         return Ok(fill(log, &mut frames)?.then_some(Damage { frame: 0, commits: 1 }));
     }
@@ -107,7 +107,7 @@ fn look(log: &mut impl Read) -> io::Result<Option<Damage>> {
     let mut damaged: Option<Damage> = None;
     while fill(log, &mut frame)? {
         number += 1;
-        // Salts are drawn when a log is begun: frames of an earlier one have others.
+        // Each log gets random salts when it is begun, so frames of an earlier log have others.
         let salt_bits = salts.iter().zip(&frame[8..16]).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
         let commits = u64::from(word(&frame, 4) > 0);
         if let Some(damage) = &mut damaged {
@@ -119,27 +119,27 @@ fn look(log: &mut impl Read) -> io::Result<Option<Damage>> {
         checksum.add(&frame[FRAME_HEADER..]);
         let fits = checksum.is_at(&frame, 16);
         if salt_bits > 0 || !fits {
-            // It was whole if turning one bit makes it right: no crash leaves that.
+            // If flipping one bit makes it right, the frame was once whole: no crash leaves that.
             let flipped = if fits { salt_bits == 1 } else { salt_bits == 0 && one_bit_off(before, checksum, &frame) };
             damaged = Some(Damage { frame: number, commits: if flipped { commits.max(1) } else { 0 } });
         }
     }
-    // Nothing of this log comes after the frame: that is where the process was killed.
+    // No frame of this log follows: the process was killed while writing this one.
     Ok(damaged.filter(|damage| damage.commits > 0))
 }
 
-/// Whether turning one bit of the frame makes its checksum right.
+/// Whether flipping one bit of the frame makes its checksum right.
 fn one_bit_off(before: Checksum, after: Checksum, frame: &[u8]) -> bool {
     let wanted = [word(frame, 16), word(frame, 20)];
     let difference = [wanted[0].wrapping_sub(after.sums[0]), wanted[1].wrapping_sub(after.sums[1])];
-    // A bit of the stored checksum itself.
+    // The flipped bit is in the stored checksum itself.
     if difference.contains(&0)
         && (wanted[0] ^ after.sums[0]).count_ones() + (wanted[1] ^ after.sums[1]).count_ones() == 1
     {
         return true;
     }
     let bytes: Vec<u8> = frame[..8].iter().chain(&frame[FRAME_HEADER..]).copied().collect();
-    // What one more of a word adds to the sums in the end, from the last pair of words backwards.
+    // How much the final sums change when a word grows by one, from the last pair of words backwards.
     let (mut of_first, mut of_second) = ([1u32, 1], [0u32, 1]);
     for pair in bytes.chunks_exact(8).rev() {
         for (at, [a, b]) in [(0, of_first), (4, of_second)] {
@@ -152,14 +152,14 @@ fn one_bit_off(before: Checksum, after: Checksum, frame: &[u8]) -> bool {
                 }
             }
         }
-        // One pair earlier the sums pass through another round: (a, b) becomes (a + b, a + 2 b).
+        // A pair further back goes through one more round of the sums: (a, b) becomes (a + b, a + 2 b).
         let pass = |[a, b]: [u32; 2]| [a.wrapping_add(b), a.wrapping_add(b.wrapping_mul(2))];
         (of_first, of_second) = (pass(of_first), pass(of_second));
     }
     false
 }
 
-/// Fills the buffer; `false` if the log ends before.
+/// Fills the buffer; `false` if the log ends first.
 fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match log.read_exact(buffer) {
         Ok(()) => Ok(true),

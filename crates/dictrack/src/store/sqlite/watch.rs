@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::descriptor::Id;
 use super::name::beside;
 
-/// What was at the names of a store's files.
+/// What was found under the names of a store's files.
 #[derive(Debug)]
 pub(super) struct Watch {
     path: PathBuf,
@@ -17,13 +17,13 @@ pub(super) struct Watch {
     file: Id,
     wal_id: Id,
     shm_id: Id,
-    /// The log never gets shorter while it is open, but where this process has it emptied.
+    /// The log never shrinks while it is open, except when this process empties it.
     wal_size: u64,
     /// Only this process writes the file, and only when it copies the log into it.
     content: Content,
 }
 
-/// What tells that somebody wrote a file, without reading it.
+/// Shows that a file was written, without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     size: u64,
@@ -36,25 +36,25 @@ impl Content {
     }
 }
 
-/// What happened to a store that is open.
+/// What happened to an open store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Its name is gone.
+    /// Its name was removed.
     Gone,
-    /// Another file, or a link, has its name.
+    /// Another file, or a link, has taken its name.
     Replaced,
-    /// Somebody else wrote into it.
+    /// Another program wrote to it.
     Written,
     /// SQLite's log was removed or replaced.
     LogLost,
-    /// SQLite's log was cut short.
+    /// SQLite's log was truncated.
     LogCut,
     /// SQLite's shared memory was removed or replaced.
     MemoryLost,
 }
 
 impl Change {
-    /// What follows the name of the store.
+    /// The part of an error message that follows the name of the store.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Gone => "was removed or renamed",
@@ -68,7 +68,7 @@ impl Change {
 }
 
 impl Watch {
-    /// Notes what is at the names of the files now.
+    /// Notes what the names of the files refer to now.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let (wal, shm) = (beside(path, "-wal"), beside(path, "-shm"));
         let file = fs::symlink_metadata(path)?;
@@ -93,12 +93,12 @@ impl Watch {
         &self.path
     }
 
-    /// A name for a log whose file is gone.
+    /// A name to keep the log under after its file is gone.
     pub(super) fn log_aside(&self, token: &str) -> PathBuf {
         beside(&self.wal, &format!(".{}", token.get(..8).unwrap_or(token)))
     }
 
-    /// Renames the log, if it is still the one that this process had open.
+    /// Renames the log, if it is still the one that this process opened.
     pub(super) fn put_log_aside(&self, aside: &Path) -> io::Result<()> {
         match fs::symlink_metadata(&self.wal) {
             Ok(found) if Id::of(&found) == self.wal_id => fs::rename(&self.wal, aside),
@@ -113,12 +113,12 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether the file still has the size that it had when this process wrote it.
+    /// Whether the file still has the size that it had when this process last wrote it.
     pub(super) fn has_size(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|file| Content::of(&file).size == self.content.size)
     }
 
-    /// What has changed, if something has.
+    /// What has changed, if anything.
     pub(super) fn look(&mut self) -> io::Result<Option<Change>> {
         let found = |path: &Path| match fs::symlink_metadata(path) {
             Ok(found) => Ok(Some(found)),

@@ -1,4 +1,4 @@
-//! From format 1, whose rows have no checksums.
+//! The migration from format 1, whose rows have no checksums.
 
 use rusqlite::Transaction;
 
@@ -9,7 +9,7 @@ use crate::store::sqlite::tail::insert;
 
 const OLD: [&str; 6] = ["groups", "event_ids", "events", "completed", "marks", "journal"];
 
-/// Makes the tables of format 2 and copies every row into them, with its checksum.
+/// Creates the tables of format 2 and copies every row into them, with its checksum.
 pub(super) fn add(transaction: &Transaction<'_>, store: &str) -> Result<(), Error> {
     let fail = |error| unreadable(store, "the file", "add checksums to the tables")(error);
     let mut make = "DROP VIEW IF EXISTS trackers;".to_owned();
@@ -50,7 +50,7 @@ pub(super) fn add(transaction: &Transaction<'_>, store: &str) -> Result<(), Erro
     transaction.execute_batch(&drop_all).map_err(fail)
 }
 
-/// Rows that were copied.
+/// The rows that were copied.
 #[derive(Default)]
 struct Copied {
     chunks: i64,
@@ -92,7 +92,7 @@ fn copy_lists(transaction: &Transaction<'_>, group: &str, copied: &mut Copied) -
     Ok(sums)
 }
 
-/// Copies the marks; the sum of their checksums.
+/// Copies the marks; returns the sum of their checksums.
 fn copy_marks(transaction: &Transaction<'_>) -> Result<i64, rusqlite::Error> {
     let mut sum = 0i64;
     let mut query = transaction.prepare("SELECT name, text FROM old_marks")?;
