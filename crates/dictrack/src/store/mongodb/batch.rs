@@ -1,4 +1,4 @@
-//! Many guarded updates in few commands.
+//! Many guarded updates in a few commands.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::document::{Statement, held, raw};
 use super::server::{DUPLICATE_KEY, TOO_LARGE, WriteError, time_for};
 use crate::Error;
 
-/// The statements of one command.
+/// The maximum number of statements in a command.
 const STATEMENTS: usize = 1_000;
-/// The bytes of one command, unless one statement has more; a server takes 16 MiB.
+/// The maximum bytes of a command, unless a single statement is larger; a server accepts 16 MiB.
 const BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a statement that fits is applied again.
 const AGAIN: usize = 3;
 
-/// A statement that did not find what it follows, and what is there.
+/// A statement that did not find what it follows, and what it found.
 #[derive(Debug)]
 pub(super) struct Unmet {
     pub(super) at: usize,
@@ -29,8 +29,8 @@ pub(super) struct Unmet {
 }
 
 impl Inner {
-    /// Applies updates of groups, and lists those that the store does not hold afterwards: neither done now nor by an
-    /// earlier attempt, whose reply was lost.
+    /// Applies updates of groups, and lists those that the store does not hold afterwards: they were applied neither
+    /// now nor by an earlier attempt whose reply was lost.
     pub(super) async fn apply(&self, statements: &[Statement], concern: &Document) -> Result<Vec<Unmet>, Error> {
         let mut unmet = Vec::new();
         let mut first = 0;
@@ -38,7 +38,7 @@ impl Inner {
             let count = fitting(&statements[first..], |statement| statement.update.as_bytes().len());
             let some = &statements[first..first + count];
             for mut found in self.try_apply(some, concern).await? {
-                // Between looking for a group and making it, somebody left the trace of a claim.
+                // Between the check for a group and its creation, another process left the trace of a claim.
                 for _ in 0..AGAIN {
                     let statement = &some[found.at];
                     if !statement.fits(found.version, found.claim) {
@@ -82,7 +82,7 @@ impl Inner {
             } else if code != DUPLICATE_KEY {
                 return Err(self.server.refused(&action, code, &message));
             }
-            // A group that was to be new is there, or a large one may be smaller now.
+            // A group that was to be created already exists, or a large one may be smaller now.
             if sure {
                 doubtful.push(at);
             }
@@ -90,7 +90,7 @@ impl Inner {
         self.unmet(statements, &doubtful).await
     }
 
-    /// Of the statements at the positions `doubtful`, those that the store does not hold.
+    /// The statements at the positions `doubtful` whose result the store does not hold.
     async fn unmet(&self, statements: &[Statement], doubtful: &[usize]) -> Result<Vec<Unmet>, Error> {
         if doubtful.is_empty() {
             return Ok(Vec::new());
@@ -115,7 +115,7 @@ impl Inner {
         Ok(unmet)
     }
 
-    /// Runs one `update` command: how many statements found or made something, and which failed.
+    /// Runs one `update` command; returns how many statements matched or inserted a document, and which failed.
     pub(super) async fn update(
         &self,
         action: &str,
@@ -134,14 +134,14 @@ impl Inner {
         command.append(cstr!("updates"), list);
         command.append(cstr!("ordered"), false);
         command.append(cstr!("writeConcern"), raw(concern)?);
-        // A millisecond a group.
+        // A millisecond per group.
         let more = Duration::from_millis(updates.len() as u64) + time_for(bytes);
         let (reply, problems) = self.server.write(action, command, self.server.limit() + more).await?;
         let done = reply.get_i32("n").ok().and_then(|done| usize::try_from(done).ok()).unwrap_or(0);
         Ok((done, problems))
     }
 
-    /// Runs updates in as many commands as they need, and lists those that failed for good reasons.
+    /// Runs updates in as many commands as they need; returns those that failed permanently.
     pub(super) async fn updates(
         &self,
         action: &str,
@@ -160,7 +160,7 @@ impl Inner {
         Ok(failed)
     }
 
-    /// Runs updates that insert what may be there already.
+    /// Runs updates that insert documents which may exist already.
     pub(super) async fn insert(
         &self,
         action: &str,
@@ -169,7 +169,7 @@ impl Inner {
         concern: &Document,
     ) -> Result<(), Error> {
         let failed = self.updates(action, collection, updates, concern).await?;
-        // Two who insert the same at a time: one of them does.
+        // If two processes insert the same document at once, one of them does it.
         match failed.into_iter().find(|problem| problem.code != DUPLICATE_KEY) {
             Some(problem) => Err(self.server.refused(action, problem.code, &problem.message)),
             None => Ok(()),
@@ -177,7 +177,7 @@ impl Inner {
     }
 }
 
-/// How many of the first items one command takes; at least one.
+/// How many of the first items fit into one command; at least one.
 fn fitting<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
     let mut bytes = 0;
     let fits = |item: &&T| {

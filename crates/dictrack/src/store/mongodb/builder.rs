@@ -1,4 +1,4 @@
-//! Making a store: where it is, and how long things may take.
+//! Creating a store: where it is, and how long things may take.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::Error;
 use crate::clock::Stopwatch;
 use crate::store::process::Process;
 
-/// An owner that was not heard of for so long may be taken over.
+/// An owner that has been silent for this long may be replaced.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
 
-/// Makes a [`MongoStore`].
+/// Builds a [`MongoStore`].
 #[derive(Clone)]
 pub struct MongoStoreBuilder {
     url: String,
@@ -30,7 +30,7 @@ pub struct MongoStoreBuilder {
 
 impl fmt::Debug for MongoStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
+        // The URL may contain a password.
         f.debug_struct("MongoStoreBuilder").field("collection", &self.collection).finish_non_exhaustive()
     }
 }
@@ -48,36 +48,36 @@ impl MongoStoreBuilder {
         }
     }
 
-    /// The database, whatever the URL says.
+    /// Sets the database, overriding the URL.
     #[must_use]
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = Some(database.into());
         self
     }
 
-    /// The collection of the groups, whatever the URL says. The names of the others begin with it.
+    /// Sets the collection of the groups, overriding the URL. The names of the other collections begin with it.
     #[must_use]
     pub fn collection(mut self, collection: impl Into<String>) -> Self {
         self.collection = Some(collection.into());
         self
     }
 
-    /// Only looks, also beside a running writer.
+    /// Opens for reading only, even while another process writes.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// How long the server may take to answer a command; 700 ms if this is not called. A commit has a millisecond more
-    /// for each group.
+    /// How long the server may take to answer a command; 700 ms by default. A commit gets another millisecond for each
+    /// group.
     #[must_use]
     pub fn answer_within(mut self, limit: Duration) -> Self {
         self.answer_within = limit;
         self
     }
 
-    /// For tests: an owner that was silent for so long is taken over.
+    /// For tests: the time after which a silent owner may be replaced.
     #[doc(hidden)]
     #[must_use]
     pub fn taken_over_after(mut self, silence: Duration) -> Self {
@@ -88,8 +88,8 @@ impl MongoStoreBuilder {
     /// Connects to the server.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it cannot be reached; [`Error::NewerVersion`], [`Error::Corrupt`] if the collection holds
-    /// something else; else what MongoDB says, such as that the password is wrong.
+    /// [`Error::Unavailable`] if the server cannot be reached; [`Error::NewerVersion`]; [`Error::Corrupt`] if the
+    /// collection holds something else; otherwise what MongoDB reports, such as a wrong password.
     pub async fn open(self) -> Result<MongoStore, Error> {
         let inner = on_runtime(async move {
             let place = Place::read(&self.url, self.database.as_deref(), self.collection.as_deref()).await?;

@@ -1,4 +1,4 @@
-//! Claiming groups for a cache that is going to change them.
+//! Claims groups for a cache that is going to change them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Inner, READS};
 use crate::Error;
 use crate::store::Writers;
 
-/// How long the trace of a claim stays at least where there is no group. A change that builds on it may be under way.
+/// The minimum time for which the trace of a claim stays if there is no group. A change based on it may be on its way.
 const TRACE: Duration = Duration::from_secs(60 * 60);
 
 impl Inner {
@@ -19,7 +19,7 @@ impl Inner {
     pub(super) async fn claim(&self, group: &str) -> Result<(Option<GroupDocument>, u64), Error> {
         let session = self.session()?;
         if !session.careful {
-            // Whoever wrote before has ended, and all that it sent has arrived.
+            // The previous writer has ended, and everything that it sent has arrived.
             return Ok((self.read(group).await?, 0));
         }
         let claim = async || {
@@ -35,7 +35,7 @@ impl Inner {
         Ok((stored, if session.writers == Writers::Many { claim.unsigned_abs() } else { 0 }))
     }
 
-    /// The document of a group, claimed; it may be no more than the trace of that.
+    /// The document of a group after the claim; it may be no more than the trace of the claim.
     async fn claimed(&self, session: &Session, group: &str) -> Result<Document, Error> {
         let action = "claim a group";
         let mut filter = doc! {"_id": group, "version": {"$gte": 0}};
@@ -44,7 +44,7 @@ impl Inner {
                 filter.insert("claim", doc! {"$lte": session.last_stamp()});
                 (doc! {"$max": ["$claim", session.first]}, session.concern.clone())
             }
-            // What was given must not be given again, whatever happens to the server.
+            // A claim must never be given twice, whatever happens to the server.
             Writers::Many => (doc! {"$max": [{"$add": ["$claim", 1_i64]}, session.stamp()]}, concern(true, true)),
         };
         let trace = doc! {"$add": ["$$NOW", trace_of(session)]};
@@ -59,7 +59,8 @@ impl Inner {
             if let Some(head) = reply.and_then(|reply| reply.get_document("value").ok().cloned()) {
                 return Ok(head);
             }
-            // A document is there that does not match: it is no group, or a later owner's, or has just been made.
+            // A document is there that does not match: it is not a group, it belongs to a later owner, or it was just
+            // created.
             let found = self.server.find_one(action, &self.names.groups, doc! {"_id": group}, None).await?;
             let (_, claim) = found.map_or(Ok((0, 0)), |found| held(self.server.name(), group, &found))?;
             if session.writers == Writers::One && claim > session.last_stamp() {

@@ -16,7 +16,7 @@ use crate::store::Writers;
 const EMPTY_WITHIN: Duration = Duration::from_secs(60);
 
 impl Inner {
-    /// Removes every group and mark: all or, after a crash, when the store is next opened.
+    /// Removes every group and mark. If an owner crashes meanwhile, the next one finishes.
     pub(super) async fn clear(&self) -> Result<(), Error> {
         let session = self.session()?;
         let now = self.beat(&session).await?;
@@ -33,8 +33,9 @@ impl Inner {
         session.attempted(work.await)
     }
 
-    /// Removes every group and mark: of an owner those until a stamp and a moment, so that what it writes afterwards stays
-    /// whenever the server gets to this. Where what was removed may still be written, traces of it stay for a while.
+    /// Removes every group and mark; an owner removes only those up to a stamp and a time, so that what it writes later
+    /// stays, however late the server runs this. If removed groups may still be written, traces of them stay for a
+    /// while.
     pub(super) async fn empty(&self, session: &Session, stamp: i64, now: DateTime) -> Result<(), Error> {
         self.untidy.lock().clear();
         let run = async |command: Document| {

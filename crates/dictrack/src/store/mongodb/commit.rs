@@ -1,8 +1,8 @@
 //! A commit: definitions, then groups, then marks.
 //!
-//! One document is written atomically, with or without a replica set, and nothing else is. Where marks are to be kept
-//! with changes, the owner first writes all of both into its own record: the commit is kept from then on, and whoever
-//! owns the store next finishes what a crash left. Only the owner can write that record.
+//! Only the write of a single document is atomic, with or without a replica set. If marks have to be kept together with
+//! changes, the owner first writes all of them into its own record, the journal: from then on the commit is kept, and
+//! the next owner finishes what a crash left. Only the owner can write that record.
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
@@ -20,20 +20,20 @@ use crate::Error;
 use crate::crash::crash_point;
 use crate::store::{Held, Mark, Refused, Unsaved, Writers};
 
-/// The bytes of a journal that fit into one document.
+/// The maximum bytes of a journal that fit into one document.
 const PIECE_BYTES: usize = 12 * 1024 * 1024;
-/// What the `_id`s of the pieces of a larger one begin with.
+/// The prefix of the `_id`s of the pieces of a larger one.
 const PIECE: &str = "journal:";
 
-/// What is to be written.
+/// What a commit has to write.
 pub(super) struct Plan {
-    /// Orders this attempt among all.
+    /// The position of this attempt among all attempts.
     stamp: i64,
     sets: Vec<NewSet>,
     statements: Vec<Statement>,
     /// The updates of marks.
     marks: Vec<RawDocumentBuf>,
-    /// Whether all is to be kept or nothing.
+    /// Whether everything must be kept or nothing.
     together: bool,
 }
 
@@ -54,7 +54,7 @@ impl Inner {
                 untidy.insert(change.group.clone());
             }
         }
-        // Whole groups come to an owner only from an import, which is all or nothing.
+        // An owner gets whole groups only from an import, which is all or nothing.
         let whole = changes.iter().any(|unsaved| unsaved.change.base.is_none());
         let together = (!marks.is_empty() || whole) && changes.len() + marks.len() > 1;
         let together = together && session.writers == Writers::One;
@@ -75,7 +75,7 @@ impl Inner {
         let refused = if together {
             let journal = self.write_journal(session, stamp, &statements, &marks).await?;
             crash_point("within_commit");
-            // As safe as the journal: the groups in memory build on it, also after the server was killed.
+            // As safe as the journal: the groups in memory build on it, even if the server is killed.
             let unmet = self.apply(&statements, &session.concern).await?;
             self.none_refused(session, &statements, unmet).await?;
             crash_point("within_commit");
@@ -105,7 +105,7 @@ impl Inner {
         self.insert("write parts of groups", &self.names.parts, &updates, concern).await
     }
 
-    /// With one writer every change follows what the store holds, unless the store has another owner.
+    /// With one writer, every change follows what the store holds, unless the store has another owner.
     async fn none_refused(&self, session: &Session, statements: &[Statement], unmet: Vec<Unmet>) -> Result<(), Error> {
         let Some(first) = unmet.first() else { return Ok(()) };
         if unmet.iter().any(|unmet| unmet.claim > session.last_stamp()) {
@@ -128,13 +128,13 @@ impl Inner {
         let failed = self.updates("write marks", &self.names.marks, marks, concern).await?;
         match failed.into_iter().next() {
             None => Ok(()),
-            // The mark is there, and a later owner's.
+            // The mark exists and belongs to a later owner.
             Some(problem) if problem.code == DUPLICATE_KEY => Err(self.lost(session).await),
             Some(problem) => Err(self.server.refused("write marks", problem.code, &problem.message)),
         }
     }
 
-    /// Writes the journal into the record of the owner; its name and the number of its pieces.
+    /// Writes the journal into the owner's record; returns its name and the number of its pieces.
     async fn write_journal(
         &self,
         session: &Session,
@@ -176,7 +176,7 @@ impl Inner {
         Ok(named)
     }
 
-    /// Puts what is to be done into the record of the owner, if that is this process, and this its last attempt.
+    /// Writes the journal into the owner's record, if this process is still the owner and this is its latest attempt.
     pub(super) async fn set_journal(&self, session: &Session, stamp: i64, journal: Document) -> Result<(), Error> {
         let filter = doc! {"_id": OWNER, "token": &session.token, "stamp": {"$not": {"$gte": stamp}}};
         let update = raw(&doc! {"q": filter, "u": {"$set": {"journal": journal, "stamp": stamp}}})?;
@@ -190,7 +190,7 @@ impl Inner {
         }
     }
 
-    /// Removes a journal that is done.
+    /// Removes a finished journal.
     pub(super) async fn drop_journal(&self, journal: &Document) -> Result<(), Error> {
         let action = "remove the journal";
         let id = journal.get("id").cloned();
@@ -204,14 +204,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes pieces of journals that no record ever named.
+    /// Removes pieces of journals that no record ever referred to.
     pub(super) async fn sweep_journals(&self, before: DateTime) -> Result<(), Error> {
         let pieces = doc! {"_id": {"$gte": PIECE, "$lt": "journal;"}, "at": {"$lt": before}};
         let command = doc! {"delete": &self.names.meta, "deletes": [{"q": pieces, "limit": 0}]};
         self.server.command("remove pieces of journals", command).await.map(drop)
     }
 
-    /// Does what an earlier owner has written down to do.
+    /// Finishes the commit that an earlier owner left in its journal.
     pub(super) async fn replay(&self, session: &Session, journal: &Document) -> Result<(), Error> {
         let place = "the journal of the last owner";
         let damaged = |problem: &str| Error::corrupt(self.server.name(), place, problem);
@@ -237,7 +237,7 @@ impl Inner {
         tracing::info!(groups = statements.len(), "finishing the commit of an earlier owner");
         for unmet in self.apply(&statements, &session.concern).await? {
             let Statement { group, version, .. } = &statements[unmet.at];
-            // What is newer has it in it.
+            // A newer version includes the change.
             if unmet.version < *version {
                 let found =
                     format!("found version {} of group {group:?}, but expected to write {version}", unmet.version);
@@ -246,19 +246,19 @@ impl Inner {
                 )));
             }
         }
-        // A mark that is there already is newer.
+        // A mark that already exists is newer.
         self.insert("write marks", &self.names.marks, &marks, &session.concern).await?;
         self.drop_journal(journal).await
     }
 
-    /// Keeps an earlier owner, which may wake up, from writing marks.
+    /// Prevents an earlier owner, which may wake up, from writing marks.
     pub(super) async fn claim_marks(&self, session: &Session) -> Result<(), Error> {
         let update = raw(&doc! {"q": {}, "u": {"$max": {"claim": session.stamp()}}, "multi": true})?;
         self.insert("claim the marks", &self.names.marks, &[update], &session.concern).await
     }
 }
 
-/// The entries of a journal: updates of groups, and of marks.
+/// The entries of a journal: updates of groups and of marks.
 fn entries(data: &[u8]) -> Result<(Vec<Statement>, Vec<RawDocumentBuf>), String> {
     let (mut statements, mut marks) = (Vec::new(), Vec::new());
     let mut rest = data;
@@ -288,7 +288,7 @@ fn refusal(unmet: Unmet) -> Refused {
     Refused { at: unmet.at, held }
 }
 
-/// The update of a mark. One that is removed stays without its text, so that what comes late cannot bring it back.
+/// The update of a mark. A removed mark stays without its text, so that a late write cannot bring it back.
 fn mark_update(session: &Session, stamp: i64, mark: &Mark) -> Result<RawDocumentBuf, Error> {
     let mut filter = doc! {"_id": &mark.name};
     if session.writers == Writers::One {

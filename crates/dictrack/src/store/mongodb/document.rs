@@ -1,7 +1,7 @@
-//! A group as its document: written by updates that are guarded, read with care.
+//! A group as its document: written by guarded updates, read with checks.
 //!
-//! What a tracker's `state` says is the truth; the fields beside it are for people. What users chose stands only in
-//! values, never in the names of fields, so that it cannot collide with anything.
+//! The `state` of a tracker is authoritative; the fields beside it are for people. Text chosen by users appears only in
+//! values, never in field names, so that it cannot collide with anything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use super::server::unreadable;
 use crate::Error;
 use crate::store::record::parse_stored;
 
-/// Trackers that would take more than this, by their names, stand as texts of many states each: their fields for people
-/// would not fit into a document.
+/// Trackers that would take more than this, judged by their names, are stored as texts with many states each: their
+/// readable fields would not fit into a document.
 const READABLE_BYTES: usize = 2 * 1024 * 1024;
-/// About what the readable form of a tracker takes beside its name.
+/// About how many bytes the readable form of a tracker takes besides its name.
 const TRACKER_BYTES: usize = 150;
 /// How many states such a text has.
 const STATES: usize = 1_000;
@@ -36,26 +36,26 @@ const STATES: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) group: Text,
-    /// The version that it follows; `None` if it replaces any older one.
+    /// The version that it follows; `None` if it replaces any older version.
     base: Option<i64>,
-    /// What the group's document says once this is done.
+    /// The version in the group's document once this is done.
     pub(super) version: i64,
     pub(super) claim: i64,
-    /// The first claim that an earlier attempt may have had.
+    /// The first claim under which an earlier attempt may have been made.
     pub(super) since: i64,
     /// The element of an `update` command.
     pub(super) update: RawDocumentBuf,
-    /// What has to be there first.
+    /// The parts that must be written first.
     pub(super) parts: Vec<Part>,
 }
 
-/// A number that the server keeps with a sign.
+/// A number in the signed form that the server stores.
 pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 impl Statement {
-    /// Writes a change under a claim, if the store holds what it follows.
+    /// A write of a change under a claim, which succeeds if the store holds what the change follows.
     pub(super) fn of(change: &GroupChange, claim: i64, since: i64) -> Result<Self, Error> {
         let action = "write a group";
         let version = number(change.version);
@@ -74,7 +74,7 @@ impl Statement {
         let mut unset = Document::new();
         match &change.changed {
             Some(positions) if !first => {
-                // Positions mean nothing in another list of trackers.
+                // Positions mean nothing in a different list of trackers.
                 filter.insert("set", change.set.hash().to_string());
                 some_trackers(change, positions, &mut set_raw)?;
             }
@@ -112,8 +112,8 @@ impl Statement {
             } else if list == List::Events && !pending {
                 unset.insert(field, "");
             } else if list == List::Events && change.delivered > 0 {
-                // Where events come and go at once, those that went stay until later: a list is not pushed to and pulled
-                // from at a time, and reading leaves them out.
+                // If events are added and removed at once, the removed ones stay until later: an update cannot push to
+                // and pull from the same list, and readers skip them.
                 pull.insert(field, doc! {"sequence": {"$lte": number(change.delivered)}});
             }
         }
@@ -136,7 +136,7 @@ impl Statement {
         Ok(Self { group: change.group.clone(), base: change.base.map(number), version, claim, since, update, parts })
     }
 
-    /// Reads the element of an `update` command that [`of`](Self::of) made.
+    /// Reads the element of an `update` command that [`of`](Self::of) created.
     pub(super) fn read(update: RawDocumentBuf) -> Result<Self, mongodb::bson::error::Error> {
         let filter = update.get_document("q")?;
         let set = update.get_document("u")?.get_document("$set")?;
@@ -151,12 +151,12 @@ impl Statement {
         })
     }
 
-    /// Whether what the store holds is what this makes.
+    /// Whether the store already holds the result of this statement.
     pub(super) fn is_done(&self, version: i64, claim: i64) -> bool {
         version == self.version && (self.since..=self.claim).contains(&claim)
     }
 
-    /// Whether it can be applied to what the store holds.
+    /// Whether the statement can be applied to what the store holds.
     pub(super) fn fits(&self, version: i64, claim: i64) -> bool {
         claim <= self.claim && self.base.map_or(version < self.version, |base| base == version)
     }
@@ -170,14 +170,14 @@ fn key_of(text: &str) -> Result<&mongodb::bson::raw::CStr, Error> {
     text.try_into().map_err(|error| unreadable("write a document", &error))
 }
 
-/// Whether the trackers of a set stand as texts of many states. It depends on the set alone, so that whoever changes
-/// some of them knows how they stand.
+/// Whether the trackers of a set are stored as texts of many states. It depends only on the set, so that a change of
+/// some trackers knows their form.
 fn is_wide(set: &DefinitionSet) -> bool {
     let bytes = |tracker: &Arc<TrackerDefinition>| tracker.name().len() + TRACKER_BYTES;
     set.trackers().iter().map(bytes).sum::<usize>() > READABLE_BYTES
 }
 
-/// Writes every tracker, and names the field that the other form would have.
+/// Writes every tracker; returns the name of the field that the other form would use.
 fn all_trackers(change: &GroupChange, set: &mut RawDocumentBuf) -> &'static str {
     let mut all = RawArrayBuf::new();
     if is_wide(&change.set) {
@@ -248,20 +248,20 @@ fn status(limited: bool, completed: bool) -> &'static str {
     }
 }
 
-/// What the server holds of a group: its document and the parts that it names.
+/// What the server holds of a group: its document and the parts that it refers to.
 #[derive(Debug)]
 pub(super) struct GroupDocument {
     pub(super) head: Document,
     pub(super) parts: HashMap<ObjectId, Vec<Bson>>,
 }
 
-/// What to do about a document that is not ours.
+/// What to do about a document that dictrack did not write.
 const FOREIGN: &str = "dictrack did not write it; move it elsewhere or use another collection, and for data of \
                        dictrack 2 see `dictrack import --from-dictrack`";
 /// What to do about a document that was changed.
 const EDITED: &str = "someone changed the document; undo that, or remove the document to start the group over";
 
-/// How errors name a group.
+/// How errors refer to a group.
 pub(super) fn place(group: &str) -> String {
     format!("group {}", quoted(group))
 }
@@ -276,14 +276,14 @@ pub(super) fn held(store: &str, group: &str, document: &Document) -> Result<(i64
     }
 }
 
-/// The error for a document whose id is not that of a group.
+/// The error for a document whose id cannot be a group's.
 pub(super) fn foreign(store: &str, document: &Document) -> Error {
     let id = document.get("_id").map_or_else(String::new, ToString::to_string);
     Error::corrupt(store, format!("the document with _id {id}"), FOREIGN)
 }
 
 impl GroupDocument {
-    /// The set of the trackers.
+    /// The definition set of the trackers.
     pub(super) fn set(&self, store: &str, group: &str) -> Result<ContentHash, Error> {
         let hash = self.head.get_str("set").ok().and_then(ContentHash::parse);
         let problem = || format!("`set` is not a hash of 32 hexadecimal digits; {EDITED}");
@@ -317,7 +317,7 @@ impl GroupDocument {
         Group::restore(&stored, set, &engine.limits).map_err(|error: RecordError| damaged(error.to_string()))
     }
 
-    /// The states of the trackers, once they agree with what people see of them.
+    /// The states of the trackers, after checking that they agree with the readable fields.
     fn states(&self, set: &DefinitionSet) -> Result<Vec<Json>, String> {
         if is_wide(set) {
             let texts = self.head.get_array("states").map_err(|_| "`states` is missing".to_owned())?;
@@ -338,7 +338,7 @@ impl GroupDocument {
         states.map(|(at, (tracker, definition))| checked_state(at, tracker, definition)).collect()
     }
 
-    /// Hands each entry of a list to `take`, those in parts too.
+    /// Passes each entry of a list to `take`, including those in parts.
     fn list(&self, list: List, mut take: impl FnMut(&Bson) -> Result<(), String>) -> Result<(), String> {
         let field = list.field();
         let Some(entries) = self.head.get(field) else { return Ok(()) };
@@ -355,7 +355,7 @@ impl GroupDocument {
     }
 }
 
-/// The state of a tracker whose fields say the same.
+/// The state of a tracker, if its readable fields agree with it.
 fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> Result<Json, String> {
     let tracker = tracker.as_document().ok_or_else(|| format!("`trackers.{at}` is not a document"))?;
     let text = |key: &str| tracker.get_str(key).map_err(|_| format!("`trackers.{at}.{key}` is not a string"));

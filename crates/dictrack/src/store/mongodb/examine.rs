@@ -1,4 +1,4 @@
-//! Looking at a server and its collections before programs rely on them. `docs/doctor.md` lists what can be found.
+//! Examines a server and its collections before programs rely on them. `docs/doctor.md` lists what it can find.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::Error;
 use crate::doctor::{Examination, Level, Setup};
 use crate::store::read_some;
 
-/// What the user of a writer has to be allowed on the database's collections.
+/// What the user of a writer must be allowed to do on the database's collections.
 const NEEDED: [&str; 6] = ["find", "insert", "update", "remove", "createCollection", "createIndex"];
 
 impl MongoStore {
-    /// Examines the server and the store: version, round trips, replica set or not, indexes, other writers, whether this
-    /// user may do what dictrack does. Nothing is written.
+    /// Examines the server and the store: version, round trips, whether it is a replica set, indexes, other writers,
+    /// and whether this user may do what dictrack does. Nothing is written.
     pub(super) async fn look(&self, setup: &Setup) -> Examination {
         let subject = format!("store {}", self.inner.server.name());
         let (inner, setup) = (Arc::clone(&self.inner), setup.clone());
@@ -63,12 +63,12 @@ impl Inner {
         self.look_at_writers(found, setup).await
     }
 
-    /// The reply to a command that only looks.
+    /// The reply to a command that only reads.
     async fn ask(&self, action: &'static str, command: Document) -> Result<Document, Error> {
         Server::in_all(action, || self.server.command(action, command.clone())).await
     }
 
-    /// As [`ask`](Self::ask), of the server as a whole; `None` where it does not tell this user.
+    /// Like [`ask`](Self::ask), about the server as a whole; `None` if the server refuses to tell this user.
     async fn ask_server(&self, action: &'static str, command: Document) -> Result<Option<Document>, Error> {
         match Server::in_all(action, || self.server.admin_command(action, command.clone())).await {
             Ok(reply) => Ok(Some(reply)),
@@ -123,7 +123,7 @@ impl Inner {
             privilege.get_document("resource").is_ok_and(|on| {
                 let any = on.get_bool("anyResource").unwrap_or(false);
                 let name = |key: &str| on.get_str(key).ok();
-                // The rules for one collection do not allow the others that a store has.
+                // Privileges on one collection do not cover the other collections of a store.
                 any || (matches!(name("db"), Some(db) if db.is_empty() || db == database)
                     && name("collection") == Some(""))
             })
@@ -222,7 +222,7 @@ impl Inner {
                         "",
                     );
                 }
-                // What processes leave that shared a cache is cleared away by the next that begins.
+                // The next process that shares the cache clears away what earlier ones left.
                 _ => {}
             }
         }
@@ -262,7 +262,7 @@ impl Inner {
     }
 }
 
-/// Whether a server's value is the one that was asked for: it may keep numbers as another type.
+/// Whether the server returned the value that was requested: it may store numbers as another type.
 fn same(found: Option<&Bson>, wanted: &Bson) -> bool {
     let number = |value: &Bson| match value {
         Bson::Int32(number) => Some(f64::from(*number)),

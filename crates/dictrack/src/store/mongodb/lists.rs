@@ -1,8 +1,8 @@
-//! The lists of a group that grow: ids, events, completed trackers.
+//! The growing lists of a group: ids, events, completed trackers.
 //!
-//! An entry of a list is an item, or names a document of its own in the collection of parts that holds many items: so a
-//! group can be larger than a document. A part is written before the group that names it, and never changed; what a
-//! crash leaves is parts that nobody names.
+//! An entry of a list is either an item or a reference to a part, a document in its own collection with many items. So
+//! a group can be larger than a document. A part is written before the group that refers to it, and never changed; a
+//! crash can only leave parts that nothing refers to.
 
 use dictrack_core::json::Json;
 use dictrack_core::{
@@ -15,13 +15,13 @@ use mongodb::bson::{Binary, Bson, Document, doc};
 
 use crate::store::record::parse_stored;
 
-/// What one change adds to a list stays in the group's document up to so many bytes. Lists are tidied every
-/// [`TIDY_EVERY`](super::tidy::TIDY_EVERY) versions, and what all changes in between add has to fit.
+/// What one change adds to a list stays in the group's document up to this many bytes. Lists are tidied every
+/// [`TIDY_EVERY`](super::tidy::TIDY_EVERY) versions, and everything that the changes in between add has to fit.
 pub(super) const INLINE_BYTES: usize = 32 * 1024;
-/// The bytes that a part has at most, unless one item alone has more. Each is read and written in one go, also over a slow
-/// network.
+/// The maximum size of a part in bytes, unless a single item is larger. A part is read and written in one go, even over
+/// a slow network.
 pub(super) const PART_BYTES: usize = 512 * 1024;
-/// The bytes of an id: 16 of its hash, 8 of the moment.
+/// The bytes of an id: 16 of its hash, 8 of its time.
 const ID_BYTES: usize = 24;
 
 /// Which list.
@@ -50,23 +50,23 @@ impl List {
 pub(super) enum Entry {
     /// An item.
     Item(Item),
-    /// A part, and what all of its items are together.
+    /// A part, with totals over its items.
     Part { id: ObjectId, count: i64, bytes: i64, last: i64 },
 }
 
-/// What stands in a list, as it is stored.
+/// An item of a list, in its stored form.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) value: Bson,
-    /// About how many bytes it takes.
+    /// About how many bytes it takes up.
     pub(super) bytes: usize,
-    /// How many ids it has; 1 for what is not ids.
+    /// The number of ids in it; 1 if it is not ids.
     pub(super) count: i64,
-    /// When its newest id was seen; the sequence of an event.
+    /// When its newest id was seen, or the sequence of an event.
     pub(super) last: i64,
 }
 
-/// A part that is to be written.
+/// A part to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) id: ObjectId,
@@ -75,7 +75,7 @@ pub(super) struct Part {
 }
 
 impl Item {
-    /// Ids, in one piece: each is its hash and the moment, in microseconds, the lowest byte first.
+    /// Ids in one piece: each has its hash and its time in microseconds, lowest byte first.
     pub(super) fn ids(ids: &[(ContentHash, Timestamp)]) -> Self {
         let mut bytes = Vec::with_capacity(ids.len() * ID_BYTES);
         let mut last = i64::MIN;
@@ -98,7 +98,7 @@ impl Item {
         Self { bytes: text.len() + 48, value: doc! {"sequence": last, "event": text}.into(), count: 1, last }
     }
 
-    /// A completed tracker; `record` while it stays readable.
+    /// A completed tracker; `record` as long as it can still be read.
     pub(super) fn completed(name: &str, record: Option<String>) -> Self {
         let bytes = name.len() + record.as_ref().map_or(0, String::len) + 48;
         let mut value = doc! {"name": name};
@@ -108,7 +108,7 @@ impl Item {
         Self { value: value.into(), bytes, count: 1, last: 0 }
     }
 
-    /// Reads what stands in a list.
+    /// Reads an item of a list.
     pub(super) fn read(list: List, value: &Bson) -> Result<Self, String> {
         match list {
             List::Ids => {
@@ -140,7 +140,7 @@ pub(super) fn added(change: &GroupChange, list: List) -> Vec<Item> {
     }
 }
 
-/// Leaves items where they are if they take at most `inline` bytes together, else puts them into parts.
+/// Leaves items in the document if they take up to `inline` bytes in total, else puts them into parts.
 pub(super) fn placed(list: List, items: Vec<Item>, inline: usize) -> (Vec<Entry>, Vec<Part>) {
     if items.iter().map(|item| item.bytes).sum::<usize>() <= inline {
         return (items.into_iter().map(Entry::Item).collect(), Vec::new());
@@ -169,7 +169,7 @@ impl Entry {
                 let mut value = doc! {"part": *id, "count": *count, "bytes": *bytes};
                 match list {
                     List::Ids => drop(value.insert("seen", *last)),
-                    // By the name that events have, so that one rule removes both.
+                    // Under the name that events use, so that one rule removes both.
                     List::Events => drop(value.insert("sequence", *last)),
                     List::Completed => {}
                 }
@@ -217,21 +217,21 @@ impl Entry {
 }
 
 impl Part {
-    /// The update that writes it, of whatever group.
+    /// The update that writes it; `group` is the group that it belongs to.
     pub(super) fn write(&self, group: &str) -> Document {
         let content = doc! {"group": group, "list": self.list.field(), "items": &self.items};
-        // The server's time says how old it is.
+        // The server's time tells how old it is.
         let update = doc! {"$setOnInsert": content, "$currentDate": {"at": true}};
         doc! {"q": {"_id": self.id}, "u": update, "upsert": true}
     }
 }
 
-/// The part that an entry names.
+/// The part that an entry refers to.
 pub(super) fn part_of(value: &Bson) -> Option<ObjectId> {
     value.as_document()?.get_object_id("part").ok()
 }
 
-/// The parts that a group's document names.
+/// The parts that a group's document refers to.
 pub(super) fn parts_of(head: &Document) -> Vec<ObjectId> {
     let lists = List::ALL.iter().filter_map(|list| head.get_array(list.field()).ok());
     lists.flatten().filter_map(part_of).collect()
@@ -267,7 +267,7 @@ fn completed(value: &Bson) -> Result<(&str, Option<&str>), String> {
     parts.ok_or_else(|| "`completed` has an entry without `name`".to_owned())
 }
 
-/// The ids in an entry of their list.
+/// Reads the ids in an entry of their list.
 pub(super) fn to_ids(value: &Bson, out: &mut Vec<SeenId>) -> Result<(), String> {
     let ids = id_bytes(value)?.chunks(ID_BYTES);
     out.extend(ids.map(|id| {
@@ -277,7 +277,7 @@ pub(super) fn to_ids(value: &Bson, out: &mut Vec<SeenId>) -> Result<(), String> 
     Ok(())
 }
 
-/// An entry of the list of events.
+/// Reads an entry of the list of events.
 pub(super) fn to_event(value: &Bson, out: &mut Vec<StoredEvent>) -> Result<(), String> {
     let (sequence, text) = event(value)?;
     let parsed = parse_stored(text)?;
@@ -288,7 +288,7 @@ pub(super) fn to_event(value: &Bson, out: &mut Vec<StoredEvent>) -> Result<(), S
     Ok(())
 }
 
-/// An entry of the list of completed trackers.
+/// Reads an entry of the list of completed trackers.
 pub(super) fn to_completion(value: &Bson, out: &mut Vec<StoredCompletion>) -> Result<(), String> {
     let (name, record) = completed(value)?;
     let Some(text) = record else {

@@ -1,10 +1,10 @@
-//! Who writes the store: one owner, or the processes that share a cache.
+//! Which processes write the store: one owner, or those that share a cache.
 //!
-//! The record `owner` names the one writer; each of many writers has a record `shared:<token>`. Records carry a
-//! heartbeat by the server's clock: whoever does not renew it for ten seconds may be taken over, and who has surely
-//! ended at once. Each taking over raises `epoch`. What an owner writes carries a stamp that begins with it and grows
-//! with every attempt, and the server refuses what comes late: of an earlier owner that wakes up, and of an attempt
-//! whose reply was given up.
+//! The record `owner` names the only writer; each of many writers has a record `shared:<token>`. Records carry a
+//! heartbeat by the server's clock: a writer that does not renew it for ten seconds may be replaced, and one that has
+//! certainly ended may be replaced at once. Each new owner raises `epoch`. What an owner writes carries a stamp that
+//! begins with the epoch and grows with every attempt. The server refuses late writes: those of an earlier owner that
+//! wakes up, and those of an attempt whose reply was given up.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -24,15 +24,15 @@ use crate::store::Writers;
 
 /// The `_id` of the owner's record.
 pub(super) const OWNER: &str = "owner";
-/// What the `_id`s of records of shared writers begin with, and what comes behind all of them.
+/// The prefix of the `_id`s of shared writers' records, and the end of that range.
 const SHARED: [&str; 2] = ["shared:", "shared;"];
-/// The fields of a record that a process fills.
+/// The fields of a record that describe a process.
 const OF_PROCESS: [&str; 7] = ["token", "host", "pid", "machine", "start", "since", "heartbeat"];
-/// Heartbeats in the time after which an owner may be taken over.
+/// The number of heartbeats in the time after which an owner may be replaced.
 const BEATS: u32 = 10;
 /// How often shared writers begin a new epoch, so that claims whose trace was purged are not given again.
 const NEW_EPOCH: Duration = Duration::from_secs(3_600);
-/// How often another process may be quicker before registering gives up.
+/// How often another process may come first before registering gives up.
 const RACES: u32 = 20;
 
 /// The tokens of the sessions of this process.
@@ -43,24 +43,24 @@ static LIVE: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 pub(super) struct Session {
     pub(super) writers: Writers,
     pub(super) limits: Limits,
-    /// When a save is done.
+    /// The write concern of a save.
     pub(super) concern: Document,
-    /// Names this manager among those of all processes.
+    /// Identifies this manager among those of all processes.
     pub(super) token: String,
-    /// Whether an earlier writer may still be heard of: groups are claimed then before they are used.
+    /// Whether writes of an earlier writer may still arrive: groups are then claimed before they are used.
     pub(super) careful: bool,
-    /// Whether a writer was ever taken over that may still wake up.
+    /// Whether a writer was ever replaced that may still wake up.
     pub(super) held_up: bool,
     /// The first stamp.
     pub(super) first: i64,
-    /// The last stamp of the owner; where many write, the lowest claim that is given.
+    /// The last stamp of the owner; with many writers, the lowest claim that is given.
     stamp: AtomicI64,
     confirmed: Mutex<Confirmed>,
     renewed: Mutex<Stopwatch>,
     taken: OnceLock<Taken>,
-    /// Whether the last attempt to write failed, and parts of it may still arrive.
+    /// Whether the last attempt to write failed and parts of it may still arrive.
     unsure: AtomicBool,
-    /// Whether any did.
+    /// Whether that ever happened.
     abandoned: AtomicBool,
 }
 
@@ -73,18 +73,18 @@ struct Confirmed {
     at: DateTime,
 }
 
-/// Who has the store instead.
+/// The process that has the store instead.
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
     pub(super) host: Box<str>,
     pub(super) pid: Box<str>,
 }
 
-/// Whether the writer of a record is there.
+/// Whether the writer of a record is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Alive,
-    /// It has not been heard of, and may be again.
+    /// It has gone silent, and may come back.
     Silent,
     Dead,
 }
@@ -98,7 +98,7 @@ impl Session {
         self.stamp.load(Ordering::Relaxed)
     }
 
-    /// The highest that the stamps of this epoch can become.
+    /// The highest stamp possible in this epoch.
     pub(super) fn last_stamp(&self) -> i64 {
         self.stamp() | 0xFFFF_FFFF
     }
@@ -113,12 +113,12 @@ impl Session {
         self.taken.get().is_some()
     }
 
-    /// Whether what was sent and given up may still arrive.
+    /// Whether writes that were sent and given up may still arrive.
     pub(super) fn abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Notes how an attempt to write went.
+    /// Records how an attempt to write went.
     pub(super) fn attempted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         self.unsure.store(result.is_err(), Ordering::Relaxed);
         self.abandoned.fetch_or(result.is_err(), Ordering::Relaxed);
@@ -129,7 +129,7 @@ impl Session {
         *self.confirmed.lock() = confirmed;
     }
 
-    /// The same agreement with other limits and another durability.
+    /// The same agreement with different limits and a different durability.
     fn renewed(&self, limits: Limits, concern: Document) -> Self {
         Self {
             writers: self.writers,
@@ -149,7 +149,7 @@ impl Session {
     }
 }
 
-/// The stamps of an epoch are above those of all before.
+/// The stamps of an epoch are higher than those of all earlier ones.
 fn first_stamp(epoch: i64) -> i64 {
     epoch.saturating_mul(1 << 32)
 }
@@ -160,7 +160,7 @@ fn is_used_up(stamp: i64) -> bool {
 }
 
 impl Inner {
-    /// The session, if the store was begun and is still ours.
+    /// The session, if the store was begun and still belongs to this process.
     pub(super) fn session(&self) -> Result<Arc<Session>, Error> {
         let session = self.session.lock().clone();
         let session = session.ok_or_else(|| backend("write", "the store is not in use by a manager; call `begin`"))?;
@@ -174,7 +174,7 @@ impl Inner {
         Error::TakenOver { store: self.server.name().into(), host: by.host.clone(), pid: by.pid.clone() }
     }
 
-    /// The error for a store that another process has; it also ends this session.
+    /// The error for a store that another process has taken; it also ends this session.
     pub(super) async fn lost(&self, session: &Session) -> Error {
         let taken = match self.records().await {
             Ok(records) => {
@@ -186,7 +186,7 @@ impl Inner {
         self.taken_over(session.taken.get_or_init(|| taken))
     }
 
-    /// Registers this process as a writer; what an earlier owner left to do.
+    /// Registers this process as a writer; returns what an earlier owner left to do.
     pub(super) async fn register(
         &self,
         writers: Writers,
@@ -222,8 +222,8 @@ impl Inner {
         Ok((session, entered.journal))
     }
 
-    /// Writes the record of this process, and looks again whether others may be there: of two that begin at a time, at
-    /// least one sees the other.
+    /// Writes the record of this process, then checks again for others: of two that begin at the same time, at least
+    /// one sees the other.
     async fn enter(&self, writers: Writers, token: &str) -> Result<Entered, Error> {
         if writers == Writers::Many {
             self.write_shared(token).await?;
@@ -261,13 +261,13 @@ impl Inner {
         Err(backend("register as a writer", "other processes keep starting and stopping"))
     }
 
-    /// The first live writer that must not be there beside this one.
+    /// The first live writer that must not write beside this one.
     fn excluded<'a>(&self, writers: Writers, token: &str, records: &'a [Document]) -> Option<&'a Document> {
         records.iter().find(|record| concerns(writers, token, record) && self.life(record) == Life::Alive)
     }
 
-    /// Writes the record `owner`, if it is as it was read: with the process if it is the one writer. Gives what it is now
-    /// and how it was found.
+    /// Writes the record `owner`, if it has not changed since it was read; an only writer writes its process into it.
+    /// Returns the new record, and the state in which the store was found.
     async fn write_owner(
         &self,
         writers: Writers,
@@ -282,7 +282,8 @@ impl Inner {
             held_up: flag("held_up") || left.contains(&Life::Silent),
             careful: flag("unclean")
                 || !left.is_empty()
-                // Whether there was more, the attempt knows whose reply was lost.
+                // The record is from this attempt, whose first reply was lost: it no longer says whether there was
+                // more.
                 || before.is_some_and(|before| token_of(before) == Some(token)),
         };
         let mut filter = doc! {"_id": OWNER};
@@ -316,7 +317,7 @@ impl Inner {
         Ok(owner.map(|owner| (owner, found)))
     }
 
-    /// What a process says of itself in a record, in the form that updates of the server compute.
+    /// What a process says about itself in a record, as expressions for the server's updates.
     fn of_process(&self, token: &str) -> Document {
         let literal = |(key, value): (String, Bson)| (key, doc! {"$literal": value}.into());
         let mut fields: Document = self.process.to_document().into_iter().map(literal).collect();
@@ -339,7 +340,7 @@ impl Inner {
         self.records_and(doc! {"$project": {"journal": 0}}).await
     }
 
-    /// As [`records`](Self::records), with `journal` for whether there is one.
+    /// Like [`records`](Self::records), but with `journal` for whether there is one.
     pub(super) async fn records_and_journal(&self) -> Result<Vec<Document>, Error> {
         self.records_and(doc! {"$set": {"journal": {"$ne": [{"$type": "$journal"}, "missing"]}}}).await
     }
@@ -359,9 +360,9 @@ impl Inner {
     }
 
     pub(super) fn life(&self, record: &Document) -> Life {
-        // The server's clock may have gone back since.
+        // The server's clock may have gone back meanwhile.
         let age = record.get_i64("age").ok().map(|age| Duration::from_millis(u64::try_from(age).unwrap_or(0)));
-        // A store of this process may have been dropped while the server was away.
+        // A store of this process may have been dropped while the server was unreachable.
         let dropped = self.process.is_of(record) && token_of(record).is_some_and(|token| !LIVE.lock().contains(token));
         match age {
             _ if dropped || self.process.has_ended(record) => Life::Dead,
@@ -379,10 +380,10 @@ impl Inner {
         Error::corrupt(self.server.name(), format!("the record {OWNER:?}"), format!("`{field}` was changed"))
     }
 
-    /// Renews the heartbeat; the server's time.
+    /// Renews the heartbeat; returns the server's time.
     ///
     /// # Errors
-    /// [`Error::TakenOver`] if the record is another's.
+    /// [`Error::TakenOver`] if the record belongs to another process.
     pub(super) async fn beat(&self, session: &Session) -> Result<DateTime, Error> {
         let since = Stopwatch::start();
         let id = match session.writers {
@@ -397,7 +398,7 @@ impl Inner {
         let confirmed = match reply.get_document("value").and_then(|record| record.get_datetime("heartbeat")) {
             Ok(heartbeat) => Confirmed { since, at: *heartbeat },
             Err(_) if session.writers == Writers::One => return Err(self.lost(session).await),
-            // Others thought that this process had ended. Unless an owner came, it goes on.
+            // Other processes thought that this one had ended. Unless there is an owner, it continues.
             Err(_) => match self.enter(Writers::Many, &session.token).await {
                 Ok(entered) => {
                     session.stamp.fetch_max(first_stamp(entered.epoch), Ordering::Relaxed);
@@ -437,14 +438,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Sees to it that the record is still ours, where that was not confirmed lately: before writing, after having been
-    /// held up.
+    /// Checks that the record still belongs to this process, unless that was confirmed recently: before writing, in
+    /// case the process was suspended.
     pub(super) async fn stand(&self, session: &Session) -> Result<(), Error> {
         let since = session.confirmed.lock().since;
         if since.elapsed() < self.taken_over_after / 2 { Ok(()) } else { self.beat(session).await.map(drop) }
     }
 
-    /// Takes the record back, so that the next writer need not wait.
+    /// Withdraws the record, so that the next writer need not wait.
     pub(super) async fn leave(&self, writers: Writers, token: &str, unclean: bool) -> Result<(), Error> {
         let action = "take the record of this writer back";
         let command = match writers {
@@ -465,10 +466,10 @@ impl Inner {
         self.server.command(action, command).await.map(drop)
     }
 
-    /// Ends a session whose store is dropped.
+    /// Ends a session when its store is dropped.
     pub(super) async fn end(&self, session: &Session) -> Result<(), Error> {
         LIVE.lock().remove(&session.token);
-        // A record of one of many is left for gone: whoever finds it is careful.
+        // If it is unsure, a shared writer leaves its record behind: the next writer that finds it is careful.
         let unsure = session.writers == Writers::Many && session.unsure.load(Ordering::Relaxed);
         if session.is_taken() || unsure {
             return Ok(());
@@ -477,7 +478,7 @@ impl Inner {
     }
 }
 
-/// Renews the heartbeat for as long as the session lasts. It does not keep the store.
+/// Renews the heartbeat for as long as the session lasts. It does not keep the store alive.
 pub(super) async fn keep_beating(inner: Weak<Inner>, token: String, taken_over_after: Duration) {
     loop {
         tokio::time::sleep(taken_over_after / BEATS).await;
@@ -495,7 +496,7 @@ pub(super) async fn keep_beating(inner: Weak<Inner>, token: String, taken_over_a
     }
 }
 
-/// How the store was found when a writer entered.
+/// The state in which a writer found the store.
 struct Found {
     held_up: bool,
     careful: bool,
@@ -509,7 +510,7 @@ struct Entered {
     confirmed: Confirmed,
 }
 
-/// Whether the record is of another process, which must not write while this one does.
+/// Whether the record belongs to another process, which must not write while this one does.
 fn concerns(writers: Writers, token: &str, record: &Document) -> bool {
     let other = token_of(record).is_some_and(|other| other != token);
     other && (id_of(record) == OWNER || writers == Writers::One)

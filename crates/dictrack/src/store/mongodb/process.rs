@@ -1,11 +1,11 @@
-//! What records say of the process that wrote them.
+//! What records say about the process that wrote them.
 
 use mongodb::bson::{Document, doc};
 
 use crate::store::process::{Origin, Process};
 
 impl Process {
-    /// What records say of it.
+    /// The fields of a record that identify the process.
     pub(super) fn to_document(&self) -> Document {
         let mut document = doc! {"host": &self.host, "pid": i64::from(self.pid)};
         if let Some(origin) = &self.origin {
@@ -15,12 +15,12 @@ impl Process {
         document
     }
 
-    /// Whether the record is of this process.
+    /// Whether this process wrote the record.
     pub(super) fn is_of(&self, record: &Document) -> bool {
         self.origin.is_some() && self.to_document().iter().all(|(key, value)| record.get(key) == Some(value))
     }
 
-    /// Whether the process of a record has surely ended.
+    /// Whether the process that wrote a record has certainly ended.
     pub(super) fn has_ended(&self, record: &Document) -> bool {
         let (Ok(pid), Ok(machine), Ok(start)) =
             (record.get_i64("pid"), record.get_str("machine"), record.get_i64("start"))

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::store::{Held, Mark};
 
 impl Inner {
-    /// What the server holds of a group, with all of its parts.
+    /// What the server holds of a group, with all its parts.
     pub(super) async fn read(&self, group: &str) -> Result<Option<GroupDocument>, Error> {
         for _ in 0..READS {
             let action = "read a group";
@@ -25,8 +25,8 @@ impl Inner {
         Err(Error::corrupt(self.server.name(), place(group), problem))
     }
 
-    /// Adds the parts to a document; `None` if they are no longer all there, since the group was written meanwhile. No
-    /// group is in a document that only traces a claim.
+    /// Adds the parts to a document; `None` if some are gone because the group was written meanwhile. A document that
+    /// is only the trace of a claim has no group: `Some(None)`.
     pub(super) async fn completed(&self, group: &str, head: Document) -> Result<Option<Option<GroupDocument>>, Error> {
         let (version, _) = held(self.server.name(), group, &head)?;
         if version == 0 {
@@ -45,7 +45,7 @@ impl Inner {
         Ok(Held { version: version.unsigned_abs(), claim: claim.unsigned_abs() })
     }
 
-    /// The `_id`s of documents of groups.
+    /// The `_id`s of the documents of groups.
     pub(super) async fn ids(&self, filter: Document, options: FindOptions) -> Result<Vec<String>, Error> {
         let mut options = options;
         options.projection = Some(doc! {"_id": 1});

@@ -12,15 +12,15 @@ use crate::Error;
 
 /// The version of the format.
 const VERSION: i64 = 1;
-/// The `_id` of the record that says so.
+/// The `_id` of the record with the format.
 const FORMAT: &str = "format";
 
-/// How long making the indexes may take, which a new collection waits for.
+/// How long creating the indexes may take, which the first use of a collection waits for.
 const INDEXES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The names of the collections.
 pub(super) struct Names {
-    /// One document a group.
+    /// One document per group.
     pub(super) groups: String,
     /// Definition sets.
     pub(super) sets: String,
@@ -46,23 +46,24 @@ impl Names {
 /// The indexes of the groups.
 pub(super) fn indexes() -> [Document; 3] {
     [
-        // Few groups have events that wait.
+        // Few groups have undelivered events.
         doc! {"name": "undelivered", "key": {"pending": 1}, "partialFilterExpression": {"pending": true}},
-        // What tells which definitions are in use, without reading every group.
+        // Shows which definitions are in use without reading every group.
         doc! {"name": "set", "key": {"set": 1}, "sparse": true},
         doc! {"name": "purge", "key": {"purge_at": 1}, "expireAfterSeconds": 0, "sparse": true},
     ]
 }
 
 impl Inner {
-    /// Checks that the collections are a store of a version that is known, or nothing yet.
+    /// Checks that the collections are a store of a known version, or still empty.
     pub(super) async fn check(&self) -> Result<(), Error> {
         self.check_kind().await?;
         let format = self.server.find_one("read the format", &self.names.meta, doc! {"_id": FORMAT}, None).await?;
         let Some(format) = format else {
             let action = "look at the groups";
             return match self.server.find_one(action, &self.names.groups, Document::new(), None).await? {
-                // What is removed with the record of the format is the rest of `meta`, and with it the owner's epoch.
+                // Whatever removed the record of the format has removed the rest of `meta` too, and with it the owner's
+                // epoch.
                 Some(document) if document.contains_key("version") && document.contains_key("claim") => {
                     let problem = "the record of the format is missing, although there are groups";
                     Err(Error::corrupt(self.server.name(), format!("the collection {}", self.names.meta), problem))
@@ -84,7 +85,8 @@ impl Inner {
         }
     }
 
-    /// Refuses what only looks like a collection, and rules by which different groups have one id.
+    /// Refuses views and other things that are not plain collections, and collations that give different groups the
+    /// same id.
     async fn check_kind(&self) -> Result<(), Error> {
         let command = doc! {"listCollections": 1, "filter": {"name": &self.names.groups}};
         let reply = self.server.command("look at the collection", command).await?;
@@ -103,7 +105,7 @@ impl Inner {
         Err(backend("use the collection", format!("{namespace}: {problem}; use another one")))
     }
 
-    /// Refuses documents whose `_id` is not a text: those before the first text, and behind the last.
+    /// Refuses documents whose `_id` is not a string: those that sort before the first string or after the last one.
     async fn check_ids(&self) -> Result<(), Error> {
         let (least, most) = (doc! {"_id": Bson::MinKey}, doc! {"_id": Bson::MaxKey});
         for (from, to) in [(least, doc! {"_id": ""}), (doc! {"_id": {}}, most)] {
@@ -117,7 +119,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes what a store has before its first group.
+    /// Creates what a store needs before its first group.
     pub(super) async fn prepare(&self) -> Result<(), Error> {
         self.check().await?;
         let format = doc! {"q": {"_id": FORMAT}, "u": {"$setOnInsert": {"version": VERSION}}, "upsert": true};

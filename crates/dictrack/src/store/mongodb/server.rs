@@ -1,4 +1,4 @@
-//! Talking to the server: commands that end in time, and errors by what can be done about them.
+//! Talks to the server: commands with time limits, and errors classified by what can be done about them.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -13,25 +13,25 @@ use crate::Error;
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
-/// How long a call that may be repeated is tried until it fails.
+/// How long a call that is safe to repeat is retried before it fails.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// The pause before the first repetition, and the longest. Each is drawn from between its half and its whole.
+/// The first pause before a retry, and the longest. The actual pause is random, between half of it and all of it.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
 
-/// What a command says when a key is taken.
+/// The error code of a command when a key is taken.
 pub(super) const DUPLICATE_KEY: i32 = 11_000;
-/// What a command says when a document would pass 16 MiB.
+/// The error codes of a command when a document would exceed 16 MiB.
 pub(super) const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
 const AUTHENTICATION_FAILED: i32 = 18;
 const UNAUTHORIZED: i32 = 13;
-/// The server is away, is no primary, is about to end or to become primary, or gave up for now: the same command may
-/// pass a moment later.
+/// The server is unreachable, not the primary, shutting down or becoming the primary, or gave up for now: the same
+/// command may succeed a moment later.
 const TEMPORARY: [i32; 22] = [
     6, 7, 24, 46, 50, 64, 89, 91, 112, 133, 134, 189, 202, 262, 9001, 10_058, 10_107, 11_600, 11_601, 11_602, 13_435,
     13_436,
 ];
 
-/// A database, by its one client.
+/// A database, accessed through its only client.
 pub(super) struct Server {
     database: Database,
     name: String,
@@ -40,24 +40,24 @@ pub(super) struct Server {
     limit: Duration,
 }
 
-/// Why a write that the server took part of was not done.
+/// Why one write of a command failed.
 #[derive(Debug)]
 pub(super) struct WriteError {
-    /// Which of the statements.
+    /// The index of the statement.
     pub(super) at: usize,
     pub(super) code: i32,
     pub(super) message: String,
 }
 
 impl Server {
-    /// Must be called within the runtime, where the driver watches the server.
+    /// Must be called within the runtime, in which the driver monitors the server.
     pub(super) fn new(place: Place, limit: Duration) -> Result<Self, Error> {
         let Place { options, database, name, secrets, .. } = place;
         let client = Client::with_options(options).map_err(|error| failed(&secrets, "set up the client", &error))?;
         Ok(Self { database: client.database(&database), name, secrets, limit })
     }
 
-    /// How errors name the store.
+    /// The name of the store in error messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -72,13 +72,13 @@ impl Server {
         self.limit
     }
 
-    /// Runs a command; `action` says what it is for.
+    /// Runs a command; `action` describes its purpose.
     pub(super) async fn command(&self, action: &str, command: Document) -> Result<Document, Error> {
         let command = RawDocumentBuf::try_from(&command).map_err(|error| unreadable(action, &error))?;
         self.command_within(action, command, self.limit).await
     }
 
-    /// Runs a command that is about the server as a whole.
+    /// Runs a command that concerns the server as a whole.
     pub(super) async fn admin_command(&self, action: &str, command: Document) -> Result<Document, Error> {
         let admin = self.database.client().database("admin");
         self.in_time(action, self.limit, admin.run_command(command).into_future()).await
@@ -100,14 +100,14 @@ impl Server {
         self.done(action, reply)
     }
 
-    /// The reply, unless a write is done here, but not yet as safely as was asked for.
+    /// The reply, or an error if the write was done here but not yet as safely as requested.
     fn done(&self, action: &str, reply: Document) -> Result<Document, Error> {
         let Ok(problem) = reply.get_document("writeConcernError") else { return Ok(reply) };
         let code = problem.get_i32("code").unwrap_or(0);
         Err(self.refused(action, code, problem.get_str("errmsg").unwrap_or("no reason given")))
     }
 
-    /// Runs a command that finds or makes a document; `None` if another document has the key.
+    /// Runs a command that finds or creates a document; `None` if another document has the key.
     pub(super) async fn command_unless_taken(
         &self,
         action: &str,
@@ -126,10 +126,10 @@ impl Server {
         reply.map(|reply| self.done(action, reply)).transpose()
     }
 
-    /// Runs writes that fail one by one, as `update` does, and lists those that failed for good reasons.
+    /// Runs writes that fail one by one, as those of `update` do; returns those that failed permanently.
     ///
     /// # Errors
-    /// If one of them may pass when it is repeated, or the command as a whole failed.
+    /// If one of them may succeed when repeated, or the command as a whole failed.
     pub(super) async fn write(
         &self,
         action: &str,
@@ -151,7 +151,7 @@ impl Server {
         Ok((reply, problems))
     }
 
-    /// All documents that `filter` finds.
+    /// All documents that match `filter`.
     pub(super) async fn find(
         &self,
         action: &str,
@@ -162,7 +162,7 @@ impl Server {
         self.find_within(action, collection, filter, options, self.limit).await
     }
 
-    /// All documents that `filter` finds, which have so many bytes together.
+    /// All documents that match `filter`, which have about this many bytes together.
     pub(super) async fn find_slowly(
         &self,
         action: &str,
@@ -192,7 +192,7 @@ impl Server {
         Ok(documents)
     }
 
-    /// The first document that `filter` finds.
+    /// The first document that matches `filter`.
     pub(super) async fn find_one(
         &self,
         action: &str,
@@ -216,7 +216,7 @@ impl Server {
         }
     }
 
-    /// As [`patiently`](Self::patiently), for few commands: it ends in time whatever the server does.
+    /// Like [`patiently`](Self::patiently), for attempts of a few commands: it ends in time whatever the server does.
     pub(super) async fn in_all<T, F>(action: &str, attempt: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -225,13 +225,13 @@ impl Server {
         tokio::time::timeout(PATIENCE, attempts).await.unwrap_or_else(|_| Err(no_answer(action, PATIENCE)))
     }
 
-    /// The error for a code that the server gave.
+    /// The error for a code returned by the server.
     pub(super) fn refused(&self, action: &str, code: i32, message: &str) -> Error {
         let problem = format!("{} (code {code})", self.secrets.hide(message));
         if TEMPORARY.contains(&code) { unavailable(action, problem) } else { backend(action, advised(code, problem)) }
     }
 
-    /// Does what may be repeated, again and again while the server cannot be reached, but not for long.
+    /// Runs an attempt that is safe to repeat, again and again while the server cannot be reached, but not for long.
     pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -252,12 +252,12 @@ impl Server {
     }
 }
 
-/// How much longer than others a command may take that moves so many bytes: networks can be slow.
+/// How much longer a command may take that transfers this many bytes: networks can be slow.
 pub(super) fn time_for(bytes: usize) -> Duration {
     Duration::from_millis((bytes / 500) as u64)
 }
 
-/// A time between the half and the whole of `pause`, so that clients that failed together do not come back together.
+/// A random time between half of `pause` and all of it, so that clients that failed together do not come back together.
 fn jitter(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) % 1_000;
     pause / 2 + pause * u32::try_from(random).unwrap_or(0) / 2_000
@@ -267,7 +267,7 @@ fn unavailable(action: &str, problem: String) -> Error {
     Error::Unavailable(BackendError { backend: "MongoDB", action: action.to_owned(), source: problem.into() }.into())
 }
 
-/// A failure that repeating does not help.
+/// A failure that retrying cannot fix.
 pub(super) fn backend(action: &str, problem: impl Into<String>) -> Error {
     let problem: String = problem.into();
     BackendError { backend: "MongoDB", action: action.to_owned(), source: problem.into() }.into()
@@ -277,12 +277,12 @@ fn no_answer(action: &str, limit: Duration) -> Error {
     unavailable(action, format!("no answer within {} ms", limit.as_millis()))
 }
 
-/// A document that cannot be made, which only a fault of ours or of memory explains.
+/// A document that cannot be created, which only a bug or faulty memory explains.
 pub(super) fn unreadable(action: &str, error: &dyn std::fmt::Display) -> Error {
     backend(action, error.to_string())
 }
 
-/// What to do about codes that users meet.
+/// Adds what to do about codes that users encounter.
 fn advised(code: i32, problem: String) -> String {
     match code {
         AUTHENTICATION_FAILED => format!("{problem}; check user, password and authSource in the URL"),
@@ -310,7 +310,7 @@ fn failed(secrets: &Secrets, action: &str, error: &DriverError) -> Error {
     }
 }
 
-/// What the driver says, without its labels and codes, and without how it sees the servers where it says why it reaches none.
+/// What the driver says, without its labels and codes. If it reaches no server, only the reason for each one is kept.
 pub(super) fn brief(error: &DriverError) -> String {
     let ErrorKind::ServerSelection { message, .. } = &*error.kind else { return error.kind.to_string() };
     let mut reasons = Vec::new();

@@ -12,10 +12,10 @@ use crate::Error;
 use crate::store::Unsaved;
 use crate::store::record::{restore_definitions, set_text};
 
-/// The bytes of a set's text in one document.
+/// The maximum bytes of a set's text in one document.
 const TEXT_BYTES: usize = 8 * 1024 * 1024;
 
-/// A set that the store may not have yet.
+/// A set that may not be in the store yet.
 pub(super) struct NewSet {
     hash: ContentHash,
     text: String,
@@ -41,7 +41,7 @@ impl Inner {
         }
         let mut updates = Vec::new();
         let insert = |id: String, content: Document| {
-            // The time says, also of a set that is there, that it is about to be used.
+            // The time shows that the set is about to be used, even if it exists already.
             let update = doc! {"$setOnInsert": content, "$currentDate": {"used_at": true}};
             raw(&doc! {"q": {"_id": id}, "u": update, "upsert": true})
         };
@@ -49,7 +49,7 @@ impl Inner {
             let mut pieces = pieces(&set.text);
             let first = pieces.next().unwrap_or_default();
             let mut count = 0_i32;
-            // The document that a group refers to comes last: where it is, the others are.
+            // The document that a group refers to comes last: if it is there, the others are too.
             for piece in pieces {
                 count += 1;
                 let content = doc! {"trackers": piece, "continues": set.hash.to_string()};
@@ -89,7 +89,7 @@ impl Inner {
         Error::corrupt(self.server.name(), format!("definition set {hash}"), problem)
     }
 
-    /// The definitions of all sets, each once.
+    /// The definitions of all sets, without duplicates.
     pub(super) async fn definitions(&self) -> Result<Vec<Arc<TrackerDefinition>>, Error> {
         let action = "read definitions";
         let filter = doc! {"continues": {"$exists": false}};
@@ -114,8 +114,8 @@ impl Inner {
         Ok(all)
     }
 
-    /// Drops sets that no group uses any more, some of them where there are very many. `now` is the server's time: what is
-    /// used from now on stays, whenever the server gets to it.
+    /// Drops sets that no group uses any more; only some of them if there are very many. `now` is the server's time:
+    /// sets used from then on stay, however late the server runs this.
     pub(super) async fn drop_unused_sets(&self, now: DateTime) -> Result<(), Error> {
         const PAGE: usize = 1_000;
         const PAGES: usize = 10;
@@ -160,7 +160,7 @@ fn piece_id(hash: ContentHash, piece: i32) -> String {
     format!("{hash}/{piece}")
 }
 
-/// The text in pieces that fit into a document.
+/// The text, split into pieces that fit into a document.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

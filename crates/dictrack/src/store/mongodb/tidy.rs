@@ -1,4 +1,4 @@
-//! Keeping the lists of groups within their bounds, and what is not named by any group out of the store.
+//! Keeps the lists of groups within their limits, and removes what no group refers to.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,27 +18,28 @@ use crate::Error;
 use crate::clock::Stopwatch;
 use crate::store::Writers;
 
-/// A group whose lists grow is looked at whenever its version passes a multiple of this.
+/// A group with growing lists is examined whenever its version passes a multiple of this.
 pub(super) const TIDY_EVERY: u64 = 64;
-/// Groups are looked at this often.
+/// How often groups are examined.
 const TIDY_AFTER: Duration = Duration::from_secs(1);
-/// The groups that are looked at in one command, and in one round.
+/// How many groups are examined in one command, and in one round.
 const GROUPS: usize = 500;
 const ROUND: usize = 2_000;
-/// The groups that wait to be looked at. One that finds no place comes again, some versions later.
+/// How many groups can wait to be examined. One that finds no room comes up again some versions later.
 pub(super) const WAITING: usize = 50_000;
-/// A list that takes more than this in its group's document goes on in parts.
+/// A list that takes more than this in its group's document is moved to parts.
 const SPILL_BYTES: usize = 256 * 1024;
-/// So many pieces of ids are put together.
+/// How many pieces of ids are merged.
 const PIECES: usize = 16;
-/// The parts that are read together.
+/// How many parts are read together.
 const TOGETHER: usize = 2;
-/// The parts that are looked at when the store closes.
+/// How many parts are examined when the store closes.
 const PARTS: i64 = 10_000;
-/// A part that nobody names is removed when it is so old, in milliseconds: what names it may be under way.
+/// The age in milliseconds at which a part that nothing refers to is removed: the group that refers to it may not be
+/// written yet.
 const OLD: i64 = 24 * 60 * 60 * 1_000;
 
-/// The lists of a group, and what of them is written anew.
+/// The lists of a group, and those that have to be rewritten.
 struct Tidied {
     lists: HashMap<List, Vec<Entry>>,
     new: Vec<Part>,
@@ -65,7 +66,7 @@ impl Inner {
         for some in groups.chunks(GROUPS) {
             for group in self.untidy_among(some, &session.limits).await? {
                 match self.tidy_group(&group, &session.limits, SPILL_BYTES, &session.concern).await {
-                    // Whoever uses the group hears of it.
+                    // Any call that uses the group gets the error.
                     Err(error @ Error::Corrupt { .. }) => tracing::warn!(%error, "a group was not tidied"),
                     result => result?,
                 }
@@ -74,7 +75,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Which of these groups have lists that should be tidied.
+    /// Which of these groups have lists that need tidying.
     async fn untidy_among(&self, groups: &[Text], limits: &Limits) -> Result<Vec<String>, Error> {
         let size = |list: &str| doc! {"$cond": [{"$isArray": list}, {"$size": {"$ifNull": [list, []]}}, 0]};
         let ids: Vec<&str> = groups.iter().map(Text::as_str).collect();
@@ -123,7 +124,8 @@ impl Inner {
                 set.insert(list.field(), values)
             };
         }
-        // The version stays, so that what a cache has still follows; what others tidied meanwhile is not undone.
+        // The version stays the same, so that what a cache holds still follows it; the filter keeps what others tidied
+        // meanwhile.
         let times = head.get("tidied").cloned().unwrap_or(doc! {"$exists": false}.into());
         let filter = doc! {"_id": group, "version": version, "claim": claim, "tidied": times};
         let mut update = doc! {"$inc": {"tidied": 1_i64}};
@@ -172,8 +174,8 @@ impl Inner {
         Ok(tidied)
     }
 
-    /// Moves every item into parts. A part is put together with items that take as much as it does, so that each item is
-    /// moved a few times in all, and there are few parts; where parts are `scattered`, small ones are put together.
+    /// Moves every item into parts. A part is merged with items of about its own size, so that each item is moved only
+    /// a few times and there are few parts; if parts are `scattered`, small ones are merged.
     async fn spilled(
         &self,
         list: List,
@@ -218,17 +220,17 @@ impl Inner {
         Ok(out)
     }
 
-    /// The items of a part that is to be put together with others.
+    /// The items of a part that is to be merged with others.
     async fn items(&self, list: List, id: ObjectId) -> Result<Vec<Item>, Error> {
-        // The group was written meanwhile; it is tidied another time.
+        // The group was written meanwhile; it will be tidied another time.
         let gone = || Error::corrupt(self.server.name(), format!("the part {id}"), "it is missing");
         let values = self.parts(&[id]).await?.remove(&id).ok_or_else(gone)?;
         let damaged = |problem| Error::corrupt(self.server.name(), format!("the part {id}"), problem);
         values.iter().map(|value| Item::read(list, value).map_err(damaged)).collect()
     }
 
-    /// The items of parts: a few at a time, each of which may take as long as a call, or a slow network could never bring
-    /// those of a large group.
+    /// The items of parts, a few at a time. Each read has the time limit of a call of its own; otherwise the parts of a
+    /// large group could never be read over a slow network.
     pub(super) async fn parts(&self, ids: &[ObjectId]) -> Result<HashMap<ObjectId, Vec<Bson>>, Error> {
         let mut parts = HashMap::new();
         for some in ids.chunks(TOGETHER) {
@@ -253,10 +255,10 @@ impl Inner {
         self.server.command("remove parts of groups", command).await.map(drop)
     }
 
-    /// Removes what a crash left: definitions that no group uses, parts that no group names, the traces of marks.
+    /// Removes what a crash left: definitions that no group uses, parts that no group refers to, and traces of marks.
     pub(super) async fn sweep(&self, session: &Session) -> Result<(), Error> {
         if session.writers == Writers::One {
-            // Whatever this process writes from now on says anew that it uses its definitions.
+            // From now on, this process marks its definitions as used again with each write.
             self.sets.lock().clear();
         }
         let now = self.beat(session).await?;
@@ -292,7 +294,7 @@ fn is_part(entry: &Entry) -> bool {
     matches!(entry, Entry::Part { .. })
 }
 
-/// Drops what is beyond the bounds: the entries that stay, and parts that are named no more.
+/// Drops what exceeds the limits; returns the remaining entries and the parts that are no longer referred to.
 fn trimmed(
     list: List,
     entries: Vec<Entry>,
@@ -308,7 +310,7 @@ fn trimmed(
     let mut full = false;
     for entry in entries.into_iter().rev() {
         let stays = match list {
-            // Ids are kept rather too long than too short: a piece goes when the newer ones alone reach a bound.
+            // Ids are kept too long rather than too short: a piece is removed once the newer ones alone reach a limit.
             List::Ids => {
                 full |= (newer >= least && entry.last() < window) || newer >= most;
                 newer = newer.saturating_add(entry.count());
@@ -337,7 +339,7 @@ fn trimmed(
     (kept, gone)
 }
 
-/// Puts neighbouring pieces of ids together.
+/// Merges neighbouring pieces of ids.
 fn joined(entries: Vec<Entry>) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     let mut run = Vec::new();

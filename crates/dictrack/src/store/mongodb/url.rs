@@ -1,4 +1,4 @@
-//! What a URL says: servers, database, collection. The password stays in here and in the driver.
+//! Reads a URL: servers, database, collection. The password stays in here and in the driver.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::url::{Parts, decoded, shown, with_password};
 /// What a URL has to look like.
 const EXPECTED: &str =
     "expected mongodb://[user:password@]host[:port]/[database][?collection=groups&password_file=FILE]";
-/// How long a server that takes writes is looked for, unless the URL says otherwise.
+/// How long to look for a server that accepts writes, unless the URL says otherwise.
 const SELECT_WITHIN: Duration = Duration::from_millis(500);
-/// How long making a connection may take, unless the URL says otherwise.
+/// How long connecting may take, unless the URL says otherwise.
 const CONNECT_WITHIN: Duration = Duration::from_millis(700);
-/// How often servers are asked what they are, unless the URL says otherwise. One that said it is no primary, and then is
-/// again, is not used before.
+/// How often servers are asked for their state, unless the URL says otherwise. A server that was not the primary and
+/// has become it again is used only after the next of these checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a store is.
@@ -30,12 +30,12 @@ pub(super) struct Place {
     pub(super) secrets: Secrets,
 }
 
-/// What errors must not show.
+/// What error messages must not show.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// The password of a URL, as it is written there and as it is meant, and what else may be secret in it.
+    /// The password in a URL, both as written and decoded, and anything else in it that may be secret.
     fn of(parts: &Parts<'_>) -> Self {
         let secret =
             |name: &str| ["password", "properties"].iter().any(|secret| name.to_ascii_lowercase().contains(secret));
@@ -43,27 +43,27 @@ impl Secrets {
         let mut all: Vec<_> =
             parts.password.into_iter().chain(options).flat_map(|text| [text.to_owned(), decoded(text)]).collect();
         all.retain(|secret| !secret.is_empty());
-        // What contains another goes first, so that nothing of it is left.
+        // Longer ones first: if a secret contains another one, none of it may remain.
         all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         all.dedup();
         Self(all)
     }
 
-    /// The text without them.
+    /// The text without the secrets.
     pub(crate) fn hide(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
-/// What the driver makes of a URL.
+/// A URL as the driver reads it.
 pub(crate) struct Driven {
     pub(crate) options: ClientOptions,
-    /// What our own option `collection` names.
+    /// The value of our own option `collection`.
     collection: Option<String>,
     pub(crate) secrets: Secrets,
 }
 
-/// Has the driver read a URL; an error says what is wrong, and repeats no part of it that may be a secret.
+/// Has the driver parse a URL. An error says what is wrong, and repeats no part of the URL that may be secret.
 pub(crate) async fn driven(url: &str) -> Result<Driven, String> {
     let url = with_password(url)?;
     let mut parts = Parts::read(&url)?;
@@ -80,7 +80,7 @@ pub(crate) async fn driven(url: &str) -> Result<Driven, String> {
     Ok(Driven { options, collection: own.last().map(|(_, name)| decoded(name)), secrets })
 }
 
-/// Whether words repeat the login, or the value of an option: the driver quotes what it cannot read.
+/// Whether a message repeats the login or the value of an option: the driver quotes what it cannot parse.
 fn repeats(words: &str, parts: &Parts<'_>) -> bool {
     let words = words.to_lowercase();
     let values = parts.options.iter().flat_map(|(_, value)| value.split([',', ':']));
@@ -90,7 +90,7 @@ fn repeats(words: &str, parts: &Parts<'_>) -> bool {
 }
 
 impl Place {
-    /// Reads a URL; `database` and `collection` win over what it says.
+    /// Reads a URL; `database` and `collection` override it.
     pub(super) async fn read(url: &str, database: Option<&str>, collection: Option<&str>) -> Result<Self, Error> {
         let refuse = |problem: String| -> Error {
             let source = format!("{problem}; {EXPECTED}").into();
@@ -102,7 +102,7 @@ impl Place {
         {
             let name = given.or(in_url.as_deref());
             if name.is_some_and(|name| name.is_empty() || name.contains(['\0', '$']) || name.starts_with("system.")) {
-                // What a URL has there may be anything.
+                // A name from a URL is not shown, since it may contain anything.
                 let said = given.map_or_else(|| format!("its {what}"), |given| format!("{given:?}"));
                 return Err(refuse(format!("{said} is not a valid name for a {what}")));
             }
@@ -116,7 +116,7 @@ impl Place {
         options.server_selection_timeout.get_or_insert(SELECT_WITHIN);
         options.connect_timeout.get_or_insert(CONNECT_WITHIN);
         options.heartbeat_freq.get_or_insert(LOOK_EVERY);
-        // What is read decides what is written next, so that only the primary knows enough.
+        // What is read decides what is written next, so only the primary is recent enough.
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let hosts: Vec<_> = options.hosts.iter().map(ServerAddress::to_string).collect();
         let name = format!("mongodb://{}/{database}.{collection}", hosts.join(","));
