@@ -1,5 +1,5 @@
-//! The suites that every store and every cache have to pass, on each of ours and each pair. Those with MongoDB are in
-//! `tests/mongodb`.
+//! The suites that every store and every cache must pass, run on each of ours and on each pair. Those with MongoDB are
+//! in `tests/mongodb`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ impl Stores for Files {
     }
 }
 
-/// Memory caches, each of its own.
+/// Memory caches, a new one each time.
 struct InProcess;
 
 #[async_trait]

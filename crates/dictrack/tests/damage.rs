@@ -1,4 +1,4 @@
-//! Damage in a store or an export: every row and line has a checksum, and nothing is counted on what does not match.
+//! Damage in a store or an export: every row and line has a checksum, and nothing that fails it is used for counting.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +45,8 @@ fn count(manager: &Blocking, id: &str, groups: &[&str]) -> Result<Vec<String>, E
 
 const GROUPS: [&str; 4] = ["ann", "bob", "cid", "dan"];
 
-/// A store with ids, events, completed trackers and marks; where `killed`, the last commits are in its journal and its log.
+/// A store with ids, events, completed trackers and marks; if `killed`, the last commits are in its journal and its
+/// log.
 fn made(folder: &Path, killed: bool) -> PathBuf {
     let (live, path) = (folder.join("live.db"), folder.join("made.db"));
     let manager = open(&live).unwrap();
@@ -77,13 +78,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// All that a program can see of a store, and that its next documents do to it.
+/// Everything that a program can see of a store, and what its next documents do to it.
 fn used(path: &Path) -> Result<String, Error> {
     let mut seen = Vec::new();
     let manager = open(path)?;
     seen.extend(manager.undelivered()?.iter().map(|event| common::line(event)));
     for id in ["first", "second", "third", "fourth"] {
-        // One that is not there yet, too.
+        // Including one that does not exist yet.
         seen.extend(count(&manager, id, &["ann", "bob", "cid", "dan", "eve"])?);
     }
     for group in GROUPS {
@@ -118,7 +119,7 @@ fn examined(path: &Path) -> Examination {
     block_on(SqliteStore::examine_file(path, &Setup::default(), |_| ()))
 }
 
-/// What an edit by hand does: group `ann` cannot be used, the others can, and the doctor says where it is.
+/// The effect of an edit by hand: group `ann` cannot be used, the others can, and the doctor says where the damage is.
 #[test]
 fn a_row_that_was_edited_moved_doubled_or_lost_is_found_and_not_counted_on() {
     let folder = folder();
@@ -244,7 +245,7 @@ fn events_marks_and_definitions_that_are_lost_or_edited_are_found_where_they_are
         assert!(matches!(&error, Error::Corrupt { place, .. } if place.starts_with(named)), "{edit}: {error}");
         assert!(examined(&path).findings.iter().any(|found| found.found.contains(named)), "{edit}");
     }
-    // A run that cannot know how far an input was counted does not begin it again.
+    // A run that cannot know how far an input was counted does not start it again.
     copy(&whole, &path);
     Connection::open(&path).unwrap().execute("DELETE FROM marks", []).unwrap();
     assert!(open(&path).unwrap_err().to_string().contains("table marks"));
@@ -296,7 +297,7 @@ fn what_the_journal_has_of_a_damaged_group_stays_there_while_others_are_folded()
         let left: String = connection.query_row("SELECT payload FROM journal", [], |row| row.get(0)).unwrap();
         assert!(rows(&connection) == 1 && left.starts_with("\"ann\"\t") && left.lines().count() == 1, "{left}");
     }
-    // Once the row is mended, nothing is lacking.
+    // Once the row is repaired, nothing is missing.
     Connection::open(&path).unwrap().execute("UPDATE groups SET version = version - 1 WHERE id = 'ann'", []).unwrap();
     let manager = open(&path).unwrap();
     assert_eq!((&*progress(&manager, "ann"), &*progress(&manager, "bob")), ("3", "5"));
@@ -314,7 +315,7 @@ fn a_journal_row_that_is_missing_is_found() {
     assert!(error.to_string().contains("journal row ") && error.to_string().contains("is missing"), "{error}");
 }
 
-/// Random numbers that a seed repeats.
+/// Random numbers that a seed reproduces.
 struct Random(u64);
 
 impl Random {
@@ -326,7 +327,7 @@ impl Random {
     }
 }
 
-/// Flips single bits of one file of a store. What happens is counted: noticed, or without any effect.
+/// Flips single bits in one file of a store, and counts what happens: the flip is noticed, or has no effect.
 fn flipped(seed: u64, folder: &Path, file: &str, killed: bool, flips: u64) -> (u64, u64) {
     let whole = made(folder, killed);
     let path = folder.join("flipped.db");
@@ -339,7 +340,7 @@ fn flipped(seed: u64, folder: &Path, file: &str, killed: bool, flips: u64) -> (u
     let (mut noticed, mut harmless, mut unnamed) = (0, 0, Vec::new());
     for _ in 0..flips {
         let mut bit = random.below(bits);
-        // Most of a small file is empty; most flips go where something is.
+        // Most of a small file is empty; most flips should hit data.
         while bytes[(bit / 8) as usize] == 0 && random.below(8) > 0 {
             bit = random.below(bits);
         }
@@ -377,7 +378,7 @@ fn a_flipped_bit_in_the_log_of_a_killed_process_is_noticed_or_changes_nothing() 
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let (noticed, harmless) = flipped(12, folder.path(), "-wal", true, 150);
     assert!(noticed > 100, "{noticed} noticed, {harmless} without effect");
-    // What the log has again may hide damage in the file, until it is copied there.
+    // The log may have newer pages that hide damage in the file until they are copied there.
     let (noticed, harmless) = flipped(14, folder.path(), "", true, 100);
     assert!(noticed > 15, "{noticed} noticed, {harmless} without effect");
 }
@@ -394,7 +395,7 @@ fn a_log_that_ends_anywhere_is_what_a_kill_leaves_and_is_opened() {
         copy(&whole, &path);
         let mut left = log[..cut].to_vec();
         if cut > frame {
-            // A log that is used again: what was there before follows.
+            // A log that is used again: its earlier content follows.
             left.resize(log.len(), 0x5a);
         }
         std::fs::write(ending(&path, "-wal"), left).unwrap();
@@ -465,7 +466,7 @@ fn a_line_that_is_missing_doubled_swapped_or_of_another_export_is_named() {
         change(&mut lines);
         lines.iter().map(|line| format!("{line}\n")).collect::<String>()
     };
-    // Of an export of the same groups, with other counts: as many lines, and each line is whole.
+    // From an export of the same groups with different counts: it has as many lines, and each line is intact.
     let more = folder.path().join("more");
     std::fs::create_dir(&more).unwrap();
     let other = exported(&SqliteStore::open_read_only(made(&more, false)).unwrap()).unwrap();

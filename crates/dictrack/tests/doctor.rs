@@ -40,7 +40,7 @@ fn codes(examination: &Examination) -> Vec<&'static str> {
     examination.findings.iter().map(|finding| finding.code).collect()
 }
 
-/// The one finding with this code.
+/// The only finding with this code.
 #[track_caller]
 fn finding<'a>(examination: &'a Examination, code: &str) -> &'a Finding {
     let mut found = examination.findings.iter().filter(|finding| finding.code == code);
@@ -51,7 +51,7 @@ fn finding<'a>(examination: &'a Examination, code: &str) -> &'a Finding {
     one
 }
 
-/// That this is found, at this level, in these words, with something to do about it that says this.
+/// Asserts that there is a finding with this level and wording, and that its advice contains this text.
 #[track_caller]
 fn provoked(examination: &Examination, level: Level, code: &str, words: &str, remedy: &str) {
     let found = finding(examination, code);
@@ -87,7 +87,7 @@ fn a_server_in_good_order_has_facts_and_no_findings() {
         assert_eq!(fact(&examination, "groups"), "1, 1 read");
         assert_eq!(fact(&examination, "kept on disk"), "a log (appendfsync always)");
     }
-    // What was written to try the rights is gone.
+    // What was written to test the permissions is gone.
     assert_eq!(server.cli(&["KEYS", "*doctor*"]), "");
 }
 
@@ -141,7 +141,7 @@ fn what_a_restart_of_redis_leaves_is_found_where_there_is_no_store() {
 #[test]
 fn snapshots_that_fail_are_found() {
     let server = Redis::builder().config("dbfilename", "taken.rdb").start();
-    // A snapshot is moved to its place, where nothing can be moved now.
+    // The server cannot move a snapshot into place here: a folder has its name.
     let folder = server.cli(&["CONFIG", "GET", "dir"]).lines().last().unwrap().to_owned();
     std::fs::create_dir_all(format!("{folder}/taken.rdb/full")).unwrap();
     server.cli(&["SET", "something", "changed"]);
@@ -234,7 +234,7 @@ fn what_something_else_wrote_and_what_waits_for_a_store_is_found() {
     let manager = opened(Manager::builder().cache(RedisCache::new(&server.url()).unwrap()));
     count(&manager, "user_001");
     assert_eq!(codes(&redis(&server.url(), false)), [""; 0]);
-    // What a program with a store leaves that ends before the store has it.
+    // What a program with a store leaves if it ends before the store has everything.
     let key = server.cli(&["--scan", "--pattern", "dictrack:*:g:user_001"]);
     server.cli(&["SADD", &key.replace(":g:user_001", ":dirty"), "user_001"]);
     provoked(&redis(&server.url(), false), Level::Note, "unsaved", "1 groups have changes that wait", "--store");
@@ -259,7 +259,7 @@ fn a_replica_set_in_good_order_has_facts_and_no_findings() {
     assert!(fact(&examination, "server").starts_with("MongoDB 6."), "{examination:#?}");
     assert_eq!(fact(&examination, "kind"), "replica set rs0, 1 members with data");
     assert_eq!((fact(&examination, "groups"), fact(&examination, "writers")), ("1, 1 read", "none"));
-    // A member that nobody ever started.
+    // A member that was never started.
     let config = server.command("admin", bson::doc! {"replSetGetConfig": 1});
     let mut config = config.get_document("config").unwrap().clone();
     config.insert("version", config.get_i32("version").unwrap() + 1);
@@ -298,7 +298,7 @@ fn what_is_wrong_with_a_mongodb_store_is_found() {
     provoked(&mongo(&url, false), Level::Problem, "index_differs", "\"set\"", "dropIndex(\"set\")");
     server.command("examined", bson::doc! {"dropIndexes": "groups", "index": "set"});
 
-    // The traces of an owner that was killed within a commit.
+    // The traces of an owner that was killed during a commit.
     let dead = bson::doc! {"token": "t", "host": "elsewhere", "pid": 1_i64, "heartbeat": bson::DateTime::from_millis(0),
     "journal": {"id": bson::oid::ObjectId::new()}};
     let set = |change: bson::Document| {
@@ -417,12 +417,12 @@ fn what_is_wrong_with_a_file_is_found() {
     provoked(&examination, Level::Warning, "in_memory", "in-memory", "on a disk");
 }
 
-/// What a kill or a power failure leaves of a file that is being made: the next writer makes it.
+/// What a kill or a power failure leaves of a file that is being created: the next writer completes it.
 #[test]
 fn a_file_that_was_not_made_to_its_end_is_unfinished_and_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let making = rusqlite::Connection::open(folder.path().join("making.db")).unwrap();
-    // Pages of a transaction that does not fit into memory are in the file before it ends.
+    // Pages of a transaction that does not fit into memory are written to the file before the transaction ends.
     making
         .execute_batch("PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))")
         .unwrap();

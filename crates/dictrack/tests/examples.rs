@@ -1,4 +1,4 @@
-//! The programs in `examples/` run, and hold what they assert.
+//! The programs in `examples/` run, and their assertions hold.
 
 type Ran = Result<(), Box<dyn std::error::Error>>;
 

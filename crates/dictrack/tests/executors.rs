@@ -1,5 +1,4 @@
-//! Calls within async executors: no call holds up a thread, and no store or cache of somebody else's makes a call wait for
-//! ever.
+//! Calls in async executors: no call blocks a thread, and no third-party store or cache makes a call wait forever.
 
 mod odd;
 
@@ -18,11 +17,11 @@ use dictrack::{
 };
 use odd::{Behaviour, OddCache, OddStore, Shared};
 
-/// How long a slow store holds up its thread.
+/// How long a slow store blocks its thread.
 const SLOW: Duration = Duration::from_millis(800);
-/// What other tasks may have to wait for meanwhile, on a machine that is busy with other tests.
+/// How long other tasks may be held up meanwhile, on a machine that is busy with other tests.
 const HELD_UP: Duration = Duration::from_millis(400);
-/// What a call may take that waits for a server which never answers.
+/// How long a call may take that waits for a server which never answers.
 const CALL: Duration = Duration::from_secs(3);
 
 fn counter() -> TrackerDefinition {
@@ -37,7 +36,7 @@ async fn open(store: &Arc<OddStore>, builder: ManagerBuilder) -> Manager {
     builder.store(Arc::clone(store)).open().await.unwrap()
 }
 
-/// Does `work` on a runtime with one thread; the longest time that another task of it had to wait.
+/// Does `work` on a runtime with one thread; returns the longest time that another task had to wait.
 fn longest_wait<T>(work: impl Future<Output = T>) -> Duration {
     let longest = Arc::new(AtomicU64::new(0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -51,7 +50,7 @@ fn longest_wait<T>(work: impl Future<Output = T>) -> Duration {
                 waits.fetch_max(watch.elapsed().as_micros() as u64, Ordering::Relaxed);
             }
         });
-        // It has begun before the work does.
+        // The task must be running before the work begins.
         while ticks < 2 {
             tokio::time::sleep(tick).await;
             ticks += 1;
@@ -104,7 +103,7 @@ fn a_dropped_manager_writes_everything_while_other_tasks_go_on() {
         drop(manager);
     });
     assert!(waited < HELD_UP, "{waited:?}");
-    // The runtime has waited for it at its end.
+    // The runtime waited for it when it shut down.
     assert_eq!(store.version("g"), 1);
 }
 
@@ -124,7 +123,7 @@ fn the_sqlite_store_is_read_and_closed_on_other_threads_than_those_of_the_execut
         assert_eq!(outcome.dirtied().next().unwrap().progress(), 2.into());
         manager.close().await.unwrap();
         drop(manager);
-        // A manager that was closed has let its file go.
+        // A closed manager has released its file.
         let manager = Manager::open(&path).await.unwrap();
         manager.track("g", &document()).await.unwrap();
     });
@@ -145,7 +144,7 @@ fn programs_without_an_executor_read_files_on_their_own_thread() {
     assert_ne!(on(&|manager| drop(pollster::block_on(manager.track("c", &document())).unwrap())), here);
 }
 
-/// What a call says that waits for what never answers.
+/// The error of a call that waits for something that never answers.
 fn late<T: std::fmt::Debug>(call: impl FnOnce() -> Result<T, Error>) -> String {
     let watch = Stopwatch::start();
     let error = call().unwrap_err();
@@ -174,7 +173,7 @@ fn a_store_of_somebody_else_that_never_answers_ends_no_call_late() {
     assert!(!kept.contains("Manager"), "{kept}");
     let many = manager.track_many(&[Submission::new("known", &document()), Submission::new("g", &document())]);
     assert!(many.iter().all(|result| result.as_ref().is_err_and(Error::is_temporary)), "{many:?}");
-    // The end waits five seconds, and does not say that all is well.
+    // Closing waits five seconds, and does not report success.
     let closed = manager.close().unwrap_err();
     assert_eq!(closed.code(), "stopped", "{closed}");
 }
@@ -274,7 +273,7 @@ fn calls_as_of_a_moment_do_what_calls_at_a_clock_of_that_moment_do() {
             assert_eq!(renewed, now);
         }
     }
-    // A submission that has a moment of its own keeps it.
+    // A submission with its own moment keeps it.
     let at = dated.at(Timestamp::from_secs(5_000));
     let document = document();
     let outcome = at.track_one(Submission::new("g", &document).at(Timestamp::from_secs(1_013))).unwrap();

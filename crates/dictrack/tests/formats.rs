@@ -1,7 +1,7 @@
-//! Stores and exports of older formats: brought up to date once, with nothing lost.
+//! Stores and exports of older formats: migrated once, with nothing lost.
 //!
-//! `tests/stored` has what each format left on disk, made by the command of its time: two runs over documents with ids, the
-//! second one killed after its commit and before any of its events was printed.
+//! `tests/stored` has what each format left on disk, written by the command of its time: two runs over documents with
+//! ids, the second one killed after its commit and before it printed any of its events.
 
 use dictrack::transfer::{export, import};
 use dictrack::{Error, MemoryStore, SqliteStore, manager::Submission};

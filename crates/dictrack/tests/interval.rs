@@ -1,4 +1,4 @@
-//! Under `interval(d)` a kill loses no document that was acknowledged more than `d` before.
+//! With `interval(d)`, a kill loses no document that was acknowledged more than `d` before.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -12,11 +12,11 @@ mod common;
 use common::{counter, document, folder, open, open_with};
 
 const INTERVAL: Duration = Duration::from_millis(300);
-/// What a commit may take beyond its time on a machine that does other things.
+/// How much longer than its interval a commit may take on a busy machine.
 const GRACE: Duration = Duration::from_millis(700);
 const STORE: &str = "DICTRACK_TEST_INTERVAL_STORE";
 
-/// The process that is killed: tracks until then and says after each document how long it has been running.
+/// The process to be killed: tracks until then, and prints after each document how long it has been running.
 #[test]
 fn child() {
     let Ok(path) = std::env::var(STORE) else { return };

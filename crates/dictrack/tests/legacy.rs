@@ -1,4 +1,4 @@
-//! What 2.1.5 stored, read without its servers: real pickles, trackers in every state, and pickles that mean harm.
+//! Data of 2.1.5, read without its servers: real pickles, trackers in every state, and malicious pickles.
 #![cfg(feature = "legacy")]
 
 use std::alloc::System;
@@ -17,7 +17,7 @@ mod pickler;
 
 use pickler::{Builder, float, global, int, list, map, none, object, set, text, truth, tuple};
 
-/// No pickle makes the reader take more, whatever it says of itself: an allocation beyond this ends the test.
+/// No pickle makes the reader allocate more, whatever its contents claim: an allocation beyond this ends the test.
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, 256 << 20);
 
@@ -32,7 +32,7 @@ fn group(trackers: Vec<LegacyTracker>) -> LegacyGroup {
     LegacyGroup { id: "group".to_owned(), trackers }
 }
 
-/// Reads a pickle as that of the tracker `tracker` of the group `group`.
+/// Reads a pickle as the tracker `tracker` of the group `group`.
 fn read(pickle: &[u8]) -> ReadGroup {
     read_group(&group(vec![stored("tracker", pickle)]), &[], 0, &Engine::default())
 }
@@ -61,7 +61,7 @@ fn json(text: &str) -> Json {
     Json::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Asserts what becomes of a tracker: its definition but for the name, and its state but for the generation.
+/// Asserts what a tracker becomes: its definition without the name, and its state without the generation.
 #[track_caller]
 fn assert_becomes(tracker: &Builder, definition: &str, state: &str) {
     let (definitions, states) = taken_over(&read(&tracker.pickle()));
@@ -86,7 +86,7 @@ fn what_either_python_wrote_is_read() {
     for pickle in [PYTHON_2, PYTHON_3] {
         let read = read(pickle);
         let (definitions, states) = taken_over(&read);
-        // Of the two windows of a minute, which the renewal at the stage made equal, 2.1.5 would keep one.
+        // The renewal at the stage made the two windows of a minute equal; 2.1.5 would keep only one.
         assert_eq!(definitions, definition(r#"{"seconds":60.000005}"#), "{definitions}");
         let state = r#"[[1,11.5,0,{"limiters":[{"limit":5,"remaining":4},
             {"start":1795486762000000,"end":5795486761000000},{"start":1795486762000000,"end":1795486822000005}]}]]"#;
@@ -224,7 +224,8 @@ fn targets_and_stages_are_those_that_are_left() {
     assert_becomes(&at(1, 5, &[10, 20]).with("progress", int(3)), r#""kind":"count","target":[5,10,20]"#, "3,0");
     assert_becomes(&at(2, 10, &[20]).with("progress", int(7)), r#""kind":"count","target":[10,20]"#, "7,0");
     assert_becomes(&at(3, 20, &[]).with("progress", float(12.25)), r#""kind":"count","target":20"#, "12.25,0");
-    // What the last document has passed and 2.1.5 has not noticed yet fires with the next, as it does there.
+    // A target that the last document passed and 2.1.5 has not noticed yet fires with the next document, as it does
+    // there.
     assert_becomes(&at(2, 10, &[20]).with("progress", int(25)), r#""kind":"count","target":[10,20]"#, "25,0");
     assert_becomes(&Builder::count().with("target", float(0.1)), r#""kind":"count","target":0.1"#, "0,0");
     let small = Builder::count().with("progress", float(1.5e-18));
@@ -256,9 +257,9 @@ fn earlier_states_tell_the_targets_that_were_passed() {
         (format!(r#"[{{"name":"tracker","kind":"count","target":{targets}}}]"#), state.to_owned(), 0)
     };
     assert_eq!(becomes(&now, &at(1, &[5, 10, 20, 30])), whole("[5,10,20,30]", "[[1,12,2]]"));
-    // Targets were added meanwhile.
+    // Targets were added in the meantime.
     assert_eq!(becomes(&now, &at(1, &[5, 10, 20])), whole("[5,10,20,30]", "[[1,12,2]]"));
-    // A looping list is whole again, and stands where it stood.
+    // A looping list is complete again, with the position unchanged.
     let looping = at(3, &[20, 30]).with("progress", int(12)).with("loop_forever", truth(true));
     let (definition, state, shortened) = becomes(&looping, &at(1, &[5, 10, 20, 30]));
     assert!(definition.contains(r#""target":[5,10,20,30],"loop_forever":true"#), "{definition}");
@@ -267,7 +268,7 @@ fn earlier_states_tell_the_targets_that_were_passed() {
     let (definition, state, _) = becomes(&last, &at(1, &[5, 10, 20]));
     assert!(definition.contains(r#""target":[5,10,20],"loop_forever":true"#), "{definition}");
     assert_eq!(state, r#"[[1,7,1,{"cycle":2}]]"#);
-    // Another tracker had the name, or the earlier state is not the first.
+    // Another tracker had the name, or the earlier state is not the first one.
     for other in [
         at(1, &[5, 10, 21, 30]),
         at(1, &[5, 10]),
@@ -292,13 +293,13 @@ fn loops_go_on_with_what_is_above_their_last_target() {
     };
     let plain = r#""kind":"count","target":10,"loop_forever":true"#;
     assert_becomes(&looping(10, 2, int(9)), plain, "9,0");
-    // From the last target on 2.1.5 fires at each document: what it has passed has fired.
+    // Once past the last target, 2.1.5 fires at each document, so the targets passed have fired.
     assert_becomes(&looping(10, 2, int(10)), plain, r#"0,0,{"cycle":1}"#);
     assert_becomes(&looping(10, 2, float(34.5)), plain, r#"4.5,0,{"cycle":3}"#);
-    // Where progress starts anew, one above the target was set so, and fires with the next document.
+    // If each target resets the progress, progress above it was set by hand, and fires with the next document.
     let anew = r#""kind":"count","target":10,"reset_policy":["progress"],"loop_forever":true"#;
     assert_becomes(&looping(10, 1, int(12)), anew, "12,0");
-    // The targets that were passed are not needed where 2.1.5 loops on the last.
+    // If 2.1.5 loops on the last target, the targets already passed are not needed.
     let last = looping(10, 2, int(25)).with("current_stage", int(3));
     assert_becomes(&last, plain, r#"5,0,{"cycle":2}"#);
 }
@@ -345,7 +346,7 @@ fn count_limiters_keep_what_remains() {
         &definition(5),
         &format!("0,0,{{\"limited\":true,{}", state(5, 0)),
     );
-    // Closed for good: a renewal leaves it at nothing.
+    // Closed permanently: a renewal leaves it at zero.
     assert_becomes(
         &with(true, count_limiter(0, 0)),
         &definition(1),
@@ -389,7 +390,7 @@ fn trackers_stand_in_the_order_of_their_names_with_their_expiry() {
     let names: Vec<_> =
         definitions.as_list().unwrap().iter().map(|one| one.as_map().unwrap().get("name").cloned()).collect();
     assert_eq!(names, ["a", "b", "c"].map(|name| Some(name.into())));
-    // The generations of a group that a store has had before are not used again.
+    // Generations that a group used before are not used again.
     assert_eq!(states, json(r#"[[42,0,0],[43,0,0],[44,0,0,{"expire_at":7000000}]]"#));
     assert_eq!(read.change.unwrap().group, "group");
 }
@@ -428,7 +429,7 @@ fn one_that_is_refused_leaves_the_others() {
     assert_eq!(read.change.unwrap().set.trackers()[0].name(), "tracker");
 }
 
-/// Changes of a pickle: bytes replaced, removed, doubled.
+/// Mutations of a pickle: bytes replaced, removed, duplicated.
 fn changed() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0..4_u8);
     (any::<bool>(), prop::collection::vec(change, 1..6)).prop_map(|(two, changes)| {
@@ -446,7 +447,7 @@ fn changed() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Programs of the opcodes that are read, so that they get somewhere.
+/// Programs of the supported opcodes, so that the reader gets somewhere.
 fn programs() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::select(vec![
         global("__builtin__", "set"),

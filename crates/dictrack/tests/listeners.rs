@@ -35,12 +35,12 @@ fn events_that_nobody_heard_are_told_after_a_restart_once_and_with_the_same_ids(
     let heard = Heard::default();
     let manager = open_with(&path, Manager::builder().keep_events());
     assert_eq!(pollster::block_on(manager.manager().undelivered()).unwrap().len(), 6);
-    // Others may be added meanwhile, and calls that change nothing do not hurry.
+    // Other listeners can still be added, and calls that change nothing do not trigger the delivery.
     manager.add_listener(EventCode::Limited, heard.listener());
     manager.add_tracker("a", counter("n", &[1, 2, 1000])).unwrap();
     manager.add_listener(EventCode::StageCompleted, heard.listener());
     let mut told = heard.wait(expected.len());
-    // Groups have no order among each other.
+    // There is no order between groups.
     told.sort_by_key(|line| line.split(' ').next().map(ToOwned::to_owned));
     assert_eq!(told, expected);
     manager.track("a", &document()).unwrap();
@@ -77,7 +77,7 @@ fn a_listener_may_call_the_manager_on_its_own_and_on_another_group() {
         manager.track("own", &document()).unwrap();
         let short = |line: &String| line.rsplit_once(' ').unwrap().0.to_owned();
         let heard: Vec<String> = heard.take().iter().map(short).collect();
-        // What the listener's calls fired comes behind, in no order between groups.
+        // What the listener's calls fired comes later, in no order between groups.
         assert_eq!(heard[..3], ["own stage_completed n 1", "tracked own:", "tracked other:"]);
         let mut last = heard[3..].to_vec();
         last.sort();
@@ -131,7 +131,7 @@ fn marks_of_events_of_an_earlier_run_are_kept_while_more_are_told() {
             }
         });
         reaches.recv().unwrap();
-        // What a crash would have the next run tell again. The commit is under way.
+        // What the next run would deliver again after a crash. The commit is in progress.
         let left = || {
             let store = SqliteStore::open_read_only(&path).unwrap();
             pollster::block_on(store.load("a", &Engine::default())).unwrap().unwrap().undelivered().len()
@@ -196,7 +196,7 @@ fn custom_code_that_calls_the_manager_is_told_that_it_must_not() {
         assert_eq!(outcome.dirtied().count(), 1);
         let answers = answers.lock().unwrap().clone();
         assert!(answers.len() >= 8 && answers.iter().all(|&refused| refused), "{answers:?}");
-        // Outside of the condition the manager answers as ever.
+        // Outside the condition, the manager answers as usual.
         assert_eq!((progress(&manager, "a"), progress(&manager, "b")), ("1".to_owned(), String::new()));
         manager.close().unwrap();
     });
@@ -275,7 +275,7 @@ fn a_track_that_is_under_way_ends_although_the_manager_closes() {
         enters.recv().unwrap();
         let closing = manager.clone();
         let close = std::thread::spawn(move || closing.close());
-        // Long enough for the close to wait for the group, or to be over, as the system likes.
+        // Long enough for the close either to wait for the group or to be over, depending on the system.
         std::thread::sleep(Duration::from_millis(50));
         leave.send(()).unwrap();
         let tracked = track.join().unwrap();

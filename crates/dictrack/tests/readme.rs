@@ -1,4 +1,4 @@
-//! The program of the README, started again and again on one store.
+//! The program of the README, run again and again on one store.
 
 #![cfg(feature = "sqlite")]
 
@@ -19,7 +19,7 @@ fn the_program_of_the_readme_awards_nothing_twice() -> Ran {
     let (page, program) = (include_str!("../../../README.md"), include_str!("readme/program.rs"));
     assert!(page.contains(&format!("```rust\n{program}```\n")), "tests/readme/program.rs is not what the README shows");
     let folder = tempfile::tempdir()?;
-    // The program keeps its file where it is started. No other test of this binary looks there.
+    // The program keeps its file in the current folder. No other test in this binary uses it.
     std::env::set_current_dir(folder.path())?;
     for _ in 0..104 {
         program::start()?;

@@ -22,11 +22,11 @@ fn child() {
     fleet::child();
 }
 
-/// Documents of all processes together.
+/// The documents of all processes together.
 const FROM_COLD: u64 = 100_000;
 
-/// Two or four processes begin at the same moment on groups that nobody has yet. Every document counts once, every crossing
-/// is one event, and it is heard; where it is heard again it has the same id.
+/// Two or four processes begin at the same moment on groups that do not exist yet. Every document counts once; every
+/// crossing is one event and is heard. An event that is heard again has the same id.
 fn processes_count_every_document_once_from_a_cold_start(processes: u64) {
     let redis = Redis::start();
     let plan = Plan { cache: redis.url(), documents: FROM_COLD / processes, listens: true, ..Plan::default() };
@@ -59,11 +59,11 @@ fn each_crossing_is_heard_by_one_process_in_order() {
     let distinct: HashSet<&String> = report.heard.iter().collect();
     let crossings: HashSet<&String> = report.crossings.iter().collect();
     assert_eq!(distinct, crossings, "what was heard and what happened");
-    // Who is held up for a second has its events taken over, which a busy machine may do to a few.
+    // If a process stalls for a second, others deliver its events; on a busy machine that may happen to a few.
     assert!(report.heard.len() <= distinct.len() + distinct.len() / 20, "{} heard", report.heard.len());
 }
 
-/// How many replies are lost, without ids.
+/// How many replies are lost when documents have no ids.
 const DROPS: u64 = 1_000;
 
 #[test]
@@ -84,7 +84,7 @@ fn replies_that_are_lost_are_neither_lost_nor_counted_twice() {
     assert_exact(&report, &manager(&plan));
 }
 
-/// No call may take longer than two seconds; what a busy machine adds is not the cache's.
+/// No call may take longer than two seconds; the rest is for a busy machine.
 const LONGEST: Duration = Duration::from_millis(2_500);
 
 #[test]
@@ -232,7 +232,7 @@ fn what_something_else_wrote_is_named_and_left_alone() {
     }
 }
 
-/// What a field holds that dictrack cannot have written, and what the error calls it.
+/// Field values that dictrack cannot have written, and how the error describes them.
 const FOREIGN: [(&[&str], &str); 19] = [
     (&["HSET", "KEY", "colour", "red"], "\"colour\""),
     (&["HSET", "KEY", "x:1", "[]"], "\"x:1\""),
@@ -283,7 +283,7 @@ fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
     }
 }
 
-/// Two managers that share a store, as two processes would, and what they acknowledged meanwhile.
+/// Two managers that share a store, as two processes would, and what they acknowledged.
 struct Pair {
     managers: Vec<Blocking>,
     documents: u64,
@@ -299,7 +299,7 @@ impl Pair {
         Self { managers: vec![manager(), manager()], documents: 1_500 * scale(), ids: true }
     }
 
-    /// Tracks documents of two threads each; the acknowledged ones by group, and the errors by variant.
+    /// Tracks documents on two threads each; reports the acknowledged ones by group, and the errors by variant.
     fn run(&self, meanwhile: impl Fn()) -> fleet::Report {
         let mut report = fleet::Report::default();
         std::thread::scope(|scope| {
@@ -334,7 +334,8 @@ impl Pair {
                     Ok(_) => *report.acknowledged.entry(group).or_default() += 1,
                     Err(error) => {
                         *report.failed.entry(fleet::variant(&error)).or_default() += 1;
-                        // Without an id nobody knows whether it counted, unless the error says that it did not.
+                        // Without an id it is unknown whether the document counted, unless the error says that it did
+                        // not.
                         if self.ids || matches!(error, Error::Lost { .. }) {
                             continue;
                         }
@@ -444,12 +445,12 @@ fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
     pair.assert_exact(&report, &store);
 }
 
-/// Plans of processes with Redis in front of a MongoDB of their own.
+/// Makes the plans of processes that have Redis in front of their own MongoDB.
 fn before_mongodb(redis: &Redis, mongo: &Mongo, plan: Plan) -> Plan {
     Plan { cache: redis.url(), store: format!("{}/dictrack", mongo.url().trim_end_matches('/')), ..plan }
 }
 
-/// What the store alone counts, once nobody uses it.
+/// What the store alone holds, once no process uses it.
 fn assert_stored(report: &fleet::Report, plan: &Plan) {
     let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
     let alone = pollster::block_on(Manager::builder().store(store).open()).unwrap().blocking();
@@ -516,7 +517,7 @@ fn a_reply_lost_before_redis_loses_the_group_counts_nothing_twice() {
     for (group, id) in [("without", None), ("with", Some("id"))] {
         cut_off.add_trackers(group, fleet::definitions()).unwrap();
         std::thread::scope(|scope| {
-            // Only the connection that it has, which ends with the reply.
+            // Only the existing connection is left, which breaks with the reply.
             proxy.refuse(true);
             let before = proxy.faults();
             proxy.drop_next_replies(1);
@@ -525,7 +526,7 @@ fn a_reply_lost_before_redis_loses_the_group_counts_nothing_twice() {
                 cut_off.track_one(id.map_or(plain, |id| plain.id(id)))
             });
             eventually("the reply is dropped", || proxy.faults() > before);
-            // Redis has the first document; with the second the store gets both.
+            // Redis has the first document; the second one brings both to the store.
             other.track(group, &document).unwrap();
             redis.cli(&["FLUSHALL"]);
             proxy.refuse(false);
@@ -550,7 +551,7 @@ fn repeats_count_once_however_many_come_together() {
         for worker in 0..8 {
             let (managers, document, counted) = (&managers, &document, &counted);
             scope.spawn(move || {
-                // Every worker sends every document, and most of them later than another.
+                // Every worker sends every document, most of them later than another worker does.
                 for number in 0..800 {
                     let id = format!("{number}");
                     let submission = Submission::new("g", document).id(&id);
@@ -587,7 +588,8 @@ fn the_documented_rights_are_enough() {
         manager.flush(true).unwrap();
         manager.close().unwrap();
     };
-    // Each refusal names its object behind that word. The name of the client, which old servers do not keep, may be one.
+    // Each refusal names its object after that word. Setting the client's name, which old servers do not remember, may
+    // be refused.
     let denied = |server: &Redis| {
         let log = server.cli(&["ACL", "LOG"]);
         let lines: Vec<_> = log.lines().map(str::to_owned).collect();

@@ -15,7 +15,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Runs every scenario of `folder` on a host of its own, which gets an empty folder.
+/// Runs every scenario of `folder` on its own host, which gets an empty folder.
 fn all_pass(folder: &str, at_least: usize, mut host: impl FnMut(&Path) -> Box<dyn Host>) {
     let files = files(folder);
     assert!(files.len() >= at_least, "{} files in {folder}", files.len());
@@ -81,7 +81,7 @@ fn laws_on_sqlite() {
     all_pass("law", 100, sqlite);
 }
 
-/// Redis in front, each scenario under a prefix of its own.
+/// Redis as the cache, with a separate prefix for each scenario.
 #[cfg(feature = "redis")]
 mod redis {
     use dictrack::store::DataStore;
@@ -114,7 +114,7 @@ mod redis {
         on_manager(|clock| cached(url, &prefix(), Manager::builder().shared_clock(clock).store(store)))
     }
 
-    /// Each call goes to another of three managers, which stand for three processes.
+    /// Each call goes to the next of three managers, which stand for three processes.
     fn in_turn(_: &Path) -> Box<dyn Host> {
         let store: Arc<dyn DataStore> = Arc::new(MemoryStore::new());
         let prefix = prefix();

@@ -307,7 +307,7 @@ fn the_last_hundred_completed_trackers_and_the_names_of_all_outlive_a_restart() 
     }
 }
 
-/// Opens when its turn comes in a list: the manager before it has to be gone by then.
+/// Opens a manager at its turn in a list: the one before it must be gone by then.
 fn open_again(path: &Path) -> Blocking {
     let copied = path.with_extension("copy.db");
     copy(path, &copied);
@@ -344,7 +344,7 @@ fn limits_bound_what_a_store_keeps_of_completed_trackers_and_ids() {
     };
     check(&manager);
     assert!(!manager.track_one(Submission::new("a", &document()).id("id 0")).unwrap().duplicate());
-    // That one is the newest now, and the oldest made room for it.
+    // That id is the newest now, and the oldest one made room for it.
     assert!(manager.track_one(Submission::new("a", &document()).id("id 9")).unwrap().duplicate());
     manager.close().unwrap();
     drop(manager);
@@ -372,7 +372,7 @@ fn groups_beyond_the_memory_budget_are_read_again_and_count_right() {
             let seen = outcome.dirtied().next().unwrap().progress().to_string();
             assert_eq!(seen, round.to_string(), "group {group}");
         }
-        // Nothing of this round is in the store yet: whatever the budget says, no change may be dropped.
+        // Nothing of this round is in the store yet: whatever the budget, no change may be dropped.
         for group in (0..GROUPS).step_by(7) {
             assert_eq!(progress(&manager, &format!("group {group}")), round.to_string(), "group {group}");
         }
@@ -518,7 +518,7 @@ fn flush_needs_to_be_confirmed_and_then_empties_cache_and_file() {
     let manager = open(&path);
     assert_eq!((progress(&manager, "a"), progress(&manager, "b")), (String::new(), "1".to_owned()));
     assert!(!manager.track_one(Submission::new("a", &document()).id("x")).unwrap().duplicate());
-    // The group is made anew, its events are not those of before.
+    // The group is created again, and its events differ from the earlier ones.
     let again = manager.add_trackers("a", [counter("n", &[1000])]).unwrap().events[0].id();
     assert_ne!(again, first);
 }
@@ -540,7 +540,8 @@ fn commits_of_several_threads_keep_every_mark_and_change() {
                         manager.add_tracker(group, counter("n", &[1_000_000])).unwrap();
                     });
                     for round in 0..rounds {
-                        // By hand one call commits what all others did before; else each track waits for its own.
+                        // By hand, one call commits what all others did before; else each track waits for its own
+                        // commit.
                         for group in groups.iter().take(if by_hand { 100 } else { 2 }) {
                             manager.track(group, &document()).unwrap();
                         }

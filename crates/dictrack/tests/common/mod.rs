@@ -22,7 +22,7 @@ pub fn open_with(path: &Path, builder: ManagerBuilder) -> Blocking {
     pollster::block_on(builder.store(store).open()).unwrap().blocking()
 }
 
-/// Makes the store that a dictrack with storage format 1 left when it was killed: `tests/stored/format-1.sql`.
+/// Creates the store that a dictrack with storage format 1 left when it was killed: `tests/stored/format-1.sql`.
 pub fn format_1(path: &Path) {
     let made = rusqlite::Connection::open(path).unwrap();
     made.execute_batch(include_str!("../stored/format-1.sql")).unwrap();
@@ -42,7 +42,7 @@ pub fn progress(manager: &Blocking, group: &str) -> String {
     trackers.iter().map(|tracker| tracker.progress.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// Fails instead of hanging for ever.
+/// Fails instead of hanging forever.
 pub fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || drop(sender.send(work())));
@@ -56,7 +56,7 @@ pub fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'sta
     }
 }
 
-/// Notes what listeners hear, as [`line`] says it.
+/// Records what listeners hear, formatted by [`line`].
 #[derive(Clone, Default)]
 pub struct Heard(pub Arc<Mutex<Vec<String>>>);
 
@@ -66,7 +66,7 @@ impl Heard {
         move |event| heard.0.lock().unwrap().push(line(event))
     }
 
-    /// What is heard within ten seconds, once it is `count` lines.
+    /// What was heard once there are `count` lines; waits up to ten seconds.
     pub fn wait(&self, count: usize) -> Vec<String> {
         for _ in 0..1_000 {
             if self.0.lock().unwrap().len() >= count {

@@ -1,4 +1,4 @@
-//! Caches on a Redis for the suite.
+//! Caches on a Redis, for the suite.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use dictrack::RedisCache;
 use dictrack::cache::DataCache;
 use dictrack::conformance::Caches;
 
-/// Prefixes of one server, one a cache, that no other run has: the server may be the user's own.
+/// Prefixes on one server, one per cache, that no other run uses: the server may be the user's own.
 pub(crate) struct OnRedis {
     url: String,
     prefixes: Mutex<HashMap<String, String>>,

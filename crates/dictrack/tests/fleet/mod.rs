@@ -16,10 +16,10 @@ use dictrack::{
     manager::Submission,
 };
 
-/// What a process of a fleet is told, as JSON.
+/// The plan for a process of a fleet, as JSON.
 const PLAN: &str = "DICTRACK_TEST_FLEET";
 
-/// How many times as many documents are counted as in CI: `scripts/reliability` sets it.
+/// The factor by which more documents are counted than in CI: `scripts/reliability` sets it.
 pub fn scale() -> u64 {
     env::var("DICTRACK_TEST_SCALE").map_or(1, |scale| scale.parse().expect("DICTRACK_TEST_SCALE is a number"))
 }
@@ -28,18 +28,18 @@ pub fn scale() -> u64 {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub cache: String,
-    /// The URL of a MongoDB store, or nothing.
+    /// The URL of a MongoDB store, or empty.
     pub store: String,
     pub durability: String,
     pub documents: u64,
     pub threads: u64,
     pub groups: u64,
-    /// Whether documents have ids; then a call that failed is made again until it is answered.
+    /// Whether documents have ids; if so, a call that failed is repeated until it succeeds.
     pub ids: bool,
     pub listens: bool,
-    /// Milliseconds between the documents of a thread.
+    /// Milliseconds between two documents of a thread.
     pub pause: u64,
-    /// Counts until it is told to stop, however many documents that are.
+    /// Counts until told to stop, whatever the number of documents.
     pub endless: bool,
 }
 
@@ -60,7 +60,7 @@ impl Default for Plan {
     }
 }
 
-/// What one process says in the end.
+/// What a process reports at the end.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Documents that were acknowledged, by group.
@@ -79,7 +79,7 @@ pub fn group(number: u64) -> String {
     format!("group {number}")
 }
 
-/// Counts documents, and crosses a stage every hundred.
+/// Trackers that count documents, and cross a stage at every hundredth.
 pub fn definitions() -> Vec<TrackerDefinition> {
     let stages = TrackerDefinition::count("stages").targets([100]).loop_forever();
     vec![
@@ -107,7 +107,7 @@ pub fn variant(error: &Error) -> String {
     text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }
 
-/// The body of a process: does nothing unless it is one.
+/// The body of a process: does nothing unless this is one.
 pub fn child() {
     let Ok(plan) = env::var(PLAN) else { return };
     let plan = Plan::read(&plan);
@@ -308,7 +308,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Starts a process, which waits until it is told to [`go`](Self::go). The suite's test `child` has to call [`child`].
+    /// Starts a process, which waits until it is told to [`go`](Self::go). The suite's test `child` has to call
+    /// [`child`].
     pub fn start(plan: &Plan) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
@@ -323,7 +324,7 @@ impl Member {
         member
     }
 
-    /// The rest of the next line that begins with `word`; empty if the process ended before.
+    /// The rest of the next line that begins with `word`; empty if the process ended first.
     fn line(&mut self, word: &str) -> String {
         let mut line = String::new();
         loop {
@@ -341,7 +342,7 @@ impl Member {
         self.tell("go\n");
     }
 
-    /// Ends what has no end of its own.
+    /// Stops an endless process.
     fn stop(&mut self) {
         self.tell("stop\n");
     }
@@ -350,7 +351,7 @@ impl Member {
         self.input.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
-    /// What it says in the end; nothing if it was killed.
+    /// What it reports at the end; nothing if it was killed.
     pub fn report(mut self) -> Option<Report> {
         let line = self.line("report ");
         let _ = self.output.read_to_string(&mut String::new());
@@ -364,7 +365,7 @@ impl Member {
     }
 }
 
-/// Runs the plans side by side, from the same moment; `meanwhile` runs beside them.
+/// Runs the plans at the same time, from the same moment; `meanwhile` runs alongside.
 pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
     let scaled = plans.iter().map(|plan| Plan { documents: plan.documents * scale(), ..plan.clone() });
     let mut members: Vec<Member> = scaled.map(|plan| Member::start(&plan)).collect();
@@ -380,7 +381,7 @@ pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
     all
 }
 
-/// What a group counts: documents, the sum of tenths, and stages.
+/// What a group counted: documents, the sum of tenths, and stages.
 pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
     let trackers = manager.trackers(group).unwrap();
     let find = |name: &str| trackers.iter().find(|tracker| tracker.name() == name);
@@ -391,7 +392,7 @@ pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
     (count(all.progress), tenths.progress.to_string(), stages.cycle)
 }
 
-/// Asserts that every group counts exactly what was acknowledged, and crossed a stage every hundred, each once.
+/// Asserts that every group counted exactly what was acknowledged, and crossed a stage at every hundredth, once each.
 pub fn assert_exact(report: &Report, manager: &Blocking) {
     assert_exact_counts(report, manager);
     let crossings: u64 = report.acknowledged.values().map(|count| count / 100).sum();
@@ -399,8 +400,8 @@ pub fn assert_exact(report: &Report, manager: &Blocking) {
     assert_eq!((report.crossings.len() as u64, distinct.len() as u64), (crossings, crossings), "crossings");
 }
 
-/// Asserts that every group counts exactly what was acknowledged. Where calls failed, the outcome with a crossing may have
-/// been one of theirs.
+/// Asserts that every group counted exactly what was acknowledged. If calls failed, a crossing may have been in the
+/// outcome of one of them.
 pub fn assert_exact_counts(report: &Report, manager: &Blocking) {
     for (group, &acknowledged) in &report.acknowledged {
         let tenths = format!("{}.{}", acknowledged / 10, acknowledged % 10);

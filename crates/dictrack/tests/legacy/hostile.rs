@@ -1,8 +1,8 @@
-//! Pickles that mean harm, or that 2.1.5 cannot have written, and what is said of each.
+//! Malicious pickles, and pickles that 2.1.5 cannot have written, with the error for each.
 
 use crate::pickler::{Builder, call, float, global, int, list, map, none, object, op, pickle, set, text, truth, tuple};
 
-/// Those that run `command` where pickles are run.
+/// Pickles that run `command` wherever pickles are executed.
 pub(crate) const HARMFUL: [&str; 7] =
     ["os.system", "posix.system", "posix.system by STACK_GLOBAL", "builtins.eval", "builtins.exec", "INST", "OBJ"];
 
@@ -14,7 +14,7 @@ fn case(what: &'static str, pickle: Vec<u8>, expected: &str) -> Case {
     (what, pickle, expected.to_owned())
 }
 
-/// Behind the header of protocol 2.
+/// A pickle with these parts after the header of protocol 2.
 fn raw(what: &'static str, parts: &[&[u8]], expected: &str) -> Case {
     case(what, [b"\x80\x02", &parts.concat()[..]].concat(), expected)
 }
@@ -54,7 +54,7 @@ fn nested(depth: usize) -> Vec<u8> {
     [vec![b']'; depth], vec![b'a'; depth - 1]].concat()
 }
 
-/// A list of `width` times the list before it, `levels` times over.
+/// A list that contains the previous list `width` times, over `levels` levels.
 fn laughs(levels: u8, width: usize) -> Vec<u8> {
     let mut bytes = b"(]q\x00".to_vec();
     for level in 1..=levels {

@@ -1,6 +1,6 @@
-//! Writes pickles of protocol 2, also those that no Python would write.
+//! Writes pickles of protocol 2, including those that Python would never write.
 
-/// An opcode and what follows.
+/// An opcode and what follows it.
 pub(crate) fn op(code: u8, rest: &[u8]) -> Vec<u8> {
     [&[code], rest].concat()
 }
@@ -57,12 +57,12 @@ pub(crate) fn object(module: &str, name: &str, attributes: &[(&str, Vec<u8>)]) -
     [global(module, name), b")\x81".to_vec(), map(attributes), b"b".to_vec()].concat()
 }
 
-/// A whole pickle.
+/// A complete pickle.
 pub(crate) fn pickle(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02", value, b"."].concat()
 }
 
-/// The state of a tracker, as 2.1.5 writes it, of which a test changes what it is about.
+/// The state of a tracker as 2.1.5 writes it; each test changes what it is about.
 #[derive(Clone)]
 pub(crate) struct Builder {
     fields: Vec<(&'static str, Vec<u8>)>,

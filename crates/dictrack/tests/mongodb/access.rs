@@ -1,4 +1,4 @@
-//! Servers that cannot be used, and what is said about it.
+//! Servers that cannot be used, and the errors about them.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn what_is_no_mongodb_server_cannot_be_reached() {
     let redis = shared_redis();
     let error = fails(&redis.replace("redis://", "mongodb://"));
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
-    // Nobody listens there.
+    // Nothing listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = fails(&format!("mongodb://{free}/"));
     assert!(matches!(error, Error::Unavailable(_)) && error.is_temporary(), "{error:?}");

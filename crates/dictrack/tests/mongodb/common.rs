@@ -10,13 +10,13 @@ use dictrack_testkit::bson::{Document, doc};
 
 pub(crate) const DATABASE: &str = "dictrack_test";
 
-/// A server that stands alone, for tests that leave it as it is.
+/// A standalone server, for tests that leave it as it is.
 pub(crate) fn shared() -> &'static Mongo {
     static SERVER: LazyLock<Mongo> = LazyLock::new(Mongo::start);
     &SERVER
 }
 
-/// A name that no other test has.
+/// A name that no other test uses.
 pub(crate) fn fresh() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("c{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -66,13 +66,13 @@ pub(crate) fn stored(mongo: &Mongo, collection: &str, group: &str) -> Document {
     found.unwrap_or_else(|| panic!("the group {group:?} is not stored"))
 }
 
-/// Changes a document by hand.
+/// Edits a document by hand.
 pub(crate) fn edit(mongo: &Mongo, collection: &str, id: &str, update: Document) {
     let reply = mongo.command(DATABASE, doc! {"update": collection, "updates": [{"q": {"_id": id}, "u": update}]});
     assert!(reply.get_i32("nModified").is_ok_and(|count| count == 1), "{reply}");
 }
 
-/// All that is kept of a group, as text.
+/// Everything that is kept of a group, as text.
 pub(crate) fn kept(group: &Group, id: &str) -> String {
     let whole = group.whole(id);
     let mut out = format!("version {} of set {}\n", whole.version, whole.set.hash());

@@ -1,4 +1,4 @@
-//! The suites that every store and every cache have to pass: the store on a server that stands alone and on a replica set,
+//! The suites that every store and every cache must pass: the store on a standalone server and on a replica set, with
 //! each cache in front of it.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use dictrack_testkit::{Mongo, RedisCluster, shared_mongodb, shared_redis};
 use crate::common::fresh;
 use crate::on_redis::OnRedis;
 
-/// Collections of one database, one a store.
+/// Collections of one database, one per store.
 struct Collections {
     url: String,
     database: String,
@@ -22,7 +22,7 @@ struct Collections {
 }
 
 impl Collections {
-    /// In a database that no other run has, since the server may be the user's own.
+    /// In a database that no other run uses, since the server may be the user's own.
     fn new(url: String) -> Self {
         Self { url, database: format!("dictrack_{}", fresh()), names: Mutex::default() }
     }
@@ -62,7 +62,7 @@ fn the_store_conforms_on_a_replica_set() {
     pollster::block_on(check_stores(&Collections::new(shared_mongodb())));
 }
 
-/// Memory caches, each of its own.
+/// Memory caches, a new one each time.
 struct InProcess;
 
 #[async_trait]

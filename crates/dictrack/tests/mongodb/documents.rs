@@ -1,4 +1,4 @@
-//! What stands in the collections, and what is done about documents that dictrack did not write.
+//! What is in the collections, and what happens to documents that dictrack did not write.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ fn changed_trackers_are_set_by_position() {
     let players = open(mongo, &collection);
     let trackers = ["a", "b", "c"].map(|name| TrackerDefinition::count(name).target(9).eq("to", name).build().unwrap());
     players.add_trackers("g", trackers).unwrap();
-    // The second tracker is not written, whatever stands there.
+    // The second tracker is not written, whatever its fields contain.
     edit(mongo, &collection, "g", doc! {"$set": {"trackers.1.progress": "7"}});
     players.track("g", &Json::parse(br#"{"to": "c"}"#).unwrap()).unwrap();
     players.close().unwrap();
@@ -192,7 +192,7 @@ fn foreign_documents_are_refused_by_name_and_left_as_they_are() {
         assert_eq!(all(mongo, &collection), before);
         assert_eq!(all(mongo, &format!("{collection}.meta")), []);
     }
-    // Beside groups of ours.
+    // Next to groups of ours.
     let collection = fresh();
     let players = open(mongo, &collection);
     players.add_tracker("g", counter("n")).unwrap();
@@ -200,7 +200,7 @@ fn foreign_documents_are_refused_by_name_and_left_as_they_are() {
     mongo.command(DATABASE, doc! {"insert": &collection, "documents": [&foreign]});
     let store = players.trackers("g").map(|_| self::store(mongo, &collection)).unwrap();
     assert!(matches!(load(&store, "user", &Engine::default()), Err(Error::Corrupt { .. })));
-    // A group of that id that is new to the owner, which began with nothing.
+    // A group of that id, which is new to the owner: the owner began with an empty store.
     let error = players.add_tracker("user", counter("n")).unwrap_err();
     assert!(error.to_string().contains("dictrack did not write it"), "{error}");
     assert_eq!(stored(mongo, &collection, "user"), foreign);
@@ -248,7 +248,7 @@ fn looking_needs_a_store_and_changes_nothing() {
     assert!(pollster::block_on(looking.clear()).is_err());
 }
 
-/// Ids enough for several parts, as of a busy day.
+/// Enough ids for several parts, as on a busy day.
 fn many_ids(group: &mut Group, engine: &Engine, id: &str, range: std::ops::Range<u64>) {
     for number in range {
         let event = Some(ContentHash::of([number.to_le_bytes()]));
@@ -268,7 +268,7 @@ fn a_group_larger_than_a_document_goes_on_in_others() {
     let mut group = Group::default();
     group.add(&call(&engine, "g"), &[Arc::new(counter("n"))], None).unwrap();
     let mut next = 0;
-    // In steps of all sizes: with each change, and now and then very many at once.
+    // In steps of all sizes: some with each change, and now and then very many at once.
     for step in 0..40 {
         let count = [3, 500, 2_000, 60_000][step % 4];
         many_ids(&mut group, &engine, "g", next..next + count);
@@ -285,13 +285,13 @@ fn a_group_larger_than_a_document_goes_on_in_others() {
     let store = self::store(mongo, &collection);
     let found = load(&store, "g", &engine).unwrap().unwrap();
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
-    // Parts that were put together with others are gone, but for those that a crash would have left.
+    // Parts that were merged are gone, except those that a crash would have left.
     let named = head.get_array("ids").unwrap().iter().filter(|entry| entry.as_document().is_some()).count();
     let parts =
         mongo.command(DATABASE, doc! {"count": format!("{collection}.parts"), "query": {"_id": {"$exists": true}}});
     assert_eq!(parts.get_i32("n").unwrap() as usize, named);
     assert!(named < 60, "{named} parts");
-    // What is beyond the bounds goes, a part at a time.
+    // What exceeds the limits is removed, a part at a time.
     pollster::block_on(store.begin(Durability::Os, &limits, Writers::One)).unwrap();
     let mut group = load(&store, "g", &engine).unwrap().unwrap();
     for _ in 0..30 {
@@ -333,7 +333,7 @@ fn many_events_wait_in_documents_of_their_own() {
     assert_eq!(pollster::block_on(store.undelivered()).unwrap(), Vec::<String>::new());
     let found = load(&store, "g", &engine).unwrap().unwrap();
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
-    // Back to few trackers, which people can read again.
+    // With few trackers again, people can read them.
     let names: Vec<String> = (1..30_000).map(|at| format!("tracker {at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     assert_eq!(group.remove(&names, NOW).len(), 29_999);
@@ -371,7 +371,7 @@ fn a_set_larger_than_a_document_is_kept_in_pieces() {
     let store = store(mongo, &collection);
     begin(&store);
     let engine = Engine::default();
-    // Each definition has a text of about a hundred thousand bytes, with letters that take several.
+    // Each definition has a text of about a hundred thousand bytes, with multi-byte letters.
     let text = "äöü€".repeat(10_000);
     let big =
         |at: usize| TrackerDefinition::count(&format!("t{at}")).target(9).eq("text", text.as_str()).build().unwrap();
@@ -382,7 +382,7 @@ fn a_set_larger_than_a_document_is_kept_in_pieces() {
     let found = load(&store, "g", &Engine::default()).unwrap().unwrap();
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
     assert_eq!(pollster::block_on(store.definitions()).unwrap().len(), 300);
-    // Once nobody uses it, all of its pieces go.
+    // Once it is unused, all its pieces are removed.
     group.remove(
         &(0..300).map(|at| format!("t{at}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
         NOW,
@@ -481,13 +481,13 @@ fn an_export_of_mongodb_is_that_of_sqlite() {
     let first = export(&store);
     pollster::block_on(dictrack::transfer::import(&sqlite, None, &mut first.as_bytes(), |_| ())).unwrap();
     assert_eq!(export(&sqlite), first);
-    // And back, into another collection.
+    // And back again, into another collection.
     let other = self::store(shared(), &fresh());
     pollster::block_on(dictrack::transfer::import(&other, None, &mut first.as_bytes(), |_| ())).unwrap();
     assert_eq!(export(&other), first);
 }
 
-/// A map with a key that would be an operator.
+/// A map with a key that MongoDB would take for an operator.
 #[test]
 fn what_users_choose_collides_with_nothing() {
     let store = store(shared(), &fresh());

@@ -1,4 +1,4 @@
-//! The programs in `examples/` do the same on MongoDB, alone and with Redis in front.
+//! The programs in `examples/` do the same on MongoDB, alone and behind Redis.
 
 use dictrack::{Blocking, Manager, ManagerBuilder, RedisCache};
 use dictrack_testkit::shared_redis;
@@ -33,7 +33,7 @@ struct Place {
 }
 
 impl Place {
-    /// What a program gives its groups to.
+    /// The builder that a program uses.
     fn builder(&self) -> ManagerBuilder {
         let builder = Manager::builder().store(store(shared(), &self.collection));
         match &self.cache {
@@ -47,8 +47,8 @@ impl Place {
     }
 }
 
-/// Runs a program on MongoDB alone, then with Redis in front. A group's trackers are then where the program kept them, and
-/// in the store alone.
+/// Runs a program on MongoDB alone, then behind Redis. Afterwards a group's trackers are where the program kept them,
+/// and also in the store alone.
 fn on_both(run: impl Fn(&Place) -> Ran, group: &str, trackers: &[(&str, &str)]) -> Ran {
     for cached in [false, true] {
         let collection = fresh();

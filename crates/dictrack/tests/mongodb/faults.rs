@@ -1,4 +1,4 @@
-//! Servers that fail: nothing that was acknowledged is lost, nothing counts twice, and callers hear of it in time.
+//! Servers that fail: nothing acknowledged is lost, nothing counts twice, and callers get the error in time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -11,10 +11,10 @@ use dictrack_testkit::{Mongo, Proxy, eventually};
 use crate::common::{DATABASE, all, builder, counter, document, edit, fresh, manager, open, progress};
 
 const GROUPS: u64 = 5;
-/// What a call may take until it fails.
+/// How long a call may take until it fails.
 const IN_TIME: Duration = Duration::from_secs(2);
 
-/// Counts in some groups while something goes wrong, each document with an id and again until it is acknowledged.
+/// Counts in some groups while something goes wrong. Each document has an id and is sent until it is acknowledged.
 struct Counting {
     players: Blocking,
     acknowledged: AtomicU64,
@@ -83,7 +83,7 @@ fn counted(mongo: &Mongo, collection: &str) -> u64 {
     (0..GROUPS).map(|group| progress(&players, &format!("g{group}")).parse::<u64>().unwrap()).sum()
 }
 
-/// Counts on a server through `url`, and checks what is there afterwards; how many calls failed.
+/// Counts on a server through `url`, and checks what is there afterwards; returns how many calls failed.
 fn nothing_is_lost(mongo: &Mongo, url: &str, durability: Durability, fault: impl FnOnce()) -> u64 {
     let collection = fresh();
     let (acknowledged, failures) = Counting::start(url, &collection, durability).during(fault);
@@ -173,7 +173,7 @@ fn replies_that_are_lost() {
         let collection = fresh();
         drop(open(&mongo, &collection));
         if command == "findAndModify" {
-            // Where an owner was held up, groups are claimed before they are used.
+            // After an owner was suspended, groups are claimed before they are used.
             let held_up = doc! {"$set": {"held_up": true}};
             edit(&mongo, &format!("{collection}.meta"), "owner", held_up);
         }
@@ -233,14 +233,14 @@ fn a_manager_that_closes_while_its_server_is_away_says_so() {
         all(&mongo, &collection).first().is_some_and(|group| group.get_i64("version").is_ok_and(|version| version == 2))
     });
     mongo.kill();
-    // Acknowledged at once, by this durability.
+    // This durability acknowledges at once.
     players.track("g", &document()).unwrap();
     let watch = Stopwatch::start();
     assert!(players.close().is_err(), "not everything was written");
     drop(players);
     assert!(watch.elapsed() < Duration::from_secs(9), "{:?}", watch.elapsed());
     mongo.restart();
-    // A last attempt may be under way; then the store is free, though nobody could tell the server.
+    // A last attempt may still be in progress; after it the store is free, although the server could not be told.
     let mut players = None;
     eventually("the store is free", || {
         let store = pollster::block_on(builder(&mongo.url(), &collection).open()).unwrap();
@@ -260,7 +260,7 @@ fn a_server_that_was_away_for_long_and_comes_back_as_the_manager_closes_gets_eve
     players.add_tracker("g", counter("n")).unwrap();
     mongo.stop();
     players.track("g", &document()).unwrap();
-    // Longer than the end of a manager may take.
+    // Longer than closing a manager may take.
     thread::sleep(Duration::from_secs(6));
     thread::scope(|scope| {
         let close = scope.spawn(|| players.close());

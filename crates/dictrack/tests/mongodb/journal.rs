@@ -1,4 +1,4 @@
-//! Marks are kept with the changes of their commit, or neither is.
+//! Marks are kept together with the changes of their commit, or neither is.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn marks(store: &MongoStore) -> Vec<Mark> {
     pollster::block_on(store.marks()).unwrap()
 }
 
-/// Groups, each changed by the next change.
+/// Groups; each call of `changes` changes all of them.
 struct Groups {
     engine: Engine,
     groups: Vec<(String, Group)>,
@@ -70,7 +70,7 @@ impl Groups {
     }
 }
 
-/// Lets so many updates pass, and none after that.
+/// Lets this many updates pass, and none after that.
 fn fail_after(mongo: &Mongo, count: i32) {
     let data = doc! {"failCommands": ["update"], "errorCode": 8_000};
     mongo.fail_command(doc! {"mode": {"skip": count}, "data": data});
@@ -106,7 +106,7 @@ fn a_commit_that_ended_anywhere_is_kept_as_a_whole_or_not_at_all() {
         }
         let records = all(&mongo, &format!("{collection}.meta"));
         assert!(records.iter().all(|record| !record.contains_key("journal")), "{records:?}");
-        // And it goes on.
+        // The store continues to work.
         assert_eq!(pollster::block_on(store.save(&groups.changes(), &[mark("a", "3")])).is_ok(), passed > 0);
         if result.is_ok() {
             break;
@@ -183,7 +183,7 @@ fn an_attempt_that_the_server_gets_to_late_changes_nothing() {
         assert_eq!(pollster::block_on(store.save(&changes, &[mark("a", "2")])).unwrap(), [], "{part}");
         assert_eq!(pollster::block_on(store.save(&groups.changes(), &[mark("a", "3")])).unwrap(), [], "{part}");
         assert!(watch.elapsed() < Duration::from_millis(1_400), "{part}: {:?}", watch.elapsed());
-        // Now the server gets to what was given up.
+        // Now the server runs what was given up.
         std::thread::sleep(Duration::from_millis(1_700).saturating_sub(watch.elapsed()));
         let records = all(&mongo, &format!("{collection}.meta"));
         assert!(records.iter().all(|record| !record.contains_key("journal")), "{part}: {records:?}");
@@ -206,7 +206,7 @@ mod killed {
 
     const STORE: &str = "DICTRACK_TEST_JOURNAL";
 
-    /// Counts in two groups and notes how often, a commit each time.
+    /// Counts in two groups and notes the count, with a commit each time.
     #[test]
     fn child() {
         let Ok(text) = std::env::var(STORE) else { return };

@@ -1,4 +1,4 @@
-//! Who may write a store, and what becomes of those who may no longer.
+//! Which processes may write a store, and what happens to those that no longer may.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -17,14 +17,14 @@ use crate::common::{
     DATABASE, all, builder, counter, document, edit, fresh, kept, manager, open, progress, shared, store,
 };
 
-/// After so long an owner may be taken over, in these tests.
+/// How long an owner must be silent in these tests before it may be replaced.
 const SILENCE: Duration = Duration::from_millis(1_000);
 
 fn begin(store: &MongoStore, writers: Writers) -> Result<bool, Error> {
     pollster::block_on(store.begin(Durability::Fsync, &Limits::default(), writers))
 }
 
-/// A store whose owner is soon taken over.
+/// A store whose owner is soon replaced.
 fn impatient(url: &str, collection: &str) -> MongoStore {
     pollster::block_on(builder(url, collection).taken_over_after(SILENCE).open()).unwrap()
 }
@@ -134,7 +134,7 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
     save(&first, &old.take_change("g", &engine).into()).unwrap();
     let mark = |text: &str| Mark { name: "position".into(), text: Some(text.into()) };
     pollster::block_on(first.save(&[], &[mark("1")])).unwrap();
-    // From now on nothing of the first owner arrives, and what it sends waits on the way.
+    // From now on nothing that the first owner sends arrives; it waits on the way.
     proxy.stall();
     let change = count(&mut old, &engine, "g");
     let new: Unsaved = new_group(&engine, "new").take_change("new", &engine).into();
@@ -153,7 +153,7 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
         save(&second, &count(&mut group, &engine, "g")).unwrap();
         group.version() > 20
     });
-    // Its heartbeat tells it, or its next call.
+    // It learns of it from its heartbeat or its next call.
     eventually("the first owner knows", || matches!(save(&first, &change), Err(Error::TakenOver { .. })));
     assert_taken_over(save(&first, &change), std::process::id());
     assert_taken_over(pollster::block_on(first.claim("g", &engine)).map(drop), std::process::id());
@@ -164,18 +164,18 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
     assert!(pollster::block_on(second.load("new", &engine)).unwrap().is_none());
     assert_eq!(pollster::block_on(second.groups(None, 10)).unwrap(), ["g"]);
     assert_eq!(pollster::block_on(second.marks()).unwrap(), [mark("1")]);
-    // The traces of claims on groups that are not there go by themselves.
+    // The traces of claims on groups that do not exist expire.
     let traces = all(&mongo, &collection);
     let trace = traces.iter().find(|trace| trace.get_str("_id").is_ok_and(|id| id == "new")).unwrap();
     assert!(trace.get_datetime("purge_at").is_ok(), "{trace}");
     save(&second, &new).unwrap();
     let traces = all(&mongo, &collection);
     assert!(traces.iter().all(|group| !group.contains_key("purge_at")), "{traces:?}");
-    // The end of the first does not end the second's right.
+    // Ending the first one does not end the second one's ownership.
     drop(first);
     save(&second, &count(&mut group, &engine, "g")).unwrap();
     drop(second);
-    // Whoever was silent once may wake up at any time: groups are claimed also by later owners.
+    // A writer that was once silent may wake up at any time: later owners must claim groups too.
     let third = impatient(&mongo.url(), &collection);
     begin(&third, Writers::One).unwrap();
     pollster::block_on(third.claim("g", &engine)).unwrap();
@@ -185,7 +185,7 @@ fn what_a_silent_owner_still_sends_changes_nothing() {
 
 const STORE: &str = "DICTRACK_TEST_OWNER";
 
-/// A process of its own that counts until it cannot.
+/// A separate process that counts until it cannot.
 #[test]
 fn child() {
     let Ok(text) = std::env::var(STORE) else { return };
@@ -197,7 +197,8 @@ fn child() {
     for number in 1.. {
         match players.track("g", &document()) {
             Ok(_) => writeln!(out, "counted {number}").unwrap(),
-            // One that was stopped in the middle of a call finds its time gone, and hears with the next one who the owner is.
+            // A process that was stopped in the middle of a call finds its time used up, and learns from its next call
+            // who the owner is.
             Err(error) if error.is_temporary() => {}
             Err(error) => {
                 writeln!(out, "ended {error}").unwrap();
@@ -248,14 +249,14 @@ fn an_owner_that_was_killed_is_taken_over_at_once_and_nothing_is_lost() {
             matches!(begin(&other, Writers::One), Err(Error::Owned { pid, .. }) if *pid == *child.id().to_string())
         );
         child.kill().unwrap();
-        // Also as long as nobody has asked how it ended.
+        // Even if nobody has asked how it ended.
         let watch = Stopwatch::start();
         let players = manager(Manager::builder(), other);
         assert!(watch.elapsed() < SILENCE, "{:?}", watch.elapsed());
         least += lines.map(|line| counted(&line)).last().unwrap_or(last);
         child.wait().unwrap();
         let found = number(&players);
-        // The last one may have been stored and not told any more.
+        // The last one may have been stored but not reported.
         assert!(found == least || found == least + 1, "round {round}: {found} of {least}");
         least = found;
     }
@@ -284,7 +285,7 @@ fn an_owner_that_was_stopped_and_wakes_writes_nothing_more() {
     signal(&child, "-CONT");
     let told: Vec<String> = lines.collect();
     child.wait().unwrap();
-    // What it had counted before is told late; then it ends, with our name.
+    // What it had counted before is reported late; then it ends with an error that names us.
     let end = told.last().unwrap();
     assert!(end.starts_with("ended ") && end.contains(&format!("by process {}", std::process::id())), "{end}");
     let last = told.iter().rev().nth(1).map_or(20, |line| counted(line));
@@ -309,7 +310,7 @@ fn an_owner_and_those_who_share_exclude_each_other() {
     assert!(matches!(begin(&owner, Writers::One), Err(Error::Owned { .. })));
     drop((a, b));
     assert!(matches!(begin(&owner, Writers::One), Err(Error::Owned { .. })));
-    // One that shares may come back, and go on as the owner.
+    // A process that shared the store may return, and continue as its owner.
     let engine = Engine::default();
     let claim = pollster::block_on(c.claim("g", &engine)).unwrap().claim;
     let mut group = new_group(&engine, "g");
@@ -319,7 +320,7 @@ fn an_owner_and_those_who_share_exclude_each_other() {
     let mut found = pollster::block_on(c.claim("g", &engine)).unwrap().group.unwrap();
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
     save(&c, &count(&mut found, &engine, "g")).unwrap();
-    // What was still to come of the time of sharing is refused, by whomever.
+    // Writes left over from the shared use are refused, whoever makes them.
     drop(c);
     assert!(!begin(&owner, Writers::Many).unwrap());
     let mut late = count(&mut group, &engine, "g");
@@ -341,7 +342,7 @@ fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
         || all(&mongo, &meta).iter().filter(|record| record.get_str("_id").unwrap().starts_with("shared:")).count();
     assert_eq!(writers(), 1);
     proxy.stall();
-    // Another one that begins sweeps its record.
+    // Another process that begins removes its record.
     let mut others = Vec::new();
     eventually("the record of the silent one is gone", || {
         let other = impatient(&mongo.url(), &collection);
@@ -356,7 +357,7 @@ fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
     let claimed = pollster::block_on(silent.claim("g", &engine)).unwrap();
     let change = Unsaved { change: new_group(&engine, "g").take_change("g", &engine), claim: claimed.claim };
     save(&silent, &change).unwrap();
-    // Now an owner comes while it is silent.
+    // Now an owner begins while it is silent.
     others.clear();
     proxy.stall();
     let owner = impatient(&mongo.url(), &collection);

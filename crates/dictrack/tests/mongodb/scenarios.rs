@@ -14,17 +14,17 @@ use crate::common::{fresh, manager, shared, store};
 /// Most of the time is spent waiting.
 const THREADS: usize = 4;
 
-/// How many managers take a scenario's calls in turn, as processes would that share a cache.
+/// How many managers take turns with the calls of a scenario, like processes that share a cache.
 const MANAGERS: usize = 3;
 
 /// One manager with the memory cache.
 fn memory(clock: &Arc<TestClock>) -> Vec<Blocking> {
-    // Budget for no group: each is read from the store for each step.
+    // A budget of zero: every step reads its group from the store.
     let builder = Manager::builder().shared_clock(Arc::clone(clock) as _).memory_budget(0);
     vec![manager(builder, store(shared(), &fresh()))]
 }
 
-/// Several that share a Redis.
+/// Several managers that share a Redis.
 fn redis(url: &str, clock: &Arc<TestClock>) -> Vec<Blocking> {
     let name = fresh();
     let one = |_| {

@@ -1,4 +1,4 @@
-//! A store and a cache as somebody else might write them: slow, or silent.
+//! A store and a cache as third parties might write them: slow or silent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 pub(crate) enum Behaviour {
     /// Nothing.
     Prompt,
-    /// It holds up its thread, as one does that reads files.
+    /// It blocks its thread, like a store that reads files.
     Slow(Duration),
-    /// It never answers, as a server that hangs.
+    /// It never answers, like a server that hangs.
     Silent,
 }
 
@@ -57,7 +57,7 @@ impl OddStore {
         *self.behaviour.lock() = behaviour;
     }
 
-    /// The thread that asked for a group last.
+    /// The thread that last asked for a group.
     pub(crate) fn asked_on(&self) -> Option<ThreadId> {
         *self.asked_on.lock()
     }
@@ -84,7 +84,7 @@ impl DataStore for OddStore {
 
     async fn begin(&self, durability: Durability, limits: &Limits, writers: Writers) -> Result<bool, Error> {
         self.answer().await;
-        // It is not blank, so that groups are looked for in it.
+        // It says that it is not blank, so that groups are looked up in it.
         self.inner.begin(durability, limits, writers).await.map(|_| false)
     }
 
@@ -160,7 +160,7 @@ impl OddCache {
     }
 }
 
-/// The cache as a manager gets it: the test keeps the other half.
+/// The cache for the manager, while the test keeps the other half.
 #[async_trait]
 impl DataCache for Shared {
     fn writers(&self) -> Writers {
@@ -234,6 +234,6 @@ impl DataCache for Shared {
     }
 }
 
-/// An [`OddCache`] that is shared with the test.
+/// An [`OddCache`] shared with the test.
 #[derive(Debug)]
 pub(crate) struct Shared(pub(crate) Arc<OddCache>);

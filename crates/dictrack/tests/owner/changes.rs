@@ -1,4 +1,4 @@
-//! A store that is removed, replaced or written under its writer.
+//! A store that is removed, replaced or written by others while its writer runs.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -19,7 +19,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 /// What happens, and a part of the error.
 type Case = (&'static str, fn(&Path), &'static str);
 
-/// All that may happen to the files of a store, but not to what is in its tables.
+/// Everything that may happen to the files of a store, short of changes in its tables.
 const CASES: [Case; 15] = [
     ("removed", |path| fs::remove_file(path).unwrap(), "removed or renamed"),
     ("renamed", |path| fs::rename(path, path.with_extension("moved")).unwrap(), "removed or renamed"),
@@ -90,7 +90,7 @@ const CASES: [Case; 15] = [
     ),
 ];
 
-/// Makes a store of one document, a backup of it, and a second document in the store.
+/// Creates a store of one document, makes a backup of it, and adds a second document.
 fn back_up(path: &Path) {
     count(&open(path), "0").unwrap();
     fs::copy(path, path.with_extension("backup")).unwrap();
@@ -171,7 +171,7 @@ fn what_was_acknowledged_is_found_again_where_the_file_still_is() {
         count(&manager, "2").expect_err(case);
         drop(manager);
         let manager = open(&folder.path().join(found));
-        // The last one was not acknowledged, and may be there or not. Sending all again makes them two.
+        // The last document was not acknowledged, and may or may not be there. Sending both again gives exactly two.
         let kept = progress(&manager, "a");
         assert!(kept == "1" || kept == "2", "{case}: {kept}");
         ["1", "2"].iter().for_each(|id| count(&manager, id).unwrap());
@@ -229,7 +229,7 @@ fn a_writer_stops_when_the_file_says_that_another_owns_it() {
             1 => assert!(error.to_string().contains("no longer records"), "{error}"),
             _ => assert!(error.to_string().contains("changed by another program"), "{error}"),
         }
-        // For good, and for every way to write.
+        // Permanently, and for every way to write.
         assert_eq!(save("again").unwrap_err().to_string(), error.to_string());
         assert_eq!(pollster::block_on(store.clear()).unwrap_err().to_string(), error.to_string());
         assert_eq!(pollster::block_on(store.maintain(true)).unwrap_err().to_string(), error.to_string());

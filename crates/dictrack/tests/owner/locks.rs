@@ -1,4 +1,4 @@
-//! Locks: whoever looks at a store leaves those of its writer alone, and a writer that is dead has none.
+//! Locks: a reader of a store leaves its writer's locks alone, and a dead writer has none.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,9 +11,9 @@ use dictrack::{Error, SqliteStore};
 use crate::common::{folder, format_1, open, progress};
 use crate::process::{Other, count};
 
-/// Opens and closes a store as other programs of SQLite do, which remove the log of one that nobody has open.
+/// Opens and closes a store like other SQLite programs, which remove the log of a store that nobody has open.
 fn look_from_elsewhere(path: &Path) {
-    // Often an older SQLite than ours, which does not doubt the locks on the file.
+    // Often an older SQLite than ours, which relies on the locks on the file.
     let program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM groups').fetchall()";
     let looked = Command::new("python3").args(["-c", program]).arg(path).status().expect("python3");
     assert!(looked.success());
@@ -22,7 +22,7 @@ fn look_from_elsewhere(path: &Path) {
     assert!(other.end().success());
 }
 
-/// A way to look at a store, and its name.
+/// A way to read a store, and its name.
 type Look = (&'static str, fn(&Path));
 
 #[test]
@@ -53,7 +53,7 @@ fn looking_at_a_store_in_its_writers_process_does_not_cost_the_writer_its_locks(
             count(&manager, &counted.to_string()).unwrap_or_else(|error| panic!("{look}: {error}"));
         }
     }
-    // As a kill would leave it: what is acknowledged is in the file and its log.
+    // As a kill would leave it: acknowledged changes are in the file and its log.
     for ending in ["", "-wal"] {
         fs::copy(format!("{}{ending}", path.display()), format!("{}{ending}", folder.path().join("b.db").display()))
             .unwrap();
@@ -81,13 +81,13 @@ fn a_lock_that_a_dead_writer_left_to_a_child_keeps_nobody_out() {
     let mut other = Other::start("write", &path);
     other.line("opened").unwrap();
     other.kill();
-    // As a child of a fork has it, which outlives its parent.
+    // Like a forked child that has it and outlives its parent.
     let left = File::open(&path).unwrap();
     left.try_lock().unwrap();
     let store = SqliteStore::open(&path).unwrap();
     assert!(matches!(SqliteStore::open(&path), Err(Error::Owned { .. })));
     assert!(Other::start("try", &path).line("refused").is_some());
-    // Once that child is gone, too, the lock is taken.
+    // Once that child is gone too, the lock can be taken.
     left.unlock().unwrap();
     pollster::block_on(store.maintain(true)).unwrap();
     assert!(left.try_lock().is_err());

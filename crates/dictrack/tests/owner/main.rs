@@ -1,5 +1,5 @@
-//! One writer a file, whatever names, locks and other programs do: a store is written by one process, and what it
-//! acknowledged is in the file that its name stands for.
+//! One writer per file, whatever names, locks and other programs do: only one process writes a store, and what it
+//! acknowledged is in the file that the store's name refers to.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! Names: each of those of a file leads to the one store, or to nothing.
+//! Names: each name of a file leads to the same store, or to an error.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -58,7 +58,7 @@ fn a_name_that_links_to_no_file_yet_makes_the_one_that_it_links_to() {
 fn a_file_with_two_names_is_not_written() {
     let folder = folder();
     let (path, other) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    // The log of a process that was killed is beside one name only.
+    // The log of a process that was killed is beside one of the names only.
     let mut killed = Other::start("write", &path);
     killed.line("opened").unwrap();
     killed.kill();
@@ -71,7 +71,7 @@ fn a_file_with_two_names_is_not_written() {
     fs::remove_file(&other).unwrap();
     let manager = open(&path);
     assert_eq!(progress(&manager, "a"), "1");
-    // A name that comes while it is written leads nobody in, whichever is left.
+    // A name added while the store is being written is refused, even after the first name is removed.
     fs::hard_link(&path, &other).unwrap();
     assert!(refusal(&other).contains("2 names"));
     count(&manager, "2").unwrap();

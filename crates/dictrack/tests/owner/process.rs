@@ -8,10 +8,10 @@ use dictrack::{Blocking, Manager, SqliteStore, group::Differing, manager::Submis
 
 use crate::common::{counter, document, open};
 
-/// What another process is to do.
+/// Tells another process what to do.
 const WORK: &str = "DICTRACK_TEST_OWNER";
 
-/// Another process, which ends with this value.
+/// Another process, which is killed when this value is dropped.
 pub(crate) struct Other {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -25,7 +25,7 @@ impl Drop for Other {
 }
 
 impl Other {
-    /// Has another process do `work` with the store at `path`.
+    /// Starts another process that does `work` with the store at `path`.
     pub(crate) fn start(work: &str, path: &Path) -> Self {
         Self::start_with(work, path, |_| ())
     }
@@ -45,9 +45,9 @@ impl Other {
         self.child.id()
     }
 
-    /// The next line that begins as `line` does; `None` at the end.
+    /// The next line that begins with `begin`; `None` at the end.
     pub(crate) fn line(&mut self, begin: &str) -> Option<String> {
-        // The harness prints lines of its own.
+        // The test harness prints lines of its own.
         self.lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(begin))
     }
 
@@ -56,7 +56,7 @@ impl Other {
         self.child.wait().unwrap();
     }
 
-    /// Lets it go on to its end.
+    /// Lets it continue to its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());
         self.child.wait().unwrap()
@@ -70,7 +70,7 @@ impl Other {
 
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    // The harness has begun a line.
+    // The harness has already begun a line.
     writeln!(out, "\n{line}").and_then(|()| out.flush()).unwrap();
 }
 
@@ -98,7 +98,7 @@ fn another_process() {
             say("opened");
             wait();
         }
-        // Opens and closes it as other programs of SQLite do.
+        // Opens and closes it as other SQLite programs do.
         "look" => {
             let connection = rusqlite::Connection::open(&path).unwrap();
             let groups: i64 = connection.query_row("SELECT count(*) FROM groups", [], |row| row.get(0)).unwrap();
@@ -110,7 +110,7 @@ fn another_process() {
             Ok(_) => say("opened"),
             Err(error) => say(&format!("refused {error}")),
         },
-        // Counts until it may not, and says what was acknowledged.
+        // Counts until it is refused, and prints what was acknowledged.
         work => {
             let Some(name) = work.strip_prefix("count:") else { panic!("unknown work {work}") };
             let open = || pollster::block_on(Manager::builder().store(SqliteStore::open(&path)?).open());

@@ -1,4 +1,4 @@
-//! Writers that no lock keeps apart: the token alone does.
+//! Writers that no lock separates: only the token does.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use dictrack::SqliteStore;
 use crate::common::{folder, open, progress};
 use crate::process::{Other, count};
 
-/// Has locks on files do nothing.
+/// Makes file locks do nothing.
 const NO_LOCKS: &str = "int flock(int fd, int how) { (void) fd; (void) how; return 0; }\n";
 
 fn library(folder: &Path) -> PathBuf {
@@ -55,7 +55,7 @@ fn writers_without_locks_never_both_acknowledge_and_what_was_is_kept() {
         note(vec![first]);
         let mut next = start(number);
         next.line("opened").unwrap_or_else(|| panic!("writer {number} was refused: are there still locks?"));
-        // Whoever opened after it has the file: it ends by itself.
+        // The writer that opened the file later owns it: the other one ends by itself.
         let end = note(last.rest()).expect("it ended");
         assert!(end.contains(&format!("was taken over by process {}", next.id())), "{end}");
         assert!(!last.end().success() || end.contains("taken over"));
@@ -65,7 +65,7 @@ fn writers_without_locks_never_both_acknowledge_and_what_was_is_kept() {
     note(vec![first]);
     last.kill();
     note(last.rest());
-    // Not one more, and not one less.
+    // Exactly as many, no more and no fewer.
     let manager = open(&path);
     let found: usize = progress(&manager, "a").parse().unwrap();
     assert!(found >= kept.len(), "{found} of {} are left", kept.len());

@@ -1,4 +1,4 @@
-//! Each fault is one variant of error, in words that say what to do, and leaves what is there.
+//! Each fault gives one variant of error, whose message says what to do, and changes nothing.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn track(manager: &Blocking, group: &str) -> Result<(), Error> {
     manager.track(group, &Json::parse(br#"{"tenth": 0.1}"#).unwrap()).map(drop)
 }
 
-/// What opening a manager says.
+/// The error of opening a manager.
 fn refused(cache: &str, store: Option<&str>) -> Error {
     let open = async {
         let builder = Manager::builder().cache(RedisCache::new(cache)?);
@@ -76,7 +76,7 @@ fn a_change_that_redis_lost_before_it_was_saved_is_lost() {
     let plan = Place { redis: &redis, mongo: &mongo }.plan(Plan { durability: "fsync".to_owned(), ..Plan::default() });
     let proxy = Proxy::start(mongo.address());
     let (held_up, other) = (manager(&Plan { store: proxy.url_for(&plan.store), ..plan.clone() }), manager(&plan));
-    // Claims of one process are numbered one after the other, so that it is known who had the group in between.
+    // The claims of a process are consecutive, which shows whether another process had the group in between.
     other.add_trackers("g", fleet::definitions()).unwrap();
     track(&held_up, "g").unwrap();
     let version = || redis.cli(&["HGET", redis.cli(&["--scan", "--pattern", "dictrack:*:g:g"]).trim(), "version"]);
@@ -86,7 +86,7 @@ fn a_change_that_redis_lost_before_it_was_saved_is_lost() {
         let call = scope.spawn(|| track(&held_up, "g"));
         eventually("Redis has the change", || version() != before);
         redis.cli(&["FLUSHALL"]);
-        // The store gives the group to another process, and then what the first one had is late.
+        // The store gives the group to another process; what the first one had then comes too late.
         track(&other, "g").unwrap();
         proxy.unstall();
         let answer = call.join().unwrap();
@@ -151,7 +151,7 @@ fn a_url_of_the_wrong_kind_of_server_is_refused_in_time() {
     let error = refused(&redis.url(), Some(&format!("mongodb://{}", redis.address())));
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     assert!(watch.elapsed() < Duration::from_secs(5), "{:?}", watch.elapsed());
-    // One node of a cluster has some of the groups, and says who has the others.
+    // One node of a cluster has some of the groups, and refers to the others for the rest.
     let node = manager(&Plan { cache: at(cluster.node(0).address()), ..Plan::default() });
     let errors: Vec<Error> = (0..20).filter_map(|group| track(&node, &group.to_string()).err()).collect();
     assert!(!errors.is_empty(), "three nodes have a third of the groups each");

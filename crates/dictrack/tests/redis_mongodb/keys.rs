@@ -1,4 +1,4 @@
-//! What stands in Redis, for how long, and how many calls it takes.
+//! What is in Redis, for how long, and how many calls it takes.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn document() -> Json {
     Json::parse(br#"{"tenth": 0.1}"#).unwrap()
 }
 
-/// The first cell of each row of the page's table behind this heading, without what is said in angle brackets.
+/// The first cell of each row of the page's table under this heading, without text in angle brackets.
 fn documented(heading: &str) -> BTreeSet<String> {
     let page = include_str!("../../../../docs/redis.md");
     let (_, table) = page.split_once(heading).expect("the page has the table");

@@ -1,4 +1,4 @@
-//! A group with a million document ids: loading it takes longer than a call, and holds nobody else up.
+//! A group with a million document ids: loading it takes longer than a call, and holds up no other group.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,12 +12,12 @@ use dictrack_testkit::{Mongo, Proxy, Redis, eventually};
 use crate::fleet::{self, Plan, manager, scale};
 use crate::place::Place;
 
-/// No call may take longer than two seconds; what a busy machine adds is not the cache's.
+/// No call may take longer than two seconds; the rest is for a busy machine.
 const LONGEST: Duration = Duration::from_millis(2_500);
-/// The most ids that a group keeps.
+/// The maximum number of ids in a group.
 const MOST: u64 = 1 << 20;
 
-/// How many ids the groups have that faults meet: enough that a load can be met half-way.
+/// How many ids the groups have in the tests of faults: enough for a fault to hit in the middle of a load.
 fn some() -> u64 {
     ((1 << 17) * scale()).min(MOST)
 }
@@ -26,7 +26,7 @@ fn document() -> Json {
     Json::parse(br#"{"tenth": 0.1}"#).unwrap()
 }
 
-/// Leaves a group with so many ids in the store, and nothing in Redis.
+/// Puts a group with this many ids into the store, and nothing into Redis.
 fn stored(place: &Place<'_>, plan: Plan, ids: u64) -> Plan {
     let plan = place.plan(plan);
     let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
@@ -41,12 +41,12 @@ fn stored(place: &Place<'_>, plan: Plan, ids: u64) -> Plan {
     plan
 }
 
-/// Counts a document, however often that has to be tried, and says whether it was known. Each try ends in time.
+/// Counts a document, trying as often as necessary, and returns whether its id was known. Each try ends in time.
 fn count(manager: &Blocking, id: u64) -> bool {
     count_noting(manager, id, &AtomicU64::new(0))
 }
 
-/// As [`count`]; notes how many tries failed.
+/// Like [`count`]; notes how many tries failed.
 fn count_noting(manager: &Blocking, id: u64, failed: &AtomicU64) -> bool {
     let since = Stopwatch::start();
     loop {
@@ -62,7 +62,7 @@ fn count_noting(manager: &Blocking, id: u64, failed: &AtomicU64) -> bool {
     }
 }
 
-/// Counts documents of other groups while `work` goes on: how many, and the longest call.
+/// Counts documents of other groups while `work` runs; returns how many, and the longest call.
 fn meanwhile<T>(manager: &Blocking, work: impl FnOnce() -> T) -> (T, u64, Duration) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -115,7 +115,8 @@ fn a_million_ids_come_back_into_an_empty_redis_while_others_count() {
     println!("read in {:?}; {calls} documents of others meanwhile, the slowest in {slowest:?}", watch.elapsed());
     assert!(known && slowest < Duration::from_millis(700), "{slowest:?}");
 
-    // From here on each change is as small as that of another group, in Redis and in the store, whoever makes it.
+    // From here on, a change is as small as that of any other group, in Redis and in the store, whichever process makes
+    // it.
     let saved = || {
         let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:large"]);
         redis.cli(&["HMGET", &key, "version", "stored"])
@@ -141,7 +142,7 @@ fn a_million_ids_come_back_into_an_empty_redis_while_others_count() {
     assert_eq!(fleet::counted(&third, "large").0, MOST + 401);
 }
 
-/// Asserts that the group counted so many documents, in Redis and in the store alone.
+/// Asserts that the group counted this many documents, in Redis and in the store alone.
 fn assert_counted(place: &Place<'_>, plan: &Plan, managers: &[&Blocking], documents: u64) {
     assert_eq!(fleet::counted(managers[0], "large").0, documents);
     managers.iter().for_each(|manager| manager.close().unwrap());
@@ -175,7 +176,7 @@ fn a_large_group_comes_over_a_slow_network() {
         let (known, calls, slowest) = meanwhile(slow, work);
         let failed = failed.into_inner();
         println!("{failed} calls gave up; {calls} documents of others, the slowest in {slowest:?}");
-        // A call that gave up may have counted all the same.
+        // A call that gave up may have counted nevertheless.
         assert!(!known || failed > 0);
         assert!(slowest < Duration::from_millis(1_500), "{slowest:?}");
     }

@@ -1,4 +1,4 @@
-//! Listeners that call the manager, where other processes change the same groups.
+//! Listeners that call the manager while other processes change the same groups.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -20,7 +20,7 @@ fn document(kind: &str) -> Json {
     Json::parse(format!(r#"{{"kind": "{kind}"}}"#).as_bytes()).unwrap()
 }
 
-/// Trackers each of whose documents is an event.
+/// Trackers for which each document is an event.
 fn definitions() -> Vec<TrackerDefinition> {
     let each = |name: &str| {
         let tracker = TrackerDefinition::count(name).targets(1..=1_000_u64);
@@ -29,7 +29,7 @@ fn definitions() -> Vec<TrackerDefinition> {
     vec![each("outer"), each("inner")]
 }
 
-/// A manager that counts something in the same group and in another whenever a document counts.
+/// A manager that counts in the same group and in another one whenever a document counts.
 fn calling(plan: &Plan) -> Blocking {
     let manager = manager(plan);
     let inner = manager.clone();
@@ -63,7 +63,7 @@ fn listeners_that_call_the_manager_wait_for_nobody() {
         for _ in 0..4 {
             all.recv_timeout(Duration::from_secs(60)).expect("a listener waits for its own group");
         }
-        // Events that another process caused may have been heard twice, and counted by their listener as often.
+        // Events that another process caused may be heard twice, and their listener then counts twice.
         let progress = |group: &str, name: &str| {
             let found = managers[1].tracker(group, name).unwrap().unwrap();
             found.progress.to_string().parse::<u64>().unwrap()
@@ -84,7 +84,7 @@ fn callers_that_wait_for_their_turn_do_not_wait_for_a_server_one_after_the_other
     let plan = place.plan(Plan { durability: "interval(100ms)".to_owned(), ..Plan::default() });
     let counting = manager(&plan);
     counting.add_trackers("g", definitions()).unwrap();
-    // The first to deliver waits until all have counted, and then finds Redis away.
+    // The first process to deliver waits until all have counted, and then finds Redis unreachable.
     let looking = manager(&plan);
     let counted = move || u64::try_from(looking.undelivered().unwrap().len()).unwrap();
     let (server, away) = (Arc::clone(&redis), AtomicBool::new(false));
@@ -114,7 +114,7 @@ fn what_an_earlier_run_left_in_redis_is_told_only_once_the_store_has_it() {
     const EVENTS: u64 = 5;
     let (redis, mongo) = (Redis::start(), Mongo::start());
     let place = Place { redis: &redis, mongo: &mongo };
-    // As a process that was killed: the store does not follow before the end of the test.
+    // Like a process that was killed: the store does not follow before the end of the test.
     let plan = place.plan(Plan { durability: "interval(600s)".to_owned(), ..Plan::default() });
     let builder = Manager::builder().cache(RedisCache::new(&plan.cache).unwrap()).keep_events();
     let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();

@@ -1,4 +1,4 @@
-//! A thousand replies of Redis are lost while it is emptied again and again, with MongoDB behind it.
+//! A thousand replies of Redis are lost while Redis is emptied again and again, with MongoDB behind it.
 
 use dictrack_testkit::{Mongo, Proxy, Redis, eventually};
 

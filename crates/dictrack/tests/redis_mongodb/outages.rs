@@ -10,11 +10,12 @@ use dictrack_testkit::{Mongo, Redis, eventually};
 use crate::fleet::{self, Plan, Report, manager, run};
 use crate::place::Place;
 
-/// No call may take longer than two seconds; what a busy machine adds is not the cache's.
+/// No call may take longer than two seconds; the rest is for a busy machine.
 const LONGEST: Duration = Duration::from_millis(2_500);
 const PROCESSES: usize = 3;
 
-/// Counts with several processes, each document with an id, until the faults are over; then everything is there, once.
+/// Counts with several processes, each document with an id, until the faults are over; then every document has counted
+/// once.
 fn nothing_is_lost(place: &Place<'_>, durability: &str, fault: impl Fn(&Plan)) -> Report {
     let plan = Plan {
         endless: true,
@@ -55,7 +56,7 @@ fn a_store_that_is_away_for_seconds_loses_nothing() {
                 place.wait_for_more(plan);
                 mongo.stop();
                 if durability != "fsync" {
-                    // Redis has the groups, and that is enough.
+                    // Redis has the groups, which is enough.
                     place.wait_for_more(plan);
                 }
                 std::thread::sleep(Duration::from_secs(seconds));
@@ -63,7 +64,8 @@ fn a_store_that_is_away_for_seconds_loses_nothing() {
             }
         });
         assert!(variants(&report).iter().all(|variant| *variant == "Unavailable"), "{:?}", report.failed);
-        // Under an interval Redis is enough, unless a busy machine breaks the connection to it, too: then the store is asked.
+        // With an interval, Redis is enough, unless a busy machine breaks the connection to it too: then the store is
+        // needed.
         let few = report.total() / 100;
         assert!(durability == "fsync" || report.failures() <= few, "{:?}", report.failed);
     }
@@ -78,7 +80,7 @@ fn a_process_that_is_held_up_past_its_lease_changes_nothing_of_others() {
     let report = run(&vec![plan.clone(); PROCESSES], |members| {
         place.wait_for_more(&plan);
         for _ in 0..5 {
-            // All want to load the groups now, and this one may have the leases, which last a second.
+            // All processes want to load the groups now, and this one may hold the leases, which last a second.
             redis.cli(&["FLUSHALL"]);
             members[0].signal("-STOP");
             let watch = Stopwatch::start();
@@ -104,13 +106,13 @@ fn a_primary_that_steps_down_loses_nothing_behind_redis() {
                 place.wait_for_more(plan);
             }
         });
-        // Redis acknowledges under an interval, and who waits for the store waits a second for it.
+        // Redis acknowledges with an interval; with `fsync`, a call waits a second for the store.
         let expected: &[&str] = if durability == "fsync" { &["Unavailable"] } else { &[] };
         assert_eq!(variants(&report), expected, "{durability}: {:?}", report.failed);
     }
 }
 
-/// Has a command fail in this way, and waits until it was hit so often.
+/// Makes a command fail in this way, and waits until that has happened this often.
 fn fail(mongo: &Mongo, command: &str, fault: Document, times: i64) {
     let mut data = doc! {"failCommands": [command], "appName": "dictrack"};
     data.extend(fault);
@@ -159,7 +161,7 @@ fn groups_that_cannot_be_read_for_a_while_lose_nothing() {
             ("findAndModify", doc! {"errorCode": 13_435}),
             ("findAndModify", doc! {"closeConnection": true}),
         ] {
-            // Who finds Redis empty reads from the store.
+            // A process that finds Redis empty reads from the store.
             redis.cli(&["FLUSHALL"]);
             fail(&mongo, command, fault, 4);
             place.wait_for_more(plan);
@@ -181,7 +183,7 @@ fn what_a_call_waits_for_does_not_add_up() {
         redis.pause();
         mongo.pause();
         std::thread::scope(|scope| {
-            // Each of them alone is waited for that long: Redis comes back before it is given up, MongoDB does not.
+            // A call waits this long for either of them alone: Redis returns before it is given up, MongoDB does not.
             scope.spawn(|| {
                 std::thread::sleep(Duration::from_millis(1_300));
                 redis.resume();
@@ -194,7 +196,7 @@ fn what_a_call_waits_for_does_not_add_up() {
         });
         mongo.resume();
     }
-    // It was not given up by Redis, which had it before.
+    // Redis had the change before, and has kept it.
     eventually("the change is saved", || redis.cli(&["--scan", "--pattern", "dictrack:*:dirty"]).trim().is_empty());
     assert_eq!(fleet::counted(&counting, &known).0, 1);
 }

@@ -16,7 +16,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The plan, in an empty database behind an empty cache.
+    /// The plan, with an empty database behind an empty cache.
     pub(crate) fn plan(&self, plan: Plan) -> Plan {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         self.redis.cli(&["FLUSHALL"]);
@@ -27,7 +27,7 @@ impl Place<'_> {
         Plan { cache: self.redis.url(), store, ..plan }
     }
 
-    /// How often groups have changed, as Redis knows it.
+    /// How often groups have changed, according to Redis.
     pub(crate) fn changes(&self, plan: &Plan) -> u64 {
         let keys = self.redis.cli(&["--scan", "--pattern", "dictrack:*:g:*"]);
         let version = |key: &str| self.redis.cli(&["HGET", key, "version"]).parse().unwrap_or(0);
@@ -35,13 +35,13 @@ impl Place<'_> {
         if versions.len() as u64 == plan.groups { versions.iter().sum() } else { 0 }
     }
 
-    /// Waits until every group has changed, and all of them together more often.
+    /// Waits until every group has changed, and all of them together still more often.
     pub(crate) fn wait_for_more(&self, plan: &Plan) {
         let before = self.changes(plan);
         eventually("documents are counted", || self.changes(plan) >= before + 20 * plan.groups);
     }
 
-    /// Asserts that every acknowledged document counts once, and that every crossing was heard.
+    /// Asserts that every acknowledged document counted once, and that every crossing was heard.
     pub(crate) fn assert_exact(&self, report: &Report, plan: &Plan) {
         self.assert_saved(report, plan);
         assert_crossings(report, plan);
@@ -49,22 +49,22 @@ impl Place<'_> {
         assert_exact_counts(report, &alone(plan));
     }
 
-    /// Asserts that every acknowledged document counts once, in Redis and in MongoDB alone.
+    /// Asserts that every acknowledged document counted once, in Redis and in MongoDB alone.
     pub(crate) fn assert_counts(&self, report: &Report, plan: &Plan) {
         self.assert_saved(report, plan);
         self.redis.cli(&["FLUSHALL"]);
         assert_exact_counts(report, &alone(plan));
     }
 
-    /// Asserts that every acknowledged document counts once in Redis, and has what is there saved.
+    /// Asserts that every acknowledged document counted once in Redis, and saves what is there.
     fn assert_saved(&self, report: &Report, plan: &Plan) {
         let other = manager(plan);
         assert_exact_counts(report, &other);
         self.wait_until_saved();
     }
 
-    /// Asserts what is promised where documents have no ids: those that were acknowledged count once, those that were lost
-    /// do not, and of those where that is not known, some.
+    /// Asserts what is promised for documents without ids: acknowledged ones counted once, lost ones did not count, and
+    /// of those with an unknown result, some did.
     pub(crate) fn assert_bounds(&self, report: &Report, plan: &Plan) {
         drop(manager(plan));
         self.wait_until_saved();
@@ -83,15 +83,15 @@ impl Place<'_> {
     }
 }
 
-/// A manager that has the store alone.
+/// A manager with only the store.
 fn alone(plan: &Plan) -> dictrack::Blocking {
     let store = pollster::block_on(MongoStore::open(&plan.store)).unwrap();
     pollster::block_on(Manager::builder().store(store).open()).unwrap().blocking()
 }
 
-/// Asserts that a stage was crossed every hundred documents, that each crossing is one event, and that it was heard: by the
-/// process that caused it or, where it could not deliver it, by the next one. The outcome with a crossing may have been
-/// that of a call that failed.
+/// Asserts that a stage was crossed at every hundredth document, that each crossing is one event, and that it was
+/// heard: by the process that caused it or, if that could not deliver it, by another one. The outcome with a crossing
+/// may have been that of a failed call.
 fn assert_crossings(report: &Report, plan: &Plan) {
     let crossings: u64 = report.acknowledged.values().map(|count| count / 100).sum();
     let told: HashSet<&String> = report.crossings.iter().collect();

@@ -1,4 +1,4 @@
-//! The memory of a process that touches far more groups than its replicas may take.
+//! The memory of a process that touches far more groups than fit into its replicas.
 
 use std::ops::Range;
 use std::process::Command;
@@ -14,7 +14,7 @@ use dictrack_testkit::{Mongo, Redis};
 use crate::fleet::Plan;
 use crate::place::Place;
 
-/// What a child process is told: the URLs of cache and store.
+/// Tells a child process the URLs of the cache and the store.
 const SERVERS: &str = "DICTRACK_TEST_REPLICAS";
 const BUDGET: u64 = 64 << 20;
 const GROUPS: u64 = 4_000;
@@ -69,12 +69,12 @@ fn status(field: &str) -> u64 {
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// A process of its own, whose memory nobody else uses.
+/// A separate process, so that nothing else uses its memory.
 #[test]
 fn child() {
     let Ok(servers) = std::env::var(SERVERS) else { return };
     let first = 500;
-    // What counting takes without replicas: threads, connections, buffers.
+    // The memory for counting without replicas: threads, connections, buffers.
     let manager = open(&servers, 0, Durability::Os);
     count(&manager, 0..first);
     count(&manager, 0..first);
