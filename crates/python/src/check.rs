@@ -1,4 +1,4 @@
-//! Conditions and limiters on their own, outside any group, evaluated by the same code as in groups.
+//! Conditions and limiters on their own, outside of groups, evaluated by the same code as in groups.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::document::Document;
 use crate::state::limiter_for;
 use crate::{errors, value};
 
-/// The definition of a tracker that has only `field`.
+/// The definition of a tracker with only this `field`.
 fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
     let fields = [
         ("name", Json::from("check")),
@@ -26,7 +26,7 @@ fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
     TrackerDefinition::from_json(&json).map_err(|error| errors::definition(&error))
 }
 
-/// One condition. Two conditions are equal if their kinds, keys, operands and flags are.
+/// A condition. Two conditions are equal if their kinds, keys, operands and flags are equal.
 #[pyclass(frozen, eq, hash, module = "dictrack._dictrack")]
 pub(crate) struct Condition(Arc<TrackerDefinition>);
 
@@ -56,7 +56,7 @@ impl Condition {
         Ok(Self(Arc::new(with("conditions", value::read(condition)?)?)))
     }
 
-    /// Whether a document satisfies it.
+    /// Whether a document satisfies the condition.
     fn check(&self, document: &Bound<'_, PyAny>) -> PyResult<bool> {
         let document = Document::read(document)?;
         let mut registry = Registry::default();
@@ -88,7 +88,7 @@ impl Limiter {
         Ok(Self { limiter: Mutex::new(limiter), engine })
     }
 
-    /// The limiter as of ``now``, in the same form as for the limiters of a tracker.
+    /// The limiter as of ``now``, in the same form as the limiters of a tracker.
     fn view<'py>(&self, py: Python<'py>, now: &Bound<'_, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let view = self.limiter.lock().view(value::moment("now", now)?);
         limiter_for(py, &view)
@@ -100,13 +100,13 @@ impl Limiter {
         Ok(verdict.map_err(|error| PyValueError::new_err(error.to_string()))? == Verdict::Admitted)
     }
 
-    /// Records a document that counted at ``now``. Returns whether more can.
+    /// Records a document that counted at ``now``. Returns whether another one can count.
     fn record(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
         let recorded = self.limiter.lock().record(&Json::Null, value::moment("now", now)?, &self.engine);
         recorded.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Renews it at ``now``, with a new count or length if given.
+    /// Renews the limiter at ``now``, with a new count or length if given.
     #[pyo3(signature = (now, count=None, seconds=None))]
     fn renew(&self, now: &Bound<'_, PyAny>, count: Option<u64>, seconds: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let now = value::moment("now", now)?;

@@ -1,5 +1,5 @@
-//! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` looks them up by name;
-//! nothing is imported on behalf of a store.
+//! Conditions, measures and limiters that are Python classes and functions. `dictrack._custom` looks them up by name; a
+//! name in a store never causes an import.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::python::{
 };
 use crate::{interrupted, value};
 
-/// Finds custom code among what Python registered.
+/// Finds custom code that Python has registered.
 pub(crate) struct PythonCode;
 
 impl PythonCode {
@@ -41,7 +41,7 @@ impl CustomCode for PythonCode {
     }
 }
 
-/// Python code by its registered name.
+/// Python code under its registered name.
 struct Named(String);
 
 impl Named {
@@ -82,7 +82,7 @@ impl Named {
 
 type Arguments<'py> = PyResult<Vec<Bound<'py, PyAny>>>;
 
-/// A limiter's state, the time and the document.
+/// The arguments of a limiter: its state, the time and the document.
 fn asked<'py>(py: Python<'py>, state: &Json, now: Timestamp, document: &dyn Seen) -> Arguments<'py> {
     Ok(vec![value::write(py, state)?, value::seconds_for(py, now)?, object(py, document)?])
 }

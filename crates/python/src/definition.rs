@@ -73,7 +73,7 @@ impl Definition {
     }
 }
 
-/// Reads the definitions in a TOML, YAML or JSON file, and the warnings about them with their positions.
+/// Reads the definitions in a TOML, YAML or JSON file. Also returns warnings about them, with their positions.
 #[pyfunction]
 pub(crate) fn read_file(py: Python<'_>, path: PathBuf) -> PyResult<(Vec<Definition>, Vec<String>)> {
     let (definitions, warnings) = py

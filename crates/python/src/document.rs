@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use crate::value;
 
-/// A document: what the engine reads, and the object that custom conditions receive.
+/// A document: what the engine reads, and the object passed to custom conditions.
 pub(crate) struct Document {
     json: Json,
     object: Py<PyAny>,

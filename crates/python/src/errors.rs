@@ -1,5 +1,5 @@
-//! Converts errors into exceptions. The table of errors (`dictrack::ErrorKind`) has the class of each kind; the classes are
-//! in `dictrack/utils/errors.py`.
+//! Converts errors into exceptions. The table of errors (`dictrack::ErrorKind`) names the class of each kind; the
+//! classes are in `dictrack/utils/errors.py`.
 
 use dictrack::{DefinitionError, Error, ErrorKind, group::GroupError};
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ pub(crate) fn of(kind: ErrorKind, message: &str) -> PyErr {
     Python::attach(|py| with(py, kind, message, &[]).unwrap_or_else(|error| error))
 }
 
-/// The exception of the class `name`, which no error of the crate has.
+/// An exception of the class `name`, for errors that the crate does not have.
 pub(crate) fn of_class(name: &str, message: &str) -> PyErr {
     Python::attach(|py| made(py, name, message, &[]).unwrap_or_else(|error| error))
 }
@@ -37,7 +37,7 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     with(py, error.kind(), &error.to_string(), &facts(error)).unwrap_or_else(|error| error)
 }
 
-/// What an error is about, as attributes of its exception.
+/// What an error is about, as attributes for its exception.
 fn facts(error: &Error) -> Vec<(&'static str, &str)> {
     match error {
         Error::Group { group, problem } => match &**problem {

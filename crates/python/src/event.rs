@@ -8,7 +8,7 @@ use crate::python::event_function;
 use crate::state::State;
 use crate::value;
 
-/// An event of a tracker, which `dictrack.events` converts for listeners.
+/// An event of a tracker; `dictrack.events` converts it for listeners.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Event(pub(crate) Arc<dictrack::Event>);
 
@@ -26,7 +26,7 @@ impl Event {
         &self.0.group
     }
 
-    /// The tracker's name.
+    /// The name of the tracker.
     #[getter]
     fn name(&self) -> &str {
         self.0.name()
@@ -44,7 +44,7 @@ impl Event {
         value::seconds_for(py, self.0.occurred_at)
     }
 
-    /// How many events of this kind this one represents.
+    /// The number of events of this kind that this one represents.
     #[getter]
     fn times(&self) -> u64 {
         self.0.times
@@ -56,7 +56,7 @@ impl Event {
         self.0.limiter
     }
 
-    /// The same for every delivery of this event.
+    /// An id that is the same for every delivery of this event.
     #[getter]
     fn id(&self) -> String {
         self.0.id().to_string()

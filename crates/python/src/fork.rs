@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 
 use crate::errors;
 
-/// How many forks there were between the process that loaded the module and this one.
+/// The number of forks between the process that loaded the module and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Called by Python in the child of a fork.
+/// Python calls this in the child after a fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -30,13 +30,13 @@ impl<T> Own<T> {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 
-    /// Mutable access to the value, only in the process that created it.
+    /// Mutable access to the value; an error outside the process that created it.
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
         self.get()?;
         self.value.as_mut().ok_or_else(|| errors::of_class("ForkError", "the value is gone"))
     }
 
-    /// The value, only in the process that created it.
+    /// The value; an error outside the process that created it.
     pub(crate) fn get(&self) -> PyResult<&T> {
         match &self.value {
             Some(value) if self.is_own() => Ok(value),

@@ -1,8 +1,8 @@
-//! Live trackers: the objects that a caller added stay up to date with what this manager does to the trackers.
+//! Live trackers: the objects that a caller added keep up with what this manager does to the trackers.
 //!
-//! Their state is looked up when it is read, so documents do not pay for them. When a tracker ends (completion, removal, a
-//! flush), its object gets the final state at once, since the tracker may not be found afterwards. Limiters that are Python
-//! objects also get their state at once, since reading their attributes cannot be intercepted.
+//! Their state is looked up when it is read, so they cost documents nothing. When a tracker ends (by completion,
+//! removal or a flush), its object gets the final state at once, since the tracker may not be found later. Limiters
+//! that are Python objects also get their state at once, since reading their attributes cannot be intercepted.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ struct Followed {
     name: String,
     generation: u32,
     seen: Mutex<Seen>,
-    /// Called with the states of its limiters when they change, if one of them is a Python object.
+    /// Called with the states of the limiters when they change, if one of the limiters is a Python object.
     limiters_changed: Option<Py<PyAny>>,
 }
 
@@ -50,12 +50,12 @@ impl Followed {
         (seen.state.clone(), seen.ended)
     }
 
-    /// The latest state of the tracker; if the manager is gone, the last known one.
+    /// The latest state of the tracker, or the last known one if the manager is gone.
     async fn look(&self) -> Result<State, Error> {
         let (last, ended) = self.last();
         let manager = self.manager.get().ok().and_then(Weak::upgrade).filter(|_| !ended);
         let Some(manager) = manager.as_ref().map(|inner| &inner.manager) else { return Ok(last) };
-        // At the earliest possible time nothing has expired yet, so expired trackers are shown as they were.
+        // At the earliest possible time nothing has expired, so this also shows trackers that have expired since.
         let ever = Timestamp::from_micros(i64::MIN);
         let active = manager.at(ever).tracker(&self.group, &self.name).await?;
         if let Some(found) = active.filter(|found| found.generation == self.generation) {
@@ -101,7 +101,7 @@ impl Live {
 #[derive(Default)]
 pub(crate) struct Following {
     groups: Mutex<HashMap<String, Vec<Weak<Followed>>>>,
-    /// How many lists there are. Most managers and most documents have none.
+    /// The number of lists. Most managers and most documents have none.
     len: AtomicUsize,
 }
 
@@ -157,7 +157,7 @@ impl Following {
         let followed = self.of(group);
         for tracked in outcome.completed() {
             for followed in followed.iter().filter(|followed| followed.name == tracked.name()) {
-                // Looked up for what is not in an outcome: the cycle, and when it completed.
+                // The lookup provides what an outcome lacks: the cycle, and when the tracker completed.
                 if followed.look().await.is_err() {
                     followed.end(State::after(&tracked, true));
                 }
@@ -168,7 +168,7 @@ impl Following {
         }
     }
 
-    /// Passes their state to the limiters of a tracker that are Python objects. Must be called without the GIL.
+    /// Passes the states to those limiters of a tracker that are Python objects. Must be called without the GIL.
     pub(crate) fn limiters_changed(&self, group: &str, definition: &TrackerDefinition, limiters: &[LimiterView]) {
         if !has_custom(definition) {
             return;

@@ -1,4 +1,4 @@
-//! The manager's calls. Each is one future: threads wait for it, event loops poll it.
+//! The calls of the manager. Each is one future, which threads wait for and event loops poll.
 
 mod arguments;
 mod inner;
@@ -32,10 +32,10 @@ use crate::pending::Pending;
 use crate::state::State;
 use crate::{errors, interrupted, value};
 
-/// A manager until it is closed: then its file is free, also while the object is still there.
+/// A manager until it is closed: closing releases its file, even while the object still exists.
 type Slot = Arc<Mutex<Option<Arc<Inner>>>>;
 
-/// The manager of one cache and one store.
+/// A manager of one cache and one store.
 #[pyclass(frozen, weakref, module = "dictrack._dictrack")]
 pub(crate) struct Manager {
     slot: Own<Slot>,
@@ -79,7 +79,7 @@ impl Manager {
 
 #[pymethods]
 impl Manager {
-    /// Applies a document and waits for what the durability says.
+    /// Applies a document and waits as the durability requires.
     #[pyo3(signature = (group_id, data, now=None, event_id=None))]
     fn track(
         &self,
@@ -119,7 +119,8 @@ impl Manager {
         }))
     }
 
-    /// Applies many documents in order and commits them together: a list of outcomes, and of exceptions where one failed.
+    /// Applies many documents in order and commits them together. Returns a list of outcomes, with an exception for
+    /// each document that failed.
     fn track_many(&self, items: Vec<Bound<'_, PyAny>>) -> PyResult<Pending> {
         type Read<'py> = (Bound<'py, PyString>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Option<String>);
         let inner = self.shared()?;
@@ -161,7 +162,7 @@ impl Manager {
         }))
     }
 
-    /// Adds trackers: all or none. ``expire``: seconds after which they are gone.
+    /// Adds trackers, all or none. ``expire``: the number of seconds after which they expire.
     #[pyo3(signature = (group_id, definitions, now=None, expire=None))]
     fn add_trackers(
         &self,
@@ -181,7 +182,7 @@ impl Manager {
         Ok(Pending::new(task, added))
     }
 
-    /// Sees to it that a group has these trackers; completed ones are left alone.
+    /// Ensures that a group has these trackers; completed ones are left alone.
     #[pyo3(signature = (group_id, definitions, update=false, now=None))]
     fn ensure_trackers(
         &self,
@@ -200,8 +201,8 @@ impl Manager {
         Ok(Pending::new(task, added))
     }
 
-    /// Begins to follow active trackers: one for each name that there is, ``None`` for the others. Each name comes with what
-    /// is called when the states of its limiters change, or ``None``.
+    /// Begins to follow active trackers. Returns one for each name that exists, ``None`` for the others. With each name
+    /// comes a function to call when the states of its limiters change, or ``None``.
     fn follow(&self, group_id: String, names: Vec<(String, Option<Py<PyAny>>)>) -> PyResult<Pending> {
         let inner = self.shared()?;
         let task = async move {
@@ -230,7 +231,7 @@ impl Manager {
         Ok(Pending::new(task, |py, states| Ok(states.into_pyobject(py)?.into_any().unbind())))
     }
 
-    /// Replaces the definition of the active tracker of its name, and sets its progress if one is given.
+    /// Replaces the definition of the active tracker of that name, and sets its progress if one is given.
     #[pyo3(signature = (group_id, definition, progress=None, now=None))]
     fn update_tracker(
         &self,
@@ -253,7 +254,7 @@ impl Manager {
         Ok(Pending::new(async move { inner.manager.set_progress(&group_id, &name, progress).await }, truth))
     }
 
-    /// Puts targets behind those of an active tracker.
+    /// Appends targets to an active tracker.
     fn add_targets(&self, group_id: String, name: String, targets: Vec<Bound<'_, PyAny>>) -> PyResult<Pending> {
         let inner = self.shared()?;
         let targets: PyResult<Vec<Amount>> = targets.iter().map(|target| value::amount("target", target)).collect();
@@ -261,7 +262,7 @@ impl Manager {
         Ok(Pending::new(async move { inner.manager.add_targets(&group_id, &name, targets).await }, truth))
     }
 
-    /// Removes active trackers, all or those named; the names of those that were there.
+    /// Removes active trackers, all or those named; returns the names of those that existed.
     #[pyo3(signature = (group_id, names=None, now=None))]
     fn remove_trackers(&self, group_id: String, names: Option<Vec<String>>, now: Moment<'_, '_>) -> PyResult<Pending> {
         let (inner, now) = (self.shared()?, moment(now)?);
@@ -280,7 +281,7 @@ impl Manager {
         Ok(Pending::new(task, |py, names| Ok(names.into_pyobject(py)?.into_any().unbind())))
     }
 
-    /// Resets an active tracker; whether there is one.
+    /// Resets an active tracker; returns whether there is one.
     #[pyo3(signature = (group_id, name, policy=None, count=None, seconds=None, now=None))]
     fn reset_tracker(
         &self,
@@ -305,7 +306,7 @@ impl Manager {
         Ok(Pending::new(task, truth))
     }
 
-    /// What a document would do to each tracker, as a list of dicts; nothing is changed.
+    /// What a document would do to each tracker, as a list of dicts. Nothing is changed.
     #[pyo3(signature = (group_id, data, now=None))]
     fn explain(&self, group_id: String, data: &Bound<'_, PyAny>, now: Moment<'_, '_>) -> PyResult<Pending> {
         let (inner, document, now) = (self.shared()?, Document::read(data)?, moment(now)?);
@@ -316,7 +317,7 @@ impl Manager {
         Ok(Pending::new(task, |py, explained| Ok(value::write(py, &explained)?.unbind())))
     }
 
-    /// The trackers that a group completed, in that order.
+    /// The trackers that a group completed, in order of completion.
     fn completed(&self, group_id: String) -> PyResult<Pending> {
         let inner = self.shared()?;
         let task = async move {
@@ -327,7 +328,7 @@ impl Manager {
         Ok(Pending::new(task, |py, states| Ok(states.into_pyobject(py)?.into_any().unbind())))
     }
 
-    /// Calls ``callback`` for each event with this code; what removes it again.
+    /// Calls ``callback`` for each event with this code; returns a number for ``remove_listener``.
     fn add_listener(&self, py: Python<'_>, code: u16, callback: Py<PyAny>) -> PyResult<u64> {
         let inner = self.shared()?;
         let code = EventCode::ALL.into_iter().find(|known| known.number() == code);
@@ -335,7 +336,7 @@ impl Manager {
         Ok(py.detach(|| inner.add_listener(code, callback)))
     }
 
-    /// Removes a listener; whether it was there.
+    /// Removes a listener; returns whether it was there.
     fn remove_listener(&self, py: Python<'_>, number: u64) -> PyResult<bool> {
         let inner = self.shared()?;
         Ok(py.detach(|| inner.remove_listener(number)))
@@ -346,7 +347,7 @@ impl Manager {
         value::seconds_for(py, self.shared()?.manager.now())
     }
 
-    /// Empties the cache and the store for good.
+    /// Permanently empties the cache and the store.
     fn flush(&self, confirm: bool) -> PyResult<Pending> {
         let inner = self.shared()?;
         let task = async move {
@@ -358,7 +359,7 @@ impl Manager {
         Ok(Pending::new(task, none))
     }
 
-    /// Writes everything and ends the manager.
+    /// Writes everything and closes the manager.
     fn close(&self) -> PyResult<Pending> {
         let slot = Arc::clone(self.slot.get()?);
         let task = async move {

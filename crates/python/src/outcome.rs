@@ -92,8 +92,8 @@ impl Outcome {
         Ok(failed)
     }
 
-    /// The trackers that were left unchanged although their conditions hold, by name, with the reason: ``no_amount`` or
-    /// ``out_of_range``. ``explain`` has details.
+    /// The trackers that stayed unchanged although their conditions hold, by name, with the reason: ``no_amount`` or
+    /// ``out_of_range``. ``explain`` has the details.
     #[getter]
     fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let skipped = PyDict::new(py);
@@ -103,9 +103,9 @@ impl Outcome {
         Ok(skipped)
     }
 
-    /// The trackers that refused the document, by name, each with ``limiter``, the position of the limiter that refused, and
-    /// ``until``, the earliest time at which it would admit the document, in seconds since 1970 UTC; ``None`` if only a reset
-    /// can change that.
+    /// The trackers that refused the document, by name, each with ``limiter``, the position of the limiter that
+    /// refused, and ``until``, the earliest time at which it would admit the document, in seconds since 1970 UTC, or
+    /// ``None`` if only a reset can change that.
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let refusals = PyDict::new(py);
@@ -184,7 +184,8 @@ impl Which {
     }
 }
 
-/// The trackers in one list of an outcome, created on first use, since a document may touch a thousand trackers.
+/// The trackers in one list of an outcome. They are created on first use, since a document may touch a thousand
+/// trackers.
 #[pyclass(frozen, sequence, module = "dictrack._dictrack")]
 pub(crate) struct Trackers {
     outcome: Arc<dictrack::Outcome>,

@@ -57,7 +57,7 @@ impl Wake for WakeLoop {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A terminating interpreter or a closed loop no longer waits.
+        // A terminating interpreter or a closed loop is no longer waiting.
         let _ = Python::try_attach(|py| self.0.call0(py).map(drop).ok());
     }
 }
@@ -73,8 +73,8 @@ impl Pending {
         finished(py, result)
     }
 
-    /// Continues the call as far as possible. Returns ``(True, result)``, or ``(False, None)``; then ``wake`` is called, from
-    /// any thread, when the call can continue.
+    /// Continues the call as far as possible. Returns ``(True, result)`` if it is done, else ``(False, None)``;
+    /// ``wake`` is then called, from any thread, when the call can continue.
     fn poll(&self, py: Python<'_>, wake: Py<PyAny>) -> PyResult<(bool, Option<Py<PyAny>>)> {
         let mut task = self.take()?;
         let future = task.get_mut()?;

@@ -1,10 +1,10 @@
-//! Functions of the Python part that are called from here, looked up once.
+//! Functions of the Python part that Rust calls, looked up once.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// Looks up `name` in `module`, only the first time.
+/// Looks up `name` in `module`, but only the first time.
 macro_rules! imported {
     ($(#[$doc:meta])* $name:ident, $module:literal, $attribute:literal) => {
         $(#[$doc])*
@@ -36,7 +36,7 @@ imported!(
     tell_function, "dictrack.events", "tell"
 );
 imported!(
-    /// The error class of this name.
+    /// The error class with this name.
     error_function, "dictrack.utils.errors", "error_of"
 );
 imported!(

@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// The state in an event: the stage, target and progress that it is about.
+    /// The state in an event: the stage, target and progress that the event reports.
     pub(crate) fn at(event: &dictrack::Event) -> Self {
         Self {
             amount: event.progress,
@@ -92,13 +92,13 @@ impl State {
         }
     }
 
-    /// The same state, as of this time.
+    /// The same state, as of this moment.
     pub(crate) fn at_moment(mut self, moment: Timestamp) -> Self {
         self.as_of = Some(moment);
         self
     }
 
-    /// The same state, completed at this time.
+    /// The same state, completed at this moment.
     pub(crate) fn done(mut self, moment: Timestamp) -> Self {
         self.completed = true;
         self.completed_at = Some(moment);
@@ -157,8 +157,8 @@ impl State {
         self.as_of.map(|moment| value::seconds_for(py, moment)).transpose()
     }
 
-    /// The limiters in definition order: ``limit``, ``remaining``, ``retry_at`` and ``reset_at``, with bounds ``start`` and
-    /// ``end``; of a custom limiter its state.
+    /// The limiters in definition order: ``limit``, ``remaining``, ``retry_at`` and ``reset_at``, and for windows with
+    /// bounds ``start`` and ``end``; for a custom limiter its state.
     #[getter]
     fn limiters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.limiters.iter().map(|limiter| limiter_for(py, limiter)).collect()

@@ -1,4 +1,4 @@
-//! Values between Python and the engine: numbers stay exact both ways.
+//! Converts values between Python and the engine; numbers stay exact both ways.
 
 use dictrack::json::Text;
 use dictrack::json::{Json, MAX_DEPTH, Map};
@@ -12,7 +12,7 @@ use crate::python::{decimal, plain};
 /// More values than a JSON document of 1 MiB can have.
 const MAX_VALUES: usize = 1 << 20;
 
-/// A number by its decimal text, for those that Python's `int` of 64 bits and `float` do not hold.
+/// A number as its decimal text, for numbers that neither a 64-bit integer nor a Python `float` can hold.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Exact(Number);
 
@@ -44,8 +44,8 @@ fn read_plain(value: &Bound<'_, PyAny>, strict: bool) -> PyResult<Json> {
         .ok_or_else(|| PyTypeError::new_err(format!("{} is not a JSON value", a_type(value))))
 }
 
-/// Reads a value that consists of exactly Python's dict, list, tuple, str, int, float, bool and None; `None` for any other.
-/// Runs no Python code, which could change the value while it is read; so subclasses are left to `plain`.
+/// Reads a value that consists only of Python's own dict, list, tuple, str, int, float, bool and None; `None` for any
+/// other. Runs no Python code, which could change the value while it is read, so subclasses are left to `plain`.
 fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyResult<Option<Json>> {
     // Nested lists that contain the same list several times may amount to 2⁶⁴ values.
     *left = left.checked_sub(1).ok_or_else(|| {
@@ -110,7 +110,8 @@ pub(crate) fn a_type(value: &Bound<'_, PyAny>) -> String {
     format!("{article} {name}")
 }
 
-/// Converts a value for Python. Numbers become `int` if they are whole, `float` if it has the same decimal, else `Decimal`.
+/// Converts a value for Python. A number becomes an `int` if it is whole, a `float` if that has the same decimal, else
+/// a `Decimal`.
 pub(crate) fn write<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
     Ok(match json {
         Json::Null => py.None().into_bound(py),

@@ -1,4 +1,4 @@
-//! Arguments of the manager's calls, read.
+//! Parsing the arguments of the manager's calls.
 
 use dictrack::{ResetPolicy, Timestamp, TrackerDefinition};
 use pyo3::exceptions::PyValueError;

@@ -1,4 +1,4 @@
-//! What a manager of Python's is made of.
+//! The parts of a manager that Python created.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::interrupted;
 use crate::live::Following;
 use crate::python::tell_function;
 
-/// Ends its manager without the GIL: the end waits for threads that may want to log.
+/// Closes its manager without holding the GIL: closing waits for threads that may want to log.
 pub(crate) struct Ending(Option<Tracking>);
 
 impl Deref for Ending {
@@ -31,7 +31,7 @@ impl Deref for Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let mut manager = self.0.take();
-        // Where there is no interpreter any more, nobody logs.
+        // Without an interpreter, nothing logs.
         let _ = Python::try_attach(|py| py.detach(|| drop(manager.take())));
     }
 }
@@ -48,7 +48,7 @@ impl Inner {
         Self { manager: Ending(Some(manager)), following: Following::default(), listeners: Mutex::default() }
     }
 
-    /// The calls as of `now`; by the clock if there is no moment.
+    /// The calls as of `now`, or by the clock if there is no moment.
     pub(super) fn at(&self, now: Option<Timestamp>) -> At<'_> {
         self.manager.at(now.unwrap_or_else(|| self.manager.now()))
     }
@@ -59,14 +59,14 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Hands on what a document did to trackers that are followed.
+    /// Passes on what a document did to trackers that are followed.
     pub(super) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
         if self.following.has_to_follow(outcome) {
             self.following.follow(group, outcome).await;
         }
     }
 
-    /// Calls `callback` for each event with this code; the number that removes it again.
+    /// Calls `callback` for each event with this code; returns the number that removes it again.
     pub(super) fn add_listener(&self, code: EventCode, callback: Py<PyAny>) -> u64 {
         let tell = move |event: &Event| {
             let shared = Arc::new(event.clone());
@@ -82,18 +82,18 @@ impl Inner {
         number
     }
 
-    /// Removes a listener; whether it was there.
+    /// Removes a listener; returns whether it was there.
     pub(super) fn remove_listener(&self, number: u64) -> bool {
         let mut listeners = self.listeners.lock();
         let Some(at) = listeners.iter().position(|(known, _)| *known == number) else { return false };
         self.manager.remove_listener(listeners.remove(at).1)
     }
 
-    /// Writes everything and ends the manager.
+    /// Writes everything and closes the manager.
     pub(super) async fn close(&self) -> Result<(), dictrack::Error> {
         self.following.look(None).await;
         let closed = self.manager.close().await;
-        // The manager may be what its listeners refer to: they would keep each other.
+        // The listeners may refer to the manager, and the two would keep each other alive.
         for (_, listener) in std::mem::take(&mut *self.listeners.lock()) {
             self.manager.remove_listener(listener);
         }
@@ -101,7 +101,7 @@ impl Inner {
     }
 }
 
-/// One document as a call brings it.
+/// A document as a call passes it.
 pub(super) fn submission<'a>(
     group: &'a str,
     document: &'a Document,

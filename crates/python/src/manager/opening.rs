@@ -15,8 +15,8 @@ use crate::custom::PythonCode;
 use crate::pending::Pending;
 use crate::value;
 
-/// Opens a manager on a Redis cache (its URL) or memory, and a store: the path of a SQLite file, or URL, database and
-/// collection of MongoDB.
+/// Opens a manager with a cache, Redis (its URL) or memory, and a store: the path of an SQLite file, or URL, database
+/// and collection of MongoDB.
 #[pyfunction]
 #[pyo3(signature = (*, redis=None, cache_bytes=None, sqlite=None, mongodb=None, durability=None, clock=None,
     completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
@@ -42,7 +42,7 @@ pub(crate) fn open(
         limits.id_window = value::span("id_window", window)?;
     }
     builder = builder.limits(limits);
-    // MongoDB is far away: callers do not wait for it unless they say so.
+    // MongoDB is far away: calls do not wait for it unless the caller asks for that.
     if let Some(durability) = durability.or(mongodb.as_ref().map(|_| "interval(100ms)")) {
         let read = durability
             .parse()
