@@ -181,8 +181,8 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache.
     async fn group_ids(&self) -> Result<Vec<String>, Error>;
 
-    /// The groups with changes that the store does not have yet, in order, as far as the cache knows. May be called without
-    /// [`begin`](Self::begin).
+    /// The groups with changes that the store does not have yet, in order, as far as the cache knows. May be called
+    /// without [`begin`](Self::begin).
     ///
     /// # Errors
     /// A failure of the cache.
@@ -191,8 +191,8 @@ pub trait DataCache: Send + Sync + Debug {
     /// Whether the cache may lack a group that was changed through it, so that the store has to be searched too.
     fn has_dropped(&self) -> bool;
 
-    /// Examines the cache before programs rely on it: what it is, what could lose progress, and how to fix it. May be called
-    /// without [`begin`](Self::begin). A failure to examine the cache is a finding too.
+    /// Examines the cache before programs rely on it: what it is, what could lose progress, and how to fix it. May be
+    /// called without [`begin`](Self::begin). A failure to examine the cache is a finding too.
     ///
     /// The default implementation only reads some groups, and adds a note that nothing else was checked.
     async fn examine(&self, setup: &Setup) -> Examination {

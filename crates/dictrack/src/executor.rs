@@ -28,8 +28,8 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// Runs `work`, which may block: on the calling thread if that may block, else on a thread of its own, where it runs to
-/// its end even if the caller is dropped.
+/// Runs blocking `work`: on the calling thread if that is allowed to block, else on a thread of its own, where it runs
+/// to its end even if the caller is dropped.
 pub(crate) async fn apart<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {

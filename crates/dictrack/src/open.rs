@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! [`MongoStore::open`](crate::MongoStore::open) and [`RedisCache::new`](crate::RedisCache::new) describe the URLs and their
-//! options. Errors and `Debug` never show a password.
+//! [`MongoStore::open`](crate::MongoStore::open) and [`RedisCache::new`](crate::RedisCache::new) describe the URLs and
+//! their options. Errors and `Debug` never show a password.
 
 use crate::Error;
 use crate::backend::BackendError;
@@ -52,8 +52,8 @@ impl From<AddressError> for Error {
 pub struct OpenOptions {
     /// Opens for reading only, even while another process writes.
     pub read_only: bool,
-    /// The memory limit for groups in this process, in bytes. A Redis cache keeps its replicas within it; an SQLite store
-    /// uses less memory for its file if the limit is below 1 GiB. Without it, their defaults apply.
+    /// The memory limit for groups in this process, in bytes. A Redis cache keeps its replicas within it; an SQLite
+    /// store uses less memory for its file if the limit is below 1 GiB. Without it, their defaults apply.
     pub memory: Option<usize>,
     /// The MongoDB database; overrides the URL.
     pub database: Option<String>,

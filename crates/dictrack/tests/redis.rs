@@ -445,7 +445,7 @@ fn a_cache_that_drops_groups_takes_nothing_that_was_acknowledged() {
     pair.assert_exact(&report, &store);
 }
 
-/// Makes the plans of processes that have Redis in front of their own MongoDB.
+/// The plan, with Redis in front of a MongoDB server.
 fn before_mongodb(redis: &Redis, mongo: &Mongo, plan: Plan) -> Plan {
     Plan { cache: redis.url(), store: format!("{}/dictrack", mongo.url().trim_end_matches('/')), ..plan }
 }

@@ -45,8 +45,8 @@ impl CustomCode for PythonCode {
 struct Named(String);
 
 impl Named {
-    /// Calls `function` with the name, the parameters and `arguments`. An exception is logged with its traceback, and the
-    /// tracker is listed in `failed`.
+    /// Calls `function` with the name, the parameters and `arguments`. An exception is logged with its traceback, and
+    /// the tracker is listed in `failed`.
     fn ask<T>(
         &self,
         kind: &str,

@@ -61,8 +61,8 @@ mod _dictrack {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // Log records of dictrack go to Python's `logging`, whose configuration decides what is shown. Other crates are left
-        // out: dictrack itself reports unreachable servers.
+        // Log records of dictrack go to Python's `logging`, whose configuration decides what is shown. Other crates are
+        // left out: dictrack itself reports unreachable servers.
         let logger = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::LoggersAndLevels)?;
         let logger = logger.filter(LevelFilter::Off).filter_target("dictrack".to_owned(), LevelFilter::Debug);
         let _ = logger.install();

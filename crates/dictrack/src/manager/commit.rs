@@ -356,7 +356,7 @@ fn spawn_failed(error: std::io::Error) -> Error {
 }
 
 impl Core {
-    /// The thread: round after round, until it is told to end or the store fails.
+    /// The body of the thread: runs rounds until it is told to end or the store fails.
     fn run(&self, interval: Option<Duration>) {
         let pause = interval.unwrap_or(IDLE);
         loop {

@@ -168,7 +168,7 @@ impl Manager {
         self.shared.source.clear(highest).await
     }
 
-    /// Whether the manager still works.
+    /// Fails if the manager is closed, its store has failed, or custom code is calling it.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.check_reentrant()?;
         if self.shared.closed.load(Ordering::Relaxed) {

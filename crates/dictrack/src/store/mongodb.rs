@@ -101,7 +101,7 @@ impl MongoStore {
     /// Like [`open`](Self::open), but for reading only, even while another process writes.
     ///
     /// # Errors
-    /// The errors of [`MongoStoreBuilder::open`]; also if there is no store.
+    /// The errors of [`MongoStoreBuilder::open`], and a failure if there is no store.
     pub async fn open_read_only(url: impl Into<String>) -> Result<Self, Error> {
         Self::builder(url).read_only().open().await
     }

@@ -2,8 +2,8 @@
 //!
 //! A line ends with `"check":[number,"own","all"]`: its number, counted from one; the CRC-32 of the line up to and
 //! including that number; and the CRC-32 of all lines so far, each up to and including its number. An edited line does
-//! not match its own checksum; a line that was moved, repeated or removed shows in the numbers; a line of another export
-//! shows in `all`.
+//! not match its own checksum; a line that was moved, repeated or removed shows in the numbers; a line of another
+//! export shows in `all`.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Read as _, Write};

@@ -17,14 +17,14 @@ use crate::common::{
     DATABASE, all, builder, counter, document, edit, fresh, kept, manager, open, progress, shared, store,
 };
 
-/// How long an owner must be silent in these tests before it may be replaced.
+/// How long an owner must be silent in these tests before it may be taken over.
 const SILENCE: Duration = Duration::from_millis(1_000);
 
 fn begin(store: &MongoStore, writers: Writers) -> Result<bool, Error> {
     pollster::block_on(store.begin(Durability::Fsync, &Limits::default(), writers))
 }
 
-/// A store whose owner is soon replaced.
+/// A store whose owner is soon taken over.
 fn impatient(url: &str, collection: &str) -> MongoStore {
     pollster::block_on(builder(url, collection).taken_over_after(SILENCE).open()).unwrap()
 }

@@ -27,7 +27,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
 const ATTEMPT: Duration = Duration::from_millis(700);
 /// Making a connection may take this long.
 const CONNECT: Duration = Duration::from_millis(500);
-/// The pause before a second attempt, and the longest that it becomes by doubling; in microseconds.
+/// The pause before the second attempt, and the longest pause, up to which it doubles; in microseconds.
 const PAUSE: (u64, u64) = (2_000, 100_000);
 
 /// One connection that all callers share.
@@ -106,8 +106,8 @@ fn code(error: &RedisError) -> Option<&str> {
     OF_SCRIPTS.into_iter().find(word).or(code)
 }
 
-/// What Redis says. A server repeats a command that it does not know with its arguments, which are the login for `AUTH`
-/// and `HELLO`.
+/// What Redis says, without a login: a server quotes an unknown command with its arguments, and those of `AUTH` and
+/// `HELLO` contain the login.
 pub(crate) fn said(error: &RedisError) -> String {
     let words = error.to_string();
     match words.split_once(", with args beginning with") {
@@ -173,7 +173,7 @@ impl Connection {
     }
 
     /// Runs a script, and runs it again if the connection breaks or the server is not ready, until it answers or the
-    /// deadline passes. A script that may have run already is run again, so it must be able to tell.
+    /// deadline passes. A script may run twice, so it has to notice that it has already run.
     pub(super) async fn run(
         &self,
         action: &str,
@@ -184,8 +184,8 @@ impl Connection {
         self.run_noting(action, script, keys, arguments, &mut false).await
     }
 
-    /// Like [`run`](Self::run); notes in `sent_before` whether an earlier attempt got no answer, so that the server may
-    /// have run the script before the attempt that it answered.
+    /// Like [`run`](Self::run); notes in `sent_before` whether an earlier attempt was sent but got no answer, so that
+    /// the script may have run before.
     pub(super) async fn run_noting(
         &self,
         action: &str,

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 
-/// What an entry takes besides the bytes of its group.
+/// The bytes of an entry besides those of its group.
 pub(super) const BYTES: usize = 1024;
 
 /// One group in this process.
@@ -35,7 +35,7 @@ pub(super) struct State {
     pub(super) replica: Option<Replica>,
     /// The group as the swap in progress makes it.
     pub(super) pending: Option<Trial>,
-    /// The group after the steps that go with the next swap.
+    /// The group after the steps that will be sent with the next swap.
     pub(super) tried: Option<Tried>,
     /// Whether a caller is sending swaps for this group.
     pub(super) in_flight: bool,
@@ -119,7 +119,7 @@ pub(super) enum Ending {
     /// Redis lost the group after it may have kept the batch, and the store may have it: only steps known by an id may
     /// run again.
     Unsure,
-    /// Trying again is pointless.
+    /// It failed, and trying again is pointless.
     Failed(Error),
 }
 
@@ -171,7 +171,7 @@ impl State {
         }))
     }
 
-    /// Whether nobody waits for anything here.
+    /// Whether no step is waiting or in progress.
     pub(super) fn is_idle(&self) -> bool {
         !self.in_flight && self.tried.is_none() && self.pending.is_none()
     }

@@ -1,5 +1,5 @@
-//! Puts a large group that Redis lacks there in pieces. They wait in a key beside the group, and become the group once
-//! all of them are there.
+//! Loads a large group into Redis in pieces. They wait in a key beside the group, and become the group once all of them
+//! are there.
 //!
 //! Nobody sees a half-loaded group, and pieces left by a process that ends in between expire.
 
@@ -19,7 +19,7 @@ use crate::{Error, runtime};
 const PIECES_MILLIS: u64 = 20_000;
 /// The lease is renewed this often while the store is read.
 const RENEWED_EVERY: Duration = Duration::from_millis(LEASE_MILLIS / 4);
-/// A process that has not read a group from the store after this long would block all others.
+/// How long reading a group from the store may take: meanwhile all other processes have to wait for it.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Keeps a lease alive until it is dropped.

@@ -24,7 +24,7 @@ use super::texts::Texts;
 const RING: (usize, usize) = (16, 1536);
 /// Chunks of completed trackers are merged when there are more than this.
 const CHUNKS: usize = 32;
-/// How many processes a group remembers the last sequence of.
+/// The number of processes whose last sequence a group remembers.
 pub(super) const WRITERS: usize = 64;
 
 /// A group with more ids than this is large: it is read and written in pieces.
@@ -447,7 +447,7 @@ impl Whole {
         Ok(set.ok_or("the field \"set\" is not a hash of 32 hexadecimal digits")?)
     }
 
-    /// Fields named after a version or a sequence must fit the group.
+    /// Checks that the fields named after a version or a sequence fit the group.
     fn check(&self, set: &DefinitionSet) -> Result<(), Unreadable> {
         if let Some(ghost) = self.states.keys().filter(|name| set.position(name).is_none()).min() {
             return Err(format!("the field \"t:{ghost}\" belongs to no tracker of the group"));

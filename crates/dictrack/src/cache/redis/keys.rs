@@ -2,8 +2,8 @@
 
 use dictrack_core::group::ContentHash;
 
-/// Groups are spread over this many buckets. All keys of a bucket are on one node of a cluster, so that a script may use
-/// them together.
+/// Groups are spread over this many buckets. All keys of a bucket are on one node of a cluster, so that a script may
+/// use them together.
 pub(super) const BUCKETS: u64 = 1024;
 
 /// The keys of one group.
@@ -11,7 +11,7 @@ pub(super) const BUCKETS: u64 = 1024;
 pub(super) struct Keys {
     /// The hash with the group.
     pub(super) group: String,
-    /// The set of the groups of the bucket that the store lacks changes of.
+    /// The set of the bucket's groups with changes that the store lacks.
     pub(super) dirty: String,
     /// Names the process that is loading the group from the store.
     pub(super) lease: String,
@@ -29,7 +29,7 @@ impl Keys {
         format!("{}:n:{lease}", self.bucket)
     }
 
-    /// The key of a definition set: a copy for each bucket.
+    /// The key of a definition set; each bucket has its own copy.
     pub(super) fn set(&self, hash: ContentHash) -> String {
         format!("{}:s:{hash}", self.bucket)
     }

@@ -40,8 +40,8 @@ impl Shared {
         !trusted
     }
 
-    /// Gets the replica of a group for a caller that waits no longer than `limit`; if it comes later, the next caller
-    /// has it.
+    /// Gets the replica of a group for a caller that waits no longer than `limit`; if it arrives later, the
+    /// next caller gets it.
     pub(super) async fn load_within(self: &Arc<Self>, limit: Duration, entry: &Arc<Entry>) -> Result<(), Error> {
         let (shared, loading) = (Arc::clone(self), Arc::clone(entry));
         match runtime::run(limit, async move { shared.loaded(&loading).await }).await? {

@@ -35,7 +35,7 @@ impl Shared {
         Ok(Some(self.replica_of(id, whole, set, &engine.limits, 0)?.group))
     }
 
-    /// The groups of all buckets that the store lacks changes of.
+    /// The groups of all buckets with changes that the store lacks.
     pub(super) async fn unsaved(self: &Arc<Self>) -> Result<Vec<String>, Error> {
         let mut looks = JoinSet::new();
         for number in 0..BUCKETS {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The bytes of a piece: the minimum, the first one, the maximum.
+/// The size of a piece in bytes: minimum, initial, maximum.
 const BYTES: (usize, usize, usize) = (4 << 10, 16 << 10, 512 << 10);
 /// A piece that took less time could have been larger; one that took more should have been smaller.
 const GOOD: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(150));

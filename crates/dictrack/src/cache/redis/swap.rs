@@ -25,7 +25,7 @@ pub(super) struct Swap {
     pub(super) lease: String,
     pub(super) fields: Fields,
     pub(super) set: Arc<DefinitionSet>,
-    /// What the script does about the store; see the script.
+    /// Tells the script whether the store has to follow; see the script.
     pub(super) follow: String,
     pub(super) sequence: u64,
     pub(super) claim: u64,
@@ -41,7 +41,7 @@ pub(super) struct Swap {
 
 /// What the script answers to a swap.
 pub(super) enum Answer {
-    /// Redis has the swap. With the claim of the group, if it was there before.
+    /// Redis has the swap; with the group's claim, if the group was there before.
     Kept(Option<u64>),
     /// The group has to be loaded again.
     Anew,

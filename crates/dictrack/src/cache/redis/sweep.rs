@@ -13,9 +13,9 @@ use super::{Shared, connection};
 use crate::Error;
 use crate::clock::Stopwatch;
 
-/// How often some buckets are examined.
+/// How often the next buckets are examined.
 const EVERY: Duration = Duration::from_millis(250);
-/// How many buckets: all of them are examined every two seconds.
+/// How many buckets are examined at once: each one is examined every two seconds.
 const BUCKETS_AT_ONCE: u64 = 128;
 /// How many groups of a bucket are adopted at once.
 const GROUPS_AT_ONCE: usize = 64;
@@ -23,7 +23,8 @@ const GROUPS_AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     wanted: AtomicBool,
-    /// If the last sweep left too much because everything is in use, only more than this is worth another one.
+    /// If the last sweep could not free enough, since all replicas are in use: above this many bytes, another is
+    /// worthwhile.
     again_above: AtomicUsize,
     state: Mutex<State>,
 }

@@ -13,7 +13,7 @@ use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::{Error, runtime};
 
-/// How often reading a large group is started again because others replaced it meanwhile.
+/// How often reading a large group starts over because others replaced it meanwhile.
 const READS: usize = 5;
 
 /// What `script::READ` says.

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::clock::Stopwatch;
 use crate::store::process::Process;
 
-/// An owner that has been silent for this long may be replaced.
+/// An owner that has been silent for this long may be taken over.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(10);
 
 /// Builds a [`MongoStore`].
@@ -77,7 +77,7 @@ impl MongoStoreBuilder {
         self
     }
 
-    /// For tests: the time after which a silent owner may be replaced.
+    /// For tests: how long an owner must be silent before it may be taken over.
     #[doc(hidden)]
     #[must_use]
     pub fn taken_over_after(mut self, silence: Duration) -> Self {

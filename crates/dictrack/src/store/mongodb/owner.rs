@@ -1,10 +1,10 @@
 //! Which processes write the store: one owner, or those that share a cache.
 //!
 //! The record `owner` names the only writer; each of many writers has a record `shared:<token>`. Records carry a
-//! heartbeat by the server's clock: a writer that does not renew it for ten seconds may be replaced, and one that has
-//! certainly ended may be replaced at once. Each new owner raises `epoch`. What an owner writes carries a stamp that
-//! begins with the epoch and grows with every attempt. The server refuses late writes: those of an earlier owner that
-//! wakes up, and those of an attempt whose reply was given up.
+//! heartbeat by the server's clock: a writer that does not renew it for ten seconds may be taken over, and one that has
+//! certainly ended may be taken over at once. Each writer that registers raises `epoch`. What an owner writes carries a
+//! stamp that begins with the epoch and grows with every attempt. The server refuses late writes: those of an earlier
+//! owner that wakes up, and those of an attempt whose reply was given up.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -28,7 +28,7 @@ pub(super) const OWNER: &str = "owner";
 const SHARED: [&str; 2] = ["shared:", "shared;"];
 /// The fields of a record that describe a process.
 const OF_PROCESS: [&str; 7] = ["token", "host", "pid", "machine", "start", "since", "heartbeat"];
-/// The number of heartbeats in the time after which an owner may be replaced.
+/// The number of heartbeats in the time after which an owner may be taken over.
 const BEATS: u32 = 10;
 /// How often shared writers begin a new epoch, so that claims whose trace was purged are not given again.
 const NEW_EPOCH: Duration = Duration::from_secs(3_600);
@@ -49,7 +49,7 @@ pub(super) struct Session {
     pub(super) token: String,
     /// Whether writes of an earlier writer may still arrive: groups are then claimed before they are used.
     pub(super) careful: bool,
-    /// Whether a writer was ever replaced that may still wake up.
+    /// Whether a writer that may still wake up was ever taken over.
     pub(super) held_up: bool,
     /// The first stamp.
     pub(super) first: i64,
@@ -266,8 +266,8 @@ impl Inner {
         records.iter().find(|record| concerns(writers, token, record) && self.life(record) == Life::Alive)
     }
 
-    /// Writes the record `owner`, if it has not changed since it was read; an only writer writes its process into it.
-    /// Returns the new record, and the state in which the store was found.
+    /// Writes the record `owner`, if it has not changed since it was read. If there is one writer, its process is
+    /// written into it. Returns the new record, and the state in which the store was found.
     async fn write_owner(
         &self,
         writers: Writers,
@@ -282,8 +282,7 @@ impl Inner {
             held_up: flag("held_up") || left.contains(&Life::Silent),
             careful: flag("unclean")
                 || !left.is_empty()
-                // The record is from this attempt, whose first reply was lost: it no longer says whether there was
-                // more.
+                // The record is from this attempt, whose first reply was lost: what it said before is unknown.
                 || before.is_some_and(|before| token_of(before) == Some(token)),
         };
         let mut filter = doc! {"_id": OWNER};

@@ -92,8 +92,8 @@ fn failure(action: &str, source: impl Into<dictrack_core::custom::BoxError>) -> 
 
 /// Takes the lock on a file.
 ///
-/// A process that has ended may have left the lock to a child that it forked, which cannot use it. Such a file may be
-/// written too.
+/// A process that has ended may have left the lock to a child that it forked, which cannot use it. Then
+/// the lock does not count, and the file may be written.
 ///
 /// # Errors
 /// [`Error::Owned`] if another process writes the file.

@@ -43,7 +43,7 @@ impl Damage {
 }
 
 impl Tables<'_> {
-    /// Checks that the table `groups` has every group, so that an id that is not in it does not belong to any.
+    /// Checks that the table `groups` has every group, so that an id that it lacks is not a group.
     pub(super) fn verify_groups(&self) -> Result<(), Error> {
         let mut damage = Damage::up_to(1);
         self.each_group(&mut damage, |id, row| {
