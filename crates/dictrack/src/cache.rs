@@ -115,8 +115,7 @@ pub trait DataCache: Send + Sync + Debug {
     /// [`DataStore::claim`](crate::store::DataStore::claim).
     ///
     /// # Errors
-    /// A failure of the cache or the store; nothing has changed. After [`Error::Unavailable`] it is unknown whether
-    /// anything has changed.
+    /// A failure of the cache or the store. Then nothing has changed, but after [`Error::Unavailable`] that is unknown.
     async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error>;
 
     /// Like [`update`](Self::update), but only if the group is at hand and nothing has to wait. Returns `false`

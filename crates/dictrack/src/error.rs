@@ -99,7 +99,7 @@ kinds! {
     /// An older dictrack wrote the store, which is open for reading only.
     OlderVersion = "older_version", "OlderVersionError",
         "open the store for writing once";
-    /// Creating or changing the store was interrupted, and it is open for reading only.
+    /// The store is open for reading only, and creating or changing it was interrupted.
     Unfinished = "unfinished", "UnfinishedError",
         "open the store for writing once";
     /// The store is damaged, or contains something that dictrack did not write.
@@ -203,7 +203,7 @@ pub enum Error {
         /// The version that this dictrack can read.
         known: i64,
     },
-    /// Creating or changing the store was interrupted by a kill or a power failure, and it is open for reading only.
+    /// The store is open for reading only, and a kill or a power failure interrupted creating or changing it.
     #[error(
         "{store} is unfinished: a kill or a power failure interrupted its creation or a change; open it once with a \
          program that writes, which completes it"

@@ -16,7 +16,7 @@ thread_local! {
 /// Waits for `future` on the calling thread. A dictrack call that reads a file does so on this thread, which is faster
 /// than using another one.
 ///
-/// [`Blocking`](crate::Blocking) does this for every call. Do not call it on a thread of an async executor.
+/// [`Blocking`](crate::Blocking) does this for every call. Do not call this function on a thread of an async executor.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Restore(bool);
     impl Drop for Restore {

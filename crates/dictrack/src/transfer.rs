@@ -1,4 +1,4 @@
-//! Moves everything in a store as lines of JSON that lose nothing.
+//! Exports and imports everything in a store, as lines of JSON, without loss.
 //!
 //! The first line is `{"dictrack": 2}`, the version of this format. Then come definition sets (`definitions`,
 //! `trackers`), groups (`group`, `version`, `state`, `ids`, `events`, `completed`) and marks (`mark`, `text`); a set
@@ -93,7 +93,7 @@ pub enum TransferError {
     },
 }
 
-/// Checks that everything in `store` is whole, then writes it to `out`.
+/// Verifies `store`, then writes everything in it to `out`.
 ///
 /// # Errors
 /// A [`TransferError`] if the store is damaged, or if it or `out` fails.

@@ -339,7 +339,7 @@ fn count_limiters_keep_what_remains() {
         &definition(5),
         &format!("0,0,{{\"limited\":true,{}", state(5, 0)),
     );
-    // Spent by documents that did not match, in memory: one more is counted before it is marked.
+    // 2.1.5 also spent it, in memory, on documents that did not match: one more counts before it is marked.
     assert_becomes(&with(false, count_limiter(5, -3)), &definition(5), &format!("0,0,{{{}", state(5, 1)));
     assert_becomes(
         &with(true, count_limiter(5, -3)),

@@ -68,7 +68,7 @@ impl Named {
                 let message = error.to_string();
                 let error = match interrupted::unless_failed(error) {
                     Ok(()) => return message.into(),
-                    // With its traceback.
+                    // The exception includes its traceback.
                     Err(error) => error.into_value(py),
                 };
                 if let Err(other) = raised_function(py).and_then(|raised| raised.call1((kind, &self.0, error))) {

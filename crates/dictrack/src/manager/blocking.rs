@@ -79,7 +79,7 @@ impl Manager {
         Blocking { manager: self.clone() }
     }
 
-    /// [`track_one`](Self::track_one), which blocks the calling thread.
+    /// Like [`track_one`](Self::track_one), but blocks the calling thread.
     #[inline]
     fn track_blocking(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
         match self.begin(submission)? {

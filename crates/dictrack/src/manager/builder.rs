@@ -100,7 +100,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// Looks up custom code that is not registered in `others`, such as code in another language.
+    /// Looks in `others` for custom code that is not registered here, such as code in another language.
     pub fn custom_code(mut self, others: impl CustomCode + 'static) -> Self {
         self.registry.set_others(others);
         self

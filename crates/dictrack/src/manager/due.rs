@@ -16,7 +16,7 @@ use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
 
-/// How long another process gets to deliver its events before this one delivers them, ahead of later events of the
+/// How long another process has to deliver its events. Then this process delivers them, before later events of the
 /// group.
 const OTHERS_DELIVER: Duration = Duration::from_secs(1);
 

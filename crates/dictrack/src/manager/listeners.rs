@@ -162,7 +162,7 @@ pub(super) struct Place<'a> {
     deliveries: &'a Deliveries,
     group: String,
     held: bool,
-    /// Why the last delivery that failed while this one waited could not deliver.
+    /// The error of the last delivery that failed while this one waited.
     pub(super) failure: Option<Error>,
 }
 

@@ -69,9 +69,10 @@ impl Manager {
         self.by_clock().ensure_tracker(group, definition).await
     }
 
-    /// Ensures that `group` has the trackers of `list`. Completed trackers are left alone, unless `differing` is
-    /// [`Differing::Update`] and they gain targets: then they become active again, as after
-    /// [`update_tracker`](Self::update_tracker).
+    /// Ensures that `group` has the trackers of `list`. Completed trackers are left alone.
+    ///
+    /// With [`Differing::Update`], active trackers that the list lacks are removed, and completed ones that gain
+    /// targets become active again, as after [`update_tracker`](Self::update_tracker).
     ///
     /// To do this before each document, [`Submission::ensure`](super::Submission::ensure) is cheaper.
     ///

@@ -62,7 +62,7 @@ pub(crate) fn pickle(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02", value, b"."].concat()
 }
 
-/// The state of a tracker as 2.1.5 writes it; each test changes what it is about.
+/// The state of a tracker as 2.1.5 writes it; each test changes the part that it checks.
 #[derive(Clone)]
 pub(crate) struct Builder {
     fields: Vec<(&'static str, Vec<u8>)>,

@@ -1,4 +1,4 @@
-//! The parts of a manager that Python created.
+//! What a manager created by Python consists of.
 
 use std::ops::Deref;
 use std::sync::Arc;

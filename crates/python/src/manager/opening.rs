@@ -15,8 +15,8 @@ use crate::custom::PythonCode;
 use crate::pending::Pending;
 use crate::value;
 
-/// Opens a manager with a cache, Redis (its URL) or memory, and a store: the path of an SQLite file, or URL, database
-/// and collection of MongoDB.
+/// Opens a manager. The cache is Redis, given by its URL, or memory; the store is the path of an SQLite file, or the
+/// URL, database and collection of MongoDB.
 #[pyfunction]
 #[pyo3(signature = (*, redis=None, cache_bytes=None, sqlite=None, mongodb=None, durability=None, clock=None,
     completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
