@@ -71,13 +71,13 @@ pub struct Unsaved {
 }
 
 impl Unsaved {
-    /// Whether the change can be kept by a store that holds this of the group.
+    /// Whether a store that holds `held` of the group may keep the change.
     pub fn follows(&self, held: Held) -> bool {
         self.claim >= held.claim && self.change.follows(held.version)
     }
 }
 
-/// The change as made by the only writer of a store.
+/// A change made by the only writer of a store, which has no claim.
 impl From<GroupChange> for Unsaved {
     fn from(change: GroupChange) -> Self {
         Self { change, claim: 0 }

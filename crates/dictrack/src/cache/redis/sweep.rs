@@ -23,8 +23,8 @@ const GROUPS_AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     wanted: AtomicBool,
-    /// If the last sweep could not free enough, since all replicas are in use: above this many bytes, another is
-    /// worthwhile.
+    /// If the last drop could not free enough because the replicas were in use: the bytes above which another is worth
+    /// it.
     again_above: AtomicUsize,
     state: Mutex<State>,
 }
@@ -43,7 +43,7 @@ impl Sweep {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Schedules dropping idle replicas, given the number of bytes in use.
+    /// Schedules dropping idle replicas, unless the last drop left about as many bytes as there are now.
     pub(super) fn wanted_above(&self, bytes: usize) {
         if bytes > self.again_above.load(Ordering::Relaxed) {
             self.wanted.store(true, Ordering::Relaxed);

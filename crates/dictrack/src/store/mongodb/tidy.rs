@@ -25,7 +25,7 @@ const TIDY_AFTER: Duration = Duration::from_secs(1);
 /// How many groups are examined in one command, and in one round.
 const GROUPS: usize = 500;
 const ROUND: usize = 2_000;
-/// How many groups can wait to be examined. One that finds no room comes up again some versions later.
+/// How many groups can wait to be examined. A group that finds no room gets its next chance some versions later.
 pub(super) const WAITING: usize = 50_000;
 /// A list that takes more than this in its group's document is moved to parts.
 const SPILL_BYTES: usize = 256 * 1024;
@@ -35,8 +35,8 @@ const PIECES: usize = 16;
 const TOGETHER: usize = 2;
 /// How many parts are examined when the store closes.
 const PARTS: i64 = 10_000;
-/// The age in milliseconds at which a part that nothing refers to is removed: the group that refers to it may not be
-/// written yet.
+/// The age in milliseconds at which a part that nothing refers to is removed. The group that is to refer to a younger
+/// one may not be written yet.
 const OLD: i64 = 24 * 60 * 60 * 1_000;
 
 /// The lists of a group, and those that have to be rewritten.
@@ -229,8 +229,8 @@ impl Inner {
         values.iter().map(|value| Item::read(list, value).map_err(damaged)).collect()
     }
 
-    /// The items of parts, a few at a time. Each read has the time limit of a call of its own; otherwise the parts of a
-    /// large group could never be read over a slow network.
+    /// The items of parts, a few at a time. Each read has its own time limit; otherwise the parts of a large group
+    /// could never be read over a slow network.
     pub(super) async fn parts(&self, ids: &[ObjectId]) -> Result<HashMap<ObjectId, Vec<Bson>>, Error> {
         let mut parts = HashMap::new();
         for some in ids.chunks(TOGETHER) {
@@ -258,7 +258,7 @@ impl Inner {
     /// Removes what a crash left: definitions that no group uses, parts that no group refers to, and traces of marks.
     pub(super) async fn sweep(&self, session: &Session) -> Result<(), Error> {
         if session.writers == Writers::One {
-            // From now on, this process marks its definitions as used again with each write.
+            // So the next change with each definition set marks the set as used again.
             self.sets.lock().clear();
         }
         let now = self.beat(session).await?;
