@@ -110,8 +110,8 @@ pub(crate) fn a_type(value: &Bound<'_, PyAny>) -> String {
     format!("{article} {name}")
 }
 
-/// Converts a value for Python. A number becomes an `int` if it is whole, a `float` if that has the same decimal, else
-/// a `Decimal`.
+/// Converts a value for Python. A number becomes an `int` if it is whole, a `float` if that represents the same
+/// decimal, else a `Decimal`.
 pub(crate) fn write<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
     Ok(match json {
         Json::Null => py.None().into_bound(py),

@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
         Ok(read > 0)
     }
 
-    /// The line without its end, which a tool may have made CR LF.
+    /// The line without its line ending, which a tool may have changed to CR LF.
     fn text(&self) -> Option<&str> {
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)).ok()

@@ -249,7 +249,7 @@ fn an_owner_that_was_killed_is_taken_over_at_once_and_nothing_is_lost() {
             matches!(begin(&other, Writers::One), Err(Error::Owned { pid, .. }) if *pid == *child.id().to_string())
         );
         child.kill().unwrap();
-        // Even if nobody has asked how it ended.
+        // Even while the dead process has not been reaped.
         let watch = Stopwatch::start();
         let players = manager(Manager::builder(), other);
         assert!(watch.elapsed() < SILENCE, "{:?}", watch.elapsed());
@@ -342,7 +342,7 @@ fn one_of_many_that_was_silent_goes_on_unless_an_owner_came() {
         || all(&mongo, &meta).iter().filter(|record| record.get_str("_id").unwrap().starts_with("shared:")).count();
     assert_eq!(writers(), 1);
     proxy.stall();
-    // Another process that begins removes its record.
+    // Another process that begins removes the record of the silent one.
     let mut others = Vec::new();
     eventually("the record of the silent one is gone", || {
         let other = impatient(&mongo.url(), &collection);

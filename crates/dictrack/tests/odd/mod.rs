@@ -160,7 +160,7 @@ impl OddCache {
     }
 }
 
-/// The cache for the manager, while the test keeps the other half.
+/// What the manager gets as its cache; the test keeps another handle.
 #[async_trait]
 impl DataCache for Shared {
     fn writers(&self) -> Writers {

@@ -81,7 +81,7 @@ fn a_lock_that_a_dead_writer_left_to_a_child_keeps_nobody_out() {
     let mut other = Other::start("write", &path);
     other.line("opened").unwrap();
     other.kill();
-    // Like a forked child that has it and outlives its parent.
+    // Like a forked child that holds the lock and outlives its parent.
     let left = File::open(&path).unwrap();
     left.try_lock().unwrap();
     let store = SqliteStore::open(&path).unwrap();

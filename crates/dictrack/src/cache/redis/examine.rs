@@ -100,7 +100,7 @@ impl Look {
         Ok(())
     }
 
-    /// Looks at one server.
+    /// Examines one server.
     async fn node(&mut self, node: &mut Node) -> Result<(), Error> {
         let info = match node.command(redis::cmd("INFO").arg("all")).await {
             Ok(info) => fields(text(info)),
@@ -192,7 +192,7 @@ impl Look {
         }
     }
 
-    /// What a restart of the server leaves.
+    /// What survives a restart of the server.
     async fn persistence(&mut self, node: &mut Node, info: &HashMap<String, String>) {
         let value = |name: &str| info.get(name).map_or("", String::as_str);
         for (name, what) in [("rdb_last_bgsave_status", "snapshot"), ("aof_last_write_status", "write to the log")] {
