@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use dictrack::json::{Bounds, Json};
-use dictrack::{group::{DefinitionSet, Engine, Group, ids_of}, MemoryStore, transfer};
+use dictrack::{store::MemoryStore, group::{DefinitionSet, Engine, Group, ids_of}, transfer};
 use dictrack_fuzz::{GROUP, bounded, track_as_explained, trackers};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;

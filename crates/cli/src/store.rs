@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore;
-use dictrack::{Error, Overlay, url};
+use dictrack::{Error, overlay::Overlay, url};
 
 use crate::{Failure, misused};
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dictrack::json::Json;
-use dictrack::{Durability, Manager, MemoryStore, MongoStore, RedisCache, clock::Stopwatch};
+use dictrack::{Durability, Manager, MongoStore, RedisCache, clock::Stopwatch, store::MemoryStore};
 use dictrack_testkit::{Mongo, Redis};
 
 #[path = "workload.rs"]

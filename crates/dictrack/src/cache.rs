@@ -15,6 +15,8 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
+pub use memory::MemoryCache;
+
 /// What a [`Step`] did to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

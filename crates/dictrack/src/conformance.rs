@@ -8,7 +8,7 @@
 //! use dictrack::cache::DataCache;
 //! use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 //! use dictrack::store::DataStore;
-//! use dictrack::{MemoryCache, MemoryStore};
+//! use dictrack::{cache::MemoryCache, store::MemoryStore};
 //!
 //! /// Memory stores, each kept under its name.
 //! #[derive(Default)]

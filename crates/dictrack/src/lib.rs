@@ -32,7 +32,7 @@
 //! | `scenario` | | scenario files: expected behaviour as JSON, replayed |
 //! | `conformance` | | the tests that every store and every cache must pass, including your own |
 
-mod backend;
+pub mod backend;
 pub mod cache;
 pub mod clock;
 #[cfg(feature = "conformance")]
@@ -50,7 +50,7 @@ pub mod legacy;
 pub mod manager;
 #[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod open;
-mod overlay;
+pub mod overlay;
 #[cfg(any(feature = "sqlite", feature = "redis"))]
 mod random;
 mod runtime;
@@ -61,12 +61,12 @@ pub mod store;
 pub mod transfer;
 pub mod url;
 
-pub use backend::BackendError;
-pub use cache::memory::MemoryCache;
 #[cfg(feature = "redis")]
 pub use cache::redis::RedisCache;
 #[cfg(feature = "crash-points")]
+#[doc(hidden)]
 pub use crash::CRASH_POINTS;
+#[doc(hidden)]
 pub use crash::crash_point;
 #[doc(inline)]
 pub use dictrack_core::{
@@ -82,11 +82,8 @@ pub use durability::Durability;
 pub use error::{Error, ErrorKind};
 pub use executor::block_on;
 pub use manager::{Blocking, Manager, ManagerBuilder};
-pub use overlay::Overlay;
-#[cfg(feature = "memory")]
-pub use store::memory::MemoryStore;
 #[cfg(feature = "mongodb")]
-pub use store::mongodb::{MongoStore, MongoStoreBuilder};
+pub use store::mongodb::MongoStore;
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::SqliteStore;
 

@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Effect;
-    use crate::{MemoryCache, MemoryStore, TrackerDefinition};
+    use crate::{TrackerDefinition, cache::MemoryCache, store::MemoryStore};
 
     const NOW: Timestamp = Timestamp::from_secs(0);
 

@@ -24,6 +24,11 @@ pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(feature = "memory")]
+pub use memory::MemoryStore;
+#[cfg(feature = "mongodb")]
+pub use mongodb::MongoStoreBuilder;
+
 /// A note committed together with changes, such as how far an input was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {

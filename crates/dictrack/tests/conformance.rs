@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use dictrack::cache::DataCache;
 use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 use dictrack::store::DataStore;
-use dictrack::{MemoryCache, MemoryStore, SqliteStore};
+use dictrack::{SqliteStore, cache::MemoryCache, store::MemoryStore};
 
 #[derive(Default)]
 struct InMemory(Mutex<HashMap<String, Arc<MemoryStore>>>);

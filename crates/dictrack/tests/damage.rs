@@ -7,9 +7,10 @@ use dictrack::doctor::{Examination, Level, Setup};
 use dictrack::store::{DataStore as _, Mark};
 use dictrack::transfer::{Moved, TransferError, export, import};
 use dictrack::{
-    Blocking, Durability, Error, Manager, ManagerBuilder, MemoryStore, SqliteStore, Timestamp,
+    Blocking, Durability, Error, Manager, ManagerBuilder, SqliteStore, Timestamp,
     clock::{Clock, TestClock},
     manager::Submission,
+    store::MemoryStore,
 };
 use pollster::block_on;
 use rusqlite::Connection;

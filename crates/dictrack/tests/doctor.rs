@@ -8,9 +8,11 @@ use dictrack::doctor::{Examination, Finding, Level, Setup};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore as _;
 use dictrack::{
-    Blocking, Manager, ManagerBuilder, MemoryCache, MemoryStore, MongoStore, Overlay, RedisCache, Span, SqliteStore,
-    TrackerDefinition,
+    Blocking, Manager, ManagerBuilder, MongoStore, RedisCache, Span, SqliteStore, TrackerDefinition,
+    cache::MemoryCache,
     clock::{Clock, SystemClock, TestClock},
+    overlay::Overlay,
+    store::MemoryStore,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 use pollster::block_on;

@@ -4,7 +4,7 @@
 //! ids, the second one killed after its commit and before it printed any of its events.
 
 use dictrack::transfer::{export, import};
-use dictrack::{Error, MemoryStore, SqliteStore, manager::Submission};
+use dictrack::{Error, SqliteStore, manager::Submission, store::MemoryStore};
 use pollster::block_on;
 use rusqlite::Connection;
 

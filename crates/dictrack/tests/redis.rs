@@ -8,8 +8,8 @@ use dictrack::cache::DataCache as _;
 use dictrack::doctor::Setup;
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Durability, Error, Manager, MemoryStore, MongoStore, RedisCache, clock::Stopwatch, group::Differing,
-    manager::Submission,
+    Blocking, Durability, Error, Manager, MongoStore, RedisCache, clock::Stopwatch, group::Differing,
+    manager::Submission, store::MemoryStore,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 

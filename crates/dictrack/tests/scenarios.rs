@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dictrack::scenario::{Bare, Host, OnManager, Scenario};
-use dictrack::{Manager, MemoryStore, SqliteStore, clock::TestClock};
+use dictrack::{Manager, SqliteStore, clock::TestClock, store::MemoryStore};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(folder);

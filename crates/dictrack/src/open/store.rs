@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::{AddressError, MONGODB, OpenOptions, REDIS};
 use crate::doctor::{Examination, Setup};
+#[cfg(feature = "sqlite")]
+use crate::executor;
 use crate::store::DataStore;
 #[cfg(feature = "mongodb")]
 use crate::store::mongodb::{MongoStore, MongoStoreBuilder};
 #[cfg(feature = "sqlite")]
 use crate::store::sqlite::SqliteStore;
-use crate::{Error, executor, url};
+use crate::{Error, url};
 
 /// SQLite gets this fraction of the memory for groups, in addition to it.
 #[cfg(feature = "sqlite")]
@@ -107,7 +109,7 @@ impl StoreAddress {
     ///
     /// # Errors
     /// The errors of [`SqliteStore::open`](crate::SqliteStore::open) and
-    /// [`MongoStoreBuilder::open`](crate::MongoStoreBuilder::open).
+    /// [`MongoStoreBuilder::open`](crate::store::MongoStoreBuilder::open).
     pub async fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataStore>, Error> {
         Ok(match &self.0 {
             #[cfg(feature = "sqlite")]

@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dictrack::json::Json;
-use dictrack::{Blocking, Manager, ManagerBuilder, MongoStore, MongoStoreBuilder, TrackerDefinition, group::Group};
+use dictrack::{
+    Blocking, Manager, ManagerBuilder, MongoStore, TrackerDefinition, group::Group, store::MongoStoreBuilder,
+};
 use dictrack_testkit::Mongo;
 use dictrack_testkit::bson::{Document, doc};
 

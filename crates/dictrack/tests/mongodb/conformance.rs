@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use dictrack::cache::DataCache;
 use dictrack::conformance::{Caches, Stores, check_caches, check_stores};
 use dictrack::store::DataStore;
-use dictrack::{MemoryCache, MongoStore};
+use dictrack::{MongoStore, cache::MemoryCache};
 use dictrack_testkit::{Mongo, RedisCluster, shared_mongodb, shared_redis};
 
 use crate::common::fresh;

@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use dictrack::cache::{DataCache, Load, Saved, Step};
 use dictrack::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 use dictrack::{
-    Durability, Error, MemoryCache, MemoryStore, TrackerDefinition,
+    Durability, Error, TrackerDefinition,
+    cache::MemoryCache,
     group::{Engine, Group, Limits},
+    store::MemoryStore,
 };
 use parking_lot::Mutex;
 

@@ -37,7 +37,9 @@ RULES = {
     "one_stage": Rule("stages", "a document completes one stage, however many targets it passes"),
     "reset_at_stage": Rule("stages", "a stage change fires RESET"),
     "loop_on_last": Rule("`loop_forever`", "the last target follows itself, and progress is kept"),
-    "spends_renewed": Rule("document that completes a stage", "what completes a stage spends one of the renewed limit"),
+    "spends_renewed": Rule(
+        "a document that completes a stage", "what completes a stage spends one of the renewed limit"
+    ),
     "windows_move": Rule("fixed windows at a stage", "the window begins anew at the moment of the stage"),
     "reset_keeps_stage": Rule("resetting progress", "the stage is left where it is"),
     # Limiters.
@@ -61,10 +63,14 @@ RULES = {
     "dictor_marker": Rule("the string `__dictor__` and one marker string", "`__dictor__` is a dot"),
     "missing_marker": Rule("the string `__dictor__` and one marker string", "one text counts as missing"),
     "index_grammar": Rule("indexes in paths", "whatever `int` reads"),
-    "missing_amount": Rule("a sum without an amount", "the tracker is dirtied, and completes if it is past its target"),
+    "missing_amount": Rule(
+        "a document without an amount for a sum", "the tracker is dirtied, and completes if it is past its target"
+    ),
     "float_sums": Rule("sums", "binary floats"),
     # Conditions.
-    "equal_conditions": Rule("condition identity", "conditions of one key and operand are one, and share their result"),
+    "equal_conditions": Rule(
+        "equality of conditions", "conditions of one key and operand are one, and share their result"
+    ),
     "random_order": Rule("order of conditions and limiters", "that of sets"),
     # The group.
     "names_overwritten": Rule("adding an existing name", "overwrites, or raises where the group is cached"),
