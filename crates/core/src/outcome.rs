@@ -39,15 +39,18 @@ pub(crate) struct Entry {
     pub(crate) flags: u8,
 }
 
-pub(crate) const DIRTIED: u8 = 1;
+/// The document was added to its progress. The lowest bit, because the counting loop sets it from a comparison.
+pub(crate) const COUNTED: u8 = 1;
 pub(crate) const COMPLETED: u8 = 2;
 /// Listed in `limited`.
 pub(crate) const LISTED: u8 = 4;
 pub(crate) const REFUSED: u8 = 8;
 /// Marked limited after the document.
 pub(crate) const MARKED: u8 = 16;
-/// The document was added to its progress.
-pub(crate) const COUNTED: u8 = 32;
+/// It was not counted, but the refusal marked it.
+pub(crate) const MARKED_NOW: u8 = 32;
+/// Whatever changed a tracker.
+pub(crate) const DIRTIED: u8 = COUNTED | MARKED_NOW;
 
 /// Why a document did not count for a tracker whose conditions hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use crate::hash::ContentHash;
 use crate::index::{ASKED, COUNT, Hot, Index, Scratch, View};
 use crate::limiter::{Ask, LimiterDefinition, LimiterState, Refusal, Verdict};
 use crate::measure::{self, Measure, MeasureState, number_of};
-use crate::outcome::{COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, Outcome, REFUSED, SkipReason};
+use crate::outcome::{COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, MARKED_NOW, Outcome, REFUSED, SkipReason};
 use crate::set::DefinitionSet;
 use crate::state::Slot;
 use crate::time::Timestamp;
@@ -259,14 +259,14 @@ impl Group {
         }
         let completed = self.advance(step, at)?;
         if completed {
-            self.push(step, at, COUNTED | DIRTIED | COMPLETED);
+            self.push(step, at, COUNTED | COMPLETED);
             return Ok(());
         }
         let spent = self.spent(step, at)?;
         if let Some(limiter) = spent {
             self.limit(step, at, limiter);
         }
-        self.push(step, at, COUNTED | DIRTIED | if spent.is_some() { LISTED } else { 0 });
+        self.push(step, at, COUNTED | if spent.is_some() { LISTED } else { 0 });
         Ok(())
     }
 
@@ -303,7 +303,7 @@ impl Group {
             self.limit(step, at, refusal.limiter);
         }
         step.outcome.rare().refusals.push((at, refusal));
-        self.push(step, at, LISTED | REFUSED | if first { DIRTIED } else { 0 });
+        self.push(step, at, LISTED | REFUSED | if first { MARKED_NOW } else { 0 });
     }
 
     /// Marks the tracker limited and fires LIMITED.
@@ -479,7 +479,7 @@ fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry
     };
     slot.progress = progress;
     slot.changed = true;
-    Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: COUNTED | DIRTIED })
+    Some(Entry { progress, tracker: hot.tracker, limiters, stage: slot.stage, flags: COUNTED })
 }
 
 #[cold]
@@ -516,7 +516,7 @@ fn count_plain<const DENSE: bool>(
         slot.changed |= counts;
         later[put_off] = position;
         put_off += usize::from(!counts);
-        Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * (COUNTED | DIRTIED) }
+        Entry { progress, tracker, limiters: 0, stage: 0, flags: u8::from(counts) * COUNTED }
     }));
     put_off
 }

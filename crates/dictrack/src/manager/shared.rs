@@ -169,6 +169,7 @@ impl Manager {
     }
 
     /// Fails if the manager is closed, its store has failed, or custom code is calling it.
+    #[inline]
     pub(super) fn check(&self) -> Result<(), Error> {
         self.check_reentrant()?;
         if self.shared.closed.load(Ordering::Relaxed) {
@@ -199,6 +200,7 @@ impl Manager {
     }
 
     /// Refuses a call that custom code makes within a step.
+    #[inline]
     pub(super) fn check_reentrant(&self) -> Result<(), Error> {
         let within = self.shared.has_custom && WITHIN_STEP.with_borrow(|managers| managers.contains(&self.identity()));
         if within { Err(Error::Reentrant) } else { Ok(()) }

@@ -27,8 +27,13 @@ impl Manager {
     ///
     /// # Errors
     /// A failure of the cache or the store; [`Error::Reentrant`] from custom code.
-    pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
-        self.track_one(Submission::new(group, document)).await
+    pub fn track<'a>(
+        &'a self,
+        group: &'a str,
+        document: &'a dyn Document,
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send + 'a {
+        // Not an async function around the other one, which would move the outcome once more.
+        self.track_one(Submission::new(group, document))
     }
 
     /// Applies a document with its options: its moment, its id, and the trackers that its group must have.
@@ -36,11 +41,16 @@ impl Manager {
     /// # Errors
     /// The errors of [`track`](Self::track); [`Error::Group`] if the group cannot have the trackers.
     pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
-        match self.begin(submission)? {
-            Begun::Done(outcome) => Ok(outcome),
-            // The waiting part takes space that the common case should not have to move around.
-            begun => Box::pin(self.finish(submission, begun)).await,
+        // As `begin`, but without moving the outcome once more.
+        self.check()?;
+        let (outcome, done) = self.apply_now(submission);
+        let outcome = outcome?;
+        if done && outcome.events().is_empty() && !self.has_to_be_kept(&outcome) {
+            return Ok(outcome);
         }
+        let begun = if done { Begun::Applied(outcome) } else { Begun::Missed };
+        // The waiting part takes space that the common case should not have to move around.
+        Box::pin(self.finish(submission, begun)).await
     }
 
     /// Applies many documents in order, commits them together, and returns one result for each.
@@ -217,8 +227,13 @@ impl At<'_> {
     ///
     /// # Errors
     /// The same errors.
-    pub async fn track(&self, group: &str, document: &dyn Document) -> Result<Outcome, Error> {
-        self.track_one(Submission::new(group, document)).await
+    pub fn track<'a>(
+        &'a self,
+        group: &'a str,
+        document: &'a dyn Document,
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send + 'a {
+        // Not an async function around the other one, which would move the outcome once more.
+        self.track_one(Submission::new(group, document))
     }
 
     /// See [`Manager::track_one`]. A submission that has a moment keeps it.
