@@ -200,7 +200,6 @@ impl Manager {
     }
 
     /// Refuses a call that custom code makes within a step.
-    #[inline]
     pub(super) fn check_reentrant(&self) -> Result<(), Error> {
         let within = self.shared.has_custom && WITHIN_STEP.with_borrow(|managers| managers.contains(&self.identity()));
         if within { Err(Error::Reentrant) } else { Ok(()) }
