@@ -72,7 +72,7 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -
     for (name, _) in outcome.failed() {
         named.entry(name).or_default()[2] = true;
     }
-    for name in outcome.skipped() {
+    for (name, _) in outcome.skipped() {
         named.entry(name).or_default()[3] = true;
     }
     for explanation in &explained {
