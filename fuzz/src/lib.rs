@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use cap::Cap;
 use dictrack::json::Json;
-use dictrack::{group::{Call, Engine, Group, Track}, clock::Stopwatch, Amount, Explanation, Reason, Timestamp, TrackerDefinition};
+use dictrack::{
+    Amount, Explanation, Reason, Timestamp, TrackerDefinition,
+    clock::Stopwatch,
+    group::{Call, Engine, Group, Track},
+};
 
 /// The time that one input may take.
 const TIME: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use dictrack::files::{Format, parse};
 use dictrack::json::Json;
-use dictrack::{group::Engine, TrackerDefinition};
+use dictrack::{TrackerDefinition, group::Engine};
 use dictrack_fuzz::{bounded, group, track_as_explained};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
+use dictrack::group::{Engine, Group};
 use dictrack::json::Json;
-use dictrack::{group::{Engine, Group}};
 use dictrack_fuzz::{bounded, group, track_as_explained, trackers};
 use libfuzzer_sys::fuzz_target;
 

@@ -6,8 +6,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use dictrack::group::{
+    DefinitionSet, Engine, Group, RecordError, StoredCompletion, StoredEvent, StoredGroup, StoredState, ids_of,
+};
 use dictrack::json::{Bounds, Json};
-use dictrack::{store::MemoryStore, group::{DefinitionSet, Engine, Group, ids_of}, transfer};
+use dictrack::{store::MemoryStore, transfer};
 use dictrack_fuzz::{GROUP, bounded, track_as_explained, trackers};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
@@ -41,17 +44,17 @@ fn parts(data: &[u8]) {
         Some(_) => None,
     };
     let (Some(ids), Some(events), Some(completed)) = (list(), list(), list()) else { return };
-    let Ok(ids) = ids_of(&ids) else { return };
-    let mut group = match Group::restore(7, &state, Arc::clone(set), (&ids, &events, &completed), &engine.limits) {
+    let restored = stored(state, &ids, &events, &completed);
+    let restored = restored.and_then(|stored| Group::restore(&stored, Arc::clone(set), &engine.limits));
+    let mut group = match restored {
         Ok(group) => group,
         Err(error) => return drop(error.to_string()),
     };
     let texts = written(&group);
-    let [state, ids, events, completed] = &texts.each_ref().map(|text| read(text.as_bytes()).expect("JSON"));
-    let list = |json: &Json| json.as_list().expect("a list").to_vec();
-    let ids = ids_of(&list(ids)).expect("ids");
-    let again = Group::restore(7, state, Arc::clone(set), (&ids, &list(events), &list(completed)), &engine.limits);
-    let again = again.expect("a written group can be read");
+    let [state, ids, events, completed] = texts.each_ref().map(|text| read(text.as_bytes()).expect("JSON"));
+    let list = |json: Json| json.as_list().expect("a list").to_vec();
+    let again = stored(state, &list(ids), &list(events), &list(completed)).expect("a written group has these parts");
+    let again = Group::restore(&again, Arc::clone(set), &engine.limits).expect("a written group can be read");
     assert_eq!(written(&again), texts);
     // An accepted group can be used.
     let document =
@@ -68,13 +71,19 @@ fn parts(data: &[u8]) {
     }
 }
 
+fn stored(state: Json, ids: &[Json], events: &[Json], completed: &[Json]) -> Result<StoredGroup, RecordError> {
+    let events = events.iter().map(StoredEvent::of).collect::<Result<_, _>>()?;
+    let completed = completed.iter().map(StoredCompletion::of).collect::<Result<_, _>>()?;
+    Ok(StoredGroup::new(7, StoredState::of(state)?).with_lists(ids_of(ids)?, events, completed))
+}
+
 fn written(group: &Group) -> [String; 4] {
     let whole = group.whole(GROUP);
     let mut texts = [const { String::new() }; 4];
-    whole.state(&mut texts[0]);
-    whole.ids(&mut texts[1]);
-    whole.events(&mut texts[2]);
-    whole.completed(&mut texts[3]);
+    whole.write_state(&mut texts[0]);
+    whole.write_ids(&mut texts[1]);
+    whole.write_events(&mut texts[2]);
+    whole.write_completed(&mut texts[3]);
     texts
 }
 
