@@ -64,11 +64,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
         // Like a run, which leaves completed trackers alone.
         let list = TrackerList::new(trackers, &engine)?;
-        group.ensure(
-            &Call { engine: &engine, group: &args.group, now, keep_events: false },
-            &list,
-            Differing::Refuse,
-        )?;
+        group.ensure(&Call::new(&engine, &args.group, now), &list, Differing::Refuse)?;
     }
     let explanations = group.explain(&engine, &document, now);
     let completed = still_completed(&group, now);

@@ -141,7 +141,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let ended = counted.and_then(|()| run.close());
     match (stop.code(), ended) {
-        // For example, an unreachable store that is no longer waited for.
+        // A run that was stopped does not wait for a store that it cannot reach.
         (Some(code), Err(Failure(problem))) => {
             warn(format_args!("dictrack: {problem}"));
             Ok(code.into())

@@ -1,4 +1,4 @@
-//! How a run ends when it is told to, and when its output is closed.
+//! How a run ends on a signal, and when its output is closed.
 
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;

@@ -188,7 +188,7 @@ impl Registry {
         self.others = Some(Arc::new(others));
     }
 
-    /// Whether there is no custom code at all.
+    /// Whether no custom code is registered.
     pub fn is_empty(&self) -> bool {
         self.conditions.is_empty() && self.measures.is_empty() && self.limiters.is_empty() && self.others.is_none()
     }

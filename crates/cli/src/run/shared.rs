@@ -51,8 +51,8 @@ pub(super) fn warn_without_store(args: &Args) {
     }
 }
 
-/// The durability with a shared cache. Each batch waits for its commit, even if an interval was requested. Otherwise, if Redis
-/// lost a change before the store had it, this would only be noticed when the document is no longer available.
+/// The durability with a shared cache. Each batch waits for its commit, even if an interval was requested. Otherwise a
+/// change that Redis lost before the store had it would be noticed only after its document is gone.
 pub(super) fn durability(args: &Args) -> Durability {
     match args.durability {
         Durability::Interval(_) => Durability::Os,

@@ -102,8 +102,8 @@ impl Trail {
         Self { head: Arc::clone(&self.head), samples: Arc::clone(&self.samples), recent: Vec::new(), end: self.end }
     }
 
-    /// The fingerprint at byte `offset`, which must not be after the end. If the data before it is no longer kept, its trail is that
-    /// of `earlier`.
+    /// The fingerprint at byte `offset`, which must not be after the end. The trail is that of `earlier` if the data before
+    /// `offset` has been dropped.
     pub(super) fn fingerprint(&self, offset: u64, earlier: Option<&Fingerprint>) -> Fingerprint {
         let head = &self.head[..self.head.len().min(offset as usize)];
         let head = Part { bytes: head.len() as u64, hash: ContentHash::of([head]) };

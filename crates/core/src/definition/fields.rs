@@ -81,8 +81,8 @@ impl Node {
         read(&self.to_json()).ok_or_else(|| self.expected(Timestamp::EXPECTED))
     }
 
-    /// The position in the source of the value at `field`, a path such as `limiters[0].end`. If there is no such value,
-    /// the position of the innermost value around it.
+    /// The position in the source of the value at `field`, a path such as `limiters[0].end`, or of the innermost value
+    /// around it if that value is missing.
     pub fn place(&self, field: &str) -> Option<usize> {
         let mut node = self;
         // No field of a definition has a dot or a bracket in its name. A key in an operand may; then the position of
