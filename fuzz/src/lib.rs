@@ -54,7 +54,7 @@ pub fn trackers() -> Vec<Arc<TrackerDefinition>> {
 /// A group with `trackers`, or `None` if a name appears twice.
 pub fn group(engine: &Engine, trackers: &[Arc<TrackerDefinition>]) -> Option<Group> {
     let mut group = Group::default();
-    let call = Call { engine, group: GROUP, now: NOW, keep_events: false };
+    let call = Call::new(engine, GROUP, NOW);
     group.add(&call, trackers, None).ok()?;
     Some(group)
 }
@@ -64,7 +64,7 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -
     let explained = group.explain(engine, document, NOW);
     let before: BTreeMap<String, Amount> =
         group.trackers(None, NOW).iter().map(|tracker| (tracker.name().to_owned(), tracker.progress)).collect();
-    let track = Track { document, now: NOW, clock: NOW, id: None, keep_events: false };
+    let track = Track::new(document, NOW);
     let outcome = group.track(engine, GROUP, &track);
     let mut named: BTreeMap<&str, [bool; 4]> = BTreeMap::new();
     for tracker in outcome.dirtied().filter(|tracker| !tracker.is_refused()) {

@@ -3,8 +3,9 @@
 use std::sync::atomic::AtomicU32;
 
 use crate::custom::Registry;
+use crate::document::Document;
 use crate::set::SetPool;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// The custom code, the shared definition sets and the limits of all groups.
 #[derive(Debug, Default)]
@@ -18,6 +19,20 @@ pub struct Engine {
     /// Generations of new groups start after this one, so that a group that is created again after a flush does not reuse a
     /// generation.
     pub used_generations: AtomicU32,
+}
+
+/// The moment of a call, and what all groups share.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) engine: &'a Engine,
+}
+
+/// The document that a limiter or a measure is asked about, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) at: At<'a>,
+    pub(crate) document: &'a dyn Document,
 }
 
 /// Limits on what a group remembers.

@@ -7,10 +7,10 @@ use crate::condition::{Condition, custom_last};
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::document::Document;
-use crate::engine::Engine;
+use crate::engine::{Ask, At, Engine};
 use crate::json::{Json, Map};
-use crate::limiter::{Ask, At, Verdict};
-use crate::measure::{self, Measure};
+use crate::limiter::Verdict;
+use crate::measure::Measure;
 use crate::number::Number;
 use crate::outcome::SkipReason;
 use crate::path::Path;
@@ -52,7 +52,7 @@ pub enum Reason {
         /// The value at that path; `None` if there is none.
         other_seen: Option<Json>,
     },
-    /// The conditions hold, but there is no amount to add or the result would be out of range.
+    /// The conditions hold, but there is no amount to add, or the result would be out of range.
     Skipped {
         /// Why, in one word.
         reason: SkipReason,
@@ -129,12 +129,12 @@ impl Reason {
             });
         }
         let skipped = |reason: SkipReason, why: String| Ok(Self::Skipped { reason, why });
+        let ask = Ask { at: At { now, engine }, document };
         let state = slot.extra.as_ref().and_then(|extra| extra.measure.as_deref());
-        let (amount, rounded) = match definition.kind().amount_of(state, &measure::Ask { now, engine, document })? {
+        let (amount, rounded) = match definition.kind().amount_of(state, &ask)? {
             Measure::Amount { amount, rounded, .. } => (amount, rounded),
             Measure::Nothing(why) => return skipped(SkipReason::NoAmount, why),
         };
-        let ask = Ask { at: At { now, engine }, document };
         for (limiter, (definition, state)) in definition.limiters().iter().zip(slot.limiters()).enumerate() {
             if let Verdict::Refused { until } = definition.admits(state, &ask)? {
                 return Ok(Self::Limited { limiter, by: definition.in_words(state, now), until });

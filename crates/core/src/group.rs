@@ -8,12 +8,13 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
 use crate::document::Document;
+use crate::engine::At;
 pub use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 pub use crate::hash::ContentHash;
 use crate::json::Text;
-use crate::limiter::{At, LimiterDefinition, LimiterState, Renewal};
+use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
 use crate::measure::MeasureState;
 pub use crate::set::{DefinitionSet, SetPool};
 use crate::state::{Extra, LimiterStates, Marks, Slot, TrackerSnapshot};
@@ -228,6 +229,7 @@ fn kept_measure(old: &TrackerDefinition, slot: &Slot, new: &TrackerDefinition) -
 
 /// What every call needs: the engine, the group and the moment.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Call<'a> {
     /// What all groups share.
     pub engine: &'a Engine,
@@ -240,6 +242,18 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// A call that does not keep events.
+    pub fn new(engine: &'a Engine, group: &'a str, now: Timestamp) -> Self {
+        Self { engine, group, now, keep_events: false }
+    }
+
+    /// Sets whether events stay in the group until they are delivered.
+    #[must_use]
+    pub fn keep_events(mut self, keep: bool) -> Self {
+        self.keep_events = keep;
+        self
+    }
+
     pub(crate) fn at(&self) -> At<'a> {
         At { now: self.now, engine: self.engine }
     }

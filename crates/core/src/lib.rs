@@ -10,12 +10,12 @@
 //! let engine = Engine::default();
 //! let mut group = Group::default();
 //! let now = Timestamp::from_secs(1_700_000_000);
-//! let call = Call { engine: &engine, group: "user_001", now, keep_events: false };
+//! let call = Call::new(&engine, "user_001", now);
 //! let logins = TrackerDefinition::count("logins").target(3).eq("event", "login").build().unwrap();
 //! group.add(&call, &[Arc::new(logins)], None).unwrap();
 //!
 //! let document = Json::parse(br#"{"event": "login"}"#).unwrap();
-//! let track = Track { document: &document, now, clock: now, id: None, keep_events: false };
+//! let track = Track::new(&document, now);
 //! let outcome = group.track(&engine, "user_001", &track);
 //! assert_eq!(outcome.dirtied().next().unwrap().progress(), 1.into());
 //! ```

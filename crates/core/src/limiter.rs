@@ -10,7 +10,7 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
 use crate::document::Document;
-use crate::engine::Engine;
+use crate::engine::{Ask, At, Engine};
 use crate::group::RecordError;
 use crate::json::{Json, Map, object};
 use crate::number::Number;
@@ -30,26 +30,12 @@ pub use interval::Interval;
 /// The maximum number of limiters of one tracker.
 pub const MAX_LIMITERS: usize = 64;
 
-/// The moment of a call, and what all groups share.
-#[derive(Clone, Copy)]
-pub(crate) struct At<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) engine: &'a Engine,
-}
-
-/// The document that a limiter decides on, and when.
-#[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
-    pub(crate) at: At<'a>,
-    pub(crate) document: &'a dyn Document,
-}
-
 /// A kind of limiter.
 pub(crate) trait Kind: Clone + Debug + PartialEq {
     /// Its state.
     type State: Clone + Debug + PartialEq;
 
-    /// The fields of its JSON. The first one names the kind.
+    /// The fields of its JSON.
     const FIELDS: &'static [&'static str];
 
     /// Its JSON, for messages.
@@ -59,27 +45,44 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
     /// Checks its values. A program may have built it without reading JSON.
-    fn check(&self) -> Read<()>;
+    fn check(&self) -> Read<()> {
+        Ok(())
+    }
 
     fn to_json(&self) -> Json;
 
     /// The state when its tracker is added.
     fn begin(&self, at: At<'_>) -> Self::State;
 
-    /// Whether it admits a document and is not exhausted by it; `false` if only custom code can tell.
-    fn stays_open(state: &Self::State, now: Timestamp) -> bool;
+    /// Whether it admits a document and is not exhausted by it; `false` if that takes more than the state and the moment.
+    #[inline]
+    fn stays_open(state: &Self::State, now: Timestamp) -> bool {
+        let _ = (state, now);
+        false
+    }
 
     /// Records a document, in a state that [stays open](Self::stays_open).
-    fn spend(state: &mut Self::State);
+    #[inline]
+    fn spend(state: &mut Self::State) {
+        let _ = state;
+    }
 
     /// Whether a document may count.
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError>;
 
     /// Records a document that counts.
-    fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError>;
+    #[inline]
+    fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
+        let _ = (state, ask);
+        Ok(())
+    }
 
     /// Whether nothing more can count until a renewal. Called after a document has counted.
-    fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError>;
+    #[inline]
+    fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError> {
+        let _ = (state, at);
+        Ok(false)
+    }
 
     /// The state after `reset_tracker` with the policy `limiter`.
     fn renewed(&self, state: &Self::State, renewal: Renewal, at: At<'_>) -> Result<Self::State, CustomError>;
@@ -303,16 +306,7 @@ impl LimiterDefinition {
 
     /// Reads a limiter.
     pub(crate) fn read(node: &Node) -> Read<Self> {
-        let known: Vec<&str> = {
-            let mut known: Vec<&str> = Vec::new();
-            for field in FIELDS.concat() {
-                if !known.contains(&field) {
-                    known.push(field);
-                }
-            }
-            known
-        };
-        let mut fields = Fields::known(node, &forms(), &known)?;
+        let mut fields = Fields::known(node, &forms(), &FIELDS.concat())?;
         let read = kind_of(node, |key| fields.names().any(|name| name == key))?;
         let limiter = read(&mut fields)?;
         fields.finish("no other field with this limiter")?;

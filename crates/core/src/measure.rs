@@ -7,13 +7,11 @@
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{Fields, Read};
-use crate::document::Document;
-use crate::engine::Engine;
+use crate::engine::Ask;
 use crate::group::RecordError;
 use crate::json::{Json, Map};
 use crate::path::Path;
 use crate::source::Node;
-use crate::time::Timestamp;
 
 mod count;
 mod custom;
@@ -36,7 +34,9 @@ pub(crate) trait Measures: Sized {
     fn read(fields: &mut Fields<'_>) -> Read<Self>;
 
     /// Checks its values. A program may have built it without reading JSON.
-    fn check(&self) -> Read<()>;
+    fn check(&self) -> Read<()> {
+        Ok(())
+    }
 
     /// Writes those fields.
     fn write(&self, map: &mut Map);
@@ -47,8 +47,11 @@ pub(crate) trait Measures: Sized {
     /// The amount of a document, computed without the index: for explanations, and if the source is [`Source::Asked`].
     fn amount_of(&self, state: Option<&MeasureState>, ask: &Ask<'_>) -> Result<Measure, CustomError>;
 
-    /// Reads a stored state.
-    fn restore(&self, stored: &Json) -> Result<MeasureState, RecordError>;
+    /// Reads a stored state. Most measures have none.
+    fn restore(&self, stored: &Json) -> Result<MeasureState, RecordError> {
+        let _ = stored;
+        Err(RecordError::new(format!("trackers of kind {} have no `measure`", Self::NAME)))
+    }
 }
 
 /// Where a tracker's amounts come from. With this, the index reads each number once for all trackers.
@@ -60,14 +63,6 @@ pub(crate) enum Source<'a> {
     NumberAt(&'a Path),
     /// The measure is called for each document.
     Asked,
-}
-
-/// The document to measure, and when.
-#[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) engine: &'a Engine,
-    pub(crate) document: &'a dyn Document,
 }
 
 /// The result of a measure for a document.

@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use crate::amount::Amount;
 use crate::definition::TrackerDefinition;
+use crate::engine::At;
 use crate::json::{Json, Map};
-use crate::limiter::{At, LimiterState, LimiterView};
+use crate::limiter::{LimiterState, LimiterView};
 use crate::measure::MeasureState;
 use crate::number::Number;
 use crate::time::Timestamp;

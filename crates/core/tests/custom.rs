@@ -72,7 +72,7 @@ fn engine() -> Engine {
 }
 
 fn call(engine: &Engine, now: Timestamp) -> Call<'_> {
-    Call { engine, group: GROUP, now, keep_events: true }
+    Call::new(engine, GROUP, now).keep_events(true)
 }
 
 fn group_of(engine: &Engine, definition: TrackerDefinition) -> Group {
@@ -83,7 +83,7 @@ fn group_of(engine: &Engine, definition: TrackerDefinition) -> Group {
 
 fn track(group: &mut Group, engine: &Engine, document: &str, now: Timestamp) -> Outcome {
     let document = Json::parse(document.as_bytes()).unwrap();
-    group.track(engine, GROUP, &Track { document: &document, now, clock: now, id: None, keep_events: true })
+    group.track(engine, GROUP, &Track::new(&document, now).keep_events(true))
 }
 
 /// The group as a store returns it.

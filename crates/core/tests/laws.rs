@@ -40,13 +40,13 @@ fn engine() -> Engine {
 
 fn group_of(engine: &Engine, definitions: &[Arc<TrackerDefinition>]) -> Group {
     let mut group = Group::default();
-    group.add(&Call { engine, group: GROUP, now: START, keep_events: true }, definitions, None).unwrap();
+    group.add(&Call::new(engine, GROUP, START).keep_events(true), definitions, None).unwrap();
     group
 }
 
 fn track(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp, id: Option<&str>) -> Outcome {
     let id = id.map(|id| ContentHash::of([id]));
-    group.track(engine, GROUP, &Track { document, now, clock: now, id, keep_events: true })
+    group.track(engine, GROUP, &Track::new(document, now).id(id).keep_events(true))
 }
 
 fn names<'a>(trackers: impl Iterator<Item = Tracked<'a>>) -> Vec<&'a str> {
@@ -69,7 +69,7 @@ fn told(outcome: &Outcome) -> String {
 /// Makes a call and returns its whole result as text.
 fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
     let now = step.now;
-    let call = Call { engine, group: GROUP, now, keep_events: true };
+    let call = Call::new(engine, GROUP, now).keep_events(true);
     match &step.act {
         Act::Track { document, id } => told(&track(group, engine, document, now, id.as_deref())),
         Act::Add { definition, expire } => format!("{:?}", group.add(&call, &[Arc::clone(definition)], *expire)),
@@ -419,7 +419,7 @@ proptest! {
         }
         // After a reset, all of them are open until the end of the shortest window.
         let renewed = after(now, pause);
-        let call = Call { engine: &engine, group: GROUP, now: renewed, keep_events: true };
+        let call = Call::new(&engine, GROUP, renewed).keep_events(true);
         group.reset(&call, "limited", Some(ResetPolicy::LIMITER), Renewal::default()).unwrap();
         prop_assert_eq!(refusal(&group, &engine, renewed)?, None);
         let lengths = limiters.iter().filter_map(|limiter| match limiter {

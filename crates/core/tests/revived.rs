@@ -13,7 +13,7 @@ const GROUP: &str = "g";
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn call(engine: &Engine) -> Call<'_> {
-    Call { engine, group: GROUP, now: NOW, keep_events: false }
+    Call::new(engine, GROUP, NOW)
 }
 
 fn counting(name: &str, targets: &[u64]) -> Arc<TrackerDefinition> {
@@ -22,7 +22,7 @@ fn counting(name: &str, targets: &[u64]) -> Arc<TrackerDefinition> {
 }
 
 fn track(group: &mut Group, engine: &Engine) -> Outcome {
-    group.track(engine, GROUP, &Track { document: &Json::Null, now: NOW, clock: NOW, id: None, keep_events: false })
+    group.track(engine, GROUP, &Track::new(&Json::Null, NOW))
 }
 
 /// The group as it is restored from a store.

@@ -189,7 +189,7 @@ impl<'a> Opened<'a> {
     }
 
     fn call<'c>(&'c self, group: &'c str) -> Call<'c> {
-        Call { engine: &self.engine, group, now: NOW, keep_events: true }
+        Call::new(&self.engine, group, NOW).keep_events(true)
     }
 
     fn add(&self, group: &mut Group, id: &str, definitions: &[Arc<TrackerDefinition>]) {
@@ -198,7 +198,7 @@ impl<'a> Opened<'a> {
     }
 
     fn track(&self, group: &mut Group, id: &str, document: &Json, event_id: Option<ContentHash>) {
-        group.track(&self.engine, id, &Track { document, now: NOW, clock: NOW, id: event_id, keep_events: true });
+        group.track(&self.engine, id, &Track::new(document, NOW).id(event_id).keep_events(true));
     }
 
     /// A group that changed in every way a store has to keep, saved.

@@ -177,7 +177,7 @@ mod tests {
         let engine = Engine::default();
         let all = Arc::new(TrackerDefinition::count("all").target(100).build().unwrap());
         let mut group = Group::default();
-        group.add(&Call { engine: &engine, group: id, now: NOW, keep_events: false }, &[all], None).unwrap();
+        group.add(&Call::new(&engine, id, NOW), &[all], None).unwrap();
         for progress in progress {
             group.set_progress("all", Amount::from(*progress), NOW);
         }

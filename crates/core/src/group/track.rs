@@ -10,12 +10,12 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::document::Document;
-use crate::engine::Engine;
+use crate::engine::{Ask, Engine};
 use crate::event::EventCode;
 use crate::hash::ContentHash;
 use crate::index::{ASKED, COUNT, Hot, Index, Scratch, View};
-use crate::limiter::{Ask, LimiterDefinition, LimiterState, Refusal, Verdict};
-use crate::measure::{self, Measure, MeasureState, number_of};
+use crate::limiter::{LimiterDefinition, LimiterState, Refusal, Verdict};
+use crate::measure::{Measure, MeasureState, number_of};
 use crate::outcome::{COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, MARKED_NOW, Outcome, REFUSED, SkipReason};
 use crate::set::DefinitionSet;
 use crate::state::Slot;
@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 
 /// A document to track in a group.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Track<'a> {
     /// The document.
     pub document: &'a dyn Document,
@@ -36,9 +37,35 @@ pub struct Track<'a> {
     pub keep_events: bool,
 }
 
-impl Track<'_> {
+impl<'a> Track<'a> {
+    /// A document at a moment, without an id. The manager's clock shows the same, and events are not kept.
+    pub fn new(document: &'a dyn Document, now: Timestamp) -> Self {
+        Self { document, now, clock: now, id: None, keep_events: false }
+    }
+
+    /// Sets the time on the manager's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Timestamp) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets the hash of the document's id.
+    #[must_use]
+    pub fn id(mut self, id: Option<ContentHash>) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Sets whether events stay in the group until they are delivered.
+    #[must_use]
+    pub fn keep_events(mut self, keep: bool) -> Self {
+        self.keep_events = keep;
+        self
+    }
+
     fn call<'c>(&self, engine: &'c Engine, group: &'c str) -> Call<'c> {
-        Call { engine, group, now: self.now, keep_events: self.keep_events }
+        Call::new(engine, group, self.now).keep_events(self.keep_events)
     }
 }
 
@@ -276,7 +303,7 @@ impl Group {
             return Ok(step.sum(hot.amount).map(|amount| (amount, None)));
         }
         let at = hot.tracker as usize;
-        let ask = measure::Ask { now: step.call.now, engine: step.call.engine, document: step.view.document };
+        let ask = step.ask();
         let state = self.slots[at].extra.as_ref().and_then(|extra| extra.measure.as_deref());
         Ok(match step.trackers[at].kind().amount_of(state, &ask)? {
             Measure::Amount { amount, state, .. } => Some((amount, state)),

@@ -80,7 +80,7 @@ mod tests {
     fn document(group: &mut Group, engine: &Engine, id: u8) -> bool {
         let now = Timestamp::from_secs(1);
         let id = Some(ContentHash::of([[id]]));
-        !group.track(engine, "g", &Track { document: &Json::Null, now, clock: now, id, keep_events: false }).duplicate()
+        !group.track(engine, "g", &Track::new(&Json::Null, now).id(id)).duplicate()
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
+use crate::engine::{Ask, At};
 use crate::group::RecordError;
 use crate::group::stored::whole;
 use crate::json::{Json, object};

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use crate::json::Text;
 
-use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::condition::{check_custom, custom_json, name_of_custom};
 use crate::custom::{BoxError, CustomError, CustomLimiter};
 use crate::definition::{Fields, Read};
+use crate::engine::{Ask, At};
 use crate::group::RecordError;
 use crate::json::Json;
 use crate::source::Node;
@@ -78,14 +79,6 @@ impl Kind for Custom {
         let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, None, Renewal::default(), at.now);
         at.engine.registry.limiter(&self.name, renewed).ok().map(Box::new)
     }
-
-    #[inline]
-    fn stays_open(_: &Self::State, _: Timestamp) -> bool {
-        false
-    }
-
-    #[inline]
-    fn spend(_: &mut Self::State) {}
 
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
         self.ask(state.as_deref(), ask.at, |limiter, state| {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
+use crate::engine::{Ask, At};
 use crate::group::RecordError;
 use crate::group::stored::moment;
 use crate::json::{Json, object};
@@ -142,19 +143,8 @@ impl Kind for Fixed {
         state.contain(now)
     }
 
-    #[inline]
-    fn spend(_: &mut Bounds) {}
-
     fn admits(&self, state: &Bounds, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
         Ok(state.verdict(ask.at.now))
-    }
-
-    fn record(&self, _: &mut Bounds, _: &Ask<'_>) -> Result<(), CustomError> {
-        Ok(())
-    }
-
-    fn exhausted(&self, _: &Bounds, _: At<'_>) -> Result<bool, CustomError> {
-        Ok(false)
     }
 
     fn renewed(&self, state: &Bounds, renewal: Renewal, at: At<'_>) -> Result<Bounds, CustomError> {

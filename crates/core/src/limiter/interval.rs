@@ -1,9 +1,10 @@
 //! `{"seconds": 60}`: admits documents for a time after the add or the last renewal.
 
 use super::fixed::Bounds;
-use super::{Ask, At, Kind, LimiterView, Renewal, Verdict};
+use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
 use crate::definition::{Fields, Read};
+use crate::engine::{Ask, At};
 use crate::group::RecordError;
 use crate::json::{Json, object};
 use crate::time::{Span, Timestamp};
@@ -34,10 +35,6 @@ impl Kind for Interval {
         Ok(Self { length })
     }
 
-    fn check(&self) -> Read<()> {
-        Ok(())
-    }
-
     fn to_json(&self) -> Json {
         object([("seconds", self.length.to_number().into())])
     }
@@ -51,19 +48,8 @@ impl Kind for Interval {
         state.contain(now)
     }
 
-    #[inline]
-    fn spend(_: &mut Bounds) {}
-
     fn admits(&self, state: &Bounds, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
         Ok(state.verdict(ask.at.now))
-    }
-
-    fn record(&self, _: &mut Bounds, _: &Ask<'_>) -> Result<(), CustomError> {
-        Ok(())
-    }
-
-    fn exhausted(&self, _: &Bounds, _: At<'_>) -> Result<bool, CustomError> {
-        Ok(false)
     }
 
     fn renewed(&self, state: &Bounds, renewal: Renewal, at: At<'_>) -> Result<Bounds, CustomError> {

@@ -1,11 +1,11 @@
 //! `"kind": "count"`: every document that counts adds one.
 
-use super::{Ask, Measure, MeasureState, Measures, Source};
+use super::{Measure, MeasureState, Measures, Source};
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{Fields, Read};
-use crate::group::RecordError;
-use crate::json::{Json, Map};
+use crate::engine::Ask;
+use crate::json::Map;
 
 /// Every document adds one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +20,6 @@ impl Measures for Count {
         Ok(Self)
     }
 
-    fn check(&self) -> Read<()> {
-        Ok(())
-    }
-
     fn write(&self, _: &mut Map) {}
 
     fn source(&self) -> Source<'_> {
@@ -32,9 +28,5 @@ impl Measures for Count {
 
     fn amount_of(&self, _: Option<&MeasureState>, _: &Ask<'_>) -> Result<Measure, CustomError> {
         Ok(Measure::of(Amount::ONE))
-    }
-
-    fn restore(&self, _: &Json) -> Result<MeasureState, RecordError> {
-        Err(RecordError::new("a count remembers nothing"))
     }
 }

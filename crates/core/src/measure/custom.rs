@@ -2,10 +2,11 @@
 
 use crate::json::Text;
 
-use super::{Ask, Measure, MeasureState, Measures, Source};
+use super::{Measure, MeasureState, Measures, Source};
 use crate::condition::{check_custom, name_of_custom};
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
+use crate::engine::Ask;
 use crate::group::RecordError;
 use crate::json::{Json, Map};
 use crate::source::Node;
@@ -64,9 +65,10 @@ impl Measures for Custom {
     fn amount_of(&self, state: Option<&MeasureState>, ask: &Ask<'_>) -> Result<Measure, CustomError> {
         let state = state.map(|MeasureState::Custom(state)| state);
         let measured = ask
+            .at
             .engine
             .registry
-            .measure(&self.measure, |code| code.measure(&self.params, state, ask.now, ask.document))?;
+            .measure(&self.measure, |code| code.measure(&self.params, state, ask.at.now, ask.document))?;
         Ok(match measured {
             Some(measured) => Measure::Amount {
                 amount: measured.amount,

@@ -1,12 +1,12 @@
 //! `"kind": "sum"`: the number at a path.
 
-use super::{Ask, Measure, MeasureState, Measures, Source};
+use super::{Measure, MeasureState, Measures, Source};
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
 use crate::document::Value;
-use crate::group::RecordError;
-use crate::json::{Json, Map};
+use crate::engine::Ask;
+use crate::json::Map;
 use crate::number::{NotAnAmount, Number};
 use crate::path::Path;
 use crate::source::Node;
@@ -83,10 +83,6 @@ impl Measures for Sum {
         fields.take("key", Node::path)?.map_or_else(Self::of_amounts, |key| Ok(Self { key }))
     }
 
-    fn check(&self) -> Read<()> {
-        Ok(())
-    }
-
     fn write(&self, map: &mut Map) {
         map.insert("key".into(), self.key.as_str().into());
     }
@@ -100,9 +96,5 @@ impl Measures for Sum {
             Ok((amount, rounded)) => Measure::Amount { amount, rounded, state: None },
             Err(why) => Measure::Nothing(why.at(&self.key)),
         })
-    }
-
-    fn restore(&self, _: &Json) -> Result<MeasureState, RecordError> {
-        Err(RecordError::new("a sum remembers nothing"))
     }
 }

@@ -134,7 +134,7 @@ impl Opened {
     /// Adds the trackers of the suite; the version and claim that the change made.
     async fn add(&self, group: &str) -> (u64, u64) {
         self.change(group, |found| {
-            let call = Call { engine: &self.engine, group, now: NOW, keep_events: true };
+            let call = Call::new(&self.engine, group, NOW).keep_events(true);
             let added = found.add(&call, &definitions(), None);
             added.unwrap_or_else(|error| panic!("{}: {error}", self.name));
             Effect::Changed
@@ -158,11 +158,7 @@ impl Opened {
     fn tracked(&self, found: &mut Group, group: &str, number: u64, id: Option<&str>) -> (bool, Effect) {
         let id = id.map(|id| ContentHash::of([id.as_bytes()]));
         let document = document(number);
-        let outcome = found.track(
-            &self.engine,
-            group,
-            &Track { document: &document, now: NOW, clock: NOW, id, keep_events: true },
-        );
+        let outcome = found.track(&self.engine, group, &Track::new(&document, NOW).id(id).keep_events(true));
         let step = match (outcome.duplicate(), outcome.changed(), id) {
             (true, ..) => Effect::Relied,
             (_, true, Some(_)) => Effect::ChangedById,
@@ -260,7 +256,7 @@ async fn a_step_sees_what_the_one_before_left(caches: &dyn Caches, stores: &dyn 
     let opened = Opened::new(caches, stores, "a step sees what the one before left").await;
     let name = opened.name;
     let mut plain = Group::default();
-    let call = Call { engine: &opened.engine, group: "g", now: NOW, keep_events: true };
+    let call = Call::new(&opened.engine, "g", NOW).keep_events(true);
     plain.add(&call, &definitions(), None).unwrap_or_else(|error| panic!("{name}: {error}"));
     opened.add("g").await;
     for number in 0..20 {

@@ -14,7 +14,6 @@ use super::due::{Due, Turn};
 use super::listeners::ListenerId;
 use super::options::{Reset, Submission, TrackerUpdate};
 use super::shared::Manager;
-use super::track::Begun;
 use crate::store::Mark;
 use crate::{Error, executor};
 
@@ -82,10 +81,11 @@ impl Manager {
     /// Like [`track_one`](Self::track_one), but blocks the calling thread.
     #[inline]
     fn track_blocking(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
-        match self.begin(submission)? {
-            Begun::Done(outcome) => Ok(outcome),
-            begun => executor::block_on(self.finish(submission, begun)),
+        let (outcome, done) = self.begin(submission)?;
+        if self.is_finished(&outcome, done) {
+            return Ok(outcome);
         }
+        executor::block_on(self.finish(submission, done.then_some(outcome)))
     }
 }
 

@@ -249,7 +249,7 @@ impl Manager {
     ) -> Result<T, Error> {
         self.check()?;
         let now = now.unwrap_or_else(|| self.now());
-        let call = Call { engine: &self.shared.engine, group, now, keep_events: self.keeps_events() };
+        let call = Call::new(&self.shared.engine, group, now).keep_events(self.keeps_events());
         let mut result = None;
         let mut version = 0;
         let mut run = |found: &mut Group| {

@@ -12,16 +12,6 @@ use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
 
-/// How far a call got without waiting.
-pub(super) enum Begun {
-    /// It is done.
-    Done(Outcome),
-    /// The document was applied; its change still has to be committed, or its events delivered.
-    Applied(Outcome),
-    /// The cache does not have the group at hand.
-    Missed,
-}
-
 impl Manager {
     /// Applies a document to a group.
     ///
@@ -41,16 +31,12 @@ impl Manager {
     /// # Errors
     /// The errors of [`track`](Self::track); [`Error::Group`] if the group cannot have the trackers.
     pub async fn track_one(&self, submission: Submission<'_>) -> Result<Outcome, Error> {
-        // As `begin`, but without moving the outcome once more.
-        self.check()?;
-        let (outcome, done) = self.apply_now(submission);
-        let outcome = outcome?;
-        if done && outcome.events().is_empty() && !self.has_to_be_kept(&outcome) {
+        let (outcome, done) = self.begin(submission)?;
+        if self.is_finished(&outcome, done) {
             return Ok(outcome);
         }
-        let begun = if done { Begun::Applied(outcome) } else { Begun::Missed };
         // The waiting part takes space that the common case should not have to move around.
-        Box::pin(self.finish(submission, begun)).await
+        Box::pin(self.finish(submission, done.then_some(outcome))).await
     }
 
     /// Applies many documents in order, commits them together, and returns one result for each.
@@ -132,26 +118,28 @@ impl Manager {
         self.by_clock().explain(group, document).await
     }
 
-    /// The part of `track` that needs no waiting.
+    /// The part of `track` that needs no waiting. Also returns whether the document was applied; if not, the cache does not
+    /// have the group at hand.
     #[inline]
-    pub(super) fn begin(&self, submission: Submission<'_>) -> Result<Begun, Error> {
+    pub(super) fn begin(&self, submission: Submission<'_>) -> Result<(Outcome, bool), Error> {
         self.check()?;
         let (outcome, done) = self.apply_now(submission);
-        let outcome = outcome?;
-        Ok(match done {
-            true if outcome.events().is_empty() && !self.has_to_be_kept(&outcome) => Begun::Done(outcome),
-            true => Begun::Applied(outcome),
-            false => Begun::Missed,
-        })
+        Ok((outcome?, done))
     }
 
-    /// The part of `track` that may have to wait: loading the group, the commit, the listeners.
-    pub(super) async fn finish(&self, submission: Submission<'_>, begun: Begun) -> Result<Outcome, Error> {
+    /// Whether nothing is left to wait for: no change to commit, no event to deliver.
+    #[inline]
+    pub(super) fn is_finished(&self, outcome: &Outcome, done: bool) -> bool {
+        done && outcome.events().is_empty() && !self.has_to_be_kept(outcome)
+    }
+
+    /// The part of `track` that may have to wait: loading the group where there is no `outcome` yet, the commit, the
+    /// listeners.
+    pub(super) async fn finish(&self, submission: Submission<'_>, outcome: Option<Outcome>) -> Result<Outcome, Error> {
         let mut deadline = self.deadline();
-        let (outcome, claim) = match begun {
-            Begun::Done(outcome) => return Ok(outcome),
-            Begun::Applied(outcome) => (outcome, 0),
-            Begun::Missed => self.apply(deadline, submission).await?,
+        let (outcome, claim) = match outcome {
+            Some(outcome) => (outcome, 0),
+            None => self.apply(deadline, submission).await?,
         };
         if self.has_to_be_kept(&outcome) {
             self.acknowledge(deadline, submission.group, outcome.version(), claim).await?;
@@ -199,13 +187,10 @@ impl Manager {
         let shared = &*self.shared;
         let Submission { group, document, now, event_id, ensure } = submission;
         let clock = shared.clock.now();
-        let track = Track {
-            document,
-            now: now.unwrap_or(clock),
-            clock,
-            id: event_id.map(|id| ContentHash::of_one(id.as_bytes())),
-            keep_events: self.keeps_events(),
-        };
+        let track = Track::new(document, now.unwrap_or(clock))
+            .clock(clock)
+            .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
+            .keep_events(self.keeps_events());
         let apply = move |found: &mut Group| match ensure {
             Some((list, differing)) => found.ensure_and_track(&shared.engine, group, &track, list, differing),
             None => Ok(found.track(&shared.engine, group, &track)),

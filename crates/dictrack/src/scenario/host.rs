@@ -71,7 +71,7 @@ impl Bare {
         call: impl FnOnce(&mut Group, &Call<'_>) -> Result<T, E>,
     ) -> Answer<T> {
         let (engine, found) = self.group(group);
-        call(found, &Call { engine, group, now, keep_events: false }).map_err(|error| error.to_string())
+        call(found, &Call::new(engine, group, now)).map_err(|error| error.to_string())
     }
 }
 
@@ -130,7 +130,7 @@ impl Host for Bare {
     }
 
     fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
-        let track = Track { document, now, clock: now, id: id.map(|id| ContentHash::of([id])), keep_events: false };
+        let track = Track::new(document, now).id(id.map(|id| ContentHash::of([id])));
         let (engine, found) = self.group(group);
         Ok(found.track(engine, group, &track))
     }

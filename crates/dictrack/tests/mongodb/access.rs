@@ -101,12 +101,7 @@ fn a_server_that_does_not_answer_is_given_up_in_time() {
     let watch = Stopwatch::start();
     slow("held", pollster::block_on(store.held("g")).map(drop), watch);
     let mut group = dictrack::group::Group::default();
-    let call = dictrack::group::Call {
-        engine: &engine,
-        group: "g",
-        now: dictrack::Timestamp::from_secs(1),
-        keep_events: true,
-    };
+    let call = dictrack::group::Call::new(&engine, "g", dictrack::Timestamp::from_secs(1)).keep_events(true);
     group.add(&call, &[counter("n").into()], None).unwrap();
     let change = Unsaved::from(group.take_change("g", &engine));
     let watch = Stopwatch::start();

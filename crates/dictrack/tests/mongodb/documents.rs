@@ -31,7 +31,7 @@ fn save(store: &MongoStore, group: &mut Group, id: &str, engine: &Engine) {
 }
 
 fn call<'a>(engine: &'a Engine, group: &'a str) -> Call<'a> {
-    Call { engine, group, now: NOW, keep_events: true }
+    Call::new(engine, group, NOW).keep_events(true)
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn looking_needs_a_store_and_changes_nothing() {
 fn many_ids(group: &mut Group, engine: &Engine, id: &str, range: std::ops::Range<u64>) {
     for number in range {
         let event = Some(ContentHash::of([number.to_le_bytes()]));
-        group.track(engine, id, &Track { document: &document(), now: NOW, clock: NOW, id: event, keep_events: true });
+        group.track(engine, id, &Track::new(&document(), NOW).id(event).keep_events(true));
     }
 }
 
@@ -355,7 +355,7 @@ fn names_of_very_many_completed_trackers_are_kept() {
         let definitions: Vec<_> = (0..2_000).map(|at| Arc::new(once(at).unwrap())).collect();
         group.add(&call(&engine, "g"), &definitions, None).unwrap();
         save(&store, &mut group, "g", &engine);
-        group.track(&engine, "g", &Track { document: &document(), now: NOW, clock: NOW, id: None, keep_events: true });
+        group.track(&engine, "g", &Track::new(&document(), NOW).keep_events(true));
         save(&store, &mut group, "g", &engine);
         pollster::block_on(store.maintain(true)).unwrap();
     }

@@ -39,9 +39,7 @@ impl Groups {
         let groups = (0..count).map(|at| {
             let id = format!("g{at}");
             let mut group = Group::default();
-            group
-                .add(&Call { engine: &engine, group: &id, now: NOW, keep_events: true }, &[counter("n").into()], None)
-                .unwrap();
+            group.add(&Call::new(&engine, &id, NOW).keep_events(true), &[counter("n").into()], None).unwrap();
             (id, group)
         });
         let groups = groups.collect();

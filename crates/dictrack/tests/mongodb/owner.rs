@@ -37,7 +37,7 @@ fn record(collection: &str) -> Document {
 /// A new group with a tracker.
 fn new_group(engine: &Engine, id: &str) -> Group {
     let mut group = Group::default();
-    let call = Call { engine, group: id, now: Timestamp::from_secs(1), keep_events: true };
+    let call = Call::new(engine, id, Timestamp::from_secs(1)).keep_events(true);
     group.add(&call, &[counter("n").into()], None).unwrap();
     group
 }
