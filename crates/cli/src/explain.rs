@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
 use dictrack::json::{Json, MAX_BYTES};
-use dictrack::text::{plain, quoted, sentence};
+use dictrack::text::{plain, sentence};
+use dictrack::url::quoted;
 use dictrack::{
     CompletedTracker, Explanation, Timestamp,
     group::{Call, Differing, Engine, Group, TrackerList},

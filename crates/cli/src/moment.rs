@@ -2,7 +2,7 @@
 
 use dictrack::clock::{Clock as _, SystemClock};
 use dictrack::json::Json;
-use dictrack::{Timestamp, number::Number};
+use dictrack::{Timestamp, number::Number, url};
 
 use crate::Failure;
 
@@ -13,7 +13,8 @@ pub(crate) fn read(now: Option<&str>) -> Result<Timestamp, Failure> {
     let read = Timestamp::read(&seconds.unwrap_or_else(|| text.into()));
     read.ok_or_else(|| {
         Failure(format!(
-            "--now: invalid timestamp {text:?}; expected seconds since 1970, an RFC 3339 timestamp or a date"
+            "--now: invalid timestamp {}; expected seconds since 1970, an RFC 3339 timestamp or a date",
+            url::quoted(text)
         ))
     })
 }
