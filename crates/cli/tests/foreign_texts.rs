@@ -133,6 +133,29 @@ fn names_of_files_and_columns_cannot_forge_a_line() {
 }
 
 #[test]
+fn paths_and_options_cannot_forge_a_line() {
+    let folder =
+        folder(&[("t.toml", COUNTER), ("d.ndjson", "{\"user\": \"u\", \"a\": {\"b\\nerror: forged\": []}}\n")]);
+    let found = "a.b\nerror: forged";
+    for path in [&name(), found, &"x".repeat(100_000)] {
+        for words in [
+            &["--group-by", path][..],
+            &["--group-by", "user", "--time", path],
+            &["--group-by", "user", "--id", path],
+            &["--group-by", "user", &format!("--{path}=5")],
+            &["--group-by", "user", &format!("--{path}")],
+            &["--group-by", "user", &format!("--events={path}")],
+        ] {
+            let words = [&["run", "--trackers", "t.toml", "d.ndjson"], words].concat();
+            let answer = dictrack_with(folder.path(), &words, "");
+            assert_ne!(answer.code, Some(0));
+            assert_hidden(&answer.error);
+            assert!(answer.error.len() < 2_000, "{words:?}: {}", answer.error.len());
+        }
+    }
+}
+
+#[test]
 fn a_group_with_a_megabyte_name_is_shown_on_one_line() {
     let id = "x".repeat(1_000_000);
     let folder = folder(&[("t.toml", COUNTER), ("d.ndjson", &format!("{{\"user\": \"{id}\"}}\n"))]);

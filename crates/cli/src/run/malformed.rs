@@ -57,8 +57,10 @@ impl Problem {
 
     /// The value at `path` is not a valid group, time or id.
     pub(super) fn unfit(what: &'static str, path: &Path, found: Option<Value<'_>>, expected: &str) -> Self {
+        let path = path.to_string();
+        let path = plain(&path);
         let Some(found) = found.map(|value| value.to_json()) else {
-            return Self::Missing { what, path: path.to_string() };
+            return Self::Missing { what, path: path.into_owned() };
         };
         if let Json::Number(Number::NotANumber) = found {
             // JSON has no NaN; this is how such a string is read.
