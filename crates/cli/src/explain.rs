@@ -75,7 +75,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     let completed = still_completed(&group, now);
     if args.output.is_json() {
         let completed = completed.iter().map(completed_json);
-        say_json(&Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
+        say_json(&Json::List(explanations.iter().map(explanation_json).chain(completed).collect()));
         return Ok(true);
     }
     say(fitted(0, |_| verdicts(&explanations, &completed)));
@@ -92,13 +92,19 @@ pub(crate) fn still_completed(group: &Group, now: Timestamp) -> Vec<CompletedTra
     completed
 }
 
+fn explanation_json(explanation: &Explanation) -> Json {
+    let Json::Map(mut map) = explanation.to_json() else { return Json::Null };
+    map.insert("why".into(), explanation.verdict.in_json().into());
+    Json::Map(map)
+}
+
 fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Table {
     let mut table = table(presets::NOTHING, &["tracker", "verdict", "why"], &["tracker", "why"]);
     for explanation in explanations {
         table.add_row([
             plain(&explanation.name).into_owned(),
             explanation.verdict.word().replace('_', " "),
-            sentence(&explanation.verdict.to_string()).into_owned(),
+            sentence(&explanation.verdict.in_json()).into_owned(),
         ]);
     }
     for completed in completed {
