@@ -52,6 +52,9 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
     let document = Json::parse(&text).map_err(|error| Failure(format!("document: {error}")))?;
+    if document.as_map().is_none() {
+        return Err(Failure(format!("document: {}; expected a map such as {{\"amount\": 1}}", document.kind())));
+    }
     let now = moment::read(args.now.as_deref())?;
     let engine = Engine::default();
     let mut group = Group::default();
