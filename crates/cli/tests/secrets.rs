@@ -117,6 +117,7 @@ fn a_url_given_by_mistake_is_shown_without_its_password() {
         "mongodb://u:s3?cret@h",
         "mongodb://u:s3#cret@h",
         "mongodb://u:%s3cret@h",
+        "mongodb://u:%€s3cret@h",
         "mongodb://h/?s3cret=1",
         "mongodb://h/?authMechanismProperties=s3cret",
         "u:s3cret@h",

@@ -277,6 +277,13 @@ pub(crate) fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Whether each `%` is followed by two hexadecimal digits.
+#[cfg(feature = "mongodb")]
+pub(crate) fn is_encoded(text: &str) -> bool {
+    let digits = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    text.split('%').skip(1).all(digits)
+}
+
 /// The text with all bytes that are special in a URL as `%XX`.
 pub(crate) fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);

@@ -528,7 +528,7 @@ URLS = [
     "redis://host?password=s3cret", "redis://:s3cret", "redis://u:s3cret@h:port", "redis://u:s3/cret@h", "redis:u:s3cret@h",
     "mongodb:/u:s3cret@h", "mongodb//u:s3cret@h", "mongodb://u:s3?cret@h", "mongodb://u:%s3cret@h", "u:s3cret@h", "s3cret://h",
     "mongodb://u:p@h/?authMechanismProperties=s3cret", "http://u:s3cret@h", "mongodb://u:s3#cret@h", "redis://u:s3cret@é h",
-    "h:6379,password=s3cret", "redis://u@h?password_file=s3cret", "mongodb://u@h/x?password_file=s3cret",
+    "h:6379,password=s3cret", "mongodb://u:%€s3cret@h", "redis://u@h?password_file=s3cret", "mongodb://u@h/x?password_file=s3cret",
 ]  # fmt: skip
 
 
