@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use comfy_table::{Table, presets};
 use dictrack::json::{Json, MAX_BYTES};
-use dictrack::text::{plain, quoted, sentence};
+use dictrack::text::{plain, sentence};
+use dictrack::url::quoted;
 use dictrack::{
     CompletedTracker, Explanation, Timestamp,
     group::{Call, Differing, Engine, Group, TrackerList},
@@ -51,6 +52,9 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         std::io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     }
     let document = Json::parse(&text).map_err(|error| Failure(format!("document: {error}")))?;
+    if document.as_map().is_none() {
+        return Err(Failure(format!("document: {}; expected a map such as {{\"amount\": 1}}", document.kind())));
+    }
     let now = moment::read(args.now.as_deref())?;
     let engine = Engine::default();
     let mut group = Group::default();
@@ -70,7 +74,7 @@ pub(crate) fn explain(args: &Args) -> Outcome {
     let completed = still_completed(&group, now);
     if args.output.is_json() {
         let completed = completed.iter().map(completed_json);
-        say_json(&Json::List(explanations.iter().map(Explanation::to_json).chain(completed).collect()));
+        say_json(&Json::List(explanations.iter().map(explanation_json).chain(completed).collect()));
         return Ok(true);
     }
     say(fitted(0, |_| verdicts(&explanations, &completed)));
@@ -87,13 +91,19 @@ pub(crate) fn still_completed(group: &Group, now: Timestamp) -> Vec<CompletedTra
     completed
 }
 
+fn explanation_json(explanation: &Explanation) -> Json {
+    let Json::Map(mut map) = explanation.to_json() else { return Json::Null };
+    map.insert("why".into(), explanation.verdict.in_json().into());
+    Json::Map(map)
+}
+
 fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Table {
     let mut table = table(presets::NOTHING, &["tracker", "verdict", "why"], &["tracker", "why"]);
     for explanation in explanations {
         table.add_row([
             plain(&explanation.name).into_owned(),
             explanation.verdict.word().replace('_', " "),
-            sentence(&explanation.verdict.to_string()).into_owned(),
+            sentence(&explanation.verdict.in_json()).into_owned(),
         ]);
     }
     for completed in completed {

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::error::{ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
@@ -77,6 +77,10 @@ fn refuse(mut error: clap::Error) -> ! {
         })
         .collect();
     for (kind, text) in quoted {
+        if error.get(kind) != Some(&ContextValue::String(text.clone())) {
+            // A tip may contain the text as well.
+            error.remove(ContextKind::Suggested);
+        }
         error.insert(kind, ContextValue::String(text));
     }
     // A value parser may have quoted the value in its own message.

@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
-use dictrack::text::{plain, quoted};
+use dictrack::text::plain;
+use dictrack::url::quoted;
 use dictrack::{
     CompletedTracker, Timestamp, TrackerSnapshot,
     group::{Engine, Group},

@@ -207,6 +207,16 @@ fn a_scenario_that_expects_an_unknown_field_is_rejected() {
 }
 
 #[test]
+fn explain_rejects_what_is_not_a_document() {
+    let folder = folder(&[("t.toml", COUNTER)]);
+    for (document, kind) in [("5", "a number"), ("\"a\"", "a string"), ("[{}]", "a list"), ("null", "null")] {
+        let answer = dictrack_with(folder.path(), &["explain", "u", document, "--trackers", "t.toml"], "");
+        assert_eq!(answer.code, Some(1), "{document}");
+        assert!(answer.error.contains(&format!("document: {kind}; expected a map")), "{}", answer.error);
+    }
+}
+
+#[test]
 fn explain_lists_completed_trackers_as_completed() {
     let folder =
         folder(&[("t.toml", &COUNTER.replace("[2, 1000]", "1")), ("in.ndjson", "{\"user\":\"a\",\"at\":5}\n")]);

@@ -84,6 +84,24 @@ fn events_as_json_have_no_hidden_characters() {
 }
 
 #[test]
+fn an_export_has_no_hidden_characters_and_is_imported_unchanged() {
+    let name = name();
+    let trackers = format!("{{\"trackers\": [{{\"name\": {0}, \"kind\": \"count\", \"target\": 2}}]}}", json(&name));
+    let document = format!("{{\"user\": {0}, \"id\": {0}}}\n", json(&name));
+    let folder = folder(&[("t.json", &trackers), ("d.ndjson", &document)]);
+    let place = folder.path();
+    dictrack(place, "run --trackers t.json --group-by user --id id --store s.db d.ndjson").good();
+    let exported = dictrack(place, "export --store s.db").good();
+    assert!(exported.contains("\\u202e") && exported.contains("\\u009b") && exported.contains("\\u007f"), "{exported}");
+    assert_hidden(&exported);
+    fs::write(place.join("export"), &exported).unwrap();
+    dictrack(place, "import --store copy.db export").good();
+    assert_eq!(dictrack(place, "export --store copy.db").good(), exported);
+    let shown = |store: &str| dictrack(place, &format!("show --store {store} --output json")).good();
+    assert_eq!(shown("copy.db"), shown("s.db"));
+}
+
+#[test]
 fn names_of_files_and_columns_cannot_forge_a_line() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let place = folder.path();
@@ -111,6 +129,29 @@ fn names_of_files_and_columns_cannot_forge_a_line() {
         let answer = dictrack_with(place, words, "");
         assert_ne!(answer.code, Some(0));
         assert_hidden(&format!("{}{}", answer.out, answer.error));
+    }
+}
+
+#[test]
+fn paths_and_options_cannot_forge_a_line() {
+    let folder =
+        folder(&[("t.toml", COUNTER), ("d.ndjson", "{\"user\": \"u\", \"a\": {\"b\\nerror: forged\": []}}\n")]);
+    let found = "a.b\nerror: forged";
+    for path in [&name(), found, &"x".repeat(100_000)] {
+        for words in [
+            &["--group-by", path][..],
+            &["--group-by", "user", "--time", path],
+            &["--group-by", "user", "--id", path],
+            &["--group-by", "user", &format!("--{path}=5")],
+            &["--group-by", "user", &format!("--{path}")],
+            &["--group-by", "user", &format!("--events={path}")],
+        ] {
+            let words = [&["run", "--trackers", "t.toml", "d.ndjson"], words].concat();
+            let answer = dictrack_with(folder.path(), &words, "");
+            assert_ne!(answer.code, Some(0));
+            assert_hidden(&answer.error);
+            assert!(answer.error.len() < 2_000, "{words:?}: {}", answer.error.len());
+        }
     }
 }
 

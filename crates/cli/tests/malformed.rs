@@ -117,6 +117,23 @@ fn everything_in_the_json_grammar_is_accepted() {
 }
 
 #[test]
+fn a_lone_surrogate_is_explained_as_one() {
+    let trackers = "[[trackers]]\nname = \"c\"\nkind = \"count\"\ntarget = 9\nconditions = [{key = \"k\", eq = 1}]\n\
+                    [[trackers]]\nname = \"s\"\nkind = \"sum\"\nkey = \"k\"\ntarget = 9\n\
+                    [[trackers]]\nname = \"f\"\nkind = \"count\"\ntarget = 9\nconditions = [{key = \"k\", eq_key = \"l\"}]\n";
+    let folder = folder(&[("t.toml", trackers)]);
+    for document in [r#"{"k": "\ud800", "l": 1}"#, r#"{"k": {"x": ["\udc00"]}, "l": 1}"#, r#"{"k": 1, "l": "a\ud800"}"#]
+    {
+        for output in ["table", "json"] {
+            let words = ["explain", "u", document, "--trackers", "t.toml", "--output", output];
+            let said = command::dictrack_with(folder.path(), &words, "").good();
+            assert!(said.contains("a string with a lone surrogate"), "{said}");
+            assert!(!said.contains("NaN") && !said.contains("is null") && !said.contains("[null]}\""), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_number_is_the_same_group_and_id_however_it_is_spelled() {
     let (digits, far) = ("1000000000000000000000", "9".repeat(5000));
     let lines = format!(

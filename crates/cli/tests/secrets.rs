@@ -117,11 +117,21 @@ fn a_url_given_by_mistake_is_shown_without_its_password() {
         "mongodb://u:s3?cret@h",
         "mongodb://u:s3#cret@h",
         "mongodb://u:%s3cret@h",
+        "mongodb://u:%€s3cret@h",
         "mongodb://h/?s3cret=1",
         "mongodb://h/?authMechanismProperties=s3cret",
         "u:s3cret@h",
         "http://u:s3cret@h",
         "mongodb://u:s3cret\u{202e}@é ",
+        "redis:\\\\:s3cret@h",
+        "\"redis://u:s3cret@h\"",
+        "mongodb://u:s3cret@h/db\n",
+        "h:6379,password=s3cret",
+        "redis://u@h?password_file=s3cret",
+        concat!(
+            "mongodb://u:s3cret@h/",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        ),
     ];
     for url in urls {
         for words in [
@@ -144,7 +154,14 @@ fn a_url_given_by_mistake_is_shown_without_its_password() {
             &["test", url],
             &["import", "--store", "new.db", url],
             &["show", "--store", "s.db", "--output", url],
+            &["show", "--store", "s.db", "--now", url],
+            &["show", url, "--store", "s.db"],
+            &["explain", url, "{}", "--store", "s.db"],
             &["explain", "u", "{}", "--trackers", url],
+            &["run", "--trackers", "t.toml", "--group-by", "user", "--durability", url],
+            &["run", "--trackers", "t.toml", "--group-by", "user", "--memory", url],
+            &["run", "--trackers", "t.toml", "--group-by", "user", "--events", url],
+            &["completions", url],
             &["export", "--store", "s.db", "--x", url],
         ] {
             let answer = dictrack_with(folder.path(), words, "");

@@ -153,6 +153,31 @@ fn a_surprising_definition_is_a_warning_with_its_position() {
 }
 
 #[test]
+fn a_date_written_as_a_number_is_a_warning_with_its_position() {
+    let trackers = "[[trackers]]\nname = \"n\"\nkind = \"count\"\ntarget = 9\nlimiters = [\n  {end = 20261231},\n]\n\
+                    [[trackers.conditions]]\nkey = \"t\"\nsince = 20260101\n";
+    let folder = folder(&[("t.toml", trackers), ("d.ndjson", "{\"user\": \"a\"}\n")]);
+    let place = folder.path();
+    let check = dictrack(place, "check t.toml");
+    assert_eq!(check.code, Some(0));
+    for expected in [
+        "t.toml:6:10: warning: tracker \"n\": limiters[0].end: 20261231 is read as seconds since 1970: 1970-08-23T12:07:11Z",
+        "t.toml:10:9: warning: tracker \"n\": conditions[0].since: 20260101 is read as seconds since 1970",
+    ] {
+        assert!(format!("{}{}", check.out, check.error).contains(expected), "{}{}", check.out, check.error);
+        let run = dictrack(place, "run --trackers t.toml --group-by user --store s.db d.ndjson");
+        assert!(run.code == Some(0) && run.error.contains(expected), "{}", run.error);
+    }
+    for line in ["show a --store s.db", "show --store s.db", "explain a {} --store s.db"] {
+        let answer = dictrack(place, &format!("{line} --now 20261231"));
+        let expected =
+            "--now: 20261231 is read as seconds since 1970: 1970-08-23T12:07:11Z; if it is a date, write 2026-12-31";
+        assert!(answer.code == Some(0) && answer.error.contains(expected), "{line}: {}", answer.error);
+        assert!(dictrack(place, &format!("{line} --now 2026-12-31")).error.is_empty());
+    }
+}
+
+#[test]
 fn endless_files_are_rejected() {
     let folder = folder(&[]);
     for format in ["toml", "yaml", "json"] {

@@ -93,6 +93,17 @@ impl Reason {
         }
     }
 
+    /// The reason in words, for a document that was read from JSON. JSON has no NaN, so a value that is NaN was a string with
+    /// a lone surrogate.
+    pub fn in_json(&self) -> String {
+        const SURROGATE: &str = "a string with a lone surrogate";
+        let words = Words { reason: self, nan: SURROGATE }.to_string();
+        match words.strip_suffix("is not finite") {
+            Some(place) if matches!(self, Self::Skipped { .. }) => format!("{place}is {SURROGATE}"),
+            _ => words,
+        }
+    }
+
     pub(crate) fn of(
         definition: &TrackerDefinition,
         slot: &Slot,
@@ -169,36 +180,82 @@ fn first_failing<'c>(
     Ok(None)
 }
 
+/// A reason in words, and what a value that is NaN is called.
+struct Words<'a> {
+    reason: &'a Reason,
+    nan: &'static str,
+}
+
+impl Words<'_> {
+    /// A value, on one line and shortened. Unlike in JSON, NaN is not shown as null.
+    fn seen(&self, value: &Json) -> String {
+        let mut out = String::new();
+        self.write(value, &mut out);
+        plain(&out).into_owned()
+    }
+
+    fn write(&self, value: &Json, out: &mut String) {
+        match value {
+            Json::Number(Number::NotANumber) => out.push_str(self.nan),
+            Json::Number(number) => out.push_str(&number.to_string()),
+            Json::List(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    self.write(item, out);
+                }
+                out.push(']');
+            }
+            Json::Map(map) => {
+                out.push('{');
+                for (at, (key, value)) in map.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    out.push_str(&Json::from(key).to_string());
+                    out.push(':');
+                    self.write(value, out);
+                }
+                out.push('}');
+            }
+            Json::Null | Json::Bool(_) | Json::Text(_) => out.push_str(&value.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Counted { amount, rounded: false } => write!(f, "counts {amount}"),
-            Self::Counted { amount, rounded: true } => write!(f, "counts {amount}, rounded to 18 decimals"),
-            Self::NoMatch { condition, key: Some(key), seen, other_key: Some(other_key), other_seen } => {
+        Words { reason: self, nan: "NaN" }.fmt(f)
+    }
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Reason::{Counted, Expired, Failed, Limited, NoMatch, Skipped};
+        match self.reason {
+            Counted { amount, rounded: false } => write!(f, "counts {amount}"),
+            Counted { amount, rounded: true } => write!(f, "counts {amount}, rounded to 18 decimals"),
+            NoMatch { condition, key: Some(key), seen, other_key: Some(other_key), other_seen } => {
                 write!(f, "{condition} does not hold: ")?;
                 match (seen, other_seen) {
-                    (Some(seen), Some(other)) => write!(f, "the values are {seen} and {other}"),
+                    (Some(seen), Some(other)) => {
+                        write!(f, "the values are {} and {}", self.seen(seen), self.seen(other))
+                    }
                     (None, _) => write!(f, "there is no value at {key}"),
                     (Some(_), None) => write!(f, "there is no value at {other_key}"),
                 }
             }
-            Self::NoMatch { condition, key: None, .. } => write!(f, "{condition} does not hold"),
-            Self::NoMatch { condition, seen: Some(seen), .. } => {
-                write!(f, "{condition} does not hold: the value is ")?;
-                match seen {
-                    Json::Number(number @ Number::NotANumber) => write!(f, "{number}, which equals nothing"),
-                    Json::Number(number) => write!(f, "{number}"),
-                    seen => write!(f, "{}", plain(&seen.to_string())),
-                }
+            NoMatch { condition, key: None, .. } => write!(f, "{condition} does not hold"),
+            NoMatch { condition, seen: Some(seen), .. } => {
+                let nothing = if let Json::Number(Number::NotANumber) = seen { ", which equals nothing" } else { "" };
+                write!(f, "{condition} does not hold: the value is {}{nothing}", self.seen(seen))
             }
-            Self::NoMatch { condition, key: Some(_), seen: None, .. } => {
+            NoMatch { condition, key: Some(_), seen: None, .. } => {
                 write!(f, "{condition} does not hold: there is no value")
             }
-            Self::Skipped { why, .. } => f.write_str(why),
-            Self::Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
-            Self::Limited { by, until: None, .. } => write!(f, "refused by {by}"),
-            Self::Expired { since } => write!(f, "expired at {since}"),
-            Self::Failed { error } => error.fmt(f),
+            Skipped { why, .. } => f.write_str(why),
+            Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
+            Limited { by, until: None, .. } => write!(f, "refused by {by}"),
+            Expired { since } => write!(f, "expired at {since}"),
+            Failed { error } => error.fmt(f),
         }
     }
 }
@@ -235,5 +292,46 @@ impl Explanation {
             Reason::Expired { .. } | Reason::Failed { .. } => {}
         }
         map.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_is_not_explained_as_null() {
+        let nan = || Json::Number(Number::NotANumber);
+        let nested = || Json::Map([("k".into(), Json::List(vec![nan(), Json::Null, 1.into()]))].into_iter().collect());
+        let seen = |seen: Json, other: Option<Json>| Reason::NoMatch {
+            condition: "k eq 1".to_owned(),
+            key: Some("k".to_owned()),
+            seen: Some(seen),
+            other_key: other.as_ref().map(|_| "l".to_owned()),
+            other_seen: other,
+        };
+        let skipped = Reason::Skipped { reason: SkipReason::NoAmount, why: "the value at k is not finite".to_owned() };
+        let surrogate = "a string with a lone surrogate";
+        for (reason, words, in_json) in [
+            (
+                seen(nan(), None),
+                "k eq 1 does not hold: the value is NaN, which equals nothing",
+                format!("k eq 1 does not hold: the value is {surrogate}, which equals nothing"),
+            ),
+            (
+                seen(nested(), None),
+                "k eq 1 does not hold: the value is {\"k\":[NaN,null,1]}",
+                format!("k eq 1 does not hold: the value is {{\"k\":[{surrogate},null,1]}}"),
+            ),
+            (
+                seen(1.into(), Some(nan())),
+                "k eq 1 does not hold: the values are 1 and NaN",
+                format!("k eq 1 does not hold: the values are 1 and {surrogate}"),
+            ),
+            (skipped, "the value at k is not finite", format!("the value at k is {surrogate}")),
+        ] {
+            assert_eq!(reason.to_string(), words);
+            assert_eq!(reason.in_json(), in_json);
+        }
     }
 }

@@ -16,7 +16,7 @@ pub fn is_hidden(letter: char) -> bool {
         || matches!(letter,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -120,6 +120,7 @@ mod tests {
     fn hidden_characters_are_escaped() {
         assert_eq!(plain("a\u{1b}[2J\n\u{9b}é\u{202e}\u{7f}"), "a\\u{1b}[2J\\n\\u{9b}é\\u{202e}\\u{7f}");
         assert_eq!(plain("a\u{200b}b\u{feff}\u{e0041}"), "a\\u{200b}b\\u{feff}\\u{e0041}");
+        assert_eq!(plain("a\u{13437}b"), "a\\u{13437}b");
         assert_eq!(plain("日本 e\u{301} ❤\u{fe0f} \\\""), "日本 e\u{301} ❤\u{fe0f} \\\"");
         assert_eq!(quoted("a\"\\\r").to_string(), "\"a\\\"\\\\\\r\"");
     }

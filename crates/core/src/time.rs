@@ -119,10 +119,25 @@ impl Timestamp {
         Some(Self(written.micros + written.length - 1)).filter(|moment| moment.is_writable())
     }
 
+    /// The date that the seconds of this moment look like: 2026-12-31 if they are 20261231, which is in August 1970.
+    pub fn date_in_digits(self) -> Option<String> {
+        date_in_digits(&self.to_number().to_string())
+    }
+
     /// Seconds since 1970 as an exact number.
     pub fn to_number(self) -> Number {
         Number::parse(&micros_text(self.0)).unwrap_or(Number::NotANumber)
     }
+}
+
+/// The date in digits such as `20261231`, which may be followed by hours, minutes and seconds.
+pub fn date_in_digits(digits: &str) -> Option<String> {
+    let date = digits.get(..8).filter(|_| matches!(digits.len(), 8 | 12 | 14))?;
+    let date = digits.bytes().all(|digit| digit.is_ascii_digit()).then_some(date)?;
+    let date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
+    let is_likely = ("1900".."2200").contains(&&date[..4]) && Timestamp::parse(&date).is_some();
+    let fits = |at: usize, most: &str| digits.get(at..at + 2).is_none_or(|part| part <= most);
+    (is_likely && fits(8, "23") && fits(10, "59") && fits(12, "59")).then_some(date)
 }
 
 /// Why something is not a [`Timestamp`] or a [`Span`].

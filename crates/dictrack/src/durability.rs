@@ -1,9 +1,10 @@
 //! When a change counts as kept.
 
-use dictrack_core::text::quoted;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+use crate::url::quoted;
 
 /// When a call is acknowledged, and so what a crash can undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -170,11 +170,10 @@ pub fn scheme(text: &str) -> Option<&str> {
 }
 
 /// Whether a text that may be a file name was meant to be a URL, even a malformed one: `mongodb:/u:p@h`, `redis:u:p@h`,
-/// `u:p@h/shop`. A text that starts like a path (`/`, `./`, `../`) is a file name.
+/// `u:p@h/shop`, `h:6379,password=p`. A text that starts like a path (`/`, `./`, `../`) is a file name.
 pub fn is_meant(text: &str) -> bool {
     let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || "\"'<".contains(letter));
-    let is_path = text.starts_with('/') && !text.starts_with("//") || text.starts_with("./") || text.starts_with("../");
-    if is_path {
+    if is_path(text) {
         return false;
     }
     let lower = text.to_ascii_lowercase();
@@ -184,6 +183,17 @@ pub fn is_meant(text: &str) -> bool {
         || SCHEMES.iter().any(begins)
         || text.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
         || lower.split_once('?').is_some_and(|(_, options)| options.contains("pass"))
+        // As in connection strings of other programs.
+        || ["password=", "passwd=", "pwd="].iter().any(|option| lower.contains(option))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.starts_with("//") || text.starts_with("./") || text.starts_with("../")
+}
+
+/// A text that was given as an argument, in quotes. It may be a URL that was given by mistake.
+pub fn quoted(text: &str) -> String {
+    if is_meant(text) { format!("\"{}\"", shown(text)) } else { text::quoted(text).to_string() }
 }
 
 /// A file name as shown in messages. It may be a URL that was given by mistake.
@@ -205,7 +215,14 @@ pub fn with_password(url: &str) -> Result<Cow<'_, str>, String> {
         [_] => return Err("has both a password and the option password_file; use only one of them".to_owned()),
         _ => return Err("the option password_file appears twice".to_owned()),
     };
-    let password = read_secret(Path::new(&file)).map_err(|error| format!("password_file: {error}"))?;
+    let password = read_secret(Path::new(&file)).map_err(|error| match error.kind() {
+        // It may be the password itself.
+        ErrorKind::NotFound if !is_path(&file) => {
+            "password_file: file not found; expected the name of a file that contains the password, not the password"
+                .to_owned()
+        }
+        _ => format!("password_file: {error}"),
+    })?;
     let password = encoded(&password);
     Ok(Parts { password: Some(&password), options: others, ..parts }.to_url().into())
 }
@@ -258,6 +275,13 @@ pub(crate) fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Whether each `%` is followed by two hexadecimal digits.
+#[cfg(feature = "mongodb")]
+pub(crate) fn is_encoded(text: &str) -> bool {
+    let digits = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    text.split('%').skip(1).all(digits)
 }
 
 /// The text with all bytes that are special in a URL as `%XX`.
@@ -335,6 +359,9 @@ mod tests {
             "postgres://h",
             "://x",
             "redis:6379",
+            "h:6379,password=p",
+            "host=h user=u Password=p",
+            "Server=h;Pwd=p",
         ] {
             assert!(is_meant(url), "{url}");
         }
@@ -350,6 +377,8 @@ mod tests {
             "10:30.db",
             "",
             "é:x",
+            "password.db",
+            "./password=.db",
         ] {
             assert!(!is_meant(file), "{file}");
         }
@@ -389,6 +418,10 @@ mod tests {
             let error = read(url, text).unwrap_err();
             assert!(error.contains(problem) && error.contains("pass word: ") && !error.contains("s3cret"), "{error}");
         }
+        let error = with_password("redis://h?password_file=s3cret").unwrap_err();
+        assert!(error.contains("file not found") && !error.contains("s3cret"), "{error}");
+        let error = with_password("redis://h?password_file=/nothing/here").unwrap_err();
+        assert!(error.contains("password_file: /nothing/here: No such file"), "{error}");
         assert!(with_password("redis://u:p@h?password_file=x").unwrap_err().contains("use only one of them"));
         assert!(with_password("redis://h?password_file=x&password_file=y").unwrap_err().contains("twice"));
         assert!(with_password("redis://h?password_file=/dev/zero").unwrap_err().contains("larger than 64 KiB"));

@@ -55,6 +55,20 @@ def test_an_end_admits_to_its_last_microsecond(limiter: Callable[[], dt.TimeLimi
     assert explained.why.endswith(f"ended at {last}"), explained.why
 
 
+def test_a_date_in_a_dict_is_read_like_one_in_a_file() -> None:
+    # As yaml.safe_load reads `end: 2026-12-31`.
+    day = datetime.date(2026, 12, 31)
+    limiters = [{"end": day}, {"start": day, "end": day}, {"count": 5}]
+    definition = {"name": "n", "kind": "count", "target": 1, "expire_at": day, "limiters": limiters}
+    texts = [{"end": "2026-12-31"}, {"start": "2026-12-31", "end": "2026-12-31"}, {"count": 5}]
+    written = definition | {"expire_at": "2026-12-31", "limiters": texts}
+    assert dt.BaseTracker.from_dict(definition) == dt.BaseTracker.from_dict(written)
+    assert limiters[0] == {"end": day}
+    moment = datetime.datetime(2026, 12, 31, 12)
+    made = dt.BaseTracker.from_dict(definition | {"limiters": [{"end": moment}]})
+    assert made.to_dict()["limiters"] == [{"end": 1798718400}]
+
+
 def test_a_window_with_one_bound_has_no_other() -> None:
     until, since = dt.TimeLimiter(end_ts=START + 10), dt.TimeLimiter(start_ts=START + 10)
     assert (until.start, until.end, until.interval) == (None, START + 10, None)

@@ -265,6 +265,16 @@ def test_members_of_an_enum_are_explained_by_their_type() -> None:
         assert amount.why == "the value at a.0.color is not finite"
         assert "a bytes, which" in manager.explain("g", {"a": [{"color": b"red"}]})[0].why
         assert "a string with a lone surrogate" in manager.explain("g", {"a": [{"color": "\ud800"}]})[0].why
+        manager.add_tracker("h", dt.CountTracker("f", [dt.KeyEQKey("a", "b")], target=5))
+        (condition,) = manager.explain("h", {"a": Color.RED, "b": "red"})
+        assert condition.why.endswith('the values are a Color and "red"; use its value') and condition.seen is Color.RED
+        (condition,) = manager.explain("h", {"a": "NaN and", "b": Color.RED})
+        assert condition.why.endswith('the values are "NaN and" and a Color; use its value')
+        assert condition.other_seen is Color.RED
+        (condition,) = manager.explain("h", {"a": "\ud800", "b": b"red"})
+        assert condition.why.endswith("the values are a string with a lone surrogate and a bytes")
+        (condition,) = manager.explain("h", {"a": float("nan"), "b": {"c": [Color.RED, None]}})
+        assert condition.why.endswith('the values are NaN and {"c":[NaN,null]}')
         # A member that is also a string or an int counts as its value.
         assert manager.explain("g", {"a": [{"color": Word.RED}]})[0].verdict == "counted"
         assert manager.explain("g", {"a": [{"color": Number.TWO}]})[1].amount == 2
@@ -518,6 +528,7 @@ URLS = [
     "redis://host?password=s3cret", "redis://:s3cret", "redis://u:s3cret@h:port", "redis://u:s3/cret@h", "redis:u:s3cret@h",
     "mongodb:/u:s3cret@h", "mongodb//u:s3cret@h", "mongodb://u:s3?cret@h", "mongodb://u:%s3cret@h", "u:s3cret@h", "s3cret://h",
     "mongodb://u:p@h/?authMechanismProperties=s3cret", "http://u:s3cret@h", "mongodb://u:s3#cret@h", "redis://u:s3cret@é h",
+    "h:6379,password=s3cret", "mongodb://u:%€s3cret@h", "redis://u@h?password_file=s3cret", "mongodb://u@h/x?password_file=s3cret",
 ]  # fmt: skip
 
 
@@ -527,6 +538,7 @@ def test_no_error_repr_or_traceback_has_a_password(url: str) -> None:
         lambda: dt.TrackingManager(dt.RedisDataCache(url=url)),
         lambda: dt.TrackingManager(None, dt.MongoDBDataStore(url=url)),
         lambda: dt.TrackingManager.open(url),
+        lambda: dt.TrackingManager(durability=url),
         lambda: dt.TrackingManager.open("mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=1", url),
         lambda: asyncio.run(dictrack.aio.TrackingManager.open(url)),
     ):

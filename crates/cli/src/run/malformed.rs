@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dictrack::json::{Json, MAX_BYTES, SyntaxError};
 use dictrack::text::plain;
-use dictrack::{Path, Timestamp, document::Value, number::Number};
+use dictrack::{Path, document::Value, number::Number, time};
 
 /// How many malformed documents are reported; the others are only counted.
 const SHOWN: u64 = 20;
@@ -57,8 +57,10 @@ impl Problem {
 
     /// The value at `path` is not a valid group, time or id.
     pub(super) fn unfit(what: &'static str, path: &Path, found: Option<Value<'_>>, expected: &str) -> Self {
+        let path = path.to_string();
+        let path = plain(&path);
         let Some(found) = found.map(|value| value.to_json()) else {
-            return Self::Missing { what, path: path.to_string() };
+            return Self::Missing { what, path: path.into_owned() };
         };
         if let Json::Number(Number::NotANumber) = found {
             // JSON has no NaN; this is how such a string is read.
@@ -89,12 +91,7 @@ pub(super) fn date_in_digits(number: &Number) -> Option<String> {
             return None;
         }
     }
-    let digits = number.to_string();
-    let date = digits.get(..8).filter(|_| matches!(digits.len(), 8 | 12 | 14) && !digits.contains(['.', 'e']))?;
-    let date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
-    let is_likely = ("1900".."2200").contains(&&date[..4]) && Timestamp::parse(&date).is_some();
-    let fits = |at: usize, most: &str| digits.get(at..at + 2).is_none_or(|part| part <= most);
-    (is_likely && fits(8, "23") && fits(10, "59") && fits(12, "59")).then_some(date)
+    time::date_in_digits(&number.to_string())
 }
 
 /// In seconds it would be after the year 5100.

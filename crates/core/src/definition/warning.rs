@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::TrackerDefinition;
 use crate::amount::Amount;
+use crate::condition::{Condition, Test};
 use crate::limiter::LimiterDefinition;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// Something in a valid definition that often surprises its author. Its `Display` text says what it is, and what to
 /// write instead.
@@ -39,6 +40,15 @@ pub enum DefinitionWarning {
         /// The one before it.
         before: Amount,
     },
+    /// A time is a number of seconds that looks like a date: 20261231 is a moment in August 1970.
+    DateInDigits {
+        /// The field with the time.
+        field: String,
+        /// The time.
+        time: Timestamp,
+        /// The date that it looks like.
+        date: String,
+    },
 }
 
 impl DefinitionWarning {
@@ -49,6 +59,7 @@ impl DefinitionWarning {
                 format!("limiters[{limiter}]")
             }
             Self::TargetNotAscending { position, .. } => format!("target[{position}]"),
+            Self::DateInDigits { field, .. } => field.clone(),
         }
     }
 }
@@ -81,6 +92,13 @@ impl fmt::Display for DefinitionWarning {
                      targets in ascending order"
                 )
             }
+            Self::DateInDigits { time, date, .. } => {
+                write!(
+                    f,
+                    "{} is read as seconds since 1970: {time}; if it is a date, write it as the string \"{date}\"",
+                    time.to_number()
+                )
+            }
         }
     }
 }
@@ -97,6 +115,9 @@ impl TrackerDefinition {
         let targets = self.targets();
         let policy = self.reset_policy();
         let mut warnings = Vec::new();
+        for (at, condition) in self.conditions().iter().enumerate() {
+            warn_of_dates(condition, &format!("conditions[{at}]"), &mut warnings);
+        }
         // With the policy `progress`, each stage starts at 0, so that targets need not ascend.
         let falls = (!policy.progress).then(|| targets.windows(2).position(|pair| pair[1] <= pair[0])).flatten();
         if let Some(at) = falls {
@@ -115,7 +136,40 @@ impl TrackerDefinition {
                 LimiterDefinition::Fixed(_) | LimiterDefinition::Custom(_) => None,
             }));
         }
+        for (at, limiter) in self.limiters().iter().enumerate() {
+            if let LimiterDefinition::Fixed(fixed) = limiter {
+                let bounds = [("start", fixed.start()), ("end", fixed.end())];
+                let dates = bounds
+                    .into_iter()
+                    .filter_map(|(bound, time)| looks_like_date(time?, || format!("limiters[{at}].{bound}")));
+                warnings.extend(dates);
+            }
+        }
+        warnings.extend(self.expire_at().and_then(|time| looks_like_date(time, || "expire_at".to_owned())));
         warnings
+    }
+}
+
+fn looks_like_date(time: Timestamp, field: impl FnOnce() -> String) -> Option<DefinitionWarning> {
+    time.date_in_digits().map(|date| DefinitionWarning::DateInDigits { field: field(), time, date })
+}
+
+/// Warns about times in a condition and in those that it consists of.
+fn warn_of_dates(condition: &Condition, place: &str, warnings: &mut Vec<DefinitionWarning>) {
+    let mut each = |conditions: &[Condition], operator: &str| {
+        for (at, condition) in conditions.iter().enumerate() {
+            warn_of_dates(condition, &format!("{place}.{operator}[{at}]"), warnings);
+        }
+    };
+    match condition {
+        Condition::All(conditions) => each(conditions, "all"),
+        Condition::Any(conditions) => each(conditions, "any"),
+        Condition::Items(items) => each(&items.conditions, items.quantifier.operator()),
+        Condition::Not(condition) => warn_of_dates(condition, &format!("{place}.not"), warnings),
+        Condition::Test { test: test @ (Test::Before(moment) | Test::Since(moment)), .. } => {
+            warnings.extend(looks_like_date(moment.at(), || format!("{place}.{}", test.operator())));
+        }
+        Condition::Test { .. } | Condition::Fields(_) | Condition::Custom { .. } => {}
     }
 }
 
@@ -125,7 +179,6 @@ mod tests {
     use crate::definition::ResetPolicy;
     use crate::definition::TrackerBuilder;
     use crate::json::Json;
-    use crate::time::Timestamp;
 
     fn warned(builder: TrackerBuilder) -> Vec<String> {
         builder.build().unwrap().warnings().iter().map(ToString::to_string).collect()
@@ -167,5 +220,30 @@ mod tests {
         // Each stage starts at 0: ten, then ten more.
         assert!(warned(targets(&[10, 10, 5]).reset_policy(ResetPolicy::PROGRESS)).is_empty());
         assert_eq!(warned(targets(&[10, 5]).within(Span::from_secs(1))).len(), 2);
+    }
+
+    #[test]
+    fn a_number_of_seconds_that_looks_like_a_date_warns_where_it_is() {
+        let definition = r#"{"name": "n", "kind": "count", "target": 1, "expire_at": 20270101,
+            "limiters": [{"end": 1798761599}, {"start": 20260101, "end": 20261231}],
+            "conditions": [{"key": "t", "before": 202612312359},
+                {"not": {"any": [{"key": "t", "since": "2026-12-31"}, {"key": "l", "any_item": [{"since": 20261231}]}]}},
+                {"key": "n", "eq": 20261231}, {"key": "t", "since": 20261331}, {"key": "t", "since": 20261231.5}]}"#;
+        let definition = TrackerDefinition::from_json(&Json::parse(definition.as_bytes()).unwrap()).unwrap();
+        let warnings = definition.warnings();
+        let fields: Vec<_> = warnings.iter().map(DefinitionWarning::field).collect();
+        let expected = [
+            "conditions[0].before",
+            "conditions[1].not.any[1].any_item[0].since",
+            "limiters[1].start",
+            "limiters[1].end",
+            "expire_at",
+        ];
+        assert_eq!(fields, expected);
+        assert_eq!(
+            warnings[3].to_string(),
+            "limiters[1].end: 20261231 is read as seconds since 1970: 1970-08-23T12:07:11Z; if it is a date, write it as the \
+             string \"2026-12-31\""
+        );
     }
 }

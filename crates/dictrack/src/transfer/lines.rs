@@ -5,10 +5,12 @@
 //! not match its own checksum; a line that was moved, repeated or removed shows in the numbers; a line of another
 //! export shows in `all`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Read as _, Write};
 
 use dictrack_core::json::{Bounds, Json};
+use dictrack_core::text;
 
 use super::TransferError;
 
@@ -35,8 +37,12 @@ impl<'a> Writer<'a> {
         Ok(lines)
     }
 
-    /// Writes a JSON object as a line.
-    pub(super) fn write(&mut self, mut line: String) -> io::Result<()> {
+    /// Writes a JSON object as a line that is safe to show on a terminal.
+    pub(super) fn write(&mut self, line: String) -> io::Result<()> {
+        let mut line = match text::json(&line) {
+            Cow::Owned(escaped) => escaped,
+            Cow::Borrowed(_) => line,
+        };
         self.number += 1;
         debug_assert!(line.ends_with('}') && line.len() > 2, "an object with members");
         line.pop();

@@ -87,28 +87,48 @@ class Explanation:
         return f"{self.name}: {self.verdict}: {self.why}"
 
 
-# How the engine describes a value that equals nothing: NaN, and what JSON cannot represent.
-_NAN = "the value is NaN"
+# To the engine, what JSON cannot represent is NaN.
 _NO_AMOUNT = re.compile(r"the value at (?P<key>.*) is not finite", re.DOTALL)
 
 
 def typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
     """Adds to an explanation the type of a value that JSON cannot represent."""
-    amount = _NO_AMOUNT.fullmatch(found["why"]) if found["verdict"] == "skipped" else None
-    is_nan = isinstance(found.get("seen"), float) and found["seen"] != found["seen"]
-    key = amount["key"] if amount else found.get("key") if is_nan else None
-    if key is None:
-        return found
+    why = found["why"]
+    amount = _NO_AMOUNT.fullmatch(why) if found["verdict"] == "skipped" else None
+    if amount:
+        of_amount = _kind(data, amount["key"])
+        if of_amount is None:
+            return found
+        _, kind, hint = of_amount
+        return found | {"why": why.removesuffix("not finite") + f"{kind}, which is not a number{hint}"}
+    hints = ""
+    for key, field, before, after in (
+        ("key", "seen", "the value is ", ", which equals nothing"),
+        ("key", "seen", "the values are ", " and "),
+        ("other_key", "other_seen", " and ", ""),
+    ):
+        seen = found.get(field)
+        nan = f"{before}NaN{after}"
+        if not isinstance(seen, float) or seen == seen or nan not in why:
+            continue
+        of_value = _kind(data, found[key])
+        if of_value is not None:
+            value, kind, hint = of_value
+            at = why.rindex(nan)
+            why = why[:at] + f"{before}{kind}{after}" + why[at + len(nan) :]
+            found = found | {field: value}
+            hints = hint or hints
+    return found | {"why": why + hints}
+
+
+def _kind(data: Any, key: str) -> tuple[Any, str, str] | None:
+    """The value at ``key``, what it is, and a hint; None if it is a number after all."""
     try:
         value = _values.at(data, key)
     except Exception:
         # A mapping of the program's own class. The engine could read it before.
-        return found
+        return None
     if value is None or isinstance(value, (numbers.Real, decimal.Decimal)):
-        return found
+        return None
     kind = "a string with a lone surrogate" if isinstance(value, str) else a_type(value)
-    hint = "; use its value" if isinstance(value, enum.Enum) else ""
-    why = found["why"]
-    if amount:
-        return found | {"why": why.removesuffix("not finite") + f"{kind}, which is not a number{hint}"}
-    return found | {"seen": value, "why": why.replace(f"{_NAN}, which", f"the value is {kind}, which") + hint}
+    return value, kind, "; use its value" if isinstance(value, enum.Enum) else ""

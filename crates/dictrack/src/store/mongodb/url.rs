@@ -7,7 +7,7 @@ use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, ServerA
 use super::server::brief;
 use crate::Error;
 use crate::backend::BackendError;
-use crate::url::{Parts, decoded, shown, with_password};
+use crate::url::{Parts, decoded, is_encoded, shown, with_password};
 
 /// What a URL has to look like.
 const EXPECTED: &str =
@@ -69,6 +69,10 @@ pub(crate) async fn driven(url: &str) -> Result<Driven, String> {
     let mut parts = Parts::read(&url)?;
     if !matches!(parts.scheme(), "mongodb" | "mongodb+srv") {
         return Err("the scheme is not one of MongoDB".to_owned());
+    }
+    // Of such a login, the driver may panic with a message that quotes it.
+    if [Some(parts.user), parts.password].into_iter().flatten().any(|text| !is_encoded(text)) {
+        return Err("the login contains a % without two hexadecimal digits after it; write % as %25".to_owned());
     }
     let secrets = Secrets::of(&parts);
     let own: Vec<_> = parts.options.extract_if(.., |(name, _)| *name == "collection").collect();
@@ -170,6 +174,10 @@ mod tests {
             "mongodb://u:p@h/?authMechanismProperties=Geheim",
             "mongodb://u:p@h/?geheim",
             "mongodb://u:geheim%@h/",
+            "mongodb://u:%€geheim@h/",
+            "mongodb://%€geheim:p@h/",
+            "mongodb://u:%4€geheim@h/",
+            "mongodb://geheim%é@h/",
             "mongodb://u:geheim",
             "mongodb://:geheim",
             "mongodb:/u:geheim@h",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import threading
 import time
@@ -213,7 +214,7 @@ class BaseTracker:
         DefinitionError
             If the definition is invalid.
         """
-        made = Definition(definition)
+        made = Definition(_with_whole_days(definition))
         _warnings.warn(made.warnings())
         return _made(_Data(made))
 
@@ -618,6 +619,21 @@ def _targets(target: Any) -> list[Any]:
     if isinstance(target, (list, tuple)):
         return [_number(f"target[{at}]", value) for at, value in enumerate(target)]
     return [_number("target", target)]
+
+
+def _with_whole_days(definition: Any) -> Any:
+    """The definition, with dates at the end of windows as text. Such an end includes that day; a number is a moment."""
+
+    def whole(limiter: Any) -> Any:
+        end = dict.get(limiter, "end") if isinstance(limiter, dict) else None
+        if isinstance(end, datetime.date) and not isinstance(end, datetime.datetime):
+            return {**limiter, "end": datetime.date.isoformat(end)}
+        return limiter
+
+    limiters = dict.get(definition, "limiters") if isinstance(definition, dict) else None
+    if not isinstance(limiters, (list, tuple)):
+        return definition
+    return {**definition, "limiters": [whole(limiter) for limiter in limiters]}
 
 
 def _made(data: _Data) -> BaseTracker:
