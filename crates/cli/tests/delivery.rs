@@ -53,7 +53,7 @@ fn collect(seen: &mut BTreeMap<String, String>, lines: Vec<String>) {
 struct Live {
     child: Child,
     input: Option<ChildStdin>,
-    out: JoinHandle<Vec<String>>,
+    out: Option<JoinHandle<Vec<String>>>,
     error: Option<JoinHandle<String>>,
 }
 
@@ -64,11 +64,11 @@ impl Live {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (input, stdout, stderr) = (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let out = std::thread::spawn(move || {
+        let out = Some(std::thread::spawn(move || {
             let text = std::io::read_to_string(stdout).unwrap();
             // A line that was cut by a kill was not printed.
             text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
-        });
+        }));
         let error = Some(std::thread::spawn(move || std::io::read_to_string(stderr).unwrap()));
         Self { child, input, out, error }
     }
@@ -90,7 +90,15 @@ impl Live {
         let status = self.child.wait().unwrap();
         let error = self.error.take().unwrap().join().unwrap();
         assert!(status.code() == if killed { None } else { Some(0) }, "{status}: {error}");
-        self.out.join().unwrap()
+        self.out.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // A test that fails has stopped the servers, and the run would wait for them.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "each test file uses its part")]
 mod command;
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -546,34 +547,68 @@ fn what_redis_loses_while_a_run_counts_is_counted_again() {
     assert_eq!(listed(folder.path(), &format!("--store {store}")), each(1000), "{}", answer.error);
 }
 
+/// Each document causes an event.
+const EVERY: &str = r#"
+[[trackers]]
+name = "all"
+kind = "count"
+target = 1000000000
+
+[[trackers]]
+name = "each"
+kind = "count"
+target = 1
+loop_forever = true
+"#;
+
 #[test]
 fn a_killed_run_counts_nothing_twice_and_loses_no_event() {
-    let lines = documents(0, 4000);
-    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
-    for (cache, store) in [(redis("killed"), format!("--store {}", mongo("killed"))), (redis("killed2"), String::new())]
-    {
-        let line = format!("run --trackers t.toml --group-by user --id id --output ndjson --cache {cache} {store}");
-        let mut heard = std::collections::HashSet::new();
-        let mut kills = 0;
-        for wait in [30, 60, 90, 120, 150, 200, 300] {
-            let mut run = Live::start(folder.path(), &format!("{line} in.ndjson"));
-            std::thread::sleep(Duration::from_millis(wait));
-            let _ = run.child.kill();
+    const KILLS: u64 = 8;
+    let folder = folder(&[("t.toml", EVERY)]);
+    let store = format!("--store {}", mongo("killed"));
+    for (cache, store) in [(redis("killed"), store.as_str()), (redis("killed2"), "")] {
+        let line = format!("run --trackers t.toml --group-by user --id id --output ndjson --cache {cache} {store} -");
+        let kept = if store.is_empty() { format!("--cache {cache}") } else { store.to_owned() };
+        let total = || listed(folder.path(), &kept).iter().map(|(_, count)| count).sum::<u64>();
+        let mut heard = BTreeMap::new();
+        let mut hear = |out: &str| {
+            // A line that was cut by a kill was not printed.
+            for line in out.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+                let id = at(&Json::parse(line.as_bytes()).unwrap(), "id").as_str().unwrap().to_owned();
+                let before = heard.insert(id, line.to_owned());
+                assert!(
+                    before.as_ref().is_none_or(|before| before == line),
+                    "an id with two contents: {before:?}, {line}"
+                );
+            }
+        };
+        let mut before = 0;
+        for kill in 1..=KILLS {
+            let mut run = Live::start(folder.path(), &line);
+            // Each run gets all documents again, and then new ones.
+            run.feed(&documents(0, kill * 400));
+            eventually("the run has kept new documents", || total() > before);
+            std::thread::sleep(Duration::from_millis(kill % 4 * 7));
+            run.child.kill().unwrap();
             let answer = run.end();
-            kills += u32::from(answer.code.is_none());
-            heard
-                .extend(answer.out.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned));
+            assert_eq!(answer.code, None, "{}", answer.error);
+            hear(&answer.out);
+            before = total();
         }
-        let answer = dictrack(folder.path(), &format!("{line} in.ndjson"));
+        let mut run = Live::start(folder.path(), &line);
+        run.feed(&documents(0, 4000));
+        let answer = run.end();
         assert_eq!(answer.code, Some(0), "{}", answer.error);
-        heard.extend(answer.out.lines().map(str::to_owned));
-        assert!(kills > 0);
+        hear(&answer.out);
         assert_eq!(listed(folder.path(), &format!("--cache {cache}")), each(1000), "{store}");
-        // Each group reached its two stages, and got its tracker.
-        let events: Vec<Json> = heard.iter().map(|line| Json::parse(line.as_bytes()).unwrap()).collect();
-        let reached = events.iter().filter(|event| at(event, "event").as_str() == Some("stage_completed")).count();
-        let finished = events.iter().filter(|event| at(event, "event").as_str() == Some("all_completed")).count();
-        assert_eq!((reached, finished), (4, 4), "{heard:#?}");
+        let mut events: BTreeMap<String, u64> = BTreeMap::new();
+        for line in heard.values() {
+            let kind = at(&Json::parse(line.as_bytes()).unwrap(), "event").as_str().unwrap().to_owned();
+            *events.entry(kind).or_default() += 1;
+        }
+        // One for each document, and two trackers were added to each of the four groups.
+        assert_eq!(events.get("stage_completed"), Some(&4000), "{store}: {events:?}");
+        assert_eq!(events.get("added"), Some(&8), "{store}: {events:?}");
     }
 }
 

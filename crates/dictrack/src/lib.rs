@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let manager = Manager::in_memory().blocking();
 //! let logins = TrackerDefinition::count("logins").targets([3, 10]).eq("event", "login").build()?;
-//! manager.add_tracker("user_001", logins)?;
+//! manager.ensure_tracker("user_001", logins)?;
 //!
 //! let login = Json::parse(br#"{"event": "login"}"#)?;
 //! let outcome = manager.track("user_001", &login)?;

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import dictrack as dt
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -38,6 +40,22 @@ def test_pages(page: str, blocks: int, tmp_path: pathlib.Path, monkeypatch: pyte
             closed = manager.close()
             if inspect.isawaitable(closed):
                 asyncio.run(_wait(closed))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_a_first_program_that_starts_again_and_again_awards_nothing_twice(
+    page: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = BLOCK.findall((ROOT / page).read_text("utf-8"))[0]
+    for _ in range(103):
+        names: dict[str, Any] = {"__name__": "documentation"}
+        run(first, names)
+        names["manager"].close()
+    assert capsys.readouterr().out.count("user_001 reached") == 2
+    with dt.TrackingManager.open("dictrack.db") as manager:
+        assert [tracker.progress for tracker in manager.completed("user_001")] == [100]
+        assert manager.get_trackers("user_001") == []
 
 
 async def _wait(closed: Any) -> None:

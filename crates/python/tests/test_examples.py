@@ -55,6 +55,20 @@ def test_order_processing_counts_no_order_twice(tmp_path: pathlib.Path) -> None:
         assert printed == [f"ORD00{at} known" for at in range(1, 6)] + sums
 
 
+def test_order_processing_does_not_start_completed_trackers_over(tmp_path: pathlib.Path) -> None:
+    import order_processing
+
+    with dt.TrackingManager.open(tmp_path / "orders.db") as manager:
+        order_processing.main(manager)
+        order = {"status": "completed", "amount": 200, "payment_method": "paypal"}
+        for _ in range(500):
+            manager.track("orders", order)
+        assert [tracker.name for tracker in manager.completed("orders")] == ["order_amount", "order_count"]
+    with dt.TrackingManager.open(tmp_path / "orders.db") as manager:
+        assert order_processing.main(manager) == [f"ORD00{at} known" for at in range(1, 6)]
+        assert len(manager.completed("orders")) == 2 and manager.get_trackers("orders") == []
+
+
 def test_campaign_analytics_sums_what_was_bought() -> None:
     import campaign_analytics
 

@@ -23,7 +23,7 @@ impl Manager {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let manager = Manager::in_memory().blocking();
     /// let yesterday = manager.at(Timestamp::from_secs(1_700_000_000));
-    /// yesterday.add_tracker("user_001", TrackerDefinition::count("logins").target(3).build()?)?;
+    /// yesterday.ensure_tracker("user_001", TrackerDefinition::count("logins").target(3).build()?)?;
     /// let outcome = yesterday.track("user_001", &Json::Null)?;
     /// assert_eq!(outcome.dirtied().count(), 1);
     /// # Ok(())

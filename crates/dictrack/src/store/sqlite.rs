@@ -94,7 +94,7 @@ struct Inner {
 /// The right to use the file. It is dropped after the connection.
 #[derive(Debug)]
 enum Access {
-    Write(Owner),
+    Write(Box<Owner>),
     Read { unguarded: Option<Unguarded>, _descriptor: Descriptor },
 }
 
@@ -129,6 +129,7 @@ impl SqliteStore {
         name::check(name, &path, &descriptor)?;
         schema::check_header(name, &path, &descriptor)?;
         owner::lock(&mut descriptor, name, &path)?;
+        let log = owner::lock_log(&descriptor, name, &path)?;
         wal::check(name, &path)?;
         let store = url::shown_path(name);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -137,9 +138,9 @@ impl SqliteStore {
         let former = if schema::is_former(&connection) { former::hold(name, &path)? } else { Vec::new() };
         schema::prepare(&connection, name)?;
         drop(former);
-        let owner = Owner::claim(&mut connection, descriptor, name, &path)?;
+        let owner = Owner::claim(&mut connection, descriptor, log, name, &path)?;
         let sets = schema::sets(&connection, &store)?;
-        let inner = Inner::new(connection, store, sets, Access::Write(owner))?;
+        let inner = Inner::new(connection, store, sets, Access::Write(Box::new(owner)))?;
         Ok(Self { path, inner: Mutex::new(inner) })
     }
 
@@ -161,6 +162,7 @@ impl SqliteStore {
         }
         schema::check_header(name, &path, &descriptor)?;
         if !descriptor.is_locked().unwrap_or(true) {
+            owner::check_log(name, &path)?;
             wal::check(name, &path)?;
         }
         let store = url::shown_path(name);

@@ -202,6 +202,81 @@ fn a_backup_that_took_the_place_of_a_store_in_use_is_not_mixed_with_it() {
     }
 }
 
+/// What takes the place of a store in use, without its log.
+const SUCCESSORS: [Case; 3] = [
+    ("a backup", |path| fs::rename(path.with_extension("backup"), path).unwrap(), ""),
+    (
+        "its own copy",
+        |path| {
+            fs::copy(path, path.with_extension("copy")).unwrap();
+            fs::rename(path.with_extension("copy"), path).unwrap();
+        },
+        "",
+    ),
+    (
+        "a compact copy",
+        |path| {
+            let copy = path.with_extension("copy");
+            Connection::open(path).unwrap().execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+            fs::rename(copy, path).unwrap();
+        },
+        "",
+    ),
+];
+
+#[test]
+fn a_file_that_took_the_place_of_a_store_in_use_waits_until_its_writer_has_noticed() {
+    for (case, change, _) in SUCCESSORS {
+        let folder = folder();
+        let path = folder.path().join("a.db");
+        back_up(&path);
+        let manager = open(&path);
+        (1..50).for_each(|id| count(&manager, &id.to_string()).unwrap());
+        change(&path);
+        // Both would write the same log, which belongs to neither file alone, and is then put aside.
+        let refused = |result: Result<SqliteStore, Error>| {
+            let said = result.expect_err(case).to_string();
+            assert!(said.contains("a.db-wal is in use by a process that opened another file"), "{case}: {said}");
+        };
+        refused(SqliteStore::open(&path));
+        refused(SqliteStore::open_read_only(&path));
+        let said = Other::start("try", &path).line("refused").expect(case);
+        assert!(said.contains("a.db-wal is in use"), "{case}: {said}");
+        count(&manager, "50").expect_err(case);
+        drop(manager);
+        // From here on, the file has only what it had when it was copied, and what is counted in it stays.
+        let manager = open(&path);
+        let found: u32 = progress(&manager, "a").parse().unwrap();
+        (100..150).for_each(|id| count(&manager, &id.to_string()).unwrap());
+        manager.close().unwrap();
+        drop(manager);
+        assert_eq!(progress(&open(&path), "a"), (found + 50).to_string(), "{case}");
+    }
+}
+
+#[test]
+fn a_store_that_was_replaced_with_its_log_is_opened_at_once() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    back_up(&path);
+    let manager = open(&path);
+    count(&manager, "1").unwrap();
+    fs::rename(path.with_extension("backup"), &path).unwrap();
+    fs::remove_file(beside(&path, "-shm")).unwrap();
+    SqliteStore::open(&path).unwrap_err();
+    fs::remove_file(beside(&path, "-wal")).unwrap();
+    let successor = open(&path);
+    assert_eq!(progress(&successor, "a"), "1");
+    count(&successor, "2").unwrap();
+    let said = count(&manager, "3").unwrap_err().to_string();
+    assert!(said.contains("replaced by another file") && !said.contains("is kept as"), "{said}");
+    drop(manager);
+    count(&successor, "4").unwrap();
+    successor.close().unwrap();
+    drop(successor);
+    assert_eq!(progress(&open(&path), "a"), "3");
+}
+
 #[test]
 fn a_writer_stops_when_the_file_says_that_another_owns_it() {
     let folder = folder();

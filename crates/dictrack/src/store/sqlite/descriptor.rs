@@ -159,6 +159,11 @@ impl Descriptor {
         }
     }
 
+    /// Whether this store holds the lock.
+    pub(super) fn locks(&self) -> bool {
+        self.locks
+    }
+
     /// Whether a store holds the lock. A store that tries to take it in the same microsecond has to try again.
     pub(super) fn is_locked(&self) -> io::Result<bool> {
         let open = OPEN.lock();
@@ -193,6 +198,57 @@ impl Drop for Descriptor {
         drop(self.file.take());
         if last {
             open.remove(&self.id);
+        }
+    }
+}
+
+/// The lock on the log beside a store's file, which belongs to the log rather than to its name.
+///
+/// A file that takes the name of a store in use would get its log as well. SQLite itself locks only the file and its
+/// shared memory, so a descriptor of the log can be closed at any time.
+#[derive(Debug)]
+pub(super) struct LogLock {
+    id: Id,
+    process: u32,
+    file: File,
+}
+
+impl LogLock {
+    /// Tries to take the lock; `None` if another store holds it.
+    pub(super) fn take(log: &Path) -> io::Result<Option<Self>> {
+        let file = Self::open(log)?;
+        let (id, process) = (Id::of(&file.metadata()?), std::process::id());
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { id, process, file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether a store holds the lock.
+    pub(super) fn is_taken(log: &Path) -> io::Result<bool> {
+        match Self::open(log)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn open(log: &Path) -> io::Result<File> {
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(log)
+    }
+
+    pub(super) fn id(&self) -> Id {
+        self.id
+    }
+}
+
+impl Drop for LogLock {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // A forked child may have the log open too.
+            let _ = self.file.unlock();
         }
     }
 }

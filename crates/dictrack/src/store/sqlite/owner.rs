@@ -5,6 +5,7 @@
 //! second writer away before it starts, and ends with its process.
 
 use std::fmt::Write as _;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -13,8 +14,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::descriptor::{Descriptor, Lock};
+use super::descriptor::{Descriptor, Lock, LogLock};
 use super::failed;
+use super::name::{beside, refusal};
 use super::reading::Reading;
 use super::tables::unreadable;
 use super::watch::{Change, Watch};
@@ -48,6 +50,9 @@ pub(super) struct Owner {
     ended: Option<Error>,
     /// What the log is renamed to at the end, if it does not belong to the file beside it.
     aside: Option<PathBuf>,
+    /// Prevents others from using the log with a file that takes the name of the store. It is dropped before the lock on
+    /// the file, so that nobody who has that lock waits for it.
+    log: Option<LogLock>,
     descriptor: Descriptor,
 }
 
@@ -128,11 +133,56 @@ pub(super) fn lock(descriptor: &mut Descriptor, name: &Path, path: &Path) -> Res
     }
 }
 
+/// Takes the lock on the log of a file, if it has a log. Nothing is taken without the lock on the file: it may have been
+/// left to a child by a process that has ended, and then so was the lock on the log.
+///
+/// # Errors
+/// If a process uses the log although none uses the file: it opened another file under this name.
+pub(super) fn lock_log(descriptor: &Descriptor, name: &Path, path: &Path) -> Result<Option<LogLock>, Error> {
+    if descriptor.locks() { until_free(name, path, LogLock::take) } else { Ok(None) }
+}
+
+/// Refuses to read a file that nobody writes together with a log that belongs to another file.
+pub(super) fn check_log(name: &Path, path: &Path) -> Result<(), Error> {
+    until_free(name, path, |log| LogLock::is_taken(log).map(|taken| (!taken).then_some(()))).map(drop)
+}
+
+/// What `attempt` returns, or `None` if there is no log.
+fn until_free<T>(
+    name: &Path,
+    path: &Path,
+    attempt: impl Fn(&Path) -> io::Result<Option<T>>,
+) -> Result<Option<T>, Error> {
+    let log = beside(path, "-wal");
+    let mut asked = Duration::ZERO;
+    loop {
+        match attempt(&log) {
+            Ok(Some(free)) => return Ok(Some(free)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failure(&format!("lock {}", url::shown_path(&log)), error)),
+            // A process that is killed loses its locks one after the other.
+            Ok(None) if asked < UNNAMED_FOR => {
+                sleep(ASK_EVERY);
+                asked += ASK_EVERY;
+            }
+            Ok(None) => {
+                let problem = format!(
+                    "its log {} is in use by a process that opened another file under this name, which was then removed \
+                     or replaced; stop that process first",
+                    url::shown_path(&log)
+                );
+                return Err(refusal(name, problem));
+            }
+        }
+    }
+}
+
 impl Owner {
     /// Writes into the file that this process owns it.
     pub(super) fn claim(
         connection: &mut Connection,
         descriptor: Descriptor,
+        log: Option<LogLock>,
         name: &Path,
         path: &Path,
     ) -> Result<Self, Error> {
@@ -154,6 +204,11 @@ impl Owner {
         let data_version = write().map_err(fail)?;
         let watch = Watch::new(path).map_err(|error| failure("look at the files of the store", error))?;
         let sample = descriptor.sample().map_err(|error| failure("look at the files of the store", error))?;
+        // SQLite may just have created the log.
+        let log = match log {
+            Some(log) if log.id() == watch.log() => Some(log),
+            _ => lock_log(&descriptor, name, path)?,
+        };
         let mut owner = Self {
             name: url::shown_path(name),
             token,
@@ -163,6 +218,7 @@ impl Owner {
             sample,
             ended: None,
             aside: None,
+            log,
             descriptor,
         };
         if owner.watch.file() != owner.descriptor.id() {
@@ -250,7 +306,7 @@ impl Owner {
                     if let Ok(_successor) = self.successor() {
                         checkpoint(connection, "TRUNCATE");
                     }
-                } else if change != Change::Gone {
+                } else if change != Change::Gone && self.watch.has_log() {
                     let aside = self.watch.log_aside(&self.token);
                     let _ = write!(text, "; its log is kept as {}", url::shown_path(&aside));
                     self.aside = Some(aside);
@@ -265,6 +321,10 @@ impl Owner {
     /// Prevents others from opening the file that now has the name of the store, if there is one. While that lasts,
     /// only this process uses the log beside it.
     fn successor(&self) -> Result<Option<Descriptor>, InUse> {
+        if self.log.is_some() {
+            // Nobody opens it while its log is locked.
+            return Ok(None);
+        }
         let Ok(mut descriptor) = Descriptor::open(self.watch.path(), false) else { return Ok(None) };
         match descriptor.lock() {
             _ if descriptor.id() == self.descriptor.id() => Ok(Some(descriptor)),
@@ -308,8 +368,12 @@ impl Owner {
 
     /// Tries again to take a lock that a dead process had left to another one.
     pub(super) fn relock(&mut self) {
-        // Even without the lock, the token protects the file.
+        // Even without the locks, the token protects the file.
         let _ = self.descriptor.lock();
+        if self.log.is_none() {
+            let log = LogLock::take(self.watch.log_path()).ok().flatten();
+            self.log = log.filter(|log| log.id() == self.watch.log());
+        }
     }
 
     /// Removes this process's name from the file before it is closed properly.

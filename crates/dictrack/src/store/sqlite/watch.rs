@@ -93,6 +93,14 @@ impl Watch {
         &self.path
     }
 
+    pub(super) fn log(&self) -> Id {
+        self.wal_id
+    }
+
+    pub(super) fn log_path(&self) -> &Path {
+        &self.wal
+    }
+
     /// A name to keep the log under after its file is gone.
     pub(super) fn log_aside(&self, token: &str) -> PathBuf {
         beside(&self.wal, &format!(".{}", token.get(..8).unwrap_or(token)))
@@ -100,10 +108,12 @@ impl Watch {
 
     /// Renames the log, if it is still the one that this process opened.
     pub(super) fn put_log_aside(&self, aside: &Path) -> io::Result<()> {
-        match fs::symlink_metadata(&self.wal) {
-            Ok(found) if Id::of(&found) == self.wal_id => fs::rename(&self.wal, aside),
-            _ => Ok(()),
-        }
+        if self.has_log() { fs::rename(&self.wal, aside) } else { Ok(()) }
+    }
+
+    /// Whether the log that this process opened still has its name.
+    pub(super) fn has_log(&self) -> bool {
+        fs::symlink_metadata(&self.wal).is_ok_and(|found| Id::of(&found) == self.wal_id)
     }
 
     /// Notes that this process wrote the file.
