@@ -9,8 +9,10 @@ use crate::json::{Json, Map, Text};
 use crate::limiter::LimiterDefinition;
 use crate::measure::Kind;
 use crate::number::Number;
+use crate::period::Every;
 use crate::source::Node;
 use crate::time::Timestamp;
+use crate::zone::Zone;
 
 mod builder;
 mod check;
@@ -64,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) loop_forever: bool,
     pub(crate) init_progress: Amount,
     pub(crate) expire_at: Option<Timestamp>,
+    pub(crate) every: Option<Every>,
+    pub(crate) zone: Option<Zone>,
 }
 
 /// What is reset when a stage is completed or when `reset_tracker` is called.
@@ -112,6 +116,12 @@ impl TrackerDefinition {
     /// Starts the definition of a tracker that adds what the registered `measure` returns.
     pub fn custom(name: &str, measure: &str, params: impl Into<Json>) -> TrackerBuilder {
         TrackerBuilder::new(name, Kind::custom(measure, params))
+    }
+
+    /// Starts the definition of a tracker that counts how many periods in a row were met. It needs
+    /// [`every`](TrackerBuilder::every).
+    pub fn streak(name: &str) -> TrackerBuilder {
+        TrackerBuilder::new(name, Kind::streak())
     }
 
     /// Starts the definition of a tracker of any kind.
@@ -178,6 +188,26 @@ impl TrackerDefinition {
         self.parts.expire_at
     }
 
+    /// The periods in each of which the tracker starts again, if it does.
+    pub fn every(&self) -> Option<&Every> {
+        self.parts.every.as_ref()
+    }
+
+    /// The zone of its windows that have none.
+    pub fn zone(&self) -> Option<Zone> {
+        self.parts.zone
+    }
+
+    /// Whether it or one of its limiters has a window.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.every().is_some() || self.limiters().iter().any(LimiterDefinition::has_window)
+    }
+
+    /// Whether it has to be known when the tracker was added.
+    pub(crate) fn depends_on_add(&self) -> bool {
+        self.every().is_some() || self.limiters().iter().any(LimiterDefinition::is_from_add)
+    }
+
     /// The hash of what this definition means.
     pub fn hash(&self) -> ContentHash {
         self.hash
@@ -231,6 +261,15 @@ impl Parts {
         }
         if let Some(expire_at) = self.expire_at {
             put("expire_at", expire_at.to_number().into());
+        }
+        if let Some(every) = &self.every {
+            every.window.write(&mut map, "every");
+            if every.keep != Every::KEEP {
+                map.insert("keep".into(), u64::from(every.keep).into());
+            }
+        }
+        if let Some(zone) = self.zone {
+            map.insert("zone".into(), zone.name().into());
         }
         map.into()
     }

@@ -2,13 +2,16 @@
 
 use std::sync::atomic::AtomicU32;
 
+use crate::amount::Amount;
 use crate::custom::Registry;
 use crate::document::Document;
 use crate::set::SetPool;
 use crate::time::{Span, Timestamp};
+use crate::window::Place;
+use crate::zone::{Zone, Zones};
 
 /// The custom code, the shared definition sets and the limits of all groups.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Engine {
     /// Custom conditions, measures and limiters.
     pub registry: Registry,
@@ -19,12 +22,42 @@ pub struct Engine {
     /// Generations of new groups start after this one, so that a group that is created again after a flush does not reuse a
     /// generation.
     pub used_generations: AtomicU32,
+    /// When the clocks of each zone change.
+    pub zones: &'static Zones,
+    /// The zone of windows for which neither the limiter, the tracker nor the group has one.
+    pub zone: Zone,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            registry: Registry::default(),
+            sets: SetPool::default(),
+            limits: Limits::default(),
+            used_generations: AtomicU32::default(),
+            zones: Zones::bundled(),
+            zone: Zone::UTC,
+        }
+    }
+}
+
+/// A moment, and what says in which period of a window it lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct When {
+    pub(crate) now: Timestamp,
+    pub(crate) place: Place,
+}
+
+impl When {
+    pub(crate) fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
 }
 
 /// The moment of a call, and what all groups share.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
-    pub(crate) now: Timestamp,
+    pub(crate) when: When,
     pub(crate) engine: &'a Engine,
 }
 
@@ -33,6 +66,8 @@ pub(crate) struct At<'a> {
 pub(crate) struct Ask<'a> {
     pub(crate) at: At<'a>,
     pub(crate) document: &'a dyn Document,
+    /// What the document adds to its tracker.
+    pub(crate) amount: Amount,
 }
 
 /// Limits on what a group remembers.

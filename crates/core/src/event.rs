@@ -10,6 +10,7 @@ use crate::number::Number;
 use crate::state::TrackerSnapshot;
 use crate::text::plain;
 use crate::time::Timestamp;
+use crate::window::Period;
 
 /// What happened to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,8 +125,13 @@ impl Event {
         self.tracker.name()
     }
 
+    /// Of a tracker with `every`, the start of the period in which it happened.
+    pub fn period_start(&self) -> Option<Timestamp> {
+        self.tracker.period.map(Period::start)
+    }
+
     /// The event as JSON: event, group, tracker, progress, target, stage, `occurred_at`, id and, where they apply,
-    /// limiter and times.
+    /// `period_start`, limiter and times.
     pub fn to_json(&self) -> Json {
         let mut map = Map::default();
         let mut put = |key: &str, value: Json| map.insert(key.into(), value);
@@ -137,6 +143,9 @@ impl Event {
         put("stage", (self.stage as u64).into());
         put("occurred_at", self.occurred_at.to_string().into());
         put("id", self.id().to_string().into());
+        if let Some(moment) = self.period_start() {
+            put("period_start", moment.to_string().into());
+        }
         if let Some(limiter) = self.limiter {
             put("limiter", (limiter as u64).into());
         }

@@ -7,9 +7,9 @@ use crate::condition::{Condition, custom_last};
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::document::Document;
-use crate::engine::{Ask, At, Engine};
+use crate::engine::{Ask, At, Engine, When};
 use crate::json::{Json, Map};
-use crate::limiter::Verdict;
+use crate::limiter::Refusal;
 use crate::measure::Measure;
 use crate::number::Number;
 use crate::outcome::SkipReason;
@@ -17,6 +17,7 @@ use crate::path::Path;
 use crate::state::Slot;
 use crate::text::plain;
 use crate::time::Timestamp;
+use crate::window::Period;
 
 /// What a document would do to one tracker.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,10 @@ pub enum Reason {
         reason: SkipReason,
         /// Why, in words.
         why: String,
+        /// When a resting tracker counts again.
+        until: Option<Timestamp>,
+        /// When the period of a late document ended.
+        ended: Option<Timestamp>,
     },
     /// A limiter refuses.
     Limited {
@@ -104,14 +109,8 @@ impl Reason {
         }
     }
 
-    pub(crate) fn of(
-        definition: &TrackerDefinition,
-        slot: &Slot,
-        document: &dyn Document,
-        now: Timestamp,
-        engine: &Engine,
-    ) -> Self {
-        match Self::evaluate(definition, slot, document, now, engine) {
+    pub(crate) fn of(definition: &TrackerDefinition, slot: &Slot, document: &dyn Document, at: At<'_>) -> Self {
+        match Self::evaluate(definition, slot, document, at) {
             Ok(reason) => reason,
             Err(error) => Self::Failed { error },
         }
@@ -121,9 +120,9 @@ impl Reason {
         definition: &TrackerDefinition,
         slot: &Slot,
         document: &dyn Document,
-        now: Timestamp,
-        engine: &Engine,
+        at: At<'_>,
     ) -> Result<Self, CustomError> {
+        let At { when: When { now, .. }, engine } = at;
         if let Some(since) = slot.expire_at().filter(|_| slot.expired(now)) {
             return Ok(Self::Expired { since });
         }
@@ -139,17 +138,37 @@ impl Reason {
                 other_seen: other.and_then(seen),
             });
         }
-        let skipped = |reason: SkipReason, why: String| Ok(Self::Skipped { reason, why });
-        let ask = Ask { at: At { now, engine }, document };
+        let skipped = |reason: SkipReason, why: String| Ok(Self::Skipped { reason, why, until: None, ended: None });
+        let ask = Ask { at, document, amount: Amount::ZERO };
         let state = slot.extra.as_ref().and_then(|extra| extra.measure.as_deref());
         let (amount, rounded) = match definition.kind().amount_of(state, &ask)? {
             Measure::Amount { amount, rounded, .. } => (amount, rounded),
             Measure::Nothing(why) => return skipped(SkipReason::NoAmount, why),
         };
-        for (limiter, (definition, state)) in definition.limiters().iter().zip(slot.limiters()).enumerate() {
-            if let Verdict::Refused { until } = definition.admits(state, &ask)? {
-                return Ok(Self::Limited { limiter, by: definition.in_words(state, now), until });
-            }
+        if let Some(why) = definition.limiters().iter().find_map(|limiter| limiter.check_number(document).err()) {
+            return skipped(SkipReason::NoAmount, why);
+        }
+        if let Some(ended) = slot.late(definition, at.when) {
+            let why = format!("too late for the period that ended at {ended}");
+            return Ok(Self::Skipped { reason: SkipReason::Late, why, until: None, ended: Some(ended) });
+        }
+        let mut entered;
+        let slot = if slot.has_periods() {
+            entered = slot.clone();
+            entered.enter(definition, at.when, Some(engine));
+            &entered
+        } else {
+            slot
+        };
+        if slot.rests_since().is_some() {
+            let until = slot.period().map(Period::end);
+            let why = "has reached its last target in this period".to_owned();
+            return Ok(Self::Skipped { reason: SkipReason::Resting, why, until, ended: None });
+        }
+        let ask = Ask { amount, ..ask };
+        if let Some(Refusal { limiter, until, .. }) = slot.refusing(definition, &ask)? {
+            let by = definition.limiters()[limiter].in_words(&slot.limiters()[limiter], at.when);
+            return Ok(Self::Limited { limiter, by, until });
         }
         let out_of_range = |why: &str| skipped(SkipReason::OutOfRange, why.to_owned());
         let Some(progress) = slot.progress.checked_add(amount) else {
@@ -251,6 +270,7 @@ impl fmt::Display for Words<'_> {
             NoMatch { condition, key: Some(_), seen: None, .. } => {
                 write!(f, "{condition} does not hold: there is no value")
             }
+            Skipped { why, until: Some(until), .. } => write!(f, "{why}, until {until}"),
             Skipped { why, .. } => f.write_str(why),
             Limited { by, until: Some(until), .. } => write!(f, "refused by {by}, until {until}"),
             Limited { by, until: None, .. } => write!(f, "refused by {by}"),
@@ -288,7 +308,14 @@ impl Explanation {
                     put("until", until.to_number().into());
                 }
             }
-            Reason::Skipped { reason, .. } => put("reason", reason.name().into()),
+            Reason::Skipped { reason, until, ended, .. } => {
+                put("reason", reason.name().into());
+                for (key, moment) in [("until", until), ("ended", ended)] {
+                    if let Some(moment) = moment {
+                        put(key, moment.to_number().into());
+                    }
+                }
+            }
             Reason::Expired { .. } | Reason::Failed { .. } => {}
         }
         map.into()
@@ -310,7 +337,12 @@ mod tests {
             other_key: other.as_ref().map(|_| "l".to_owned()),
             other_seen: other,
         };
-        let skipped = Reason::Skipped { reason: SkipReason::NoAmount, why: "the value at k is not finite".to_owned() };
+        let skipped = Reason::Skipped {
+            reason: SkipReason::NoAmount,
+            why: "the value at k is not finite".to_owned(),
+            until: None,
+            ended: None,
+        };
         let surrogate = "a string with a lone surrogate";
         for (reason, words, in_json) in [
             (

@@ -8,7 +8,7 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, ResetPolicy, TrackerDefinition};
 use crate::document::Document;
-use crate::engine::At;
+use crate::engine::{At, When};
 pub use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
@@ -16,20 +16,29 @@ pub use crate::hash::ContentHash;
 use crate::json::Text;
 use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
 use crate::measure::MeasureState;
+use crate::period::Entered;
 pub use crate::set::{DefinitionSet, SetPool};
 use crate::state::{Extra, LimiterStates, Marks, Slot, TrackerSnapshot};
+use crate::streak::Streak;
 use crate::text::quoted;
 use crate::time::{Span, Timestamp};
+use crate::window::Place;
+use crate::zone::Zone;
 
+mod adds;
+mod attributes;
 mod ids;
 pub(crate) mod stored;
 mod track;
 mod trial;
 
+use adds::Adds;
+use attributes::Attributes;
+pub use attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 use ids::RecentIds;
 pub use stored::{
-    CompletedTracker, GroupChange, GroupPatch, Kept, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup,
-    StoredState, StoredTracker, ids_of, read_ids, write_ids,
+    CompletedTracker, GroupChange, GroupPatch, Kept, Readable, RecordError, SeenId, StoredCompletion, StoredEvent,
+    StoredGroup, StoredMore, StoredState, StoredTracker, ids_of, read_ids, write_ids,
 };
 pub use track::Track;
 pub use trial::Trial;
@@ -52,6 +61,12 @@ pub struct Group {
     reshaped: bool,
     /// The version at which the last change was taken.
     taken: u64,
+    /// Whether everything was forgotten since the last change was taken, so that a store has to replace what it has.
+    forgotten: bool,
+    /// How often everything was forgotten.
+    deletions: u32,
+    adds: Adds,
+    attributes: Option<Arc<Attributes>>,
     log: Option<Box<Log>>,
 }
 
@@ -105,6 +120,12 @@ pub enum GroupError {
     /// The new definition would be invalid.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// The attributes are invalid.
+    #[error("invalid attributes: {problem}")]
+    Attributes {
+        /// What is wrong.
+        problem: String,
+    },
     /// The renewal of a custom limiter failed.
     #[error(transparent)]
     Custom(#[from] CustomError),
@@ -194,13 +215,14 @@ fn distinct_names(definitions: &[Arc<TrackerDefinition>]) -> Result<(), GroupErr
 }
 
 /// The states of the limiters of `new`, which replaces `old`. An equal limiter keeps its state, a count with another
-/// number keeps what was used, and the others start at `call.now`.
+/// number keeps what was used, and the others start at that moment.
 fn kept_limiters(
-    call: &Call<'_>,
+    at: At<'_>,
     old: &TrackerDefinition,
     states: &[LimiterState],
     new: &TrackerDefinition,
 ) -> LimiterStates {
+    let at_moment = at.when;
     let mut left: Vec<_> = old.limiters().iter().zip(states).collect();
     let equal: Vec<_> = new
         .limiters()
@@ -212,12 +234,14 @@ fn kept_limiters(
         .collect();
     let states = new.limiters().iter().zip(equal).map(|(limiter, equal)| {
         let used = |left: &mut Vec<(&LimiterDefinition, &LimiterState)>| {
-            let (at, state) =
-                left.iter().enumerate().find_map(|(at, (old, state))| Some((at, limiter.with_used(old, state)?)))?;
+            let (at, state) = left
+                .iter()
+                .enumerate()
+                .find_map(|(at, (old, state))| Some((at, limiter.with_used(old, state, at_moment)?)))?;
             left.remove(at);
             Some(state)
         };
-        equal.or_else(|| used(&mut left)).unwrap_or_else(|| limiter.begin(call.at()))
+        equal.or_else(|| used(&mut left)).unwrap_or_else(|| limiter.begin(at.when, Some(at.engine)))
     });
     states.collect()
 }
@@ -225,6 +249,67 @@ fn kept_limiters(
 /// The state of the measure of `new`, which replaces `old`: it is kept if the measures are equal.
 fn kept_measure(old: &TrackerDefinition, slot: &Slot, new: &TrackerDefinition) -> Option<Box<MeasureState>> {
     slot.extra.as_ref().filter(|_| old.kind() == new.kind())?.measure.clone()
+}
+
+impl Slot {
+    /// Replaces the definition `old` of an active tracker, which keeps its progress, stage and cycle, and what stays of its
+    /// limiters and its measure: in both open periods, if it has periods.
+    fn replace_definition(&mut self, old: &TrackerDefinition, new: &TrackerDefinition, before: At<'_>, after: At<'_>) {
+        let both = self.has_periods() && old.every().is_some();
+        let streaks = (old.kind().freezes().is_some(), new.kind().freezes().is_some());
+        if both && self.periods().is_some_and(|periods| periods.other.is_some()) {
+            self.turn(old, before.when, Some(before.engine));
+            let limiters = kept_limiters(after, old, self.limiters(), new);
+            self.keep_part(old, new);
+            self.turn(old, before.when, Some(before.engine));
+            // Only now, since the limiters of the old definition changed places.
+            if let Some(other) = self.periods_mut().and_then(|periods| periods.other.as_mut()) {
+                other.limiters = limiters;
+            }
+        }
+        let limiters = kept_limiters(after, old, self.limiters(), new);
+        self.keep_part(old, new);
+        if self.extra.is_some() || !limiters.is_empty() {
+            self.extra().limiters = limiters;
+        }
+        match (old.every(), new.every()) {
+            (Some(old), Some(new)) => self.replace_window(old, new, &before.when.place),
+            (None, Some(every)) => self.gain_periods(every, after.when, None),
+            (_, None) => {}
+        }
+        let targets = new.targets().len() as u16;
+        if let (Some(periods), Some(freezes)) = (self.periods_mut(), new.kind().freezes()) {
+            match &mut periods.streak {
+                Some(streak) => streak.cut(targets, freezes),
+                None => periods.streak = Some(Streak::new(freezes)),
+            }
+        }
+        match streaks {
+            (false, true) => (self.progress, self.stage) = (Amount::ZERO, 0),
+            (true, false) => {
+                if let Some(periods) = self.periods_mut() {
+                    periods.streak = None;
+                }
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Keeps what stays of the period that the slot holds. Targets gained end a rest.
+    fn keep_part(&mut self, old: &TrackerDefinition, new: &TrackerDefinition) {
+        let measure = kept_measure(old, self, new);
+        if let Some(extra) = &mut self.extra {
+            extra.measure = measure;
+        }
+        let targets = (old.targets().len() as u16, new.targets().len() as u16);
+        self.stage = self.stage.min(targets.1 - 1);
+        if targets.1 > targets.0 && self.rests_since().is_some() {
+            self.stage = targets.0;
+            if let Some(periods) = self.periods_mut() {
+                periods.here.completed_at = None;
+            }
+        }
+    }
 }
 
 /// What every call needs: the engine, the group and the moment.
@@ -252,10 +337,6 @@ impl<'a> Call<'a> {
     pub fn keep_events(mut self, keep: bool) -> Self {
         self.keep_events = keep;
         self
-    }
-
-    pub(crate) fn at(&self) -> At<'a> {
-        At { now: self.now, engine: self.engine }
     }
 }
 
@@ -306,6 +387,12 @@ impl Group {
         self.set.position(name).filter(|&at| self.slots[at].active(now))
     }
 
+    /// The names of the trackers that are active at `now`, in the order in which they were added.
+    pub fn active_names(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let trackers = self.set.trackers().iter().zip(&self.slots);
+        trackers.filter(move |(_, slot)| slot.active(now)).map(|(definition, _)| definition.name())
+    }
+
     fn log(&mut self) -> &mut Log {
         self.log.get_or_insert_default()
     }
@@ -315,15 +402,39 @@ impl Group {
         self.log.as_ref().is_some_and(|log| log.completions.names.contains(name))
     }
 
+    /// Its own zone.
+    fn zone(&self) -> Option<Zone> {
+        self.attributes.as_ref()?.zone
+    }
+
+    /// What says where the windows of a tracker of this group are.
+    fn place(&self, engine: &Engine, definition: &TrackerDefinition, generation: u32) -> Place {
+        let zone = definition.zone().or_else(|| self.zone()).unwrap_or(engine.zone);
+        let added = if definition.depends_on_add() { self.adds.of(generation) } else { Timestamp::default() };
+        Place { zones: engine.zones, zone, added }
+    }
+
+    fn when(&self, engine: &Engine, definition: &TrackerDefinition, generation: u32, now: Timestamp) -> When {
+        When { now, place: self.place(engine, definition, generation) }
+    }
+
+    fn at<'e>(&self, call: &Call<'e>, definition: &TrackerDefinition, generation: u32) -> At<'e> {
+        At { when: self.when(call.engine, definition, generation, call.now), engine: call.engine }
+    }
+
+    /// The tracker at a position as of `now`.
+    fn snapshot(&self, engine: &Engine, at: usize, now: Timestamp) -> TrackerSnapshot {
+        let (definition, slot) = (&self.set.trackers()[at], &self.slots[at]);
+        TrackerSnapshot::of(definition, slot, self.when(engine, definition, slot.generation, now))
+    }
+
     /// The trackers that are active at `now`, in the order in which they were added: all of them, or those in `names`.
-    pub fn trackers(&self, names: Option<&[&str]>, now: Timestamp) -> Vec<TrackerSnapshot> {
-        let trackers = self.set.trackers().iter().zip(&self.slots);
-        trackers
-            .filter(|(definition, slot)| {
-                slot.active(now) && names.is_none_or(|names| names.contains(&definition.name()))
-            })
-            .map(|(definition, slot)| TrackerSnapshot::of(definition, slot, now))
-            .collect()
+    pub fn trackers(&self, engine: &Engine, names: Option<&[&str]>, now: Timestamp) -> Vec<TrackerSnapshot> {
+        let listed = |at: &usize| {
+            let name = self.set.trackers()[*at].name();
+            self.slots[*at].active(now) && names.is_none_or(|names| names.contains(&name))
+        };
+        (0..self.slots.len()).filter(listed).map(|at| self.snapshot(engine, at, now)).collect()
     }
 
     /// The completed trackers that can still be read, in the order in which they completed.
@@ -337,7 +448,12 @@ impl Group {
         trackers
             .map(|(definition, slot)| Explanation {
                 name: definition.name().to_owned(),
-                verdict: Reason::of(definition, slot, document, now, engine),
+                verdict: Reason::of(
+                    definition,
+                    slot,
+                    document,
+                    At { when: self.when(engine, definition, slot.generation, now), engine },
+                ),
             })
             .collect()
     }
@@ -455,8 +571,7 @@ impl Group {
         self.spare_generations(call.engine, new.len() + revived)?;
         if differing == Differing::Update {
             let listed = |name: &str| list.set.position(name).is_some();
-            let others: Vec<String> =
-                self.trackers(None, call.now).iter().map(|tracker| tracker.name().to_owned()).collect();
+            let others: Vec<String> = self.active_names(call.now).map(str::to_owned).collect();
             let others: Vec<&str> = others.iter().map(String::as_str).filter(|name| !listed(name)).collect();
             result.removed = self.remove(&others, call.now);
         }
@@ -552,9 +667,11 @@ impl Group {
         let set = Arc::clone(&self.set);
         self.spare_generations(call.engine, set.trackers().len() - first)?;
         self.slots.reserve_exact(set.trackers().len() - first);
+        self.adds.note(self.generation + 1, call.now);
         for definition in &set.trackers()[first..] {
             self.generation += 1;
-            let slot = Slot::new(definition, self.generation, expire_at, call.at());
+            let when = self.when(call.engine, definition, self.generation, call.now);
+            let slot = Slot::new(definition, self.generation, expire_at, when, call.engine);
             result.added.push(definition.name().to_owned());
             let happened = Happened::new(EventCode::Added, 0, slot.progress, 0);
             let event = self.event(call, happened, definition, &slot);
@@ -577,6 +694,7 @@ impl Group {
             }
         }
         self.set = Arc::new(DefinitionSet::new(definitions));
+        self.adds.retain(self.slots.iter().map(|slot| slot.generation));
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
         self.ensured = 0;
         self.reshaped = true;
@@ -616,27 +734,38 @@ impl Group {
         if old == *definition {
             return Ok(true);
         }
-        let limiters = kept_limiters(call, &old, self.slots[at].limiters(), definition);
-        let measure = kept_measure(&old, &self.slots[at], definition);
+        let slot = self.updated(call, &old, at, definition);
         self.rebuild(|present, _| {
             Some(Arc::clone(if present.name() == definition.name() { definition } else { present }))
         });
-        let slot = &mut self.slots[at];
-        slot.stage = slot.stage.min(definition.targets().len() as u16 - 1);
-        if slot.extra.is_some() || !limiters.is_empty() {
-            let extra = slot.extra();
-            (extra.limiters, extra.measure) = (limiters, measure);
-        }
+        self.slots[at] = slot;
         self.version = self.version.saturating_add(1);
         Ok(true)
+    }
+
+    /// The state of the tracker at a position after `new` replaces its definition.
+    fn updated(&self, call: &Call<'_>, old: &TrackerDefinition, at: usize, new: &TrackerDefinition) -> Slot {
+        let mut slot = self.slots[at].clone();
+        // The windows that end were cut by the old definition.
+        let before = self.at(call, old, slot.generation);
+        let after = self.at(call, new, slot.generation);
+        if old.every().is_some() && new.every().is_none() {
+            // The tracker keeps what it has in the period of this moment.
+            slot = slot.entered(old, before.when);
+            (slot.progress, slot.stage) = slot.seen(old);
+            slot.set_periods(None);
+        }
+        slot.replace_definition(old, new, before, after);
+        slot
     }
 
     /// The completed tracker with this name as it was then, if more than its name is known and it has not expired
     /// since.
     fn last_completed(&self, name: &str, now: Timestamp) -> Option<TrackerSnapshot> {
         let completed = match self.set.position(name) {
+            // A tracker that completes has no periods, so the zone does not matter.
             Some(at) if self.slots[at].completed() => {
-                TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now)
+                TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], When::default().at(now))
             }
             // It was added again and has expired.
             Some(_) => return None,
@@ -661,8 +790,10 @@ impl Group {
         // Its earlier events were numbered from 0, and how many there were may no longer be known. The new generation
         // gives the next events new ids.
         self.generation += 1;
+        self.adds.note(self.generation, call.now);
+        let at = self.at(call, definition, self.generation);
         let extra = Extra {
-            limiters: kept_limiters(call, &completed.definition, completed.slot().limiters(), definition),
+            limiters: kept_limiters(at, &completed.definition, completed.slot().limiters(), definition),
             cycle: completed.cycle,
             expire_at: completed.expire_at,
             measure: kept_measure(&completed.definition, completed.slot(), definition),
@@ -673,17 +804,56 @@ impl Group {
         self.rebuild(|present, _| (present.name() != definition.name()).then(|| Arc::clone(present)));
         let all = self.set.trackers().iter().chain([definition]).cloned().collect();
         self.set = Arc::new(DefinitionSet::new(all));
-        self.slots.push(Slot::from_parts(completed.progress, self.generation, stage, marks, extra));
+        let mut slot = Slot::from_parts(completed.progress, self.generation, stage, marks, extra);
+        if let Some(every) = definition.every() {
+            slot.gain_periods(every, at.when, definition.kind().freezes().map(Streak::new));
+        }
+        self.slots.push(slot);
         self.version = self.version.saturating_add(1);
         Ok(true)
     }
 
+    /// Forgets the group: its trackers, history, completed names, document ids, undelivered events and attributes. What stays
+    /// are numbers, so that no version, event id or sequence is used again. Returns whether there was anything.
+    pub fn forget(&mut self) -> bool {
+        let has_log = self
+            .log
+            .as_ref()
+            .is_some_and(|log| !log.events.is_empty() || !log.completions.names.is_empty() || log.ids.len() > 0);
+        if self.slots.is_empty() && self.attributes.is_none() && !has_log {
+            return false;
+        }
+        let log = self.log.take().map(|mut log| {
+            log.ids.forget();
+            let sequence = log.sequence;
+            Box::new(Log { ids: log.ids, sequence, saved_sequence: sequence, delivered: sequence, ..Log::default() })
+        });
+        let (version, generation, taken) = (self.version.saturating_add(1), self.generation, self.taken);
+        let deletions = self.deletions.saturating_add(1);
+        *self = Self { version, generation, taken, deletions, reshaped: true, forgotten: true, log, ..Self::default() };
+        true
+    }
+
     /// Sets the progress of an active tracker without firing events: the next document that counts completes the stages
     /// that the progress has reached. Returns `false` if there is no such tracker.
-    pub fn set_progress(&mut self, name: &str, progress: Amount, now: Timestamp) -> bool {
-        let Some(at) = self.active_slot(name, now) else { return false };
-        self.slots[at].progress = progress;
-        self.slots[at].changed = true;
+    ///
+    /// A tracker with `every` has a progress in each open period; this sets that of the period of `call.now`, and finds no
+    /// tracker if that period has ended for good. A streak has no progress to set, so it is not found either.
+    pub fn set_progress(&mut self, call: &Call<'_>, name: &str, progress: Amount) -> bool {
+        let Some(at) = self.active_slot(name, call.now) else { return false };
+        let set = Arc::clone(&self.set);
+        let definition = &set.trackers()[at];
+        let when = self.at(call, definition, self.slots[at].generation).when;
+        let slot = &mut self.slots[at];
+        if definition.kind().freezes().is_some() {
+            return false;
+        }
+        if let Entered::Late { .. } = slot.enter(definition, when, Some(call.engine)) {
+            return false;
+        }
+        slot.progress = progress;
+        slot.turn_back(definition, when);
+        slot.changed = true;
         self.version = self.version.saturating_add(1);
         true
     }
@@ -706,7 +876,9 @@ impl Group {
 
     /// Resets an active tracker and fires RESET. Returns `None` if there is none with this name.
     ///
-    /// Without a policy, the tracker's own policy applies.
+    /// Without a policy, the tracker's own policy applies. Of a tracker with `every`, this resets the period of `call.now`,
+    /// and finds no tracker if that period has ended for good; limiters with a window get their full number in both open
+    /// periods of theirs. A streak whose progress is reset is as it was when it was added.
     ///
     /// # Errors
     /// [`GroupError::Custom`] if a custom limiter cannot be renewed. Nothing has changed then.
@@ -720,14 +892,17 @@ impl Group {
         let Some(at) = self.active_slot(name, call.now) else { return Ok(None) };
         let definition = Arc::clone(&self.set.trackers()[at]);
         let policy = policy.unwrap_or_else(|| definition.reset_policy());
+        let here = self.at(call, &definition, self.slots[at].generation);
         let mut slot = self.slots[at].clone();
+        if let Entered::Late { .. } = slot.enter(&definition, here.when, Some(call.engine)) {
+            return Ok(None);
+        }
         if policy.limiter {
             slot.set_limited(false);
             if !definition.limiters().is_empty() {
                 let states = definition.limiters().iter().zip(slot.limiters());
-                slot.extra().limiters = states
-                    .map(|(limiter, state)| limiter.renewed(state, renewal, call.at()))
-                    .collect::<Result<_, _>>()?;
+                slot.extra().limiters =
+                    states.map(|(limiter, state)| limiter.renewed(state, renewal, here)).collect::<Result<_, _>>()?;
             }
         }
         if policy.progress {
@@ -736,12 +911,14 @@ impl Group {
             if let Some(extra) = &mut slot.extra {
                 extra.measure = None;
             }
+            slot.reset_periods(definition.kind().freezes());
         }
         let number = slot.extra().resets;
         slot.extra().resets = number.saturating_add(1);
-        let stage = slot.stage;
-        let happened = Happened::new(EventCode::Reset, number, slot.progress, stage);
+        let (progress, stage) = slot.seen(&definition);
+        let happened = Happened::new(EventCode::Reset, number, progress, stage);
         let event = self.event(call, happened, &definition, &slot);
+        slot.turn_back(&definition, here.when);
         slot.changed = true;
         self.slots[at] = slot;
         self.version = self.version.saturating_add(1);
@@ -774,7 +951,11 @@ impl Group {
             progress,
             times,
             limiter,
-            tracker: TrackerSnapshot::of(definition, slot, call.now),
+            tracker: TrackerSnapshot::of(
+                definition,
+                slot,
+                self.when(call.engine, definition, slot.generation, call.now),
+            ),
             sequence,
         });
         if sequence > 0 {
@@ -784,9 +965,10 @@ impl Group {
     }
 
     /// Records that the tracker at position `at` has completed.
-    fn complete(&mut self, at: usize, now: Timestamp, keep: usize) {
+    fn complete(&mut self, engine: &Engine, at: usize, now: Timestamp) {
+        let keep = engine.limits.completed;
         self.completed += 1;
-        let tracker = TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now);
+        let tracker = self.snapshot(engine, at, now);
         let all = Arc::make_mut(&mut self.log().completions);
         all.names.insert(tracker.name().into());
         all.trackers.push_back(CompletedTracker { tracker, completed_at: now });

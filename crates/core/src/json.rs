@@ -167,6 +167,11 @@ pub(crate) fn same(a: &str, b: &str) -> bool {
 }
 
 impl Map {
+    /// A map without entries.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new(), index: None }
+    }
+
     /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -10,22 +10,35 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
 use crate::document::Document;
-use crate::engine::{Ask, At, Engine};
+use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::json::{Json, Map, object};
 use crate::number::Number;
-use crate::source::Node;
+use crate::path::Path;
+use crate::source::{Node, NodeValue};
 use crate::time::{Span, Timestamp};
+use crate::window::{Length, Place, Window};
 
+mod burst;
 mod count;
 mod custom;
 mod fixed;
 mod interval;
+mod per;
+mod quota;
+mod sum;
+mod within;
 
+pub use burst::Burst;
 pub use count::Count;
 pub use custom::Custom;
 pub use fixed::Fixed;
 pub use interval::Interval;
+pub use per::Per;
+pub use sum::Sum;
+pub use within::Within;
+
+use quota::Quota;
 
 /// The maximum number of limiters of one tracker.
 pub const MAX_LIMITERS: usize = 64;
@@ -52,7 +65,45 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
     fn to_json(&self) -> Json;
 
     /// The state when its tracker is added.
-    fn begin(&self, at: At<'_>) -> Self::State;
+    /// The engine is only missing in views, which do not run custom code.
+    fn begin(&self, when: When, engine: Option<&Engine>) -> Self::State;
+
+    /// Whether it has periods of its own, or forgets by itself. If not, a tracker with `every` begins each period with a
+    /// new state.
+    fn has_window(&self) -> bool {
+        false
+    }
+
+    /// Checks that the document has the number that the limiter reads itself, if it reads one. The error says why not.
+    fn check_number(&self, document: &dyn Document) -> Result<(), String> {
+        let _ = document;
+        Ok(())
+    }
+
+    /// When the period of `when` ended, if that is too long ago for a document to count in it.
+    fn late(&self, state: &Self::State, when: When) -> Option<Timestamp> {
+        let _ = (state, when);
+        None
+    }
+
+    /// Whether its own mark holds. Only limiters with a window have one; the others share that of their tracker.
+    fn is_marked(&self, state: &Self::State, when: When) -> bool {
+        let _ = (state, when);
+        false
+    }
+
+    /// Begins its own mark, which remembers that LIMITED fired. Returns whether it did not hold before.
+    fn mark(&self, state: &mut Self::State, when: When) -> bool {
+        let _ = (state, when);
+        false
+    }
+
+    /// Ends its own mark if the limiter is as new. Called before a document counts or is refused. Returns whether that
+    /// changed anything.
+    fn settle(&self, state: &mut Self::State, when: When) -> bool {
+        let _ = (state, when);
+        false
+    }
 
     /// Whether it admits a document and is not exhausted by it; `false` if that takes more than the state and the moment.
     #[inline]
@@ -94,21 +145,27 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
 
     /// The state after this limiter replaces `before`, if only their numbers differ: what was used stays used. `None`
     /// if they differ in more than that.
-    fn with_used(&self, before: &Self, state: &Self::State) -> Option<Self::State> {
-        let _ = (before, state);
+    fn with_used(&self, before: &Self, state: &Self::State, when: When) -> Option<Self::State> {
+        let _ = (before, state, when);
         None
     }
 
-    /// What a user sees of it as of `now`.
-    fn view(&self, state: &Self::State, now: Timestamp) -> LimiterView;
+    /// What a user sees of it as of a moment.
+    fn view(&self, state: &Self::State, when: When) -> LimiterView;
 
-    /// The limiter and its state in words, for a message that it refuses at `now`.
-    fn in_words(&self, state: &Self::State, now: Timestamp) -> String;
+    /// The limiter and its state in words, for a message that it refuses at a moment.
+    fn in_words(&self, state: &Self::State, when: When) -> String;
 
     /// Writes the stored form of a state.
     fn store(state: &Self::State, out: &mut String);
 
     fn restore(&self, stored: &Json) -> Result<Self::State, RecordError>;
+
+    /// The memory of a state on the heap in bytes, as far as it is known.
+    fn heap_bytes(state: &Self::State) -> usize {
+        let _ = state;
+        0
+    }
 }
 
 /// Makes the enums over all kinds, and the functions that dispatch to the kind.
@@ -151,6 +208,11 @@ macro_rules! kinds {
             pub(crate) fn store(&self, out: &mut String) {
                 match self { $(Self::$kind(state) => $kind::store(state, out),)* }
             }
+
+            /// The memory of the state on the heap in bytes.
+            pub(crate) fn heap_bytes(&self) -> usize {
+                match self { $(Self::$kind(state) => $kind::heap_bytes(state),)* }
+            }
         }
 
         impl LimiterDefinition {
@@ -163,8 +225,45 @@ macro_rules! kinds {
                 match self { $(Self::$kind(limiter) => limiter.to_json(),)* }
             }
 
-            pub(crate) fn begin(&self, at: At<'_>) -> LimiterState {
-                match self { $(Self::$kind(limiter) => LimiterState::$kind(limiter.begin(at)),)* }
+            pub(crate) fn begin(&self, when: When, engine: Option<&Engine>) -> LimiterState {
+                match self { $(Self::$kind(limiter) => LimiterState::$kind(limiter.begin(when, engine)),)* }
+            }
+
+            /// Whether it has a window, and with it a mark of its own.
+            pub(crate) fn has_window(&self) -> bool {
+                match self { $(Self::$kind(limiter) => limiter.has_window(),)* }
+            }
+
+            pub(crate) fn check_number(&self, document: &dyn Document) -> Result<(), String> {
+                match self { $(Self::$kind(limiter) => limiter.check_number(document),)* }
+            }
+
+            pub(crate) fn late(&self, state: &LimiterState, when: When) -> Option<Timestamp> {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.late(state, when),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn is_marked(&self, state: &LimiterState, when: When) -> bool {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.is_marked(state, when),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn mark(&self, state: &mut LimiterState, when: When) -> bool {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.mark(state, when),)*
+                    _ => another_kind(),
+                }
+            }
+
+            pub(crate) fn settle(&self, state: &mut LimiterState, when: When) -> bool {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.settle(state, when),)*
+                    _ => another_kind(),
+                }
             }
 
             #[inline]
@@ -214,25 +313,25 @@ macro_rules! kinds {
                 }
             }
 
-            pub(crate) fn with_used(&self, before: &Self, state: &LimiterState) -> Option<LimiterState> {
+            pub(crate) fn with_used(&self, before: &Self, state: &LimiterState, when: When) -> Option<LimiterState> {
                 match (self, before, state) {
                     $((Self::$kind(limiter), Self::$kind(before), LimiterState::$kind(state)) => {
-                        limiter.with_used(before, state).map(LimiterState::$kind)
+                        limiter.with_used(before, state, when).map(LimiterState::$kind)
                     })*
                     _ => None,
                 }
             }
 
-            pub(crate) fn view(&self, state: &LimiterState, now: Timestamp) -> LimiterView {
+            pub(crate) fn view(&self, state: &LimiterState, when: When) -> LimiterView {
                 match (self, state) {
-                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.view(state, now),)*
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.view(state, when),)*
                     _ => another_kind(),
                 }
             }
 
-            pub(crate) fn in_words(&self, state: &LimiterState, now: Timestamp) -> String {
+            pub(crate) fn in_words(&self, state: &LimiterState, when: When) -> String {
                 match (self, state) {
-                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.in_words(state, now),)*
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.in_words(state, when),)*
                     _ => another_kind(),
                 }
             }
@@ -251,6 +350,14 @@ kinds! {
     Fixed,
     /// Admits documents for a time after the add or the last renewal.
     Interval,
+    /// Admits a number of documents, or a sum, in each period of a window.
+    Per,
+    /// Admits a number of documents in any stretch of time of a length.
+    Within,
+    /// Admits an even rate of documents, with bursts.
+    Burst,
+    /// Admits documents up to a sum of their amounts.
+    Sum,
     /// A limiter that the process registered by name.
     Custom,
 }
@@ -263,7 +370,15 @@ fn another_kind() -> ! {
 
 /// Chooses the kind of a limiter by its fields.
 fn kind_of<'a>(node: &Node, mut has: impl FnMut(&str) -> bool) -> Read<fn(&mut Fields<'a>) -> Read<LimiterDefinition>> {
-    Ok(if has("count") {
+    Ok(if has("burst") {
+        |fields| Burst::read(fields).map(Into::into)
+    } else if has("within") {
+        |fields| Within::read(fields).map(Into::into)
+    } else if has("per") {
+        |fields| Per::read(fields).map(Into::into)
+    } else if has("sum") {
+        |fields| Sum::read(fields).map(Into::into)
+    } else if has("count") {
         |fields| Count::read(fields).map(Into::into)
     } else if has("seconds") {
         |fields| Interval::read(fields).map(Into::into)
@@ -283,10 +398,51 @@ fn forms() -> String {
     }
 }
 
+/// What to write instead of a rate as other libraries spell it, such as `100/minute`, `5 per 10 minutes` or `10/s`.
+fn rate(key: &str, node: &Node) -> Option<String> {
+    let NodeValue::Text(text) = &node.value else { return None };
+    let (number, length) = text.split_once('/').or_else(|| text.split_once(" per "))?;
+    let number: u64 = number.trim().parse().ok().filter(|number| *number > 0)?;
+    let length = match length.trim() {
+        "s" | "sec" => "second",
+        "m" | "min" => "minute",
+        "h" | "hr" => "hour",
+        "d" => "day",
+        length => length,
+    };
+    let length = Length::parse(length)?;
+    Some(format!(r#"{{"{key}": {number}, "per": "{length}"}}"#))
+}
+
 impl LimiterDefinition {
     /// Admits `count` documents.
     pub fn count(count: u64) -> Self {
         Count { count }.into()
+    }
+
+    /// Admits `count` documents in each period of a window.
+    pub fn count_per(count: u64, window: Window) -> Self {
+        Per::new(Quota::Count(count), window).into()
+    }
+
+    /// Admits documents up to a sum of the numbers at `key`, or of the tracker's own amounts.
+    pub fn sum(limit: impl Into<Amount>, key: Option<Path>) -> Self {
+        Sum::new(Quota::Sum { limit: limit.into(), key }).into()
+    }
+
+    /// As [`sum`](Self::sum), in each period of a window.
+    pub fn sum_per(limit: impl Into<Amount>, key: Option<Path>, window: Window) -> Self {
+        Per::new(Quota::Sum { limit: limit.into(), key }, window).into()
+    }
+
+    /// Admits `count` documents, up to 1,024, in any stretch of time of a length, which must be elapsed time.
+    pub fn count_within(count: u64, length: Length) -> Self {
+        Within::new(count, length).into()
+    }
+
+    /// Admits `count` documents in each `length`, evenly, and up to `burst` at once. The length must be elapsed time.
+    pub fn burst(count: u64, length: Length, burst: u64) -> Self {
+        Burst::new(count, length, burst).into()
     }
 
     /// Admits documents from `start` to `end`, inclusive. One of the two may be `None`.
@@ -306,7 +462,16 @@ impl LimiterDefinition {
 
     /// Reads a limiter.
     pub(crate) fn read(node: &Node) -> Read<Self> {
+        if let Some(instead) = rate("count", node) {
+            return Err(node.expected(&instead));
+        }
         let mut fields = Fields::known(node, &forms(), &FIELDS.concat())?;
+        for key in ["count", "sum"] {
+            let typed = fields.entries().find(|entry| entry.key == key).map(|entry| &entry.value);
+            if let Some((node, instead)) = typed.and_then(|node| Some((node, rate(key, node)?))) {
+                return Err(node.expected(&instead).within(key));
+            }
+        }
         let read = kind_of(node, |key| fields.names().any(|name| name == key))?;
         let limiter = read(&mut fields)?;
         fields.finish("no other field with this limiter")?;
@@ -322,6 +487,11 @@ impl LimiterDefinition {
         let check =
             |(at, limiter): (usize, &Self)| limiter.check().map_err(|error| error.within(&format!("limiters[{at}]")));
         limiters.iter().enumerate().try_for_each(check)
+    }
+
+    /// Whether its periods depend on the moment at which its tracker was added.
+    pub(crate) fn is_from_add(&self) -> bool {
+        matches!(self, Self::Per(per) if per.window().is_from_add())
     }
 
     /// Whether it runs custom code, which can fail halfway.
@@ -450,12 +620,22 @@ impl LimiterView {
 pub struct Limiter {
     definition: LimiterDefinition,
     state: LimiterState,
+    place: Place,
 }
 
 impl Limiter {
     /// The limiter as it is in a tracker that is added at `now`.
     pub fn new(definition: LimiterDefinition, now: Timestamp, engine: &Engine) -> Self {
-        Self { state: definition.begin(At { now, engine }), definition }
+        let place = Place { zones: engine.zones, zone: engine.zone, added: now };
+        Self { state: definition.begin(When { now, place }, Some(engine)), definition, place }
+    }
+
+    fn at<'e>(&self, now: Timestamp, engine: &'e Engine) -> At<'e> {
+        At { when: When { now, place: self.place }, engine }
+    }
+
+    fn ask<'e>(&self, document: &'e dyn Document, now: Timestamp, engine: &'e Engine) -> Ask<'e> {
+        Ask { at: self.at(now, engine), document, amount: Amount::ONE }
     }
 
     /// Whether `document` may count at `now`.
@@ -463,7 +643,7 @@ impl Limiter {
     /// # Errors
     /// A [`CustomError`] if a custom limiter is not registered or fails.
     pub fn admits(&self, document: &dyn Document, now: Timestamp, engine: &Engine) -> Result<Verdict, CustomError> {
-        self.definition.admits(&self.state, &Ask { at: At { now, engine }, document })
+        self.definition.admits(&self.state, &self.ask(document, now, engine))
     }
 
     /// Records a document that counts at `now`. Returns whether more can count before a reset.
@@ -471,9 +651,9 @@ impl Limiter {
     /// # Errors
     /// As [`admits`](Self::admits).
     pub fn record(&mut self, document: &dyn Document, now: Timestamp, engine: &Engine) -> Result<bool, CustomError> {
-        let at = At { now, engine };
-        self.definition.record(&mut self.state, &Ask { at, document })?;
-        self.definition.exhausted(&self.state, at).map(|exhausted| !exhausted)
+        let ask = self.ask(document, now, engine);
+        self.definition.record(&mut self.state, &ask)?;
+        self.definition.exhausted(&self.state, ask.at).map(|exhausted| !exhausted)
     }
 
     /// Renews the limiter at `now`.
@@ -481,12 +661,41 @@ impl Limiter {
     /// # Errors
     /// As [`admits`](Self::admits).
     pub fn renew(&mut self, renewal: Renewal, now: Timestamp, engine: &Engine) -> Result<(), CustomError> {
-        self.state = self.definition.renewed(&self.state, renewal, At { now, engine })?;
+        self.state = self.definition.renewed(&self.state, renewal, self.at(now, engine))?;
         Ok(())
     }
 
     /// What a user sees of it as of `now`.
     pub fn view(&self, now: Timestamp) -> LimiterView {
-        self.definition.view(&self.state, now)
+        self.definition.view(&self.state, When { now, place: self.place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_in_another_spelling_is_refused_with_what_to_write_instead() {
+        let problem = |json: &str| {
+            let node = Node::parse(json.as_bytes()).unwrap();
+            LimiterDefinition::read(&node).unwrap_err().to_string()
+        };
+        for (typed, instead) in [
+            ("100/minute", r#"{"count": 100, "per": "minute"}"#),
+            ("10/s", r#"{"count": 10, "per": "second"}"#),
+            ("5 per 10 minutes", r#"{"count": 5, "per": "10 minutes"}"#),
+            ("1000 / day", r#"{"count": 1000, "per": "day"}"#),
+        ] {
+            assert_eq!(problem(&format!(r#""{typed}""#)), format!(r#"a string "{typed}"; expected {instead}"#));
+            let as_count = problem(&format!(r#"{{"count": "{typed}"}}"#));
+            assert_eq!(as_count, format!(r#"count: a string "{typed}"; expected {instead}"#));
+        }
+        let as_sum = problem(r#"{"sum": "5/day", "key": "tokens"}"#);
+        assert_eq!(as_sum, r#"sum: a string "5/day"; expected {"sum": 5, "per": "day"}"#);
+        for other in ["0/minute", "100/fortnight", "many/day", "100", "-1/day"] {
+            let problem = problem(&format!(r#""{other}""#));
+            assert!(problem.contains(&format!("a string \"{other}\"; expected {{\"count\": n}}")), "{problem}");
+        }
     }
 }

@@ -15,10 +15,12 @@ use crate::source::Node;
 
 mod count;
 mod custom;
+mod streak;
 mod sum;
 
 pub use count::Count;
 pub use custom::Custom;
+pub use streak::{Freezes, Streak};
 pub use sum::Sum;
 pub(crate) use sum::number_of;
 
@@ -116,7 +118,7 @@ macro_rules! kinds {
         const FIELDS: &[(&str, &[&str])] = &[$(($kind::NAME, $kind::FIELDS)),*];
 
         impl Kind {
-            /// The name of the kind in definitions: `count`, `sum` or `custom`.
+            /// The name of the kind in definitions: `count`, `sum`, `streak` or `custom`.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$kind(_) => $kind::NAME,)* }
             }
@@ -157,6 +159,8 @@ kinds! {
     Count,
     /// The number at a path.
     Sum,
+    /// How many periods in a row were met.
+    Streak,
     /// What a registered measure returns.
     Custom,
 }
@@ -165,6 +169,19 @@ impl Kind {
     /// Every document adds one.
     pub fn count() -> Self {
         Self::Count(Count)
+    }
+
+    /// How many periods in a row were met. Each is met by its first document.
+    pub fn streak() -> Self {
+        Self::Streak(Streak::new())
+    }
+
+    /// How many freezes a streak has at the start, and how it earns more.
+    pub(crate) fn freezes(&self) -> Option<Freezes> {
+        match self {
+            Self::Streak(streak) => Some(streak.freezes()),
+            Self::Count(_) | Self::Sum(_) | Self::Custom(_) => None,
+        }
     }
 
     /// The number at `key`.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
+use crate::engine::When;
 use crate::event::Event;
 use crate::limiter::{LimiterState, LimiterView, Refusal};
 use crate::set::DefinitionSet;
+use crate::state::Status;
 use crate::time::Timestamp;
+use crate::window::{Period, Place};
 
 /// What one document did to the trackers of its group.
 ///
@@ -58,15 +61,21 @@ pub(crate) const DIRTIED: u8 = COUNTED | MARKED_NOW;
 pub enum SkipReason {
     /// There is no amount to add.
     NoAmount,
+    /// Its moment lies in a period that has ended for good.
+    Late,
+    /// The tracker has reached its last target and rests until its period ends.
+    Resting,
     /// The progress, or the number of stages, would be out of range.
     OutOfRange,
 }
 
 impl SkipReason {
-    /// The reason in one word: `no_amount` or `out_of_range`.
+    /// The reason in one word: `no_amount`, `late`, `resting` or `out_of_range`.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoAmount => "no_amount",
+            Self::Late => "late",
+            Self::Resting => "resting",
             Self::OutOfRange => "out_of_range",
         }
     }
@@ -82,11 +91,24 @@ impl fmt::Display for SkipReason {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
     pub(crate) limiters: Vec<LimiterState>,
+    /// Where the windows of these limiters are, unless their tracker has a zone.
+    pub(crate) place: Place,
     pub(crate) failed: Vec<(u32, CustomError)>,
     pub(crate) skipped: Vec<(u32, SkipReason)>,
     /// In the order of the trackers.
     pub(crate) refusals: Vec<(u32, Refusal)>,
     pub(crate) events: Vec<Arc<Event>>,
+    /// In the order of the trackers.
+    pub(crate) seen: Vec<(u32, Seen)>,
+}
+
+/// What users see of a tracker with `every`, or with a limiter that depends on the moment of its add.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: Status,
+    pub(crate) period: Option<Period>,
+    pub(crate) freezes: Option<u64>,
+    pub(crate) limiters: Vec<LimiterView>,
 }
 
 impl Outcome {
@@ -116,6 +138,7 @@ impl Outcome {
             rare.failed.sort_by_key(|(at, _)| *at);
             rare.skipped.sort_by_key(|(at, _)| *at);
             rare.refusals.sort_by_key(|(at, _)| *at);
+            rare.seen.sort_by_key(|(at, _)| *at);
         }
         self.changed |= self.entries.iter().any(|entry| entry.flags & DIRTIED != 0);
     }
@@ -126,10 +149,11 @@ impl Outcome {
 
     /// Copies the states of a tracker's limiters to [`Rare::limiters`] and returns the position of the first.
     #[inline]
-    pub(crate) fn list_limiters(&mut self, states: &[LimiterState]) -> u32 {
+    pub(crate) fn list_limiters(&mut self, states: &[LimiterState], place: Place) -> u32 {
         if states.is_empty() {
             return 0;
         }
+        self.rare().place = place;
         let all = &mut self.rare().limiters;
         let first = all.len() as u32;
         all.extend(states.iter().cloned());
@@ -303,10 +327,42 @@ impl<'a> Tracked<'a> {
         self.entry.flags & COMPLETED != 0
     }
 
+    /// What users see of it that is not in its entry.
+    fn seen(&self) -> Option<&'a Seen> {
+        let seen = &self.outcome.rare.as_ref()?.seen;
+        let at = seen.binary_search_by_key(&self.entry.tracker, |(at, _)| *at).ok()?;
+        Some(&seen[at].1)
+    }
+
+    /// Whether it counts, rests until its period ends, or has completed.
+    pub fn status(&self) -> Status {
+        match self.seen() {
+            Some(seen) => seen.status,
+            None if self.is_completed() => Status::Completed,
+            None => Status::Active,
+        }
+    }
+
+    /// Of a tracker with `every`, the period of the document.
+    pub fn period(&self) -> Option<Period> {
+        self.seen()?.period
+    }
+
+    /// Of a streak, how many freezes are left.
+    pub fn freezes(&self) -> Option<u64> {
+        self.seen()?.freezes
+    }
+
     /// Its limiters in definition order, as of the moment of the document.
     pub fn limiters(&self) -> impl ExactSizeIterator<Item = LimiterView> + use<'a> {
-        let (states, now) = (self.limiters, self.outcome.now);
-        self.definition.limiters().iter().zip(states).map(move |(limiter, state)| limiter.view(state, now))
+        let (states, definition, seen) = (self.limiters, self.definition, self.seen());
+        let place = self.outcome.rare.as_ref().map_or_else(Place::default, |rare| rare.place);
+        let place = Place { zone: definition.zone().unwrap_or(place.zone), ..place };
+        let when = When { now: self.outcome.now, place };
+        (0..definition.limiters().len()).map(move |at| match seen {
+            Some(seen) => seen.limiters[at].clone(),
+            None => definition.limiters()[at].view(&states[at], when),
+        })
     }
 
     /// What remains of its first limiter that counts.

@@ -7,12 +7,15 @@ use smallvec::SmallVec;
 
 use crate::amount::Amount;
 use crate::definition::TrackerDefinition;
-use crate::engine::At;
-use crate::json::{Json, Map};
+use crate::engine::{Engine, When};
+use crate::json::{Json, Map, object};
 use crate::limiter::{LimiterState, LimiterView};
 use crate::measure::MeasureState;
 use crate::number::Number;
+use crate::period::{PeriodRecord, Periods};
+use crate::streak::Streak;
 use crate::time::Timestamp;
+use crate::window::{Period, Place};
 
 /// The state of one tracker: 32 bytes, and nothing on the heap for a tracker that only counts.
 #[derive(Clone, Debug)]
@@ -43,8 +46,11 @@ pub(crate) struct Extra {
     pub(crate) stages: u64,
     pub(crate) limits: u64,
     pub(crate) resets: u64,
+    pub(crate) completions: u64,
     /// What the measure remembers.
     pub(crate) measure: Option<Box<MeasureState>>,
+    /// Of a tracker with `every`, where it is in time.
+    pub(crate) periods: Option<Box<Periods>>,
 }
 
 /// How a tracker is marked.
@@ -57,6 +63,7 @@ pub(crate) struct Marks {
 const LIMITED: u8 = 1;
 const COMPLETED: u8 = 2;
 const EXPIRES: u8 = 4;
+const PERIODS: u8 = 8;
 
 impl Slot {
     /// The state of a newly added tracker.
@@ -64,14 +71,19 @@ impl Slot {
         definition: &TrackerDefinition,
         generation: u32,
         expire_at: Option<Timestamp>,
-        at: At<'_>,
+        when: When,
+        engine: &Engine,
     ) -> Self {
-        let limiters = definition.limiters().iter().map(|limiter| limiter.begin(at)).collect();
+        let limiters = definition.limiters().iter().map(|limiter| limiter.begin(when, Some(engine))).collect();
         let expire_at = match (expire_at, definition.expire_at()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let extra = Extra { limiters, expire_at, ..Extra::default() };
+        let periods = definition.every().map(|_| {
+            let streak = definition.kind().freezes().map(Streak::new);
+            Box::new(Periods { streak, ..Periods::default() })
+        });
+        let extra = Extra { limiters, expire_at, periods, ..Extra::default() };
         Self::from_parts(definition.init_progress(), generation, 0, Marks::default(), extra)
     }
 
@@ -79,12 +91,15 @@ impl Slot {
     pub(crate) fn from_parts(progress: Amount, generation: u32, stage: u16, marks: Marks, extra: Extra) -> Self {
         let Marks { limited, completed } = marks;
         let expires = if extra.expire_at.is_some() { EXPIRES } else { 0 };
-        let flags = if limited { LIMITED } else { 0 } | if completed { COMPLETED } else { 0 } | expires;
-        let Extra { ref limiters, cycle, expire_at, stages, limits, resets, ref measure } = extra;
+        let periodic = if extra.periods.is_some() { PERIODS } else { 0 };
+        let flags = if limited { LIMITED } else { 0 } | if completed { COMPLETED } else { 0 } | expires | periodic;
+        let Extra { ref limiters, cycle, expire_at, stages, limits, resets, completions, ref measure, ref periods } =
+            extra;
         let plain = limiters.is_empty()
             && expire_at.is_none()
             && measure.is_none()
-            && [cycle, stages, limits, resets].iter().all(|&number| number == 0);
+            && periods.is_none()
+            && [cycle, stages, limits, resets, completions].iter().all(|&number| number == 0);
         Self { progress, extra: (!plain).then(|| Box::new(extra)), generation, stage, flags, changed: false }
     }
 
@@ -112,6 +127,15 @@ impl Slot {
         self.flags & COMPLETED != 0
     }
 
+    /// Whether it counts, rests or has completed.
+    pub(crate) fn status(&self) -> Status {
+        match self.rests_since() {
+            _ if self.completed() => Status::Completed,
+            Some(_) => Status::Resting,
+            None => Status::Active,
+        }
+    }
+
     pub(crate) fn set_completed(&mut self) {
         self.flags |= COMPLETED;
     }
@@ -128,6 +152,19 @@ impl Slot {
     /// Whether the tracker is neither completed nor expired at `now`.
     pub(crate) fn active(&self, now: Timestamp) -> bool {
         !self.completed() && !self.expired(now)
+    }
+
+    /// Whether it is the state of a tracker with `every`.
+    #[inline]
+    pub(crate) fn has_periods(&self) -> bool {
+        self.flags & PERIODS != 0
+    }
+
+    pub(crate) fn set_periods(&mut self, periods: Option<Periods>) {
+        self.flags = if periods.is_some() { self.flags | PERIODS } else { self.flags & !PERIODS };
+        if periods.is_some() || self.extra.is_some() {
+            self.extra().periods = periods.map(Box::new);
+        }
     }
 
     pub(crate) fn limiters(&self) -> &[LimiterState] {
@@ -164,7 +201,9 @@ impl Slot {
                 true => ALLOCATED + extra.limiters.capacity() * size_of::<LimiterState>(),
                 false => 0,
             };
-            ALLOCATED + size_of::<Extra>() + limiters
+            let periods = extra.periods.as_ref().map_or(0, |periods| ALLOCATED + periods.heap_bytes());
+            let states = extra.limiters.iter().map(|state| state.heap_bytes() + ALLOCATED).sum::<usize>();
+            ALLOCATED + size_of::<Extra>() + limiters + states + periods
         })
     }
 }
@@ -187,6 +226,12 @@ pub struct TrackerSnapshot {
     pub limited: bool,
     /// Whether it has reached its last target.
     pub completed: bool,
+    /// Whether it counts, rests until its period ends, or has completed.
+    pub status: Status,
+    /// Of a tracker with `every`, the period of the moment.
+    pub period: Option<Period>,
+    /// Of a streak, how many freezes are left.
+    pub freezes: Option<u64>,
     /// The limiters in definition order.
     pub limiters: Vec<LimiterView>,
     /// The number of the tracker's add within its group; never reused.
@@ -194,6 +239,36 @@ pub struct TrackerSnapshot {
     /// The moment at which it expires.
     pub expire_at: Option<Timestamp>,
     slot: Slot,
+    place: Place,
+}
+
+/// Whether a tracker counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// It counts.
+    Active,
+    /// It has reached its last target and starts again when its period ends.
+    Resting,
+    /// It has reached its last target.
+    Completed,
+}
+
+impl Status {
+    /// The status in one word: `active`, `resting` or `completed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Resting => "resting",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl PartialEq for TrackerSnapshot {
@@ -202,6 +277,7 @@ impl PartialEq for TrackerSnapshot {
         let shown = |it: &Self| (it.as_of, it.progress, it.stage, it.cycle, it.limited, it.completed);
         shown(self) == shown(other)
             && (self.generation, self.expire_at) == (other.generation, other.expire_at)
+            && (self.status, self.period, self.freezes) == (other.status, other.period, other.freezes)
             && self.limiters == other.limiters
             && self.definition == other.definition
     }
@@ -217,6 +293,9 @@ impl fmt::Debug for TrackerSnapshot {
             .field("cycle", &self.cycle)
             .field("limited", &self.limited)
             .field("completed", &self.completed)
+            .field("status", &self.status)
+            .field("period", &self.period)
+            .field("freezes", &self.freezes)
             .field("limiters", &self.limiters)
             .field("generation", &self.generation)
             .field("expire_at", &self.expire_at)
@@ -225,27 +304,44 @@ impl fmt::Debug for TrackerSnapshot {
 }
 
 impl TrackerSnapshot {
-    pub(crate) fn of(definition: &Arc<TrackerDefinition>, slot: &Slot, as_of: Timestamp) -> Self {
-        let limiters = definition.limiters().iter().zip(slot.limiters());
+    pub(crate) fn of(definition: &Arc<TrackerDefinition>, slot: &Slot, when: When) -> Self {
+        let entered = slot.has_periods().then(|| slot.entered(definition, when));
+        let mut slot = slot.clone();
+        slot.turn_back(definition, when);
+        let shown = entered.as_ref().unwrap_or(&slot);
+        let (progress, stage) = shown.seen(definition);
         Self {
             definition: Arc::clone(definition),
-            as_of,
-            progress: slot.progress,
-            stage: usize::from(slot.stage) + 1,
-            cycle: slot.extra.as_ref().map_or(0, |extra| extra.cycle),
-            limited: slot.limited(),
-            completed: slot.completed(),
-            limiters: limiters.map(|(limiter, state)| limiter.view(state, as_of)).collect(),
-            generation: slot.generation,
-            expire_at: slot.expire_at(),
-            slot: slot.clone(),
+            as_of: when.now,
+            progress,
+            stage: usize::from(stage) + 1,
+            cycle: shown.extra.as_ref().map_or(0, |extra| extra.cycle),
+            limited: shown.is_limited(definition, when),
+            completed: shown.completed(),
+            status: shown.status(),
+            period: shown.period(),
+            freezes: shown.run(definition).map(|run| run.freezes),
+            limiters: shown.limiter_views(definition, when),
+            generation: shown.generation,
+            expire_at: shown.expire_at(),
+            place: when.place,
+            slot,
         }
     }
 
     /// The same tracker as of another moment, assuming that nothing else changes it.
     #[must_use]
     pub fn at(&self, moment: Timestamp) -> Self {
-        Self::of(&self.definition, &self.slot, moment)
+        Self::of(&self.definition, &self.slot, When { now: moment, place: self.place })
+    }
+
+    /// The open periods and the remembered closed ones in which documents counted, oldest first, as of its moment.
+    pub fn periods(&self) -> Vec<PeriodRecord> {
+        self.slot.history(&self.definition, When { now: self.as_of, place: self.place })
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(crate) fn slot(&self) -> &Slot {
@@ -262,8 +358,8 @@ impl TrackerSnapshot {
         self.definition.targets()[self.stage - 1]
     }
 
-    /// The snapshot as JSON: name, progress, target, stage, stages, limited, limiters and, where they apply, cycle and
-    /// `expire_at`.
+    /// The snapshot as JSON: name, progress, target, stage, stages, limited, status, limiters and, where they apply, period,
+    /// freezes, cycle and `expire_at`.
     pub fn to_json(&self) -> Json {
         let mut map = Map::default();
         let mut put = |key: &str, value: Json| map.insert(key.into(), value);
@@ -273,6 +369,14 @@ impl TrackerSnapshot {
         put("stage", (self.stage as u64).into());
         put("stages", (self.definition.targets().len() as u64).into());
         put("limited", self.limited.into());
+        put("status", self.status.name().into());
+        if let Some(period) = self.period {
+            let bounds = [("start", period.start()), ("end", period.end())];
+            put("period", object(bounds.map(|(key, moment)| (key, moment.to_number().into()))));
+        }
+        if let Some(freezes) = self.freezes {
+            put("freezes", freezes.into());
+        }
         put("limiters", self.limiters.iter().map(LimiterView::to_json).collect::<Vec<_>>().into());
         if self.definition.loop_forever() {
             put("cycle", self.cycle.into());

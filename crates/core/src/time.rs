@@ -42,6 +42,11 @@ impl Timestamp {
         Self(self.0.saturating_add(span.0))
     }
 
+    /// This moment minus `span`; saturates.
+    pub const fn saturating_sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
     /// This moment plus `span`; `None` if it does not fit into 64 bits.
     pub const fn checked_add(self, span: Span) -> Option<Self> {
         match self.0.checked_add(span.0) {

@@ -104,7 +104,7 @@ fn a_measure_remembers_what_it_has_seen_of_a_tracker() {
     let engine = engine();
     let tracker = TrackerDefinition::custom("skus", "distinct", Json::Null).targets([2, 10]).limit(6).build().unwrap();
     let mut group = group_of(&engine, tracker);
-    let progress = |group: &Group| group.trackers(None, NOW)[0].progress;
+    let progress = |group: &Group| group.trackers(&Engine::default(), None, NOW)[0].progress;
     for sku in ["a", "b", "a", "a"] {
         track(&mut group, &engine, &format!(r#"{{"sku":"{sku}"}}"#), NOW);
         // The state must survive being stored and restored.
@@ -160,7 +160,7 @@ fn a_snapshot_shows_its_tracker_as_of_another_moment() {
     let engine = engine();
     let tracker = TrackerDefinition::count("n").target(9).within(Span::from_secs(60)).build().unwrap();
     let group = group_of(&engine, tracker);
-    let now = &group.trackers(None, NOW)[0];
+    let now = &group.trackers(&Engine::default(), None, NOW)[0];
     assert_eq!((now.as_of, now.limiters[0].retry_at), (NOW, Some(NOW)));
     let over = NOW.saturating_add(Span::from_secs(61));
     let later = now.at(over);

@@ -62,7 +62,7 @@ fn no_event_id_is_used_twice_however_often_a_tracker_is_revived() {
             assert_eq!(group.remove(&["n"], NOW), ["n"]);
             assert!(group.update(&call(&engine), &counting("n", &all)).unwrap());
         }
-        let tracker = &group.trackers(None, NOW)[0];
+        let tracker = &group.trackers(&Engine::default(), None, NOW)[0];
         assert_eq!((tracker.progress, tracker.stage), ((targets - 1).into(), targets as usize));
     }
     assert_eq!((ids.len(), fired), (28, 28), "each target fires once");
@@ -80,7 +80,7 @@ fn a_tracker_whose_slot_was_dropped_is_revived_from_its_record() {
     for group in [group.clone(), restored(&group, &engine)] {
         let mut group = group;
         assert!(group.update(&call(&engine), &counting("n7", &[1, 3])).unwrap());
-        let tracker = &group.trackers(None, NOW)[0];
+        let tracker = &group.trackers(&Engine::default(), None, NOW)[0];
         assert_eq!((tracker.progress, tracker.stage, tracker.limiters.len()), (1_u64.into(), 2, 1));
         assert_eq!(track(&mut group, &engine).dirtied().count(), 1);
         let outcome = track(&mut group, &engine);

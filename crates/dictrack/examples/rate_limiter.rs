@@ -1,55 +1,67 @@
-//! Admits up to 100 requests until the limit is renewed. Run it: `cargo run --example rate_limiter`
+//! An API quota: 100 requests a minute and 10,000 a month, with an answer for the client. Run it: `cargo run --example
+//! rate_limiter`
 //!
-//! The limiter is part of the tracker, and the outcome of each document has what remains of it. The document that uses up the
-//! limit still counts and is listed as limited; the next one is listed as refused. The target is out of reach, so that the
-//! tracker never completes.
+//! Nothing here waits: the manager uses a test clock, as your tests should. The document that uses up a limit still counts and
+//! is listed as limited; the next one is listed as refused, and the refusal says when to come back. The target is out of
+//! reach, so that the tracker never completes.
 
-use dictrack::{Amount, Blocking, Manager, ResetPolicy, TrackerDefinition, TrackerSnapshot, manager::Reset};
+use std::sync::Arc;
+
+use dictrack::clock::{Clock as _, TestClock};
+use dictrack::limiter::LimiterDefinition;
+use dictrack::{Amount, Blocking, Manager, ManagerBuilder, Span, Timestamp, TrackerDefinition, Window};
 use serde_json::json;
 
 const CLIENT: &str = "api_client_001";
 
-fn remaining(tracker: &TrackerSnapshot) -> Option<Amount> {
-    tracker.limiters.iter().find_map(|limiter| limiter.remaining)
+/// What a web server answers.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Ok { remaining: Amount },
+    TooManyRequests { retry_after: u64 },
+}
+
+/// Counts a request; if the quota is used up, says after how many seconds to try again.
+fn request(manager: &Blocking, now: Timestamp) -> Result<Answer, dictrack::Error> {
+    let outcome = manager.track(CLIENT, &json!({"endpoint": "/api/v1/data"}))?;
+    if let Some(refusal) = outcome.refused().next().and_then(|tracker| tracker.refusal()) {
+        let wait = refusal.until.map_or(Span::default(), |until| until.since(now));
+        return Ok(Answer::TooManyRequests { retry_after: wait.micros().unsigned_abs().div_ceil(1_000_000) });
+    }
+    let remaining = outcome.counted().next().and_then(|tracker| tracker.remaining()).unwrap_or(Amount::ZERO);
+    Ok(Answer::Ok { remaining })
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    run(Manager::in_memory().blocking())
+    run(Manager::builder())
 }
 
-/// The program, with any manager.
-pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
-    let limit =
-        TrackerDefinition::count("api_rate_limit").target(1000).eq("endpoint", "/api/v1/data").limit(100).build()?;
-    manager.ensure_tracker(CLIENT, limit)?;
+/// The program, with any store.
+pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Error>> {
+    // 20 seconds into a minute.
+    let clock = Arc::new(TestClock::new("2026-03-01T12:00:20Z".parse()?));
+    let manager = dictrack::block_on(builder.shared_clock(clock.clone()).open())?.blocking();
+    let quota = TrackerDefinition::count("api_quota")
+        .target(i64::MAX)
+        .limiter(LimiterDefinition::count_per(100, Window::new("minute".parse()?)))
+        .limiter(LimiterDefinition::count_per(10_000, Window::new("month".parse()?)));
+    manager.ensure_tracker(CLIENT, quota.build()?)?;
 
-    println!("Starting rate limiter test...");
-    let mut allowed = Vec::new();
-    for request in 0..105 {
-        let data = json!({"endpoint": "/api/v1/data", "request_id": request, "client": CLIENT});
-        let outcome = manager.track(CLIENT, &data)?;
-        if outcome.refused().next().is_some() {
-            // It does not count, and the tracker does not change.
-            assert_eq!((request, outcome.dirtied().count()), (100, 0));
-            println!("❌ Request {request} blocked! Rate limit exceeded.");
-            for explanation in manager.explain(CLIENT, &data)? {
-                println!("   {}: {}", explanation.name, explanation.verdict);
-            }
-            break;
-        }
-        let tracker = outcome.dirtied().next().ok_or("the request counts")?;
-        let left = tracker.remaining().ok_or("the tracker has a count limiter")?;
-        println!("✅ Request {request} allowed. Remaining: {left}");
-        // The last one counts, and reports that the limit is used up.
-        assert_eq!(outcome.limited().next().is_some(), left == Amount::ZERO);
-        allowed.push(left);
+    for left in (0..100_u64).rev() {
+        assert_eq!(request(&manager, clock.now())?, Answer::Ok { remaining: left.into() });
     }
-    assert_eq!(allowed, (0..=99_u64).rev().map(Amount::from).collect::<Vec<_>>());
+    assert_eq!(request(&manager, clock.now())?, Answer::TooManyRequests { retry_after: 40 });
+    for explanation in manager.explain(CLIENT, &json!({}))? {
+        println!("{}: {}", explanation.name, explanation.verdict);
+    }
 
-    println!("\nResetting rate limiter...");
-    manager.reset_tracker(CLIENT, "api_rate_limit", Reset::default().policy(ResetPolicy::LIMITER))?;
-    let tracker = &manager.trackers(CLIENT)?[0];
-    println!("   Limiter remaining: {}", remaining(tracker).ok_or("the tracker has a count limiter")?);
-    assert_eq!((remaining(tracker), tracker.progress), (Some(100.into()), 100.into()));
+    clock.advance(Span::from_secs(40));
+    assert_eq!(request(&manager, clock.now())?, Answer::Ok { remaining: 99.into() });
+    // Nobody has to reset anything, and looking changes nothing.
+    for (limiter, word) in manager.peek(CLIENT, None)?[0].limiters.iter().zip(["minute", "month"]) {
+        let (remaining, limit) = (limiter.remaining.unwrap_or_default(), limiter.limit.unwrap_or_default());
+        println!("{remaining} of {limit} left this {word}");
+    }
+    assert_eq!(manager.peek(CLIENT, None)?[0].limiters[1].remaining, Some(9_899.into()));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use dictrack_core::text::quoted;
-use dictrack_core::{DefinitionError, custom::BoxError, group::GroupError};
+use dictrack_core::{DefinitionError, Span, Timestamp, custom::BoxError, group::GroupError};
 
 use crate::backend::BackendError;
 
@@ -60,6 +60,12 @@ kinds! {
     /// A definition is invalid.
     Definition = "definition", "DefinitionError",
         "correct the definition";
+    /// The attributes of a group are invalid.
+    Attributes = "attributes", "AttributesError",
+        "correct the attributes";
+    /// A document is further ahead of the manager's clock than the manager allows.
+    Ahead = "ahead", "AheadError",
+        "correct the time of the document, or send it again later";
     /// Custom code failed, or is not registered.
     CustomCode = "custom_code", "CustomCodeError",
         "correct or register the condition, measure or limiter";
@@ -125,6 +131,17 @@ pub enum Error {
     /// A definition is invalid.
     #[error("{0}")]
     Definition(Box<DefinitionError>),
+    /// A document is further ahead of the manager's clock than [`ManagerBuilder::ahead`](crate::ManagerBuilder::ahead)
+    /// allows. It did not count, and its id is not remembered.
+    #[error("the document's time {moment} is more than {ahead} ahead of the clock ({clock})")]
+    Ahead {
+        /// The document's time.
+        moment: Timestamp,
+        /// The time on the manager's clock.
+        clock: Timestamp,
+        /// How far ahead documents may be.
+        ahead: Span,
+    },
     /// A custom condition, measure or limiter called the manager.
     #[error("a custom condition, measure or limiter called the manager while the manager was using its group")]
     Reentrant,
@@ -266,11 +283,13 @@ impl Error {
                 GroupError::RepeatedName { .. } => ErrorKind::RepeatedName,
                 GroupError::GenerationsExhausted => ErrorKind::GenerationsExhausted,
                 GroupError::Definition(_) => ErrorKind::Definition,
+                GroupError::Attributes { .. } => ErrorKind::Attributes,
                 GroupError::Custom(_) => ErrorKind::CustomCode,
                 // Only a newer version of the core has further variants.
                 _ => ErrorKind::Definition,
             },
             Self::Definition(_) => ErrorKind::Definition,
+            Self::Ahead { .. } => ErrorKind::Ahead,
             Self::Reentrant => ErrorKind::Reentrant,
             Self::Unconfirmed => ErrorKind::Unconfirmed,
             Self::Closed => ErrorKind::Closed,
@@ -356,6 +375,12 @@ mod tests {
             group(GroupError::GenerationsExhausted),
             group(GroupError::Definition(definition())),
             group(GroupError::Custom(custom)),
+            group(GroupError::Attributes { problem: "65 attributes".to_owned() }),
+            Error::Ahead {
+                moment: Timestamp::from_secs(7_200),
+                clock: Timestamp::from_secs(0),
+                ahead: Span::from_secs(3_600),
+            },
             definition().into(),
             Error::Reentrant,
             Error::Unconfirmed,

@@ -71,12 +71,12 @@ pub use crash::crash_point;
 #[doc(inline)]
 pub use dictrack_core::{
     Amount, CompletedTracker, Condition, DefinitionError, Document, Event, EventCode, Explanation, Kind,
-    LimiterDefinition, LimiterView, Outcome, Path, Reason, Renewal, ResetPolicy, SkipReason, Span, Timestamp, Tracked,
-    TrackerDefinition, TrackerSnapshot,
+    LimiterDefinition, LimiterView, Outcome, Path, PeriodRecord, Reason, Renewal, ResetPolicy, SkipReason, Span,
+    Status, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
 };
 pub use dictrack_core::{
     amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source, text,
-    time,
+    time, window, zone,
 };
 pub use durability::Durability;
 pub use error::{Error, ErrorKind};

@@ -7,7 +7,7 @@
 //! | `builder` | creating a manager |
 //! | `blocking` | its calls for programs without an async runtime |
 //! | `close` | closing it |
-//! | `track`, `trackers` | its calls on documents and on trackers |
+//! | `track`, `trackers`, `groups` | its calls on documents, on trackers and on groups |
 //! | `at` | its calls as of a moment |
 //! | `delivery`, `due` | calling listeners; deciding which events are due |
 //! | `shared` | what all calls share: the path to a group and to its commit |
@@ -21,6 +21,7 @@ mod close;
 mod commit;
 mod delivery;
 mod due;
+mod groups;
 mod listeners;
 mod options;
 mod shared;

@@ -179,7 +179,7 @@ mod tests {
         let mut group = Group::default();
         group.add(&Call::new(&engine, id, NOW), &[all], None).unwrap();
         for progress in progress {
-            group.set_progress("all", Amount::from(*progress), NOW);
+            group.set_progress(&Call::new(&engine, id, NOW), "all", Amount::from(*progress));
         }
         group
     }
@@ -205,7 +205,7 @@ mod tests {
 
     fn progress(overlay: &Overlay, id: &str) -> Option<String> {
         let group = wait(overlay.load(id, &Engine::default())).unwrap()?;
-        Some(group.trackers(None, NOW)[0].progress.to_string())
+        Some(group.trackers(&Engine::default(), None, NOW)[0].progress.to_string())
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::fmt;
 
 use dictrack_core::json::{Bounds, Json, Map};
 use dictrack_core::{
-    Amount, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, group::Differing, json::SyntaxError,
-    number::Number,
+    Amount, PeriodRecord, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, Zone, group::Differing,
+    json::SyntaxError, number::Number,
 };
 
 mod compare;
@@ -23,6 +23,7 @@ pub struct Scenario {
     group: String,
     start: Timestamp,
     ordered: bool,
+    zone: Zone,
     definitions: Vec<TrackerDefinition>,
     steps: Vec<ScenarioStep>,
     end: Option<Json>,
@@ -50,6 +51,10 @@ enum Op {
     Get { names: Option<Vec<String>> },
     Explain { document: Json },
     Completed,
+    Peek { names: Option<Vec<String>> },
+    Periods { name: String },
+    SetAttributes { attributes: Map },
+    DeleteGroup,
 }
 
 /// Why a text is not a valid scenario.
@@ -98,10 +103,23 @@ impl fmt::Display for Mismatch {
 type Read<T> = Result<T, ScenarioError>;
 
 /// The fields that may be expected of a tracker that a document changed.
-const TOUCHED: [&str; 6] = ["name", "progress", "target", "stage", "limited", "limiters"];
+const TOUCHED: [&str; 9] =
+    ["name", "progress", "target", "stage", "limited", "limiters", "status", "period", "freezes"];
 /// The fields that may be expected of a tracker that is read.
-const SNAPSHOT: [&str; 9] =
-    ["name", "progress", "target", "stage", "stages", "limited", "limiters", "cycle", "expire_at"];
+const SNAPSHOT: [&str; 12] = [
+    "name",
+    "progress",
+    "target",
+    "stage",
+    "stages",
+    "limited",
+    "limiters",
+    "cycle",
+    "expire_at",
+    "status",
+    "period",
+    "freezes",
+];
 
 fn shape(place: &str, problem: impl Into<String>) -> ScenarioError {
     ScenarioError::Shape { place: place.to_owned(), problem: problem.into() }
@@ -200,7 +218,7 @@ impl Scenario {
         let bounds = Bounds { bytes: dictrack_core::source::MAX_SOURCE_BYTES, ..Bounds::DOCUMENT };
         let json = Json::parse_within(text, bounds)?;
         let members = Members::of(&json, "")?;
-        members.only(&["description", "group", "t0", "ordered", "definitions", "steps", "final"])?;
+        members.only(&["description", "group", "t0", "zone", "ordered", "definitions", "steps", "final"])?;
         members.only_trackers("final", &SNAPSHOT)?;
         let steps = members.required("steps", Json::as_list, "a list of steps")?;
         let start = members.required("t0", Timestamp::read, "a timestamp")?;
@@ -208,6 +226,9 @@ impl Scenario {
             group: members.text("group")?,
             start,
             ordered: members.optional("ordered", flag, "true or false")?.unwrap_or(false),
+            zone: members
+                .optional("zone", |zone| Zone::named(zone.as_str()?), "an IANA time zone")?
+                .unwrap_or(Zone::UTC),
             definitions: members.definitions("definitions")?,
             steps: {
                 let mut read: Vec<ScenarioStep> = Vec::with_capacity(steps.len());
@@ -219,6 +240,11 @@ impl Scenario {
             },
             end: members.optional("final", |end| end.as_map().map(|_| end.clone()), "a map of trackers")?,
         })
+    }
+
+    /// The zone of the engine or the manager on which it is to run.
+    pub fn zone(&self) -> Zone {
+        self.zone
     }
 
     /// Replays the scenario on `host` and returns the differences; none if it passes.
@@ -369,9 +395,23 @@ impl ScenarioStep {
             ),
             "explain" => ("explain", &["data"], &["explain"], Op::Explain { document: document()? }),
             "completed" => ("completed", &[], &["names"], Op::Completed),
+            "peek" => (
+                "peek",
+                &["names"],
+                &["trackers"],
+                Op::Peek { names: members.optional("names", names, "a list of names")? },
+            ),
+            "periods" => ("periods", &["name"], &["periods", "error"], Op::Periods { name: members.text("name")? }),
+            "set_attributes" => (
+                "set_attributes",
+                &["attributes"],
+                &["error"],
+                Op::SetAttributes { attributes: members.required("attributes", |map| map.as_map().cloned(), "a map")? },
+            ),
+            "delete_group" => ("delete_group", &[], &["error"], Op::DeleteGroup),
             _ => {
-                let expected =
-                    "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, completed";
+                let expected = "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, \
+                                completed, peek, periods, set_attributes, delete_group";
                 return Err(shape(&members.at("op"), format!("unknown step {op:?}; expected one of {expected}")));
             }
         };
@@ -424,6 +464,14 @@ impl ScenarioStep {
                 vec![("explain", host::by_name(reasons.iter().map(|reason| (reason.name.as_str(), reason.to_json()))))]
             }),
             Op::Completed => host.completed(group).map(|names| vec![("names", host::list(names))]),
+            Op::Peek { names } => host.peek(group, names.as_deref(), now).map(|trackers| {
+                vec![("trackers", host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))))]
+            }),
+            Op::Periods { name } => host
+                .periods(group, name, now)
+                .map(|periods| vec![("periods", periods.iter().map(PeriodRecord::to_json).collect::<Vec<_>>().into())]),
+            Op::SetAttributes { attributes } => host.set_attributes(group, attributes, now).map(|()| Vec::new()),
+            Op::DeleteGroup => host.delete_group(group, now).map(|()| Vec::new()),
         };
         let entries = result.unwrap_or_else(|error| vec![("error", error.to_lowercase().into())]);
         Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())

@@ -32,4 +32,8 @@ examples! {
     campaign_analytics in "../examples/campaign_analytics.rs";
     session_monitoring in "../examples/session_monitoring.rs";
     custom_condition in "../examples/custom_condition.rs";
+    daily_quest in "../examples/daily_quest.rs";
+    login_streak in "../examples/login_streak.rs";
+    spending_cap in "../examples/spending_cap.rs";
+    login_throttle in "../examples/login_throttle.rs";
 }

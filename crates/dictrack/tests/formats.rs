@@ -1,6 +1,6 @@
 //! Stores and exports of older formats: migrated once, with nothing lost.
 //!
-//! `tests/stored` has what each format left on disk, written by the command of its time: two runs over documents with
+//! `tests/stored` has what formats 1 and 2 left on disk, written by the command of their time: two runs over documents with
 //! ids, the second one killed after its commit and before it printed any of its events.
 
 use dictrack::transfer::{export, import};
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 mod common;
 
-use common::{document, folder, format_1, open, progress};
+use common::{document, folder, of_format, open, progress};
 
 fn exported(store: &dyn dictrack::store::DataStore) -> String {
     let mut out = Vec::new();
@@ -19,10 +19,16 @@ fn exported(store: &dyn dictrack::store::DataStore) -> String {
 }
 
 #[test]
-fn a_store_of_format_1_is_migrated_once_and_keeps_everything() {
+fn a_store_of_an_older_format_is_migrated_once_and_keeps_everything() {
+    for format in [1, 2] {
+        is_migrated(format);
+    }
+}
+
+fn is_migrated(format: u8) {
     let folder = folder();
     let path = folder.path().join("one.db");
-    format_1(&path);
+    of_format(format, &path);
 
     let of_an_import = MemoryStore::new();
     block_on(import(&of_an_import, None, &mut include_bytes!("stored/format-1.ndjson").as_slice(), |_| ())).unwrap();
@@ -32,7 +38,7 @@ fn a_store_of_format_1_is_migrated_once_and_keeps_everything() {
         drop(store);
         let version: i64 =
             Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 2);
+        assert_eq!(version, 3, "from format {format}");
     }
 
     let manager = open(&path);
@@ -44,14 +50,30 @@ fn a_store_of_format_1_is_migrated_once_and_keeps_everything() {
 }
 
 #[test]
-fn a_reader_leaves_a_store_of_format_1_to_the_next_writer() {
+fn a_reader_leaves_a_store_of_an_older_format_to_the_next_writer() {
+    for format in [1, 2] {
+        let folder = folder();
+        let path = folder.path().join("one.db");
+        of_format(format, &path);
+        let before = std::fs::read(&path).unwrap();
+        match SqliteStore::open_read_only(&path).unwrap_err() {
+            Error::OlderVersion { found, known, .. } => assert_eq!((found, known), (format.into(), 3)),
+            error => panic!("{error}"),
+        }
+        assert!(std::fs::read(&path).unwrap() == before);
+    }
+}
+
+/// A program of format 2 says of a store of format 3 that it is newer, and by the same rule this one of a store of format 4.
+#[test]
+fn a_store_of_a_newer_format_is_refused_by_name() {
     let folder = folder();
     let path = folder.path().join("one.db");
-    format_1(&path);
-    let before = std::fs::read(&path).unwrap();
-    match SqliteStore::open_read_only(&path).unwrap_err() {
-        Error::OlderVersion { found, known, .. } => assert_eq!((found, known), (1, 2)),
+    of_format(2, &path);
+    drop(SqliteStore::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    match SqliteStore::open(&path).unwrap_err() {
+        Error::NewerVersion { found, known, .. } => assert_eq!((found, known), (4, 3)),
         error => panic!("{error}"),
     }
-    assert!(std::fs::read(&path).unwrap() == before);
 }

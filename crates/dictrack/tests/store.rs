@@ -64,7 +64,7 @@ fn a_store_of_a_newer_version_is_refused_and_unchanged() {
     let before = std::fs::read(&path).unwrap();
     for opened in [SqliteStore::open(&path), SqliteStore::open_read_only(&path)] {
         match opened.unwrap_err() {
-            Error::NewerVersion { found, known, .. } => assert_eq!((found, known), (99, 2)),
+            Error::NewerVersion { found, known, .. } => assert_eq!((found, known), (99, 3)),
             error => panic!("{error}"),
         }
         assert!(std::fs::read(&path).unwrap() == before);
@@ -189,7 +189,7 @@ fn a_reader_beside_the_writer_sees_what_was_committed_before_it_opened() {
     manager.add_tracker("a", counter("n", &[2, 1000])).unwrap();
     let seen = |store: &SqliteStore| {
         let group = pollster::block_on(store.load("a", &Engine::default())).unwrap().expect("the group");
-        let tracker = &group.trackers(None, manager.manager().now())[0];
+        let tracker = &group.trackers(&Engine::default(), None, manager.manager().now())[0];
         (tracker.progress.to_string(), tracker.stage)
     };
     for _ in 0..3 {
@@ -384,7 +384,7 @@ fn groups_beyond_the_memory_budget_are_read_again_and_count_right() {
     let mut groups = 0;
     let mut visit = |id: &str, group: &dictrack::group::Group| {
         groups += 1;
-        let tracker = &group.trackers(None, manager.manager().now())[0];
+        let tracker = &group.trackers(&Engine::default(), None, manager.manager().now())[0];
         assert_eq!((tracker.progress.to_string(), tracker.stage), ("4".to_owned(), 2), "{id}");
     };
     pollster::block_on(manager.manager().for_each_group(&mut visit)).unwrap();

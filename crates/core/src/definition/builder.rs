@@ -5,9 +5,12 @@ use crate::amount::Amount;
 use crate::condition::Condition;
 use crate::json::Json;
 use crate::limiter::LimiterDefinition;
-use crate::measure::{self, Kind};
+use crate::measure::{self, Freezes, Kind};
 use crate::path::Path;
+use crate::period::Every;
 use crate::time::{Span, Timestamp};
+use crate::window::Window;
+use crate::zone::Zone;
 
 /// Builds a [`TrackerDefinition`]. Errors are reported by [`build`](Self::build).
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ impl TrackerBuilder {
             loop_forever: false,
             init_progress: Amount::ZERO,
             expire_at: None,
+            every: None,
+            zone: None,
         };
         Self { parts, fault: None }
     }
@@ -50,11 +55,12 @@ impl TrackerBuilder {
         builder
     }
 
-    /// Sums the number at `key`; only for a tracker that sums.
+    /// Sums the number at `key`; only for a tracker that sums, or for a streak.
     pub fn key(mut self, key: &str) -> Self {
         match (Path::parse(key), &mut self.parts.kind) {
             (Some(path), Kind::Sum(sum)) => *sum = measure::Sum::new(path),
-            (Some(_), _) => self.refuse("key", "field not allowed here", "`key` only with kind sum"),
+            (Some(path), Kind::Streak(streak)) => streak.set_key(path),
+            (Some(_), _) => self.refuse("key", "field not allowed here", "`key` only with kinds sum and streak"),
             (None, _) => self.refuse("key", "path is empty", "at least one segment"),
         }
         self
@@ -226,6 +232,48 @@ impl TrackerBuilder {
     /// The tracker expires at this moment.
     pub fn expire_at(mut self, moment: Timestamp) -> Self {
         self.parts.expire_at = Some(moment);
+        self
+    }
+
+    /// Starts again in each period of a window: `every(Window::new("day".parse()?))`.
+    pub fn every(mut self, mut window: Window) -> Self {
+        // In a definition, the zone of `every` is that of the tracker.
+        self.parts.zone = window.take_zone().or(self.parts.zone);
+        let keep = self.parts.every.map_or(Every::KEEP, |every| every.keep);
+        self.parts.every = Some(Every { window, keep });
+        self
+    }
+
+    /// Remembers this many closed periods instead of one; only after [`every`](Self::every).
+    pub fn keep(mut self, periods: u16) -> Self {
+        match &mut self.parts.every {
+            Some(every) => every.keep = periods,
+            None => self.refuse("keep", "field not allowed here", "`keep` only with `every`"),
+        }
+        self
+    }
+
+    /// The zone of its windows, unless they have their own.
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.parts.zone = Some(zone);
+        self
+    }
+
+    /// What the documents of a period must reach for it to be met, instead of one document; only for a streak.
+    pub fn each(mut self, each: impl Into<Amount>) -> Self {
+        match &mut self.parts.kind {
+            Kind::Streak(streak) => streak.set_each(each.into()),
+            _ => self.refuse("each", "field not allowed here", "`each` only with kind streak"),
+        }
+        self
+    }
+
+    /// How many periods the streak survives without being met; only for a streak.
+    pub fn freezes(mut self, freezes: Freezes) -> Self {
+        match &mut self.parts.kind {
+            Kind::Streak(streak) => streak.set_freezes(freezes),
+            _ => self.refuse("freezes", "field not allowed here", "`freezes` only with kind streak"),
+        }
         self
     }
 

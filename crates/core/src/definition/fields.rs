@@ -172,5 +172,8 @@ impl<'a> Fields<'a> {
 }
 
 pub(crate) fn one_of(names: &[&str]) -> String {
+    // Several kinds may have a field with the same name.
+    let mut seen = HashSet::new();
+    let names: Vec<&str> = names.iter().copied().filter(|name| seen.insert(*name)).collect();
     format!("one of {}", names.join(", "))
 }

@@ -7,12 +7,28 @@ use crate::amount::Amount;
 use crate::condition;
 use crate::limiter::LimiterDefinition;
 use crate::measure::Kind;
+use crate::period::Every;
 use crate::source::{Node, NodeValue};
 use crate::text::quoted;
+use crate::window::Window;
+use crate::zone::Zone;
 
 /// The fields that trackers of every kind have.
-const TRACKER_FIELDS: [&str; 9] =
-    ["name", "kind", "target", "conditions", "limiters", "reset_policy", "loop_forever", "init_progress", "expire_at"];
+const TRACKER_FIELDS: [&str; 13] = [
+    "name",
+    "kind",
+    "target",
+    "conditions",
+    "limiters",
+    "reset_policy",
+    "loop_forever",
+    "init_progress",
+    "expire_at",
+    "every",
+    "from",
+    "keep",
+    "zone",
+];
 
 /// Reads `{"trackers": [ … ]}` or the bare list.
 ///
@@ -97,9 +113,23 @@ impl TrackerDefinition {
                     _ => node.moment().map(Some),
                 })?
                 .flatten(),
+            every: Every::read(&mut fields)?,
+            zone: fields.take("zone", Zone::read)?,
         };
-        fields.finish(&Kind::fields_in_words())?;
+        fields.finish(&format!("{}, `from` and `keep` only with `every`", Kind::fields_in_words()))?;
         Self::checked(parts).map_err(|error| DefinitionError { at: node.place(&error.field), ..error })
+    }
+}
+
+impl Every {
+    /// Reads the fields `every`, `from` and `keep`.
+    fn read(fields: &mut Fields<'_>) -> Read<Option<Self>> {
+        let Some(window) = Window::take(fields, "every")? else { return Ok(None) };
+        let keep = fields.take("keep", |node| {
+            let keep = node.amount()?.to_integer().and_then(|keep| u16::try_from(keep).ok());
+            keep.ok_or_else(|| node.expected(&Self::keep_in_words()))
+        })?;
+        Ok(Some(Self { window, keep: keep.unwrap_or(Self::KEEP) }))
     }
 }
 

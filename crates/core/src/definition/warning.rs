@@ -22,6 +22,15 @@ pub enum DefinitionWarning {
         /// The number of stages that renew it; `None` if they never end.
         stages: Option<usize>,
     },
+    /// Each stage renews a `sum` without `per`: with two stages, a sum of 100 admits up to 200.
+    SumRenewedByStages {
+        /// The position of the limiter.
+        limiter: usize,
+        /// The sum that it admits.
+        sum: Amount,
+        /// The number of stages that renew it; `None` if they never end.
+        stages: Option<usize>,
+    },
     /// Each stage renews an interval, which starts again.
     IntervalRenewedByStages {
         /// The position of the limiter.
@@ -55,9 +64,9 @@ impl DefinitionWarning {
     /// The field that it is about, as a path in the definition: `limiters[0]`.
     pub fn field(&self) -> String {
         match self {
-            Self::CountRenewedByStages { limiter, .. } | Self::IntervalRenewedByStages { limiter, .. } => {
-                format!("limiters[{limiter}]")
-            }
+            Self::CountRenewedByStages { limiter, .. }
+            | Self::SumRenewedByStages { limiter, .. }
+            | Self::IntervalRenewedByStages { limiter, .. } => format!("limiters[{limiter}]"),
             Self::TargetNotAscending { position, .. } => format!("target[{position}]"),
             Self::DateInDigits { field, .. } => field.clone(),
         }
@@ -78,6 +87,12 @@ impl fmt::Display for DefinitionWarning {
                     f,
                     "each stage of the loop renews this count, so more than {count} documents may count; {INSTEAD}"
                 )
+            }
+            Self::SumRenewedByStages { sum, stages: Some(stages), .. } => {
+                write!(f, "each of the {stages} stages renews this sum of {sum}; {INSTEAD}")
+            }
+            Self::SumRenewedByStages { sum, stages: None, .. } => {
+                write!(f, "each stage of the loop renews this sum of {sum}; {INSTEAD}")
             }
             Self::IntervalRenewedByStages { length, stages: Some(stages), .. } => {
                 write!(f, "each of the {stages} stages starts these {length} again; {INSTEAD}")
@@ -133,6 +148,11 @@ impl TrackerDefinition {
                 LimiterDefinition::Interval(interval) => {
                     Some(DefinitionWarning::IntervalRenewedByStages { limiter, length: interval.length(), stages })
                 }
+                LimiterDefinition::Sum(sum) => {
+                    Some(DefinitionWarning::SumRenewedByStages { limiter, sum: sum.limit(), stages })
+                }
+                // Stages do not renew limiters with a window.
+                LimiterDefinition::Per(_) | LimiterDefinition::Within(_) | LimiterDefinition::Burst(_) => None,
                 LimiterDefinition::Fixed(_) | LimiterDefinition::Custom(_) => None,
             }));
         }

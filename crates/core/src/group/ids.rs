@@ -23,6 +23,8 @@ pub(crate) struct RecentIds {
     /// Whether this copy owns the shared ids during a trial. New ids then stay in `fresh` until they are learned, so
     /// that the shared ids can be given back without them.
     on_trial: bool,
+    /// Whether this copy has forgotten the shared ids, which another copy may still need.
+    forgotten: bool,
     /// How many of the newest are not part of a change yet.
     unsaved: usize,
 }
@@ -92,7 +94,14 @@ impl Known {
 
 impl RecentIds {
     pub(crate) fn contains(&self, id: ContentHash) -> bool {
-        self.shared.contains(id) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
+        (!self.forgotten && self.shared.contains(id)) || self.fresh.iter().any(|(fresh, _)| *fresh == id)
+    }
+
+    /// Forgets all ids.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+        self.fresh.clear();
+        self.unsaved = 0;
     }
 
     /// Remembers a new id, and drops those that the limits no longer keep.
@@ -100,6 +109,9 @@ impl RecentIds {
         self.unsaved += 1;
         match Arc::get_mut(&mut self.shared) {
             Some(known) if !self.on_trial => {
+                if std::mem::take(&mut self.forgotten) {
+                    *known = Known::default();
+                }
                 let most = limits.ids_at_most;
                 self.fresh.drain(..).for_each(|(id, seen)| known.insert(id, seen, most));
                 known.insert(id, now, most);
@@ -113,6 +125,9 @@ impl RecentIds {
     pub(crate) fn restore(&mut self, ids: &[SeenId]) {
         if ids.is_empty() {
             return;
+        }
+        if std::mem::take(&mut self.forgotten) {
+            self.shared = Arc::default();
         }
         let known = Arc::make_mut(&mut self.shared);
         known.reserve(self.fresh.len() + ids.len());
@@ -135,6 +150,12 @@ impl RecentIds {
 
     /// Moves the `count` oldest fresh ids to the shared ids, unless another copy shares those.
     pub(crate) fn learn(&mut self, count: usize, limits: &Limits) {
+        if !self.on_trial && std::mem::take(&mut self.forgotten) {
+            self.shared = Arc::default();
+        }
+        if self.forgotten {
+            return;
+        }
         let Some(known) = Arc::get_mut(&mut self.shared) else { return };
         let Some(&(_, now)) = self.fresh.last() else { return };
         self.fresh.drain(..count).for_each(|(id, seen)| known.insert(id, seen, limits.ids_at_most));
@@ -154,11 +175,13 @@ impl RecentIds {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shared.order.len() + self.fresh.len()
+        let shared = if self.forgotten { 0 } else { self.shared.order.len() };
+        shared + self.fresh.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ContentHash, Timestamp)> {
-        self.shared.order.iter().chain(&self.fresh).copied()
+        let shared = (!self.forgotten).then_some(&self.shared.order);
+        shared.into_iter().flatten().chain(&self.fresh).copied()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

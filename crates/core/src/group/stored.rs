@@ -3,8 +3,9 @@
 //! A store receives a [`GroupChange`] and returns a [`StoredGroup`]. Both have four parts. The state is replaced as a
 //! whole; the lists of ids, events and completed trackers only grow, so a change contains only their new items:
 //!
-//! - state: `{"set": hash, "generation": n, "sequence": n, "delivered": n, "trackers": [[generation, progress, stage,
-//!   {…}], …]}`, with the trackers in the order of the set. The map is optional, see [`tracker`].
+//! - state: `{"set": hash, "generation": n, "sequence": n, "delivered": n, "more": {"added": [[generation, moment], …],
+//!   "attributes": {…}}, "trackers": [[generation, progress, stage, {…}], …]}`, with the trackers in the order of the set.
+//!   `more` is left out if it is empty. The map of a tracker is optional, see [`tracker`].
 //! - ids: `[[hash, seen], …]`
 //! - events: each with its definition and the state of its tracker, until it is delivered.
 //! - completed: `{"definition", "state", "completed_at"}`, or `{"name"}` once only the name is kept.
@@ -15,14 +16,15 @@ mod change;
 mod completed;
 mod event;
 mod ids;
+mod period;
 mod state;
 mod tracker;
 
-pub use change::{GroupChange, GroupPatch, Kept};
+pub use change::{GroupChange, GroupPatch, Kept, Readable};
 pub use completed::{CompletedTracker, StoredCompletion};
 pub use event::StoredEvent;
 pub use ids::{SeenId, ids_of, read_ids, write_ids};
-pub use state::{StoredState, StoredTracker};
+pub use state::{StoredMore, StoredState, StoredTracker};
 
 use crate::amount::Amount;
 use crate::json::{Bounds, Json};
@@ -82,7 +84,7 @@ fn text_at<'a>(json: &'a Json, key: &str) -> Result<&'a str, RecordError> {
     member(json, key)?.as_str().ok_or_else(|| RecordError::new(format!("`{key}` is not a string")))
 }
 
-fn exact(json: &Json) -> Option<Amount> {
+pub(crate) fn exact(json: &Json) -> Option<Amount> {
     match json.as_number()?.to_amount() {
         Ok((amount, false)) => Some(amount),
         _ => None,
@@ -107,7 +109,7 @@ pub(crate) fn moment(json: &Json, key: &str) -> Result<Timestamp, RecordError> {
     micros(member(json, key)?).ok_or_else(|| RecordError::new(format!("`{key}` is not a timestamp")))
 }
 
-fn micros(json: &Json) -> Option<Timestamp> {
+pub(crate) fn micros(json: &Json) -> Option<Timestamp> {
     Some(Timestamp::from_micros(i64::try_from(exact(json)?.to_integer()?).ok()?))
 }
 

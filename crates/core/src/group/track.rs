@@ -10,16 +10,20 @@ use crate::amount::Amount;
 use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::document::Document;
-use crate::engine::{Ask, Engine};
+use crate::engine::{Ask, At, Engine};
 use crate::event::EventCode;
 use crate::hash::ContentHash;
 use crate::index::{ASKED, COUNT, Hot, Index, Scratch, View};
-use crate::limiter::{LimiterDefinition, LimiterState, Refusal, Verdict};
-use crate::measure::{Measure, MeasureState, number_of};
-use crate::outcome::{COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, MARKED_NOW, Outcome, REFUSED, SkipReason};
+use crate::limiter::{LimiterDefinition, LimiterState, Refusal};
+use crate::measure::{Kind, Measure, MeasureState, Streak, number_of};
+use crate::outcome::{
+    COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, MARKED_NOW, Outcome, REFUSED, Seen, SkipReason,
+};
 use crate::set::DefinitionSet;
 use crate::state::Slot;
 use crate::time::Timestamp;
+use crate::window::Place;
+use crate::zone::Zone;
 
 /// A document to track in a group.
 #[derive(Clone, Copy)]
@@ -97,8 +101,19 @@ struct Step<'a> {
     view: View<'a>,
     sums: Sums,
     outcome: Outcome,
+    /// The zone of the group, if it has one.
+    zone: Option<Zone>,
     /// The position of the current tracker's entry.
     position: u32,
+}
+
+/// A tracker whose conditions hold, and what the document adds to it.
+#[derive(Clone, Copy)]
+struct Counting<'a> {
+    definition: &'a Arc<TrackerDefinition>,
+    at: u32,
+    moment: At<'a>,
+    amount: Amount,
 }
 
 impl Group {
@@ -174,6 +189,7 @@ impl Group {
             view: View::new(track.document, index),
             sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
             outcome: Outcome::at(track.now),
+            zone: self.zone(),
             position: 0,
         };
         step.sums[COUNT as usize] = Sum(Amount::ONE.units());
@@ -262,14 +278,57 @@ impl Group {
 
     fn try_count(&mut self, step: &mut Step<'_>, hot: &Hot) -> Result<(), CustomError> {
         let at = hot.tracker;
-        let Step { trackers, .. } = *step;
+        let Step { trackers, call, .. } = *step;
         let definition = &trackers[at as usize];
-        let Some((amount, remembered)) = self.amount(step, hot)? else {
+        let moment = self.at(&call, definition, self.slots[at as usize].generation);
+        let amount = self.amount(step, hot, moment)?;
+        let has_numbers =
+            || definition.limiters().iter().all(|limiter| limiter.check_number(step.view.document).is_ok());
+        let Some((amount, remembered)) = amount.filter(|_| has_numbers()) else {
             Self::skip(step, at, SkipReason::NoAmount);
             return Ok(());
         };
-        if let Some(refusal) = self.refusing(step, at)? {
-            self.refuse(step, at, refusal);
+        let counting = Counting { definition, at, moment, amount };
+        if !self.slots[at as usize].has_periods() {
+            return self.count_here(step, &counting, remembered);
+        }
+        if self.slots[at as usize].late(definition, moment.when).is_some() {
+            Self::skip(step, at, SkipReason::Late);
+            return Ok(());
+        }
+        let before =
+            self.slots[at as usize].enters_later(definition, moment.when).then(|| self.slots[at as usize].clone());
+        self.slots[at as usize].enter(definition, moment.when, Some(call.engine));
+        let counted = if self.slots[at as usize].rests_since().is_some() {
+            Self::skip(step, at, SkipReason::Resting);
+            Ok(())
+        } else {
+            self.count_here(step, &counting, remembered)
+        };
+        self.slots[at as usize].turn_back(definition, moment.when);
+        let changed = step.outcome.entries[step.position as usize].flags & DIRTIED != 0;
+        if let (Some(before), false) = (before, changed) {
+            // Nothing begins a period unless it changes something.
+            self.slots[at as usize] = before;
+        }
+        counted
+    }
+
+    /// Counts a tracker in the period that its slot holds.
+    fn count_here(
+        &mut self,
+        step: &mut Step<'_>,
+        counting: &Counting<'_>,
+        remembered: Option<MeasureState>,
+    ) -> Result<(), CustomError> {
+        let Counting { definition, at, moment, amount } = *counting;
+        let ask = Ask { at: moment, document: step.view.document, amount };
+        if !self.slots[at as usize].has_periods() && self.slots[at as usize].late(definition, moment.when).is_some() {
+            Self::skip(step, at, SkipReason::Late);
+            return Ok(());
+        }
+        if let Some(refusal) = self.slots[at as usize].refusing(definition, &ask)? {
+            self.refuse(step, counting, refusal);
             return Ok(());
         }
         let progress = self.slots[at as usize].progress.checked_add(amount);
@@ -277,33 +336,46 @@ impl Group {
             Self::skip(step, at, SkipReason::OutOfRange);
             return Ok(());
         };
-        self.record(step, at)?;
         let slot = &mut self.slots[at as usize];
+        slot.settle(definition, moment.when);
+        if let Some(extra) = &mut slot.extra {
+            for (limiter, state) in definition.limiters().iter().zip(&mut extra.limiters) {
+                limiter.record(state, &ask)?;
+            }
+        }
         slot.progress = progress;
         slot.set_limited(false);
         if let Some(state) = remembered {
             slot.extra().measure = Some(Box::new(state));
         }
-        let completed = self.advance(step, at)?;
-        if completed {
-            self.push(step, at, COUNTED | COMPLETED);
-            return Ok(());
+        if let Some(periods) = slot.periods_mut() {
+            periods.here.counted = true;
         }
-        let spent = self.spent(step, at)?;
-        if let Some(limiter) = spent {
-            self.limit(step, at, limiter);
-        }
-        self.push(step, at, COUNTED | if spent.is_some() { LISTED } else { 0 });
+        let completed = match definition.kind() {
+            Kind::Streak(streak) => self.meet(step, counting, streak)?,
+            Kind::Count(_) | Kind::Sum(_) | Kind::Custom(_) => self.advance(step, counting)?,
+        };
+        // Nothing ends a streak.
+        let ended = completed && definition.kind().freezes().is_none();
+        let spent = !ended && self.limit_spent(step, counting)?;
+        let flags = [(completed, COMPLETED), (spent, LISTED)];
+        let flags = flags.into_iter().filter(|(set, _)| *set).fold(COUNTED, |flags, (_, flag)| flags | flag);
+        self.push(step, counting, flags);
         Ok(())
     }
 
     /// The amount that the document adds, and the new state of the measure, if it changes.
-    fn amount(&self, step: &Step<'_>, hot: &Hot) -> Result<Option<(Amount, Option<MeasureState>)>, CustomError> {
+    fn amount(
+        &self,
+        step: &Step<'_>,
+        hot: &Hot,
+        moment: At<'_>,
+    ) -> Result<Option<(Amount, Option<MeasureState>)>, CustomError> {
         if hot.amount != ASKED {
             return Ok(step.sum(hot.amount).map(|amount| (amount, None)));
         }
         let at = hot.tracker as usize;
-        let ask = step.ask();
+        let ask = Ask { at: moment, document: step.view.document, amount: Amount::ZERO };
         let state = self.slots[at].extra.as_ref().and_then(|extra| extra.measure.as_deref());
         Ok(match step.trackers[at].kind().amount_of(state, &ask)? {
             Measure::Amount { amount, state, .. } => Some((amount, state)),
@@ -311,68 +383,98 @@ impl Group {
         })
     }
 
-    /// The first limiter that refuses.
-    fn refusing(&self, step: &Step<'_>, at: u32) -> Result<Option<Refusal>, CustomError> {
-        let ask = step.ask();
-        let limiters = step.trackers[at as usize].limiters().iter().zip(self.slots[at as usize].limiters());
-        for (limiter, (definition, state)) in limiters.enumerate() {
-            if let Verdict::Refused { until } = definition.admits(state, &ask)? {
-                return Ok(Some(Refusal { limiter, until }));
-            }
+    /// Lists a tracker whose limiter refused. If that begins the mark of the tracker, or that of a limiter with a window,
+    /// LIMITED fires.
+    fn refuse(&mut self, step: &mut Step<'_>, counting: &Counting<'_>, refusal: Refusal) {
+        let Counting { definition, at, moment, .. } = *counting;
+        let settled = self.slots[at as usize].settle(definition, moment.when);
+        let begins = self.slots[at as usize].mark(definition, refusal.limiter, moment.when);
+        if begins {
+            self.limit(step, counting, refusal.limiter);
         }
-        Ok(None)
-    }
-
-    /// Lists a tracker whose limiter refused. The first refusal marks the tracker and fires LIMITED.
-    fn refuse(&mut self, step: &mut Step<'_>, at: u32, refusal: Refusal) {
-        let first = !self.slots[at as usize].limited();
-        if first {
-            self.limit(step, at, refusal.limiter);
+        if settled && !begins {
+            self.slots[at as usize].changed = true;
+            step.outcome.mark_changed();
         }
         step.outcome.rare().refusals.push((at, refusal));
-        self.push(step, at, LISTED | REFUSED | if first { MARKED_NOW } else { 0 });
+        self.push(step, counting, LISTED | REFUSED | if begins { MARKED_NOW } else { 0 });
     }
 
-    /// Marks the tracker limited and fires LIMITED.
-    fn limit(&mut self, step: &mut Step<'_>, at: u32, limiter: usize) {
-        let slot = &mut self.slots[at as usize];
-        slot.set_limited(true);
+    /// Fires LIMITED.
+    fn limit(&mut self, step: &mut Step<'_>, counting: &Counting<'_>, limiter: usize) {
+        let slot = &mut self.slots[counting.at as usize];
         let number = slot.extra().limits;
         slot.extra().limits = number.saturating_add(1);
-        let (progress, stage) = (slot.progress, slot.stage);
+        let (progress, stage) = slot.seen(counting.definition);
         let happened =
             Happened { limiter: Some(limiter), ..Happened::new(EventCode::Limited, number, progress, stage) };
-        self.fire(step, at, happened);
+        self.fire(step, counting.at, happened);
     }
 
-    /// Lets each limiter record the document.
-    fn record(&mut self, step: &Step<'_>, at: u32) -> Result<(), CustomError> {
-        let ask = step.ask();
-        let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
-        for (limiter, state) in step.trackers[at as usize].limiters().iter().zip(&mut extra.limiters) {
-            limiter.record(state, &ask)?;
-        }
-        Ok(())
-    }
-
-    /// The first limiter that admits nothing more until it is renewed.
-    fn spent(&self, step: &Step<'_>, at: u32) -> Result<Option<usize>, CustomError> {
-        let limiters = step.trackers[at as usize].limiters().iter().zip(self.slots[at as usize].limiters());
-        for (position, (limiter, state)) in limiters.enumerate() {
-            if limiter.exhausted(state, step.call.at())? {
-                return Ok(Some(position));
+    /// Marks what has run out: the tracker, if a limiter without a window has, and each limiter with one. Returns whether any
+    /// has.
+    fn limit_spent(&mut self, step: &mut Step<'_>, counting: &Counting<'_>) -> Result<bool, CustomError> {
+        let Counting { definition, at, moment, .. } = *counting;
+        let mut any = false;
+        for (position, limiter) in definition.limiters().iter().enumerate() {
+            if limiter.exhausted(&self.slots[at as usize].limiters()[position], moment)? {
+                any = true;
+                if self.slots[at as usize].mark(definition, position, moment.when) {
+                    self.limit(step, counting, position);
+                }
             }
         }
-        Ok(None)
+        Ok(any)
+    }
+
+    /// Notes that a document counted in a period of a streak. If that makes the period met, every target that the run has
+    /// reached fires. Returns whether the last one did.
+    fn meet(&mut self, step: &mut Step<'_>, counting: &Counting<'_>, kind: &Streak) -> Result<bool, CustomError> {
+        let Counting { definition, at, .. } = *counting;
+        let targets = definition.targets();
+        let slot = &mut self.slots[at as usize];
+        let (link, reached) = (slot.link(), slot.progress >= kind.each());
+        let Some(streak) = slot.periods_mut().and_then(|periods| periods.streak.as_mut()) else { return Ok(false) };
+        if streak.links[link].met || !reached {
+            return Ok(false);
+        }
+        streak.links[link].met = true;
+        let run = streak.run(kind.freezes());
+        let length = Amount::from(run.length);
+        let fired = targets.partition_point(|target| *target <= length);
+        let before = usize::from(run.fired);
+        streak.links[link].fired = run.fired.max(fired as u16);
+        for stage in before..fired {
+            // A streak goes on after its last target, so that one renews limiters, too.
+            self.renew(step, counting)?;
+            if stage == targets.len() - 1 {
+                self.completed_all(step, at, length, stage as u16);
+                return Ok(true);
+            }
+            self.stage_completed(step, at, stage as u16, length, 1);
+        }
+        Ok(false)
+    }
+
+    /// Fires ALL_COMPLETED.
+    fn completed_all(&mut self, step: &mut Step<'_>, at: u32, progress: Amount, stage: u16) {
+        let slot = &mut self.slots[at as usize];
+        let mut number = 0;
+        if slot.has_periods() {
+            let extra = slot.extra();
+            number = extra.completions;
+            extra.completions = number.saturating_add(1);
+        }
+        self.fire(step, at, Happened::new(EventCode::AllCompleted, number, progress, stage));
     }
 
     /// Completes every stage whose target the progress has reached. Returns whether the tracker completed.
-    fn advance(&mut self, step: &mut Step<'_>, at: u32) -> Result<bool, CustomError> {
-        let definition = &step.trackers[at as usize];
+    fn advance(&mut self, step: &mut Step<'_>, counting: &Counting<'_>) -> Result<bool, CustomError> {
+        let Counting { definition, at, .. } = *counting;
         let targets = definition.targets();
         let policy = definition.reset_policy();
         if definition.loop_forever() && !policy.progress {
-            return self.advance_loop(step, at).map(|()| false);
+            return self.advance_loop(step, counting).map(|()| false);
         }
         let last = targets.len() - 1;
         loop {
@@ -382,9 +484,15 @@ impl Group {
                 return Ok(false);
             }
             if usize::from(stage) == last && !definition.loop_forever() {
-                slot.set_completed();
-                self.fire(step, at, Happened::new(EventCode::AllCompleted, 0, progress, stage));
-                self.complete(at as usize, step.call.now, step.call.engine.limits.completed);
+                let now = step.call.now;
+                match slot.periods_mut() {
+                    Some(periods) => periods.here.completed_at = Some(now),
+                    None => slot.set_completed(),
+                }
+                self.completed_all(step, at, progress, stage);
+                if definition.every().is_none() {
+                    self.complete(step.call.engine, at as usize, now);
+                }
                 return Ok(true);
             }
             if usize::from(stage) == last {
@@ -397,15 +505,16 @@ impl Group {
             if policy.progress {
                 slot.progress = Amount::ZERO;
             }
-            self.renew(step, at)?;
+            self.renew(step, counting)?;
             self.stage_completed(step, at, stage, progress, 1);
         }
     }
 
     /// Completes stages of a looping tracker that keeps its progress: what is above the last target goes into the next
     /// cycle. The work does not depend on the number of cycles.
-    fn advance_loop(&mut self, step: &mut Step<'_>, at: u32) -> Result<(), CustomError> {
-        let targets = step.trackers[at as usize].targets();
+    fn advance_loop(&mut self, step: &mut Step<'_>, counting: &Counting<'_>) -> Result<(), CustomError> {
+        let Counting { definition, at, .. } = *counting;
+        let targets = definition.targets();
         let last = targets[targets.len() - 1];
         let slot = &mut self.slots[at as usize];
         let (first, reached) = (usize::from(slot.stage), slot.progress);
@@ -421,7 +530,7 @@ impl Group {
             let extra = slot.extra();
             extra.cycle = extra.cycle.saturating_add(ended);
         }
-        self.renew(step, at)?;
+        self.renew(step, counting)?;
         if ended == 0 {
             for stage in first..next {
                 self.stage_completed(step, at, stage as u16, reached, 1);
@@ -444,12 +553,12 @@ impl Group {
     }
 
     /// Renews the limiters after a stage, if the policy says so.
-    fn renew(&mut self, step: &Step<'_>, at: u32) -> Result<(), CustomError> {
-        let definition = &step.trackers[at as usize];
+    fn renew(&mut self, _: &Step<'_>, counting: &Counting<'_>) -> Result<(), CustomError> {
+        let Counting { definition, at, moment, .. } = *counting;
         let Some(extra) = &mut self.slots[at as usize].extra else { return Ok(()) };
         if definition.reset_policy().limiter {
             for (limiter, state) in definition.limiters().iter().zip(&mut extra.limiters) {
-                *state = limiter.next_stage(state, step.call.at())?;
+                *state = limiter.next_stage(state, moment)?;
             }
         }
         Ok(())
@@ -474,12 +583,24 @@ impl Group {
     }
 
     /// Lists the tracker in the outcome with its current state.
-    fn push(&mut self, step: &mut Step<'_>, at: u32, flags: u8) {
+    fn push(&mut self, step: &mut Step<'_>, counting: &Counting<'_>, flags: u8) {
+        let Counting { definition, at, moment, .. } = *counting;
+        let place = step.place();
         let slot = &mut self.slots[at as usize];
         slot.changed |= flags & DIRTIED != 0;
-        let limiters = step.outcome.list_limiters(slot.limiters());
-        let marked = if slot.limited() { MARKED } else { 0 };
-        let entry = Entry { progress: slot.progress, tracker: at, limiters, stage: slot.stage, flags: flags | marked };
+        if definition.depends_on_add() {
+            let seen = Seen {
+                status: slot.status(),
+                period: slot.period(),
+                freezes: slot.run(definition).map(|run| run.freezes),
+                limiters: slot.limiter_views(definition, moment.when),
+            };
+            step.outcome.rare().seen.push((at, seen));
+        }
+        let limiters = step.outcome.list_limiters(slot.limiters(), place);
+        let marked = if slot.is_limited(definition, moment.when) { MARKED } else { 0 };
+        let (progress, stage) = slot.seen(definition);
+        let entry = Entry { progress, tracker: at, limiters, stage, flags: flags | marked };
         step.outcome.entries[step.position as usize] = entry;
     }
 }
@@ -499,7 +620,8 @@ fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry
     let limiters = match &mut slot.extra {
         Some(extra) if extra.limiters.iter().all(|state| state.stays_open(step.call.now)) => {
             extra.limiters.iter_mut().for_each(LimiterState::spend);
-            step.outcome.list_limiters(&extra.limiters)
+            let place = step.place();
+            step.outcome.list_limiters(&extra.limiters, place)
         }
         Some(_) => return None,
         None => 0,
@@ -549,8 +671,10 @@ fn count_plain<const DENSE: bool>(
 }
 
 impl Step<'_> {
-    fn ask(&self) -> Ask<'_> {
-        Ask { at: self.call.at(), document: self.view.document }
+    /// Where the windows of trackers without a zone are.
+    fn place(&self) -> Place {
+        let Engine { zones, zone, .. } = self.call.engine;
+        Place { zones, zone: self.zone.unwrap_or(*zone), added: Timestamp::default() }
     }
 
     /// Reads the sums that `matches` add.

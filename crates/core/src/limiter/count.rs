@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, LimiterView, Renewal, Verdict};
+use super::{Kind, LimiterView, Renewal, Verdict, quota};
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
-use crate::engine::{Ask, At};
+use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::group::stored::whole;
 use crate::json::{Json, object};
@@ -39,11 +39,7 @@ impl Kind for Count {
     const FORM: &'static str = r#"{"count": n}"#;
 
     fn read(fields: &mut Fields<'_>) -> Read<Self> {
-        let count = fields.required("count", Self::FORM, |node| {
-            let whole = node.amount()?.to_integer().and_then(|whole| u64::try_from(whole).ok());
-            whole.ok_or_else(|| node.expected("a whole number, 1 or greater"))
-        })?;
-        Ok(Self { count })
+        fields.required("count", Self::FORM, quota::count).map(|count| Self { count })
     }
 
     fn check(&self) -> Read<()> {
@@ -57,7 +53,7 @@ impl Kind for Count {
         object([("count", self.count.into())])
     }
 
-    fn begin(&self, _: At<'_>) -> Left {
+    fn begin(&self, _: When, _: Option<&Engine>) -> Left {
         Left { limit: self.count, remaining: self.count }
     }
 
@@ -92,21 +88,21 @@ impl Kind for Count {
         Ok(Left { limit, remaining: limit })
     }
 
-    fn with_used(&self, _: &Self, state: &Left) -> Option<Left> {
+    fn with_used(&self, _: &Self, state: &Left, _: When) -> Option<Left> {
         let used = state.limit.saturating_sub(state.remaining);
         Some(Left { limit: self.count, remaining: self.count.saturating_sub(used) })
     }
 
-    fn view(&self, state: &Left, now: Timestamp) -> LimiterView {
+    fn view(&self, state: &Left, when: When) -> LimiterView {
         LimiterView {
             limit: Some(state.limit.into()),
             remaining: Some(state.remaining.into()),
-            retry_at: (state.remaining > 0).then_some(now),
+            retry_at: (state.remaining > 0).then_some(when.now),
             ..LimiterView::default()
         }
     }
 
-    fn in_words(&self, state: &Left, _: Timestamp) -> String {
+    fn in_words(&self, state: &Left, _: When) -> String {
         format!("the count of {}, which is used up, until it is reset", state.limit)
     }
 

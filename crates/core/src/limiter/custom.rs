@@ -8,11 +8,10 @@ use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::condition::{check_custom, custom_json, name_of_custom};
 use crate::custom::{BoxError, CustomError, CustomLimiter};
 use crate::definition::{Fields, Read};
-use crate::engine::{Ask, At};
+use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::json::Json;
 use crate::source::Node;
-use crate::time::Timestamp;
 
 /// A limiter that the process registered by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +45,7 @@ impl Custom {
     ) -> Result<T, CustomError> {
         at.engine.registry.limiter(&self.name, |limiter| match state {
             Some(state) => question(limiter, state),
-            None => question(limiter, &limiter.renewed(&self.params, None, Renewal::default(), at.now)?),
+            None => question(limiter, &limiter.renewed(&self.params, None, Renewal::default(), at.when.now)?),
         })
     }
 }
@@ -75,40 +74,42 @@ impl Kind for Custom {
     }
 
     /// An unknown limiter does not make the definition invalid: its tracker will be listed in `failed`.
-    fn begin(&self, at: At<'_>) -> Self::State {
-        let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, None, Renewal::default(), at.now);
-        at.engine.registry.limiter(&self.name, renewed).ok().map(Box::new)
+    fn begin(&self, when: When, engine: Option<&Engine>) -> Self::State {
+        let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, None, Renewal::default(), when.now);
+        engine?.registry.limiter(&self.name, renewed).ok().map(Box::new)
     }
 
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
         self.ask(state.as_deref(), ask.at, |limiter, state| {
-            limiter.admits(&self.params, state, ask.at.now, ask.document)
+            limiter.admits(&self.params, state, ask.at.when.now, ask.document)
         })
     }
 
     fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
-        let record =
-            |limiter: &dyn CustomLimiter, state: &Json| limiter.record(&self.params, state, ask.at.now, ask.document);
+        let record = |limiter: &dyn CustomLimiter, state: &Json| {
+            limiter.record(&self.params, state, ask.at.when.now, ask.document)
+        };
         *state = Some(Box::new(self.ask(state.as_deref(), ask.at, record)?));
         Ok(())
     }
 
     fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError> {
-        self.ask(state.as_deref(), at, |limiter, state| limiter.exhausted(&self.params, state, at.now))
+        self.ask(state.as_deref(), at, |limiter, state| limiter.exhausted(&self.params, state, at.when.now))
     }
 
     fn renewed(&self, state: &Self::State, renewal: Renewal, at: At<'_>) -> Result<Self::State, CustomError> {
-        let renewed = |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, state.as_deref(), renewal, at.now);
+        let renewed =
+            |limiter: &dyn CustomLimiter| limiter.renewed(&self.params, state.as_deref(), renewal, at.when.now);
         at.engine.registry.limiter(&self.name, renewed).map(|state| Some(Box::new(state)))
     }
 
     /// Only the registered code knows what its state means, and a view must not run custom code.
-    fn view(&self, state: &Self::State, _: Timestamp) -> LimiterView {
+    fn view(&self, state: &Self::State, _: When) -> LimiterView {
         let state = state.as_deref().cloned().unwrap_or_default();
         LimiterView { state: Some(state), ..LimiterView::default() }
     }
 
-    fn in_words(&self, _: &Self::State, _: Timestamp) -> String {
+    fn in_words(&self, _: &Self::State, _: When) -> String {
         format!("the custom limiter {}", self.name)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
 use crate::definition::{DefinitionError, Fields, Read};
-use crate::engine::{Ask, At};
+use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::group::stored::moment;
 use crate::json::{Json, object};
@@ -134,7 +134,7 @@ impl Kind for Fixed {
         object(bounds.into_iter().filter_map(|(key, bound)| Some((key, bound?.to_number().into()))))
     }
 
-    fn begin(&self, _: At<'_>) -> Bounds {
+    fn begin(&self, _: When, _: Option<&Engine>) -> Bounds {
         self.0
     }
 
@@ -144,11 +144,11 @@ impl Kind for Fixed {
     }
 
     fn admits(&self, state: &Bounds, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
-        Ok(state.verdict(ask.at.now))
+        Ok(state.verdict(ask.at.when.now))
     }
 
     fn renewed(&self, state: &Bounds, renewal: Renewal, at: At<'_>) -> Result<Bounds, CustomError> {
-        Ok(state.renewed(renewal.length, at.now))
+        Ok(state.renewed(renewal.length, at.when.now))
     }
 
     /// A stage does not move a window.
@@ -156,12 +156,12 @@ impl Kind for Fixed {
         Ok(*state)
     }
 
-    fn view(&self, state: &Bounds, now: Timestamp) -> LimiterView {
-        state.view(now)
+    fn view(&self, state: &Bounds, when: When) -> LimiterView {
+        state.view(when.now)
     }
 
-    fn in_words(&self, state: &Bounds, now: Timestamp) -> String {
-        state.in_words(now)
+    fn in_words(&self, state: &Bounds, when: When) -> String {
+        state.in_words(when.now)
     }
 
     fn store(state: &Bounds, out: &mut String) {
@@ -185,10 +185,10 @@ mod tests {
             let moment = Timestamp::from_micros;
             let engine = Engine::default();
             let fixed = Fixed::new(Some(moment(start)), Some(moment(start + length)));
-            let state = fixed.begin(At { now: moment(0), engine: &engine });
+            let state = fixed.begin(When::default(), Some(&engine));
             let admits = |now| {
-                let at = At { now: moment(now), engine: &engine };
-                fixed.admits(&state, &Ask { at, document: &Json::Null }).unwrap()
+                let at = At { when: When::default().at(moment(now)), engine: &engine };
+                fixed.admits(&state, &Ask { at, document: &Json::Null, amount: crate::Amount::ONE }).unwrap()
             };
             if let Verdict::Refused { until } = admits(now) {
                 match until {

@@ -4,7 +4,7 @@ use super::fixed::Bounds;
 use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
 use crate::definition::{Fields, Read};
-use crate::engine::{Ask, At};
+use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::json::{Json, object};
 use crate::time::{Span, Timestamp};
@@ -39,8 +39,8 @@ impl Kind for Interval {
         object([("seconds", self.length.to_number().into())])
     }
 
-    fn begin(&self, at: At<'_>) -> Bounds {
-        Bounds { start: at.now, end: at.now.saturating_add(self.length) }
+    fn begin(&self, when: When, _: Option<&Engine>) -> Bounds {
+        Bounds { start: when.now, end: when.now.saturating_add(self.length) }
     }
 
     #[inline]
@@ -49,19 +49,19 @@ impl Kind for Interval {
     }
 
     fn admits(&self, state: &Bounds, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
-        Ok(state.verdict(ask.at.now))
+        Ok(state.verdict(ask.at.when.now))
     }
 
     fn renewed(&self, state: &Bounds, renewal: Renewal, at: At<'_>) -> Result<Bounds, CustomError> {
-        Ok(state.renewed(renewal.length, at.now))
+        Ok(state.renewed(renewal.length, at.when.now))
     }
 
-    fn view(&self, state: &Bounds, now: Timestamp) -> LimiterView {
-        state.view(now)
+    fn view(&self, state: &Bounds, when: When) -> LimiterView {
+        state.view(when.now)
     }
 
-    fn in_words(&self, state: &Bounds, now: Timestamp) -> String {
-        state.in_words(now)
+    fn in_words(&self, state: &Bounds, when: When) -> String {
+        state.in_words(when.now)
     }
 
     fn store(state: &Bounds, out: &mut String) {

@@ -68,7 +68,7 @@ impl Measures for Custom {
             .at
             .engine
             .registry
-            .measure(&self.measure, |code| code.measure(&self.params, state, ask.at.now, ask.document))?;
+            .measure(&self.measure, |code| code.measure(&self.params, state, ask.at.when.now, ask.document))?;
         Ok(match measured {
             Some(measured) => Measure::Amount {
                 amount: measured.amount,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Amount, Condition, Kind, LimiterDefinition, Path, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition,
+    Amount, Condition, Kind, LimiterDefinition, Path, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, Window,
+    Zone,
     condition::{Affix, Comparison, FieldComparison, Items, Moment, Needle, Order, Pattern, Quantifier, Test},
     definition::TrackerBuilder,
+    measure::Freezes,
+    window::Length,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -222,6 +225,40 @@ fn any_limiter() -> impl Strategy<Value = LimiterDefinition> {
     ]
 }
 
+/// A window whose periods are short enough for the moments of a stream to lie in several of them.
+fn window() -> impl Strategy<Value = Window> {
+    let length = select(&["second", "2 seconds", "5 seconds", "7 seconds", "minute", "day"][..]);
+    let from = option::weighted(0.4, select(&["add", "2023-11-14T22:13:21"][..]));
+    (length, from).prop_map(|(length, from)| {
+        let window = Window::new(length.parse().unwrap());
+        from.map_or(window.clone(), |from| window.from(from.parse().unwrap()))
+    })
+}
+
+/// A limiter that renews by itself, or a sum.
+fn renewing_limiter() -> impl Strategy<Value = LimiterDefinition> {
+    let zoned = (window(), option::weighted(0.3, zone())).prop_map(|(window, zone)| match zone {
+        Some(zone) => window.zone(zone),
+        None => window,
+    });
+    let zoned = zoned.boxed();
+    let key = || option::of(path());
+    let elapsed =
+        || select(&["second", "3 seconds", "10 seconds"][..]).prop_map(|length| length.parse::<Length>().unwrap());
+    prop_oneof![
+        (1_u64..4, zoned.clone()).prop_map(|(count, window)| LimiterDefinition::count_per(count, window)),
+        (1_i64..6, key(), zoned).prop_map(|(limit, key, window)| LimiterDefinition::sum_per(limit, key, window)),
+        (1_i64..6, key()).prop_map(|(limit, key)| LimiterDefinition::sum(limit, key)),
+        (1_u64..4, elapsed()).prop_map(|(count, length)| LimiterDefinition::count_within(count, length)),
+        (1_u64..4, elapsed(), 1_u64..4)
+            .prop_map(|(count, length, burst)| LimiterDefinition::burst(count, length, burst)),
+    ]
+}
+
+pub(crate) fn zone() -> impl Strategy<Value = Zone> {
+    select(&["UTC", "Europe/Berlin", "Asia/Kolkata", "Pacific/Apia"][..]).prop_map(|name| Zone::named(name).unwrap())
+}
+
 fn amount() -> impl Strategy<Value = Amount> {
     // Halves around zero, and amounts near the ends of the range.
     let halves = (-6_i128..16).prop_map(|half| Amount::from_units(half * 500_000_000_000_000_000).unwrap());
@@ -244,6 +281,10 @@ pub(crate) struct Shape {
     loops: bool,
     init: Amount,
     expire_at: Option<Timestamp>,
+    every: Option<(Window, u16)>,
+    zone: Option<Zone>,
+    /// Whether it is a streak, if its targets allow that; and how many freezes it has, and earns each how many periods.
+    streak: Option<(u64, u64)>,
 }
 
 impl Shape {
@@ -257,6 +298,9 @@ impl Shape {
             loops: false,
             init: Amount::ZERO,
             expire_at: None,
+            every: None,
+            zone: None,
+            streak: None,
         }
     }
 
@@ -265,9 +309,26 @@ impl Shape {
     }
 
     pub(crate) fn builder(&self, name: &str) -> TrackerBuilder {
-        let builder = TrackerDefinition::of(name, self.kind.clone());
-        let mut builder =
-            builder.targets(self.targets.iter().copied()).reset_policy(self.policy).init_progress(self.init);
+        let rises = self.targets[0].is_positive() && self.targets.is_sorted_by(|a, b| a < b);
+        let streak = self.streak.filter(|_| rises && self.every.is_some());
+        let mut builder = match streak {
+            Some((start, per)) => {
+                let freezes = Freezes::starting(start).earned_per(per).at_most(start + 2);
+                let policy = ResetPolicy { progress: false, ..self.policy };
+                TrackerDefinition::streak(name).each(2).freezes(freezes).reset_policy(policy)
+            }
+            None => {
+                let builder = TrackerDefinition::of(name, self.kind.clone());
+                builder.reset_policy(self.policy).init_progress(self.init)
+            }
+        };
+        builder = builder.targets(self.targets.iter().copied());
+        if let Some((window, keep)) = &self.every {
+            builder = builder.every(window.clone()).keep(*keep);
+        }
+        if let Some(zone) = self.zone {
+            builder = builder.zone(zone);
+        }
         for condition in &self.conditions {
             builder = builder.condition(condition.clone());
         }
@@ -277,8 +338,7 @@ impl Shape {
         if let Some(moment) = self.expire_at {
             builder = builder.expire_at(moment);
         }
-        let rises = self.targets[0].is_positive() && self.targets.is_sorted_by(|a, b| a < b);
-        if self.loops && rises {
+        if self.loops && rises && streak.is_none() {
             builder = builder.loop_forever();
         }
         builder
@@ -323,7 +383,26 @@ fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Val
             loops,
             init,
             expire_at,
+            every: None,
+            zone: None,
+            streak: None,
         })
+}
+
+/// A shape, half of the time with windows.
+pub(crate) fn any_shape() -> impl Strategy<Value = Shape> {
+    let every = option::weighted(0.6, (window(), 0_u16..4));
+    let streak = option::weighted(0.4, (0_u64..3, 1_u64..4));
+    let windows = (every, vec(renewing_limiter(), 0..3), option::weighted(0.3, zone()), streak);
+    (shape(), option::of(windows)).prop_map(|(mut shape, windows)| {
+        if let Some((every, limiters, zone, streak)) = windows {
+            // Conditions would keep most documents away.
+            shape.conditions.truncate(1);
+            shape.limiters.extend(limiters);
+            (shape.every, shape.zone, shape.streak) = (every, zone, streak);
+        }
+        shape
+    })
 }
 
 pub(crate) fn shape() -> impl Strategy<Value = Shape> {
@@ -413,6 +492,9 @@ pub(crate) enum Act {
         renewal: Renewal,
     },
     Remove(String),
+    /// Sets or removes the zone of the group.
+    Zone(Option<Zone>),
+    Forget,
     /// Marks this many of the undelivered events as delivered.
     Deliver(usize),
 }
@@ -420,7 +502,7 @@ pub(crate) enum Act {
 /// Calls of every kind, mostly documents. Some document ids are repeated.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = || (0_usize..6).prop_map(name);
-    let definition = || (some(), shape()).prop_map(|(name, shape)| shape.named(&name));
+    let definition = || (some(), any_shape()).prop_map(|(name, shape)| shape.named(&name));
     let id = option::weighted(0.5, (0_u8..12).prop_map(|id| format!("document {id}")));
     let renewal = (option::weighted(0.3, 0_u64..3), option::weighted(0.3, length())).prop_map(|(count, length)| {
         let mut renewal = Renewal::default();
@@ -436,6 +518,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (some(), option::of(policy()), renewal).prop_map(|(name, policy, renewal)| Act::Reset { name, policy, renewal }),
         1 => some().prop_map(Act::Remove),
         1 => (0_usize..6).prop_map(Act::Deliver),
+        1 => option::weighted(0.8, zone()).prop_map(Act::Zone),
+        1 => Just(Act::Forget),
     ];
     vec((moment(), act).prop_map(|(now, act)| Step { now, act }), 1..30)
 }

@@ -384,7 +384,7 @@ async fn steps_of_many_threads_add_up(caches: &dyn Caches, stores: &dyn Stores) 
         for process in &processes {
             let mut sum = None;
             let mut show = |found: &Group| {
-                let trackers = found.trackers(Some(&["sum"]), NOW);
+                let trackers = found.trackers(&process.engine, Some(&["sum"]), NOW);
                 sum = trackers.first().map(|tracker| tracker.progress.to_string());
             };
             process.cache.view(group, &mut show).await.unwrap_or_else(|error| process.fail("show a group", &error));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use dictrack_core::{
-    Amount, CompletedTracker, Document, Event, EventCode, Explanation, Outcome, Span, Timestamp, TrackerDefinition,
-    TrackerSnapshot,
+    Amount, CompletedTracker, Document, Event, EventCode, Explanation, Outcome, PeriodRecord, Span, Timestamp,
+    TrackerDefinition, TrackerSnapshot,
     group::{Added, Differing, TrackerList},
+    json::Map,
 };
 
 use super::at::At;
@@ -68,6 +69,9 @@ macro_rules! of_a_moment {
             remove_trackers(group: &str, names: &[&str]) -> Vec<String>;
             reset_tracker(group: &str, name: &str, reset: Reset) -> Option<Arc<Event>>;
             explain(group: &str, document: &dyn Document) -> Vec<Explanation>;
+            peek(group: &str, names: Option<&[&str]>) -> Vec<TrackerSnapshot>;
+            periods(group: &str, name: &str) -> Option<Vec<PeriodRecord>>;
+            set_attributes(group: &str, attributes: Map) -> bool;
         }
     };
 }
@@ -137,6 +141,8 @@ impl Blocking {
 
     blocking! { manager, "Manager";
         completed(group: &str) -> Vec<CompletedTracker>;
+        attributes(group: &str) -> Map;
+        delete_group(group: &str) -> bool;
         flush(confirm: bool) -> ();
         close() -> ();
         commit(marks: Vec<Mark>) -> Commit;

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use dictrack_core::{
+    Span,
     custom::{CustomCode, CustomCondition, CustomLimiter, Measure, Registry},
     group::{Engine, Limits, SetPool},
+    zone::{Zone, Zones},
 };
 
 use super::commit::Committer;
@@ -33,6 +35,8 @@ pub struct ManagerBuilder {
     memory_budget: usize,
     keep_events: bool,
     by_hand: bool,
+    zone: Zone,
+    ahead: Option<Span>,
 }
 
 impl Default for ManagerBuilder {
@@ -47,6 +51,8 @@ impl Default for ManagerBuilder {
             memory_budget: 1 << 30,
             keep_events: false,
             by_hand: false,
+            zone: Zone::UTC,
+            ahead: None,
         }
     }
 }
@@ -119,6 +125,19 @@ impl ManagerBuilder {
         self
     }
 
+    /// The time zone of windows for which neither the limiter, the tracker nor the group has one; UTC by default.
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// Rejects documents that are more than `ahead` ahead of the clock, with [`Error::Ahead`]. A document from the far future
+    /// begins a new period of each window, so that all normal ones would be late. By default, none is rejected.
+    pub fn ahead(mut self, ahead: Span) -> Self {
+        self.ahead = Some(ahead);
+        self
+    }
+
     /// Keeps events until [`Manager::mark_delivered`], even without a listener.
     pub fn keep_events(mut self) -> Self {
         self.keep_events = true;
@@ -169,6 +188,8 @@ impl ManagerBuilder {
             sets: SetPool::default(),
             limits: self.limits,
             used_generations: AtomicU32::new(begun.used_generations),
+            zones: Zones::bundled(),
+            zone: self.zone,
         });
         let (durability, by_hand) = (self.durability.unwrap_or_default(), self.by_hand);
         let committer = store
@@ -186,6 +207,7 @@ impl ManagerBuilder {
             committer,
             deliveries: Deliveries::new(begun.undelivered, writers == Writers::Many),
             has_custom,
+            ahead: self.ahead,
             keep_events: self.keep_events,
             closed: AtomicBool::new(false),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dictrack_core::text::quoted;
 use dictrack_core::{
-    Event, Timestamp,
+    Event, Span, Timestamp,
     group::{Call, Engine, Group, GroupError},
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) deliveries: Deliveries,
     /// Whether custom code is registered, which might call the manager.
     pub(super) has_custom: bool,
+    /// How far documents may be ahead of the clock.
+    pub(super) ahead: Option<Span>,
     /// Whether events are kept even without listeners.
     pub(super) keep_events: bool,
     /// Whether the cache or the store is a server, so that calls have a deadline.

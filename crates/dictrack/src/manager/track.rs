@@ -1,7 +1,7 @@
 //! The calls on documents: tracking and explaining them.
 
 use dictrack_core::{
-    Document, Explanation, Outcome,
+    Document, Explanation, Outcome, Span, Timestamp,
     group::{ContentHash, Group, GroupError, Track},
 };
 
@@ -158,6 +158,7 @@ impl Manager {
     /// holds the group.
     async fn apply(&self, deadline: Deadline, submission: Submission<'_>) -> Result<(Outcome, u64), Error> {
         let group = submission.group;
+        self.check_ahead(&submission)?;
         let mut outcome = Ok(Outcome::default());
         let mut step = self.track_step(submission, &mut outcome);
         let claim = self.update(deadline, group, &mut step).await?;
@@ -169,12 +170,30 @@ impl Manager {
     #[inline]
     fn apply_now(&self, submission: Submission<'_>) -> (Result<Outcome, Error>, bool) {
         let group = submission.group;
+        if let Err(error) = self.check_ahead(&submission) {
+            return (Err(error), true);
+        }
         let mut outcome = Ok(Outcome::default());
         let done = {
             let mut step = self.track_step(submission, &mut outcome);
             self.shared.cache.update_now(group, &mut step)
         };
         (outcome.map_err(|error| Error::group(group, error)), done)
+    }
+
+    /// Rejects a document that is too far ahead of the clock.
+    #[inline]
+    fn check_ahead(&self, submission: &Submission<'_>) -> Result<(), Error> {
+        match (self.shared.ahead, submission.now) {
+            (Some(ahead), Some(moment)) => self.check_moment(moment, ahead),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn check_moment(&self, moment: Timestamp, ahead: Span) -> Result<(), Error> {
+        let clock = self.shared.clock.now();
+        if moment > clock.saturating_add(ahead) { Err(Error::Ahead { moment, clock, ahead }) } else { Ok(()) }
     }
 
     /// The step that tracks a document and leaves its outcome in `outcome`.

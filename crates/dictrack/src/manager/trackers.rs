@@ -246,7 +246,9 @@ impl At<'_> {
     /// The same errors.
     pub async fn trackers(&self, group: &str) -> Result<Vec<TrackerSnapshot>, Error> {
         let now = self.moment();
-        self.manager.view(self.manager.deadline(), group, |found| found.trackers(None, now)).await
+        self.manager
+            .view(self.manager.deadline(), group, |found| found.trackers(self.manager.engine(), None, now))
+            .await
     }
 
     /// See [`Manager::tracker`].
@@ -255,7 +257,7 @@ impl At<'_> {
     /// The same errors.
     pub async fn tracker(&self, group: &str, name: &str) -> Result<Option<TrackerSnapshot>, Error> {
         let now = self.moment();
-        let found = |found: &Group| found.trackers(Some(&[name]), now).pop();
+        let found = |found: &Group| found.trackers(self.manager.engine(), Some(&[name]), now).pop();
         self.manager.view(self.manager.deadline(), group, found).await
     }
 
@@ -271,7 +273,7 @@ impl At<'_> {
                 let before = group.version();
                 let found = group.update(call, &definition)?;
                 if let Some(progress) = progress.filter(|_| found) {
-                    group.set_progress(definition.name(), progress, call.now);
+                    group.set_progress(call, definition.name(), progress);
                 }
                 Ok(Changed::silent(group.version() != before, found))
             })
@@ -286,7 +288,7 @@ impl At<'_> {
         let progress = progress.into();
         self.manager
             .change(group, self.now, |group, call| {
-                let found = group.set_progress(name, progress, call.now);
+                let found = group.set_progress(call, name, progress);
                 Ok(Changed::silent(found, found))
             })
             .await

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use dictrack_core::json::{Json, Map};
 use dictrack_core::{
-    Amount, Event, Explanation, Outcome, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, TrackerSnapshot,
+    Amount, Event, Explanation, Outcome, PeriodRecord, Renewal, ResetPolicy, Span, Status, Timestamp,
+    TrackerDefinition, TrackerSnapshot, Zone,
     group::{Added, Call, ContentHash, Differing, Engine, Group, Track, TrackerList},
     number::Number,
 };
@@ -50,6 +51,12 @@ pub trait Host {
     fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>>;
     fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>>;
     fn completed(&mut self, group: &str) -> Answer<Vec<String>>;
+    fn peek(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
+        self.trackers(group, names, now)
+    }
+    fn periods(&mut self, group: &str, name: &str, now: Timestamp) -> Answer<Vec<PeriodRecord>>;
+    fn set_attributes(&mut self, group: &str, attributes: &Map, now: Timestamp) -> Answer<()>;
+    fn delete_group(&mut self, group: &str, now: Timestamp) -> Answer<()>;
 }
 
 /// The engine alone: groups in a map.
@@ -57,6 +64,13 @@ pub trait Host {
 pub struct Bare {
     engine: Engine,
     groups: HashMap<String, Group>,
+}
+
+impl Bare {
+    /// An engine whose windows are in `zone`, unless they have their own.
+    pub fn in_zone(zone: Zone) -> Self {
+        Self { engine: Engine { zone, ..Engine::default() }, ..Self::default() }
+    }
 }
 
 impl Bare {
@@ -106,7 +120,7 @@ impl Host for Bare {
     }
 
     fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool> {
-        self.call(group, now, |found, call| Ok::<_, String>(found.set_progress(name, progress, call.now)))
+        self.call(group, now, |found, call| Ok::<_, String>(found.set_progress(call, name, progress)))
     }
 
     fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool> {
@@ -142,12 +156,28 @@ impl Host for Bare {
 
     fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
         let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
-        Ok(self.group(group).1.trackers(names.as_deref(), now))
+        let (engine, found) = self.group(group);
+        Ok(found.trackers(engine, names.as_deref(), now))
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
         let completed = self.group(group).1.completed();
         Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
+    }
+
+    fn periods(&mut self, group: &str, name: &str, now: Timestamp) -> Answer<Vec<PeriodRecord>> {
+        let (engine, found) = self.group(group);
+        let tracker = found.trackers(engine, Some(&[name]), now).pop();
+        tracker.map(|tracker| tracker.periods()).ok_or_else(|| format!("there is no tracker {name}"))
+    }
+
+    fn set_attributes(&mut self, group: &str, attributes: &Map, _: Timestamp) -> Answer<()> {
+        self.group(group).1.set_attributes(attributes).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn delete_group(&mut self, group: &str, _: Timestamp) -> Answer<()> {
+        self.group(group).1.forget();
+        Ok(())
     }
 }
 
@@ -267,6 +297,23 @@ impl Host for OnManager {
         let completed = text(self.manager().completed(group))?;
         Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
     }
+
+    fn peek(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
+        let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
+        text(self.at(now).peek(group, names.as_deref()))
+    }
+
+    fn periods(&mut self, group: &str, name: &str, now: Timestamp) -> Answer<Vec<PeriodRecord>> {
+        text(self.at(now).periods(group, name))?.ok_or_else(|| format!("there is no tracker {name}"))
+    }
+
+    fn set_attributes(&mut self, group: &str, attributes: &Map, now: Timestamp) -> Answer<()> {
+        text(self.at(now).set_attributes(group, attributes.clone())).map(drop)
+    }
+
+    fn delete_group(&mut self, group: &str, now: Timestamp) -> Answer<()> {
+        text(self.at(now).delete_group(group)).map(drop)
+    }
 }
 
 type Fields = Vec<(&'static str, Json)>;
@@ -295,13 +342,22 @@ pub(super) fn event(event: &Event) -> Json {
     let Json::Map(mut map) = event.to_json() else { return Json::Null };
     map.insert("name".into(), event.name().into());
     map.insert("times".into(), event.times.into());
+    if let Some(moment) = event.period_start() {
+        map.insert("period_start".into(), moment.to_number().into());
+    }
     Json::Map(map)
 }
 
 pub(super) fn outcome(outcome: &Outcome) -> Fields {
     let names = |trackers: &mut dyn Iterator<Item = &str>| list(trackers.map(str::to_owned));
-    let dirtied = outcome.dirtied().filter(|tracker| !tracker.is_completed()).map(|tracker| {
+    let dirtied = outcome.dirtied().filter(|tracker| tracker.status() != Status::Completed).map(|tracker| {
         let exact = |amount| Json::Number(Number::Exact(amount));
+        let moment = |moment: Timestamp| Json::Number(moment.to_number());
+        let period = tracker.period().map(|period| {
+            let bounds = [("start", period.start()), ("end", period.end())];
+            Json::Map(bounds.into_iter().map(|(key, bound)| (key.into(), moment(bound))).collect())
+        });
+        let freezes = tracker.freezes().map(Json::from);
         let snapshot: Map = [
             ("name", tracker.name().into()),
             ("progress", exact(tracker.progress())),
@@ -309,8 +365,11 @@ pub(super) fn outcome(outcome: &Outcome) -> Fields {
             ("stage", (tracker.stage() as u64).into()),
             ("limited", tracker.is_limited().into()),
             ("limiters", Json::List(tracker.limiters().map(|limiter| limiter.to_json()).collect())),
+            ("status", tracker.status().name().into()),
         ]
         .into_iter()
+        .chain(period.map(|period| ("period", period)))
+        .chain(freezes.map(|freezes| ("freezes", freezes)))
         .map(|(key, value)| (key.into(), value))
         .collect();
         (tracker.name(), Json::Map(snapshot))

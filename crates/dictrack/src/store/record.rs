@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) ids: Vec<SeenId>,
     pub(crate) events: Vec<StoredEvent>,
     pub(crate) completed: Vec<StoredCompletion>,
+    /// Whether this is the whole group, which replaces whatever was stored before.
+    pub(crate) whole: bool,
 }
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
@@ -43,11 +45,16 @@ impl Record {
             ids: change.ids.clone(),
             events: change.stored_events().collect(),
             completed: change.stored_completions().collect(),
+            whole: change.base.is_none(),
         }
     }
 
     /// Adopts a later record.
     pub(crate) fn append(&mut self, later: Self) {
+        if later.whole {
+            *self = later;
+            return;
+        }
         self.version = later.version;
         self.state = later.state;
         self.delivered = later.delivered;

@@ -23,9 +23,13 @@ pub fn open_with(path: &Path, builder: ManagerBuilder) -> Blocking {
 }
 
 /// Creates the store that a dictrack with storage format 1 left when it was killed: `tests/stored/format-1.sql`.
-pub fn format_1(path: &Path) {
+pub fn of_format(format: u8, path: &Path) {
+    let stored = match format {
+        1 => include_str!("../stored/format-1.sql"),
+        _ => include_str!("../stored/format-2.sql"),
+    };
     let made = rusqlite::Connection::open(path).unwrap();
-    made.execute_batch(include_str!("../stored/format-1.sql")).unwrap();
+    made.execute_batch(stored).unwrap();
 }
 
 pub fn counter(name: &str, targets: &[i64]) -> TrackerDefinition {

@@ -73,7 +73,7 @@ fn user_activity_runs() -> Ran {
 
 #[test]
 fn rate_limiter_runs() -> Ran {
-    on_both(|place| rate_limiter::run(place.manager()), "api_client_001", &[("api_rate_limit", "100")])
+    on_both(|place| rate_limiter::run(place.builder()), "api_client_001", &[("api_quota", "101")])
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Groups {
     fn changes(&mut self) -> Vec<Unsaved> {
         let Self { engine, groups } = self;
         let change = |(id, group): &mut (String, Group)| {
-            group.set_progress("n", i64::try_from(group.version()).unwrap().into(), NOW);
+            group.set_progress(&Call::new(engine, id, NOW), "n", i64::try_from(group.version()).unwrap().into());
             group.take_change(id, engine).into()
         };
         groups.iter_mut().map(change).collect()

@@ -43,7 +43,8 @@ fn new_group(engine: &Engine, id: &str) -> Group {
 }
 
 fn count(group: &mut Group, engine: &Engine, id: &str) -> Unsaved {
-    assert!(group.set_progress("n", i64::try_from(group.version()).unwrap().into(), Timestamp::from_secs(1)));
+    let call = Call::new(engine, id, Timestamp::from_secs(1));
+    assert!(group.set_progress(&call, "n", i64::try_from(group.version()).unwrap().into()));
     group.take_change(id, engine).into()
 }
 

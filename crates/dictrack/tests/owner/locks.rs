@@ -8,7 +8,7 @@ use dictrack::doctor::Setup;
 use dictrack::store::DataStore as _;
 use dictrack::{Error, SqliteStore};
 
-use crate::common::{folder, format_1, open, progress};
+use crate::common::{folder, of_format, open, progress};
 use crate::process::{Other, count};
 
 /// Opens and closes a store like other SQLite programs, which remove the log of a store that nobody has open.
@@ -110,7 +110,7 @@ fn a_lock_of_nobody_known_is_respected() {
 fn a_writer_of_format_1_keeps_its_store_until_it_ends() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
-    format_1(&at("a.db"));
+    of_format(1, &at("a.db"));
     fs::write(at("a.db.lock"), "77 elsewhere\n").unwrap();
     let before = fs::read(at("a.db")).unwrap();
     let lock = File::open(at("a.db.lock")).unwrap();

@@ -147,6 +147,6 @@ fn a_reader_follows_links_and_sees_the_log() {
     symlink("a.db", at("link")).unwrap();
     let store = SqliteStore::open_read_only(at("link")).unwrap();
     let group = pollster::block_on(store.load("a", &Engine::default())).unwrap().unwrap();
-    assert_eq!(group.trackers(None, manager.manager().now())[0].progress.to_string(), "1");
+    assert_eq!(group.trackers(&Engine::default(), None, manager.manager().now())[0].progress.to_string(), "1");
     assert_eq!(store.path(), at("a.db").canonicalize().unwrap());
 }

@@ -1,18 +1,23 @@
 //! The changes that a store has to write, and groups made from what a store returns.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{
-    CompletedTracker, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredTracker, list, write_ids,
+    CompletedTracker, RecordError, SeenId, StoredCompletion, StoredEvent, StoredGroup, StoredMore, StoredTracker, list,
+    write_ids,
 };
-use crate::amount::push_integer;
-use crate::engine::Limits;
+use crate::amount::{Amount, push_integer};
+use crate::definition::TrackerDefinition;
+use crate::engine::{Engine, Limits};
 use crate::event::Event;
+use crate::group::adds::Adds;
+use crate::group::attributes::{self, Attributes};
 use crate::group::{Group, Log};
-use crate::json::Text;
+use crate::json::{Map, Text};
 use crate::set::DefinitionSet;
-use crate::state::{Slot, TrackerSnapshot};
-use crate::time::Timestamp;
+use crate::state::{Slot, Status};
+use crate::window::Period;
 
 /// What a store has to write for one group: its state, and the new items of the lists that only grow.
 #[derive(Clone, Debug)]
@@ -31,6 +36,9 @@ pub struct GroupChange {
     pub set: Arc<DefinitionSet>,
     slots: Vec<Slot>,
     generation: u32,
+    deletions: u32,
+    adds: Adds,
+    attributes: Option<Arc<Attributes>>,
     /// The sequence of the last stored event.
     pub sequence: u64,
     /// The sequence of the last event that was delivered. A store drops the events up to it.
@@ -43,6 +51,25 @@ pub struct GroupChange {
     pub completed: Vec<CompletedTracker>,
     /// The names of newly completed trackers for which nothing else is kept.
     pub completed_names: Vec<Text>,
+}
+
+/// What people can read of a stored tracker. With periods, it is about the current one, the last in which something changed,
+/// even if that has ended since.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Readable<'a> {
+    /// The tracker's definition.
+    pub definition: &'a TrackerDefinition,
+    /// The progress.
+    pub progress: Amount,
+    /// The stage, counted from one.
+    pub stage: usize,
+    /// Whether the tracker itself is marked limited; limiters with a window have marks of their own.
+    pub limited: bool,
+    /// Whether it counts, rests or has completed.
+    pub status: Status,
+    /// The current period, once something changed.
+    pub period: Option<Period>,
 }
 
 /// How much a store has of the lists of a group that only grow.
@@ -62,10 +89,11 @@ fn bad(what: impl Into<String>) -> RecordError {
 
 impl Group {
     /// Takes what changed since the last call.
-    pub fn take_change(&mut self, group: &str, engine: &crate::group::Engine) -> GroupChange {
+    pub fn take_change(&mut self, group: &str, engine: &Engine) -> GroupChange {
         self.share_set(engine);
         let mut change = self.state_change(group);
-        change.base = Some(std::mem::replace(&mut self.taken, self.version));
+        let taken = std::mem::replace(&mut self.taken, self.version);
+        change.base = (!std::mem::take(&mut self.forgotten)).then_some(taken);
         let mut changed = Vec::new();
         for (slot, at) in self.slots.iter_mut().zip(0..) {
             if std::mem::take(&mut slot.changed) {
@@ -116,7 +144,12 @@ impl Group {
     /// those.
     pub fn since(&self, group: &str, kept: &Kept, ids: usize) -> Option<GroupChange> {
         let now = self.kept();
-        if kept.version >= now.version || kept.sequence > now.sequence || kept.completed != now.completed {
+        // Since a deletion, the lists have no longer grown only.
+        if self.deletions > 0
+            || kept.version >= now.version
+            || kept.sequence > now.sequence
+            || kept.completed != now.completed
+        {
             return None;
         }
         let mut change = self.state_change(group);
@@ -138,6 +171,9 @@ impl Group {
             set: Arc::clone(&self.set),
             slots: self.slots.clone(),
             generation: self.generation,
+            deletions: self.deletions,
+            adds: self.adds.clone(),
+            attributes: self.attributes.clone(),
             sequence: log.map_or(0, |log| log.sequence),
             delivered: log.map_or(0, |log| log.delivered),
             ids: Vec::new(),
@@ -158,6 +194,8 @@ impl Group {
             self.slots[*at] = Slot::restore(definition, state)?;
         }
         check_generations(patch.generation, &self.set, &self.slots)?;
+        (self.adds, self.attributes) = patch.more.restore()?;
+        self.deletions = patch.more.deletions;
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
         (self.version, self.taken, self.generation) = (patch.version, patch.version, patch.generation);
         if patch.sequence > 0 || patch.ids.len() + patch.events.len() + patch.completed.len() > 0 {
@@ -185,6 +223,7 @@ impl Group {
         let slots = trackers.iter().zip(states).map(|(definition, state)| Slot::restore(definition, state));
         let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
         check_generations(state.generation, &set, &slots)?;
+        let (adds, attributes) = state.more.restore()?;
         let mut log = Log { sequence: state.sequence, delivered: state.delivered, ..Log::default() };
         log.saved_sequence = log.sequence;
         log.absorb(ids, events, completed, limits)?;
@@ -197,7 +236,11 @@ impl Group {
             generation: state.generation,
             ensured: 0,
             reshaped: false,
+            forgotten: false,
+            deletions: state.more.deletions,
             taken: *version,
+            adds,
+            attributes,
             log: (!blank).then(|| Box::new(log)),
         })
     }
@@ -216,6 +259,8 @@ pub struct GroupPatch {
     pub sequence: u64,
     /// The sequence of the last event that was delivered.
     pub delivered: u64,
+    /// When trackers were added, and the attributes.
+    pub more: StoredMore,
     /// The states of the trackers that changed, each with its position.
     pub trackers: Vec<(usize, StoredTracker)>,
     /// New document ids.
@@ -266,9 +311,12 @@ impl Log {
 
 impl GroupChange {
     /// Reduces the change, which is a whole group, to what is new compared with `held`, an older state of the same
-    /// group.
+    /// group. If the group was deleted in between, the change stays whole.
     #[must_use]
     pub fn since(mut self, held: &Group) -> Self {
+        if self.deletions != held.deletions {
+            return self;
+        }
         self.base = Some(held.version);
         if let Some(log) = &held.log {
             self.ids.retain(|(id, _)| !log.ids.contains(*id));
@@ -297,14 +345,48 @@ impl GroupChange {
         push_integer(out, self.sequence);
         out.push_str(r#","delivered":"#);
         push_integer(out, self.delivered);
+        let start = out.len();
+        out.push_str(r#","more":"#);
+        let before = out.len();
+        self.write_more(out);
+        if out.len() == before {
+            out.truncate(start);
+        }
         out.push_str(r#","trackers":["#);
         for (at, slot) in self.slots.iter().enumerate() {
             if at > 0 {
                 out.push(',');
             }
-            slot.store(out);
+            slot.store(&self.set.trackers()[at], out);
         }
         out.push_str("]}");
+    }
+
+    /// Writes [`StoredMore`], or nothing if it is empty.
+    pub fn write_more(&self, out: &mut String) {
+        let start = out.len();
+        if !self.adds.runs().is_empty() {
+            out.push_str(r#"{"added":"#);
+            list(out, self.adds.runs(), |out, (generation, moment)| {
+                let _ = write!(out, "[{generation},{}]", moment.micros());
+            });
+        }
+        if self.deletions > 0 {
+            let comma = if out.len() > start { ',' } else { '{' };
+            let _ = write!(out, r#"{comma}"deletions":{}"#, self.deletions);
+        }
+        if let Some(attributes) = &self.attributes {
+            let comma = if out.len() > start { ',' } else { '{' };
+            let _ = write!(out, r#"{comma}"attributes":{}"#, attributes.to_json());
+        }
+        if out.len() > start {
+            out.push('}');
+        }
+    }
+
+    /// The attributes of the group.
+    pub fn attributes(&self) -> &Map {
+        attributes::map_of(self.attributes.as_ref())
     }
 
     /// Writes the part `ids`.
@@ -324,12 +406,21 @@ impl GroupChange {
 
     /// Writes the stored state of the tracker at a position: `[generation, progress, stage, {…}]`.
     pub fn write_tracker(&self, at: usize, out: &mut String) {
-        self.slots[at].store(out);
+        self.slots[at].store(&self.set.trackers()[at], out);
     }
 
-    /// The tracker at a position as of `now`.
-    pub fn tracker(&self, at: usize, now: Timestamp) -> TrackerSnapshot {
-        TrackerSnapshot::of(&self.set.trackers()[at], &self.slots[at], now)
+    /// What people can read of the tracker at a position.
+    pub fn readable(&self, at: usize) -> Readable<'_> {
+        let (definition, slot) = (&self.set.trackers()[at], &self.slots[at]);
+        let (progress, stage) = slot.seen(definition);
+        Readable {
+            definition,
+            progress,
+            stage: usize::from(stage) + 1,
+            limited: slot.limited(),
+            status: slot.status(),
+            period: slot.period(),
+        }
     }
 
     /// The new events as they are stored.
@@ -352,11 +443,5 @@ impl GroupChange {
     pub fn write_completed(&self, out: &mut String) {
         let all: Vec<_> = self.stored_completions().collect();
         list(out, &all, |out, completed| completed.store(out));
-    }
-
-    /// The trackers as of `now`, without completed ones.
-    pub fn trackers(&self, now: Timestamp) -> impl Iterator<Item = TrackerSnapshot> {
-        let trackers = self.set.trackers().iter().zip(&self.slots).filter(|(_, slot)| !slot.completed());
-        trackers.map(move |(definition, slot)| TrackerSnapshot::of(definition, slot, now))
     }
 }

@@ -1,6 +1,6 @@
 //! The stored state of one tracker: `[generation, progress, stage, {…}]`. The map is left out if it is empty. Its
-//! fields are optional: `limited`, `completed`, `cycle`, `expire_at`, `stages`, `limits`, `resets`, `measure`,
-//! `limiters`.
+//! fields are optional: `limited`, `completed`, `cycle`, `expire_at`, `stages`, `limits`, `resets`, `completions`, `measure`,
+//! `limiters`, and `every` of a tracker with periods, see [`period`](super::period).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,17 +8,23 @@ use std::sync::Arc;
 use super::{RecordError, StoredTracker, exact, list, member, micros, natural};
 use crate::amount::push_integer;
 use crate::definition::TrackerDefinition;
+use crate::engine::When;
 use crate::json::{Json, Map};
+use crate::period::Periods;
 use crate::state::{Extra, Marks, Slot, TrackerSnapshot};
+use crate::time::Timestamp;
+use crate::window::Place;
+use crate::zone::{Zone, Zones};
 
 impl Slot {
-    pub(super) fn store(&self, out: &mut String) {
+    pub(super) fn store(&self, definition: &TrackerDefinition, out: &mut String) {
+        let (progress, stage) = self.seen(definition);
         out.push('[');
         push_integer(out, u64::from(self.generation));
         out.push(',');
-        self.progress.push_to(out);
+        progress.push_to(out);
         out.push(',');
-        push_integer(out, u64::from(self.stage));
+        push_integer(out, u64::from(stage));
         if !self.is_unmarked() || self.extra.is_some() {
             let before = out.len();
             out.push_str(",{");
@@ -39,6 +45,7 @@ impl Slot {
                     ("stages", extra.stages),
                     ("limits", extra.limits),
                     ("resets", extra.resets),
+                    ("completions", extra.completions),
                 ];
                 for (key, number) in numbers.into_iter().filter(|(_, number)| *number > 0) {
                     put(out, key, &number);
@@ -48,6 +55,11 @@ impl Slot {
                 }
                 if let Some(measure) = &extra.measure {
                     put(out, "measure", &measure.store());
+                }
+                if let Some(periods) = &extra.periods {
+                    let mut stored = String::new();
+                    periods.store(self.progress, definition, &mut stored);
+                    put(out, "every", &stored);
                 }
                 if !extra.limiters.is_empty() {
                     let mut limiters = String::new();
@@ -97,6 +109,19 @@ impl Slot {
             Err(_) => None,
         };
         let limiters = definition.limiters().iter().zip(limiters);
+        let periods = match (definition.every(), member(more, "every")) {
+            (Some(_), Ok(every)) => Some(Periods::restore(every, definition)?),
+            (None, Err(_)) => None,
+            (Some(_), Err(_)) => return Err(bad("`every` is missing")),
+            (None, Ok(_)) => return Err(bad("`every` in the state of a tracker without periods")),
+        };
+        let stage = stage.ok_or_else(|| bad("the stage is not in the definition"))?;
+        let progress = exact(progress).ok_or_else(|| bad("the progress is not an exact number"))?;
+        // Of a streak, the state shows the run.
+        let (progress, stage) = match &periods {
+            Some((_, Some(amount))) => (*amount, 0),
+            _ => (progress, stage),
+        };
         let extra = Extra {
             limiters: limiters.map(|(limiter, state)| limiter.restore(state)).collect::<Result<_, _>>()?,
             cycle: number("cycle")?,
@@ -104,15 +129,17 @@ impl Slot {
             stages: number("stages")?,
             limits: number("limits")?,
             resets: number("resets")?,
+            completions: number("completions")?,
             measure: match member(more, "measure") {
                 Ok(state) => Some(Box::new(definition.kind().restore(state)?)),
                 Err(_) => None,
             },
+            periods: periods.map(|(periods, _)| Box::new(periods)),
         };
         Ok(Self::from_parts(
-            exact(progress).ok_or_else(|| bad("the progress is not an exact number"))?,
+            progress,
             generation.ok_or_else(|| bad("the generation is not a whole number"))?,
-            stage.ok_or_else(|| bad("the stage is not in the definition"))? as u16,
+            stage as u16,
             Marks { limited: flag("limited"), completed: flag("completed") },
             extra,
         ))
@@ -123,13 +150,26 @@ impl TrackerSnapshot {
     /// Writes `"definition":…,"state":…`.
     pub(super) fn store(&self, out: &mut String) {
         let _ = write!(out, r#""definition":{},"state":"#, self.definition.to_json());
-        self.slot().store(out);
+        self.slot().store(&self.definition, out);
+        if self.definition.has_windows() {
+            let place = self.place();
+            let _ = write!(out, r#","place":["{}",{}]"#, place.zone, place.added.micros());
+        }
     }
 
-    pub(super) fn restore(stored: &Json, as_of: crate::time::Timestamp) -> Result<Self, RecordError> {
+    pub(super) fn restore(stored: &Json, as_of: Timestamp) -> Result<Self, RecordError> {
         let definition = TrackerDefinition::from_json(member(stored, "definition")?)
             .map_err(|error| RecordError::new(error.to_string()))?;
         let slot = Slot::read(&definition, member(stored, "state")?)?;
-        Ok(Self::of(&Arc::new(definition), &slot, as_of))
+        let place = match member(stored, "place") {
+            Ok(place) => read_place(place).ok_or_else(|| RecordError::new("`place` is not a zone and a moment"))?,
+            Err(_) => Place::default(),
+        };
+        Ok(Self::of(&Arc::new(definition), &slot, When { now: as_of, place }))
     }
+}
+
+fn read_place(stored: &Json) -> Option<Place> {
+    let [zone, added] = stored.as_list()? else { return None };
+    Some(Place { zones: Zones::bundled(), zone: Zone::named(zone.as_str()?)?, added: micros(added)? })
 }

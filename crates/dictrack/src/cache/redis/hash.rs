@@ -1,6 +1,6 @@
 //! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for users.
 //!
-//! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `ids`, `ring`;
+//! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `more`, `ids`, `ring`;
 //! `t:<name>` the state of a tracker; `i:<version>` the document ids that a swap added, `i:<version>.<part>` a part of
 //! the ids that a large group was loaded with; `c:<version>` the trackers that a swap completed; `e:<sequence>` an
 //! undelivered event; `w:<writer>` the last sequence of a process. Any other field is refused.
@@ -14,7 +14,7 @@ use dictrack_core::{
     TrackerDefinition,
     group::{
         ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion,
-        StoredEvent, StoredGroup, StoredState, StoredTracker, read_ids, write_ids,
+        StoredEvent, StoredGroup, StoredMore, StoredState, StoredTracker, read_ids, write_ids,
     },
 };
 
@@ -201,6 +201,10 @@ impl Replica {
             }
         }
         let mut completed = if cold { Vec::new() } else { self.completed.clone() };
+        if change.base.is_none() && !cold {
+            // The group was deleted.
+            fields.gone.extend(completed.drain(..).map(|version| format!("c:{version}")));
+        }
         let mut rewritten = false;
         if !change.completed.is_empty() || !change.completed_names.is_empty() {
             set.push_with(|out| {
@@ -238,6 +242,14 @@ impl Replica {
             set.push_with(|out| {
                 let _ = write!(out, "{number}");
             });
+        }
+        let mut more = String::new();
+        change.write_more(&mut more);
+        if more.is_empty() {
+            fields.gone.push("more".to_owned());
+        } else {
+            set.push("more");
+            set.push(&more);
         }
         let known: usize = ids.iter().map(|(_, count)| count).sum();
         if known > LARGE {
@@ -312,6 +324,7 @@ impl Replica {
         (patch.version, patch.generation) = (get("version")?, generation);
         (patch.sequence, patch.delivered) = (get("sequence")?, get("delivered")?);
         (patch.trackers, patch.ids) = (states, ids);
+        patch.more = more(head.get("more").copied())?;
         patch.events = events.into_values().collect();
         patch.completed = completed.into_values().flatten().collect();
         self.group.patch(&patch, limits).map_err(|error| error.to_string())?;
@@ -353,8 +366,14 @@ impl Ids {
     }
 }
 
+/// Reads the field `more`.
+fn more(text: Option<&str>) -> Result<StoredMore, Unreadable> {
+    let read = text.map(StoredMore::parse).transpose();
+    Ok(read.map_err(|error| format!("the field \"more\": {error}"))?.unwrap_or_default())
+}
+
 /// The fields that every group may have, apart from those with a letter and a colon.
-pub(super) const HEAD: [&str; 12] = [
+pub(super) const HEAD: [&str; 13] = [
     "version",
     "token",
     "claim",
@@ -365,6 +384,7 @@ pub(super) const HEAD: [&str; 12] = [
     "generation",
     "sequence",
     "delivered",
+    "more",
     "ids",
     "ring",
 ];
@@ -489,7 +509,8 @@ impl Whole {
         let generation = self.get("generation")?;
         let generation = u32::try_from(generation).map_err(|_| "the field \"generation\" is too large")?;
         let state = StoredState::new(set.hash(), generation, trackers)
-            .with_events(self.get("sequence")?, self.get("delivered")?);
+            .with_events(self.get("sequence")?, self.get("delivered")?)
+            .with_more(more(self.head.get("more").map(String::as_str))?);
         let (version, claim, token) = (self.version()?, self.get("claim")?, self.token()?.to_owned());
         let (stored, base) = (self.get("stored")?, self.get("base")?);
         let ring = ring(self.head.get("ring").map(String::as_str))?;

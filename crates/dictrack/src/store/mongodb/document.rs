@@ -10,14 +10,15 @@ use dictrack_core::json::Json;
 use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
 use dictrack_core::{
-    Timestamp, TrackerDefinition, TrackerSnapshot,
+    Timestamp, TrackerDefinition,
     group::{
-        ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredState, StoredTracker,
+        ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredMore, StoredState,
+        StoredTracker,
     },
 };
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::cstr;
-use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, DateTime, Document, RawArrayBuf, RawDocumentBuf, doc};
 
 use super::lists::{Entry, INLINE_BYTES, List, Part, added, placed, to_completion, to_event, to_ids};
 use super::server::unreadable;
@@ -85,6 +86,13 @@ impl Statement {
         }
         if first {
             unset.insert("purge_at", "");
+        }
+        let mut more = String::new();
+        change.write_more(&mut more);
+        if more.is_empty() {
+            unset.insert("more", "");
+        } else {
+            set.insert("more", more);
         }
         let pending = change.sequence > change.delivered;
         if pending {
@@ -221,31 +229,32 @@ fn states(change: &GroupChange, at: usize) -> String {
 }
 
 fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
-    let snapshot = change.tracker(at, Timestamp::MIN);
+    let readable = change.readable(at);
     let mut state = String::new();
     change.write_tracker(at, &mut state);
-    let status = status(snapshot.limited, snapshot.completed);
     let mut tracker = RawDocumentBuf::new();
-    tracker.append(cstr!("name"), snapshot.name());
-    tracker.append(cstr!("kind"), snapshot.definition.kind().name());
-    tracker.append(cstr!("progress"), snapshot.progress.to_string());
-    tracker.append(cstr!("target"), snapshot.target().to_string());
-    tracker.append(cstr!("stage"), stage(&snapshot));
-    tracker.append(cstr!("status"), status);
+    tracker.append(cstr!("name"), readable.definition.name());
+    tracker.append(cstr!("kind"), readable.definition.kind().name());
+    tracker.append(cstr!("progress"), readable.progress.to_string());
+    tracker.append(cstr!("target"), readable.definition.targets()[readable.stage - 1].to_string());
+    tracker.append(cstr!("stage"), i32::try_from(readable.stage).unwrap_or(i32::MAX));
+    tracker.append(cstr!("status"), status(readable.status.name(), readable.limited));
+    if let Some(period) = readable.period {
+        for (key, moment) in [(cstr!("period_start"), period.start()), (cstr!("period_end"), period.end())] {
+            tracker.append(key, date(moment));
+        }
+    }
     tracker.append(cstr!("state"), state);
     tracker
 }
 
-fn stage(snapshot: &TrackerSnapshot) -> i32 {
-    i32::try_from(snapshot.stage).unwrap_or(i32::MAX)
+/// A moment for people, in milliseconds.
+fn date(moment: Timestamp) -> DateTime {
+    DateTime::from_millis(moment.micros().div_euclid(1_000))
 }
 
-fn status(limited: bool, completed: bool) -> &'static str {
-    match (completed, limited) {
-        (true, _) => "completed",
-        (false, true) => "limited",
-        (false, false) => "active",
-    }
+fn status(status: &'static str, limited: bool) -> &'static str {
+    if limited && status == "active" { "limited" } else { status }
 }
 
 /// What the server holds of a group: its document and the parts that it refers to.
@@ -309,6 +318,12 @@ impl GroupDocument {
         let trackers = self.states(&set).map_err(damaged)?.into_iter().map(StoredTracker::from).collect();
         let state =
             StoredState::new(set.hash(), generation, trackers).with_events(number("sequence")?, number("delivered")?);
+        let more = match self.head.get("more") {
+            Some(more) => StoredMore::parse(more.as_str().ok_or_else(|| damaged("`more` is not a string".into()))?)
+                .map_err(|error| damaged(format!("`more`: {error}")))?,
+            None => StoredMore::default(),
+        };
+        let state = state.with_more(more);
         let (mut ids, mut events, mut completed) = (Vec::new(), Vec::new(), Vec::new());
         self.list(List::Ids, |item| to_ids(item, &mut ids)).map_err(damaged)?;
         self.list(List::Events, |item| to_event(item, &mut events)).map_err(damaged)?;
@@ -362,13 +377,19 @@ fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> R
     let state = parse_stored(text("state")?).map_err(|error| format!("`trackers.{at}.state`: {error}"))?;
     let part = |at: usize| state.as_list().and_then(|parts| parts.get(at));
     let flag = |key: &str| part(3).and_then(Json::as_map).and_then(|map| map.get(key)) == Some(&Json::Bool(true));
+    let rests = || part(3)?.as_map()?.get("every")?.as_map()?.get("completed_at");
+    let stored_status = match () {
+        () if flag("completed") => "completed",
+        () if rests().is_some() => "resting",
+        () => "active",
+    };
     let reached = part(2).map(ToString::to_string).and_then(|stage| stage.parse::<usize>().ok()).unwrap_or(usize::MAX);
     let expected = [
         ("name", definition.name().to_owned()),
         ("kind", definition.kind().name().to_owned()),
         ("progress", part(1).map(ToString::to_string).unwrap_or_default()),
         ("target", definition.targets().get(reached).map(ToString::to_string).unwrap_or_default()),
-        ("status", status(flag("limited"), flag("completed")).to_owned()),
+        ("status", status(stored_status, flag("limited")).to_owned()),
     ];
     for (key, expected) in expected {
         let found = text(key)?;

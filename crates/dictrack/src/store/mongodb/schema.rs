@@ -11,7 +11,7 @@ use super::server::backend;
 use crate::Error;
 
 /// The version of the format.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The `_id` of the record with the format.
 const FORMAT: &str = "format";
 
@@ -74,7 +74,8 @@ impl Inner {
             };
         };
         match format.get_i64("version") {
-            Ok(VERSION) => self.check_ids().await,
+            // What is new in format 2 is optional.
+            Ok(1 | VERSION) => self.check_ids().await,
             Ok(found) if found > VERSION => {
                 Err(Error::NewerVersion { store: self.server.name().into(), found, known: VERSION })
             }
@@ -122,7 +123,7 @@ impl Inner {
     /// Creates what a store needs before its first group.
     pub(super) async fn prepare(&self) -> Result<(), Error> {
         self.check().await?;
-        let format = doc! {"q": {"_id": FORMAT}, "u": {"$setOnInsert": {"version": VERSION}}, "upsert": true};
+        let format = doc! {"q": {"_id": FORMAT}, "u": {"$max": {"version": VERSION}}, "upsert": true};
         let command = doc! {"update": &self.names.meta, "updates": [format]};
         self.server.command("write the format", command).await?;
         let command = doc! {"createIndexes": &self.names.groups, "indexes": indexes().to_vec()};

@@ -24,13 +24,13 @@ impl Held {
         let sums = row.as_ref().map_or_else(Sums::default, |row| row.sums);
         Ok(Self {
             sums,
-            chunks: if record.ids.is_empty() { Vec::new() } else { tables.chunks(group, sums.ids)? },
-            events: if record.events.is_empty() && sums.events == 0 {
+            chunks: if record.ids.is_empty() && !record.whole { Vec::new() } else { tables.chunks(group, sums.ids)? },
+            events: if record.events.is_empty() && sums.events == 0 && !record.whole {
                 Vec::new()
             } else {
                 tables.events(group, sums.events)?
             },
-            completed: if record.completed.is_empty() {
+            completed: if record.completed.is_empty() && !record.whole {
                 Vec::new()
             } else {
                 tables.completed(group, sums.completed)?
@@ -82,13 +82,20 @@ fn write(
     connection: &Connection,
     group: &str,
     record: &Record,
-    held: Held,
+    mut held: Held,
     limits: &Limits,
     totals: &mut Totals,
 ) -> Result<(), rusqlite::Error> {
     let mut sums = held.sums;
-    write_ids(connection, group, record, limits, &held.chunks, &mut sums.ids)?;
     let events_before = sums.events;
+    if record.whole && held.row.is_some() {
+        for table in ["event_ids", "events", "completed"] {
+            connection.execute(&format!("DELETE FROM {table} WHERE group_id = ?1"), [group])?;
+        }
+        sums = Sums::default();
+        (held.chunks, held.events, held.completed) = (Vec::new(), Vec::new(), Vec::new());
+    }
+    write_ids(connection, group, record, limits, &held.chunks, &mut sums.ids)?;
     write_events(connection, group, record, &held.events, &mut sums.events)?;
     totals.events = totals.events.wrapping_sub(events_before).wrapping_add(sums.events);
     write_completed(connection, group, record, limits, held.completed, &mut sums.completed)?;

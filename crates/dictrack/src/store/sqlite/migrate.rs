@@ -11,7 +11,7 @@ mod checksums;
 type Step = fn(&Transaction<'_>, &str) -> Result<(), Error>;
 
 /// The first step starts at version 1.
-const STEPS: [Step; super::schema::VERSION as usize - 1] = [to_2];
+const STEPS: [Step; super::schema::VERSION as usize - 1] = [to_2, to_3];
 
 /// Which process may write the file; each of its commits checks the token.
 pub(super) const OWNER: &str = "
@@ -31,4 +31,10 @@ pub(super) fn migrate(connection: &Connection, from: i64, store: &str) -> Result
 fn to_2(transaction: &Transaction<'_>, store: &str) -> Result<(), Error> {
     transaction.execute_batch(OWNER).map_err(unreadable(store, "the file", "bring the file to the current format"))?;
     checksums::add(transaction, store)
+}
+
+/// Format 3 has trackers with periods, which the view shows.
+fn to_3(transaction: &Transaction<'_>, store: &str) -> Result<(), Error> {
+    let view = format!("DROP VIEW IF EXISTS trackers; {}", super::schema::VIEW);
+    transaction.execute_batch(&view).map_err(unreadable(store, "the file", "bring the file to the current format"))
 }

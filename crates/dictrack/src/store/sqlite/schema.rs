@@ -13,7 +13,7 @@ use super::{failed, migrate};
 use crate::{Error, url};
 
 /// The storage format that this version writes: `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 /// `PRAGMA application_id`: "dctr".
 const APPLICATION: i64 = 0x6463_7472;
 
@@ -48,6 +48,11 @@ CREATE TABLE totals (
     journal INTEGER NOT NULL, groups INTEGER NOT NULL, events INTEGER NOT NULL, marks INTEGER NOT NULL,
     checksum INTEGER NOT NULL
 );
+";
+
+/// The trackers, for people: one row each. With periods, a row is about the current one, the last in which something
+/// changed.
+pub(super) const VIEW: &str = "
 CREATE VIEW trackers AS
     SELECT groups.id AS group_id,
            definition.value ->> 'name' AS name,
@@ -58,8 +63,11 @@ CREATE VIEW trackers AS
                ELSE definition.value ->> 'target' END AS target,
            (state.value ->> 2) + 1 AS stage,
            CASE WHEN state.value -> 3 ->> 'completed' THEN 'completed'
+                WHEN state.value -> 3 -> 'every' -> 'completed_at' IS NOT NULL THEN 'resting'
                 WHEN state.value -> 3 ->> 'limited' THEN 'limited'
                 ELSE 'active' END AS status,
+           (state.value -> 3 -> 'every' -> 'open' ->> 1) / 1000000.0 AS period_start,
+           (state.value -> 3 -> 'every' -> 'open' ->> 2) / 1000000.0 AS period_end,
            definition.value AS definition,
            state.value AS state
     FROM groups
@@ -139,7 +147,7 @@ fn make(connection: &Connection, path: &Path) -> Result<(), Error> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail())?;
     let make = format!(
-        "{SETS} {TABLES} {} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};",
+        "{SETS} {TABLES} {VIEW} {} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};",
         migrate::OWNER
     );
     transaction.execute_batch(&make).map_err(fail())?;

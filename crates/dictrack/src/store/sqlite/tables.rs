@@ -323,6 +323,7 @@ impl Tables<'_> {
             ids: self.ids(group, row.sums.ids)?,
             events: self.stored_events(group, row.sums.events)?,
             completed: self.stored_completions(group, row.sums.completed)?,
+            whole: false,
         }))
     }
 

@@ -185,10 +185,16 @@ pub(super) fn encode(records: &[(Text, Record)]) -> String {
         }
         list(&mut out, &record.events, |out, event| out.push_str(&event.text));
         list(&mut out, &record.completed, |out, completed| completed.store(out));
+        if record.whole {
+            out.push_str(WHOLE);
+        }
         out.push('\n');
     }
     out
 }
+
+/// Ends the line of a record that replaces whatever was stored before.
+const WHOLE: &str = "\twhole";
 
 /// A tab and a list; the list is left out if it is empty.
 fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
@@ -203,6 +209,7 @@ fn list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)
 }
 
 fn decode(line: &str) -> Option<(Text, Record)> {
+    let (line, whole) = line.strip_suffix(WHOLE).map_or((line, false), |line| (line, true));
     let mut parts = line.split('\t');
     let mut next = || parts.next();
     let Json::Text(group) = parse_stored(next()?).ok()? else { return None };
@@ -226,5 +233,5 @@ fn decode(line: &str) -> Option<(Text, Record)> {
     };
     let events = items()?.iter().map(|event| StoredEvent::of(event).ok()).collect::<Option<_>>()?;
     let completed = items()?.iter().map(|completed| StoredCompletion::of(completed).ok()).collect::<Option<_>>()?;
-    Some((group, Record { version, state, delivered, ids, events, completed }))
+    Some((group, Record { version, state, delivered, ids, events, completed, whole }))
 }

@@ -23,7 +23,7 @@ else
   if version ~= ARGV[1] or token ~= ARGV[2] then
     -- The ring holds the last swaps: their tokens and the fields that they changed.
     local ring = cjson.decode(redis.call('HGET', KEYS[1], 'ring') or '[]')
-    local names, seen, found = {'version', 'token', 'claim', 'stored', 'kept', 'ids', 'generation', 'sequence', 'delivered', 'ring'}, {}, false
+    local names, seen, found = {'version', 'token', 'claim', 'stored', 'kept', 'ids', 'generation', 'sequence', 'delivered', 'more', 'ring'}, {}, false
     for _, entry in ipairs(ring) do
       if found then
         if type(entry[2]) ~= 'table' then return {'full', now[4]} end
