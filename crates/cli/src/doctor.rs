@@ -6,6 +6,7 @@ use dictrack::doctor::{Examination, Finding, Level, Setup};
 use dictrack::json::Json;
 use dictrack::open::OpenOptions;
 use dictrack::text::sentence;
+use dictrack::zone::Zones;
 
 use crate::Outcome;
 use crate::print::{say, say_json};
@@ -17,6 +18,9 @@ use crate::store::{Where, wait};
 /// Checks every row of a file against its checksum. If both a cache and a store are given, examines the
 /// cache as one with a store behind it. Writes a few keys to the cache and a small file beside the store,
 /// and removes them again. Exits with 1 if there is a problem.
+///
+/// Also says which version of the time zone database is compiled in. Programs that share groups should have the
+/// same one, so that they agree about when the days of a zone begin.
 ///
 /// Examples:
 ///   dictrack doctor --store dictrack.db
@@ -56,6 +60,7 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
             [
                 ("examined", Json::List(examinations.iter().map(seen_json).collect())),
                 ("findings", Json::List(examinations.iter().flat_map(findings_json).collect())),
+                ("zone_data", Zones::version().into()),
             ]
             .map(|(key, value)| (key.into(), value))
             .into_iter()
@@ -63,6 +68,7 @@ pub(crate) fn doctor(args: &Args) -> Outcome {
         ));
     } else {
         examinations.iter().for_each(show);
+        say(format_args!("Time zone data of this command: {}", Zones::version()));
         say(summary(&examinations));
     }
     Ok(examinations.iter().all(|examination| examination.level() < Some(Level::Problem)))

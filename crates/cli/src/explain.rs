@@ -7,22 +7,27 @@ use std::path::PathBuf;
 use comfy_table::{Table, presets};
 use dictrack::json::{Json, MAX_BYTES};
 use dictrack::text::{plain, sentence};
-use dictrack::url::quoted;
 use dictrack::{
-    CompletedTracker, Explanation, Timestamp,
-    group::{Call, Differing, Engine, Group, TrackerList},
+    CompletedTracker, Explanation, Reason, Timestamp,
+    group::{Call, Differing, Group, TrackerList},
 };
 
+use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
-use crate::store::{Where, unread, wait};
-use crate::{Failure, Outcome, moment};
+use crate::store::Where;
+use crate::words::Words;
+use crate::{Failure, Outcome};
 
 /// Show what a document would do to each tracker of a group, and why, without changing anything.
+///
+/// A refusal says until when; a document that is too late says when its period ended; a tracker that rests says
+/// when it starts again.
 ///
 /// Examples:
 ///   dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
 ///   dictrack explain user_001 --trackers trackers.toml '{"event": "purchase"}'
+///   dictrack explain user_001 --store dictrack.db --now 2026-12-31T23:59:59Z --zone Europe/Berlin '{}'
 ///   dictrack explain user_001 --cache redis://localhost --store mongodb://localhost/shop -
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -39,6 +44,8 @@ pub(crate) struct Args {
     /// The time of the document: seconds since 1970, an RFC 3339 timestamp or a date [default: the clock].
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
+    #[command(flatten)]
+    zone: ZoneArg,
     /// The output format.
     #[arg(long, default_value = "table")]
     output: super::report::Output,
@@ -56,13 +63,11 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         return Err(Failure(format!("document: {}; expected a map such as {{\"amount\": 1}}", document.kind())));
     }
     let now = moment::read(args.now.as_deref())?;
-    let engine = Engine::default();
+    let engine = args.zone.engine();
     let mut group = Group::default();
     if args.trackers.is_none() {
         let shown = args.place.named()?.open()?;
-        let loaded = wait(shown.store.load(&args.group, &engine)).map_err(|error| unread(&error))?;
-        group =
-            loaded.ok_or_else(|| Failure(format!("{}: group {} does not exist", shown.name, quoted(&args.group))))?;
+        group = shown.group(&args.group, &engine)?;
     }
     if let Some(path) = &args.trackers {
         let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
@@ -77,13 +82,14 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         say_json(&Json::List(explanations.iter().map(explanation_json).chain(completed).collect()));
         return Ok(true);
     }
-    say(fitted(0, |_| verdicts(&explanations, &completed)));
+    let words = Words::at(now);
+    say(fitted(0, |_| verdicts(&explanations, &completed, &words)));
     Ok(true)
 }
 
 /// The trackers that have completed and are not active again, without duplicates.
 pub(crate) fn still_completed(group: &Group, now: Timestamp) -> Vec<CompletedTracker> {
-    let mut named: HashSet<String> = group.trackers(None, now).iter().map(|found| found.name().to_owned()).collect();
+    let mut named: HashSet<String> = group.active_names(now).map(str::to_owned).collect();
     let mut completed = group.completed();
     completed.reverse();
     completed.retain(|completed| named.insert(completed.tracker.name().to_owned()));
@@ -97,19 +103,34 @@ fn explanation_json(explanation: &Explanation) -> Json {
     Json::Map(map)
 }
 
-fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker]) -> Table {
+fn verdicts(explanations: &[Explanation], completed: &[CompletedTracker], words: &Words) -> Table {
     let mut table = table(presets::NOTHING, &["tracker", "verdict", "why"], &["tracker", "why"]);
     for explanation in explanations {
         table.add_row([
             plain(&explanation.name).into_owned(),
             explanation.verdict.word().replace('_', " "),
-            sentence(&explanation.verdict.in_json()).into_owned(),
+            why(&explanation.verdict, words),
         ]);
     }
     for completed in completed {
         table.add_row([plain(completed.tracker.name()).into_owned(), "completed".to_owned(), why_completed(completed)]);
     }
     table
+}
+
+/// The reason, and how far away its moment is: `refused by …, until 2026-11-29T00:00:00Z (in 3 h)`.
+fn why(verdict: &Reason, words: &Words) -> String {
+    let moment = match verdict {
+        Reason::Limited { until, .. } => *until,
+        Reason::Skipped { until, ended, .. } => until.or(*ended),
+        _ => None,
+    };
+    let why = verdict.in_json();
+    let why = sentence(&why);
+    match moment {
+        Some(moment) => format!("{why} ({})", words.away(moment)),
+        None => why.into_owned(),
+    }
 }
 
 fn why_completed(completed: &CompletedTracker) -> String {

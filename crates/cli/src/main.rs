@@ -7,12 +7,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
+mod attributes;
 mod check;
 mod doctor;
 mod explain;
 mod fill;
 mod legacy;
 mod moment;
+mod peek;
 mod print;
 mod report;
 mod run;
@@ -20,6 +22,7 @@ mod show;
 mod store;
 mod test;
 mod transfer;
+mod words;
 
 use dictrack::{text, url};
 use print::{LogLine, say, warn};
@@ -38,6 +41,8 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Show(show::Args),
+    Peek(peek::Args),
+    Attributes(attributes::Args),
     Explain(explain::Args),
     Doctor(doctor::Args),
     Export(transfer::ExportArgs),
@@ -124,6 +129,8 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args).map(exit_code),
         Command::Test(args) => test::test(&args).map(exit_code),
         Command::Show(args) => show::show(&args).map(exit_code),
+        Command::Peek(args) => peek::peek(&args).map(exit_code),
+        Command::Attributes(args) => attributes::attributes(&args).map(exit_code),
         Command::Explain(args) => explain::explain(&args).map(exit_code),
         Command::Doctor(args) => doctor::doctor(&args).map(exit_code),
         Command::Export(args) => transfer::export(&args).map(exit_code),

@@ -50,12 +50,15 @@ fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Tabl
     let table = build(widest);
     let Some(terminal) = terminal else { return table.to_string() };
     // The first line has only single-width characters and is as wide as the others.
-    let width = table.lines().next().map_or(0, |line| line.chars().count());
-    let excess = width.saturating_sub(usize::from(terminal));
-    if excess == 0 {
+    let width = |table: &Table| table.lines().next().map_or(0, |line| line.chars().count());
+    let excess = |table: &Table| width(table).saturating_sub(usize::from(terminal));
+    if excess(&table) == 0 {
         return table.to_string();
     }
-    let mut table = build(widest.saturating_sub(excess).max(NARROWEST_BAR));
+    let mut table = build(widest.saturating_sub(excess(&table)).max(NARROWEST_BAR));
+    if excess(&table) == 0 {
+        return table.to_string();
+    }
     if narrowest(&table) > usize::from(terminal) {
         return listed(&table);
     }

@@ -13,7 +13,7 @@ use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
     Blocking, Document as _, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
-    clock::{Stopwatch, SystemClock},
+    clock::{Clock as _, Stopwatch, SystemClock},
     document::Value,
     group::{Differing, TrackerList},
     manager::{Commit, Submission},
@@ -85,7 +85,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let typing = args.typing();
         resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some(), &typing, &taken))?;
     }
-    let mut builder = Manager::builder().clock(SystemClock);
+    let mut builder = Manager::builder().clock(SystemClock).zone(args.zone.zone);
     let shared = cache.is_some();
     builder = match cache {
         Some(cache) => builder.cache(cache).durability(shared::durability(args)),
@@ -201,6 +201,13 @@ impl<'a> Read<'a> {
             now = found.as_ref().and_then(|value| Timestamp::read(&value.to_json()));
             if now.is_none() {
                 return Err(Problem::unfit("time", path, found, "seconds since 1970, an RFC 3339 timestamp or a date"));
+            }
+            // Here, not in the manager, so that a strict run stops before it counts what follows.
+            if let (Some(ahead), Some(now)) = (args.ahead, now) {
+                let clock = SystemClock.now();
+                if now > clock.saturating_add(ahead) {
+                    return Err(Problem::ahead(path, now, clock, ahead));
+                }
             }
             if let Some(Value::Number(number)) = found {
                 date = date_in_digits(&number).map(|date| (number, date));
@@ -359,13 +366,15 @@ impl Run<'_> {
                 }
                 Some(Ok(())) => tally.good(),
                 Some(Err(problem)) => {
-                    self.summary.malformed += 1;
-                    if self.reports.admit() || batch.broken {
+                    let is_ahead = matches!(problem, Problem::Ahead(_));
+                    *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
+                    if self.reports.admit(&problem) || batch.broken {
                         warn(format_args!("{}:{}: {problem}", batch.name, item.line));
                     }
                     tally.malformed(&problem).into_iter().for_each(warn);
                     if self.args.strict {
-                        warn("dictrack: stopped at the first malformed document because of --strict");
+                        let what = if is_ahead { "document ahead of the clock" } else { "malformed document" };
+                        warn(format_args!("dictrack: stopped at the first {what} because of --strict"));
                         (self.failed, goes_on) = (true, false);
                         break;
                     }

@@ -4,21 +4,23 @@ use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
 use dictrack::text::plain;
-use dictrack::url::quoted;
 use dictrack::{
-    CompletedTracker, Timestamp, TrackerSnapshot,
+    CompletedTracker, PeriodRecord, Timestamp, TrackerSnapshot,
     group::{Engine, Group},
 };
 
+use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
 use crate::report::{Output, bar, counted, fitted, table};
 use crate::store::{Where, unread, wait};
-use crate::{Failure, Outcome, moment};
+use crate::words::Words;
+use crate::{Failure, Outcome, attributes};
 
 /// Show the groups of a store or a cache, or the trackers of one group.
 ///
 /// Can be used while programs are counting. With both --cache and --store, shows the store together with
-/// changes that are only in the cache yet.
+/// changes that are only in the cache yet. Looking at a group does not change it. Times are relative, or in
+/// the time zone of the terminal (TZ); --output json has exact ones.
 ///
 /// Examples:
 ///   dictrack show --store dictrack.db
@@ -39,6 +41,8 @@ pub(crate) struct Args {
     /// clock].
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
+    #[command(flatten)]
+    zone: ZoneArg,
     /// The maximum number of groups to list; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -46,57 +50,107 @@ pub(crate) struct Args {
 
 pub(crate) fn show(args: &Args) -> Outcome {
     let shown = args.place.named()?.open()?;
-    let (store, engine) = (&*shown.store, Engine::default());
+    let (store, engine) = (&*shown.store, args.zone.engine());
     let now = moment::read(args.now.as_deref())?;
     match &args.group {
         Some(id) => {
-            let group = wait(store.load(id, &engine)).map_err(|error| unread(&error))?;
-            let group = group.ok_or_else(|| Failure(format!("{}: group {} does not exist", shown.name, quoted(id))))?;
-            show_group(id, &group, args.output, now);
+            let group = shown.group(id, &engine)?;
+            show_group(id, &group, &engine, args.output, now);
         }
         None => show_groups(store, &engine, args, now)?,
     }
     Ok(true)
 }
 
-fn group_json(id: &str, group: &Group, now: Timestamp) -> Json {
+fn group_json(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Json {
     let completed = |completed: &CompletedTracker| {
         let Json::Map(mut map) = completed.tracker.to_json() else { return Json::Null };
         map.insert("completed_at".into(), completed.completed_at.to_string().into());
         Json::Map(map)
     };
-    let trackers = group.trackers(None, now).iter().map(TrackerSnapshot::to_json).collect();
+    let trackers = group.trackers(engine, None, now).iter().map(tracker_json).collect();
     let entries = [
         ("group", Json::from(id)),
+        ("attributes", group.attributes().clone().into()),
         ("trackers", Json::List(trackers)),
         ("completed", Json::List(group.completed().iter().map(completed).collect())),
     ];
     Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
 
-fn show_group(id: &str, group: &Group, output: Output, now: Timestamp) {
+fn tracker_json(tracker: &TrackerSnapshot) -> Json {
+    let json = tracker.to_json();
+    let Json::Map(mut map) = json else { return json };
+    if tracker.definition.every().is_some() {
+        map.insert("periods".into(), tracker.periods().iter().map(PeriodRecord::to_json).collect::<Vec<_>>().into());
+    }
+    Json::Map(map)
+}
+
+fn show_group(id: &str, group: &Group, engine: &Engine, output: Output, now: Timestamp) {
     if output.is_json() {
-        say_json(&group_json(id, group, now));
+        say_json(&group_json(id, group, engine, now));
         return;
     }
-    if is_empty(group, now) {
+    let attributes = attributes::lines(group.attributes());
+    if is_empty(group, now) && attributes.is_empty() {
         say(format_args!("group {}: all trackers were removed or have expired", plain(id)));
         return;
     }
-    let table = fitted(20, |cells| trackers(group, cells, now));
-    say(format_args!("group {}\n{table}", plain(id)));
+    say(format_args!("group {}", plain(id)));
+    attributes.into_iter().for_each(say);
+    if is_empty(group, now) {
+        say("no trackers");
+        return;
+    }
+    let words = Words::at(now);
+    let active = group.trackers(engine, None, now);
+    say(fitted(20, |cells| trackers(&active, &group.completed(), &words, cells)));
+    for tracker in &active {
+        let periods = tracker.periods();
+        if !periods.is_empty() {
+            say(format_args!("periods of {}", plain(tracker.name())));
+            periods.iter().for_each(|record| say(period(record, tracker, &words)));
+        }
+    }
+}
+
+/// One line about a period: `  2026-11-28 00:00 to 2026-11-29 00:00  3/3, completed at 17:20`.
+fn period(record: &PeriodRecord, tracker: &TrackerSnapshot, words: &Words) -> String {
+    let mut line = format!("  {}  {}", words.period(record.period), record.progress);
+    let targets = tracker.definition.targets();
+    if record.met.is_none()
+        && let Some(target) = targets.get(record.stage - 1)
+    {
+        line.push_str(&format!("/{target}"));
+        if targets.len() > 1 {
+            line.push_str(&format!(", stage {} of {}", record.stage, targets.len()));
+        }
+    }
+    if record.cycle > 0 {
+        line.push_str(&format!(", cycle {}", record.cycle + 1));
+    }
+    match record.met {
+        Some(true) => line.push_str(", met"),
+        Some(false) => line.push_str(", not met"),
+        None => {}
+    }
+    if let Some(moment) = record.completed_at {
+        line.push_str(&format!(", completed {}", words.date(moment)));
+    }
+    line
 }
 
 /// Whether a group has no trackers left. Its document ids are kept, so that documents still count only once.
 fn is_empty(group: &Group, now: Timestamp) -> bool {
-    group.trackers(None, now).is_empty() && group.completed().is_empty()
+    group.active_names(now).next().is_none() && group.completed().is_empty()
 }
 
-/// One line per tracker, with bars of `cells` cells.
-fn trackers(group: &Group, cells: usize, now: Timestamp) -> Table {
-    let header = ["tracker", "progress", "", "stage", "limiters"];
-    let mut table = table(presets::NOTHING, &header, &["tracker", "limiters"]);
-    for tracker in group.trackers(None, now) {
+/// One row per tracker, with bars of `cells` cells.
+fn trackers(active: &[TrackerSnapshot], completed: &[CompletedTracker], words: &Words, cells: usize) -> Table {
+    let header = ["tracker", "progress", "", "stage", "status"];
+    let mut table = table(presets::NOTHING, &header, &["tracker", "status"]);
+    for tracker in active {
         let stages = tracker.definition.targets().len();
         let mut stage = format!("{} of {stages}", tracker.stage);
         if tracker.definition.loop_forever() {
@@ -107,38 +161,20 @@ fn trackers(group: &Group, cells: usize, now: Timestamp) -> Table {
             bar(tracker.progress.to_f64() / tracker.target().to_f64(), cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             stage,
-            limiters(&tracker),
+            words.status(tracker).join("\n"),
         ]);
     }
-    for completed in group.completed() {
+    for completed in completed {
         let tracker = &completed.tracker;
         table.add_row([
             plain(tracker.name()).into_owned(),
             bar(1.0, cells),
             format!("{}/{}", tracker.progress, tracker.target()),
             "completed".to_owned(),
-            completed.completed_at.to_string(),
+            words.date(completed.completed_at),
         ]);
     }
     table
-}
-
-fn limiters(tracker: &TrackerSnapshot) -> String {
-    let words = tracker.limiters.iter().map(|limiter| match (limiter.remaining, limiter.limit) {
-        (Some(remaining), Some(limit)) => format!("{remaining} of {limit} left"),
-        _ => match (limiter.start, limiter.end, &limiter.state) {
-            (None, Some(end), _) => format!("until {end}"),
-            (Some(start), None, _) => format!("from {start}"),
-            (Some(start), Some(end), _) => format!("{start} to {end}"),
-            (None, None, Some(state)) if *state != Json::Null => plain(&state.to_string()).into_owned(),
-            (None, None, _) => "custom".to_owned(),
-        },
-    });
-    let mut text = words.collect::<Vec<_>>().join(", ");
-    if tracker.limited {
-        text = format!("LIMITED {text}");
-    }
-    text
 }
 
 fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
@@ -164,9 +200,9 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timesta
             }
             shown += 1;
             if args.output.is_json() {
-                say_json(&group_json(id, &group, now));
+                say_json(&group_json(id, &group, engine, now));
             } else {
-                rows.push(Overview::of(id, &group, now));
+                rows.push(Overview::of(id, &group, engine, now));
             }
         }
         if full {
@@ -194,8 +230,8 @@ struct Overview {
 }
 
 impl Overview {
-    fn of(id: &str, group: &Group, now: Timestamp) -> Self {
-        let trackers = group.trackers(None, now);
+    fn of(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Self {
+        let trackers = group.trackers(engine, None, now);
         let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
         let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
         let words =

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dictrack::group::{Engine, Group};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore;
-use dictrack::{Error, overlay::Overlay, url};
+use dictrack::{Error, overlay::Overlay, url, url::quoted};
 
 use crate::{Failure, misused};
 
@@ -94,6 +95,14 @@ pub(crate) struct Shown {
     pub(crate) store: Arc<dyn DataStore>,
     /// The name used in errors.
     pub(crate) name: String,
+}
+
+impl Shown {
+    /// The group of this id, which must exist.
+    pub(crate) fn group(&self, id: &str, engine: &Engine) -> Result<Group, Failure> {
+        let group = wait(self.store.load(id, engine)).map_err(|error| unread(&error))?;
+        group.ok_or_else(|| Failure(format!("{}: group {} does not exist", self.name, quoted(id))))
+    }
 }
 
 impl Where {

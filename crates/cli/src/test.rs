@@ -29,7 +29,7 @@ pub(crate) fn test(args: &Args) -> Outcome {
             Err(error) => Err(error.to_string()),
         };
         let problems: Vec<String> = match scenario {
-            Ok(scenario) => scenario.run(&mut Bare::default()).iter().map(ToString::to_string).collect(),
+            Ok(scenario) => scenario.run(&mut Bare::in_zone(scenario.zone())).iter().map(ToString::to_string).collect(),
             Err(error) => vec![error],
         };
         if problems.is_empty() {

@@ -18,8 +18,8 @@ use crate::{Failure, Outcome, legacy, misused};
 
 /// Write the contents of a store as lines of JSON.
 ///
-/// The export is complete: definitions, progress, limiters, document ids, undelivered events, completed
-/// trackers, and how far inputs were read. The store is checked first, and each line gets a checksum. Can be
+/// The export is complete: definitions, progress, limiters, periods, attributes, document ids, undelivered
+/// events, completed trackers, and how far inputs were read. The store is checked first, and each line gets a checksum. Can be
 /// used while programs are counting. With both --cache and --store, changes that are only in the cache yet are
 /// included.
 ///

@@ -287,6 +287,39 @@ fn strict_stops_at_the_first_malformed_document_also_on_a_cache() {
     assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (4, 1));
 }
 
+#[test]
+fn strict_stops_at_the_first_document_ahead_of_the_clock_also_on_a_cache() {
+    let line = |id: u64, year: u64| format!("{{\"user\":\"a\",\"id\":{id},\"at\":\"{year}-01-01\"}}\n");
+    let lines = [line(1, 2026), line(2, 9999), line(3, 2026)].concat();
+    let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", &lines)]);
+    let place = format!("--cache {} --store s.db", redis("ahead"));
+    let run = |more: &str| dictrack(folder.path(), &format!("{RUN} --time at --ahead 1h {more} {place} in.ndjson"));
+    let strict = run("--strict");
+    assert_eq!((strict.code, listed(folder.path(), &place)), (Some(1), vec![("a".to_owned(), 1)]), "{}", strict.error);
+    let summary = run("").json();
+    assert_eq!(["documents", "ahead", "repeated"].map(|key| number(&summary, key)), [1, 1, 0]);
+    assert_eq!(listed(folder.path(), &place), [("a".to_owned(), 2)]);
+}
+
+#[test]
+fn attributes_are_set_in_every_store_and_cache() {
+    let folder = folder(&[]);
+    for place in [
+        format!("--store {}", mongo("attributes")),
+        format!("--cache {}", redis("attributes")),
+        format!("--cache {} --store both.db", redis("attributes_both")),
+    ] {
+        let attributes = |words: &str| {
+            dictrack(folder.path(), &format!("attributes a {words} --output json {place}")).json().to_string()
+        };
+        assert_eq!(attributes("zone=Asia/Tokyo plan=pro"), r#"{"zone":"Asia/Tokyo","plan":"pro"}"#, "{place}");
+        assert_eq!(attributes("plan="), r#"{"zone":"Asia/Tokyo"}"#, "{place}");
+        assert_eq!(attributes(""), r#"{"zone":"Asia/Tokyo"}"#, "{place}");
+    }
+    // The store has them too once the command is over.
+    assert!(dictrack(folder.path(), "attributes a --store both.db").good().contains("Asia/Tokyo"));
+}
+
 /// Runs a command that fails within a few seconds and shows no password.
 fn refused(folder: &Path, line: &str) -> Answer {
     let since = Stopwatch::start();

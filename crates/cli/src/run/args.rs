@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use dictrack::open::OpenOptions;
-use dictrack::{Durability, EventCode, Path};
+use dictrack::{Durability, EventCode, Path, Span};
 
 use super::csv::Typing;
 use super::input::Format;
+use crate::moment::{self, ZoneArg};
 use crate::{Failure, misused, store};
 
 /// Count the documents in files or on standard input.
@@ -27,6 +28,7 @@ use crate::{Failure, misused, store};
 ///
 /// Examples:
 ///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
+///   dictrack run --trackers quests.toml --group-by player --time at --ahead 5m --zone Europe/Berlin log.ndjson
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request \
 ///       --cache redis://cache.internal --store mongodb://db.internal/quotas
@@ -42,6 +44,12 @@ pub(crate) struct Args {
     /// The path of the time in each document: seconds since 1970, an RFC 3339 timestamp or a date [default: the clock].
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) time: Option<Path>,
+    /// Reject documents whose time is further ahead of the clock than this: seconds, or 90s, 5m, "1 hour". Otherwise a
+    /// document from the far future begins a new period of each window, and all normal ones are late.
+    #[arg(long, value_name = "DURATION", requires = "time", value_parser = moment::length)]
+    pub(super) ahead: Option<Span>,
+    #[command(flatten)]
+    pub(super) zone: ZoneArg,
     /// The path of the id in each document: an id counts only once in its group.
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) id: Option<Path>,
@@ -64,7 +72,7 @@ pub(crate) struct Args {
     /// Count the inputs from the beginning, even if the store has recorded how far they were counted.
     #[arg(long)]
     pub(super) again: bool,
-    /// Stop at the first malformed document.
+    /// Stop at the first document that is malformed or rejected by --ahead.
     #[arg(long)]
     pub(super) strict: bool,
     /// What to print: a table at the end, that table as JSON, or each event as a line of JSON.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use dictrack::json::{Json, MAX_BYTES, SyntaxError};
 use dictrack::text::plain;
-use dictrack::{Path, document::Value, number::Number, time};
+use dictrack::{Path, Span, Timestamp, document::Value, number::Number, time};
 
-/// How many malformed documents are reported; the others are only counted.
+/// How many malformed or rejected documents are reported; the others are only counted.
 const SHOWN: u64 = 20;
 /// How many characters of a value a report quotes.
 const QUOTED: usize = 40;
@@ -24,6 +24,8 @@ pub(super) enum Problem {
         what: &'static str,
         path: String,
     },
+    /// Its time is too far ahead of the clock.
+    Ahead(String),
     Other(String),
     /// Not a problem with a document: the input ends early or cannot be read.
     Input(String),
@@ -32,7 +34,9 @@ pub(super) enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(problem) | Self::Other(problem) | Self::Input(problem) => f.write_str(problem),
+            Self::Syntax(problem) | Self::Ahead(problem) | Self::Other(problem) | Self::Input(problem) => {
+                f.write_str(problem)
+            }
             Self::Missing { what, path } => write!(f, "no {what} at {path}"),
         }
     }
@@ -53,6 +57,14 @@ impl Problem {
     /// A document of `length` bytes, which is too long.
     pub(super) fn too_long(length: u64) -> Self {
         Self::Other(format!("document of {length} bytes; expected up to {MAX_BYTES} (1 MiB)"))
+    }
+
+    /// The time at `path` is more than `most` ahead of the clock.
+    pub(super) fn ahead(path: &Path, time: Timestamp, clock: Timestamp, most: Span) -> Self {
+        let path = path.to_string();
+        let seconds = most.to_number();
+        let path = plain(&path);
+        Self::Ahead(format!("the time at {path} is {time}, more than {seconds} s ahead of the clock ({clock})"))
     }
 
     /// The value at `path` is not a valid group, time or id.
@@ -115,11 +127,14 @@ fn shortened(text: &str) -> String {
 pub(super) struct Reports {
     shown: u64,
     more: u64,
+    /// Whether some of them were rejected by `--ahead`.
+    ahead: bool,
 }
 
 impl Reports {
     /// Whether to show another report.
-    pub(super) fn admit(&mut self) -> bool {
+    pub(super) fn admit(&mut self, problem: &Problem) -> bool {
+        self.ahead |= matches!(problem, Problem::Ahead(_));
         let shows = self.shown < SHOWN;
         *(if shows { &mut self.shown } else { &mut self.more }) += 1;
         shows
@@ -127,7 +142,8 @@ impl Reports {
 
     /// A line about the reports that were not shown.
     pub(super) fn rest(&self) -> Option<String> {
-        (self.more > 0).then(|| format!("… and {} more malformed documents", crate::report::thousands(self.more)))
+        let what = if self.ahead { "malformed or rejected documents" } else { "malformed documents" };
+        (self.more > 0).then(|| format!("… and {} more {what}", crate::report::thousands(self.more)))
     }
 }
 
@@ -140,13 +156,15 @@ pub(super) struct Tally {
     good: u64,
     malformed: u64,
     syntax: u64,
+    /// How many of the malformed ones are not malformed, but were rejected by `--ahead`.
+    ahead: u64,
     /// The path at which every malformed document lacked a value.
     missing: Option<String>,
 }
 
 impl Tally {
     pub(super) fn new(name: Arc<str>, resumed: bool) -> Self {
-        Self { name, resumed, good: 0, malformed: 0, syntax: 0, missing: None }
+        Self { name, resumed, good: 0, malformed: 0, syntax: 0, ahead: 0, missing: None }
     }
 
     pub(super) fn good(&mut self) {
@@ -166,6 +184,7 @@ impl Tally {
         }
         self.malformed += 1;
         self.syntax += u64::from(matches!(problem, Problem::Syntax(_)));
+        self.ahead += u64::from(matches!(problem, Problem::Ahead(_)));
         let first = !self.resumed && self.good == 0 && self.malformed == FIRST_LINES;
         (first && self.syntax == FIRST_LINES)
             .then(|| format!("{}: the first lines are not JSON; if it is CSV, use --format csv", self.name))
@@ -186,6 +205,12 @@ impl Tally {
             Some(path) => format!("no document in {name} has a value at {path}; none was counted"),
             None if self.syntax == self.malformed => {
                 format!("no line of {name} is JSON; none was counted; if it is CSV, use --format csv")
+            }
+            None if self.ahead == self.malformed => {
+                format!("every document in {name} is too far ahead of the clock; none was counted")
+            }
+            None if self.ahead > 0 => {
+                format!("every document in {name} is malformed or too far ahead of the clock; none was counted")
             }
             None => format!("every document in {name} is malformed; none was counted"),
         })

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::Json;
 use dictrack::text::{plain, quoted, sentence};
-use dictrack::{Amount, Blocking, Error, Outcome, TrackerDefinition, clock::Stopwatch, number::Number};
+use dictrack::{
+    Amount, Blocking, Error, Outcome, SkipReason, Span, Status, Timestamp, TrackerDefinition, clock::Stopwatch,
+    number::Number,
+};
 
 use crate::explain::still_completed;
 use crate::print::warn;
 use crate::report::{bar, counted, fitted, object, table, thousands};
 use crate::store::wait;
+use crate::words::Words;
 
 /// How many stages are shown; of a longer list, the first ones and the last.
 const STAGES_SHOWN: usize = 8;
@@ -29,9 +33,15 @@ pub(super) struct Summary {
     trackers: Vec<Line>,
     pub(super) documents: u64,
     pub(super) malformed: u64,
+    /// Documents that `--ahead` rejected.
+    pub(super) ahead: u64,
     duplicates: u64,
     untouched: u64,
     groups: u64,
+    /// The time of the latest document.
+    latest: Option<Timestamp>,
+    /// As of when trackers are shown.
+    now: Timestamp,
     seconds: f64,
     pub(super) interrupted: bool,
     go_on: GoOn,
@@ -46,11 +56,16 @@ struct Line {
     counted: u64,
     refused: u64,
     skipped: u64,
+    /// How many of the skipped documents were too late, or found the tracker resting.
+    late: u64,
+    resting: u64,
     failed: u64,
     /// How many groups have it, have completed it, and have it limited.
     groups: u64,
     completed: u64,
     limited: u64,
+    /// When the first limited group may count again.
+    next: Option<Timestamp>,
     /// How many groups reached each stage, in this cycle or an earlier one.
     reached: Vec<u64>,
 }
@@ -63,18 +78,24 @@ impl Summary {
             counted: 0,
             refused: 0,
             skipped: 0,
+            late: 0,
+            resting: 0,
             failed: 0,
             groups: 0,
             completed: 0,
             limited: 0,
+            next: None,
         };
         Self {
             trackers: trackers.iter().map(line).collect(),
             documents: 0,
             malformed: 0,
+            ahead: 0,
             duplicates: 0,
             untouched: 0,
             groups: 0,
+            latest: None,
+            now: Timestamp::default(),
             seconds: 0.0,
             interrupted: false,
             go_on,
@@ -90,6 +111,7 @@ impl Summary {
     /// Records what a document changed.
     pub(super) fn count(&mut self, outcome: &Outcome) {
         self.documents += 1;
+        self.latest = self.latest.max(Some(outcome.now()));
         self.duplicates += u64::from(outcome.duplicate());
         self.untouched += u64::from(!outcome.duplicate() && outcome.is_empty());
         for tracker in outcome.touched() {
@@ -108,9 +130,11 @@ impl Summary {
                 line.counted += 1;
             }
         }
-        for (name, _) in outcome.skipped() {
+        for (name, reason) in outcome.skipped() {
             if let Some(line) = self.line(name) {
                 line.skipped += 1;
+                line.late += u64::from(reason == SkipReason::Late);
+                line.resting += u64::from(reason == SkipReason::Resting);
             }
         }
         for (name, error) in outcome.failed() {
@@ -128,14 +152,17 @@ impl Summary {
         self.seconds = self.since.elapsed().as_secs_f64();
     }
 
-    /// Reads every group to find out how far each tracker has come.
+    /// Reads every group to find out how far each tracker has come: by the clock, and in the period of the latest document.
+    /// Otherwise a log of earlier days would show no progress.
     pub(super) fn survey(&mut self, manager: &Blocking) -> Result<(), Error> {
         let now = manager.manager().now();
         let mut groups = 0;
+        let latest = self.latest.map_or(now, |latest| latest.min(now));
+        self.now = now;
         let trackers = &mut self.trackers;
         for line in trackers.iter_mut() {
             // An earlier attempt may have failed halfway.
-            (line.groups, line.completed, line.limited) = (0, 0, 0);
+            (line.groups, line.completed, line.limited, line.next) = (0, 0, 0, None);
             line.reached.fill(0);
         }
         wait(manager.manager().for_each_group(|_, group| {
@@ -146,10 +173,26 @@ impl Summary {
                 let stages = note(line);
                 line.reached.iter_mut().take(stages).for_each(|reached| *reached += 1);
             };
-            for tracker in group.trackers(None, now) {
+            for tracker in group.trackers(manager.manager().engine(), None, now) {
+                let in_period = tracker.definition.every().is_some().then(|| tracker.at(latest));
+                let shown = in_period.as_ref().unwrap_or(&tracker);
                 reach(tracker.name(), &|line| {
-                    line.limited += u64::from(tracker.limited);
-                    if tracker.cycle > 0 { usize::MAX } else { tracker.stage - 1 }
+                    if tracker.limited {
+                        line.limited += 1;
+                        let next = tracker.limiters.iter().map(|limiter| limiter.retry_at).max();
+                        let next = next.flatten().filter(|next| *next > now);
+                        line.next = line.next.into_iter().chain(next).min();
+                    }
+                    let targets = shown.definition.targets();
+                    let reached = match shown.freezes {
+                        // A streak goes on after its last target.
+                        Some(_) => targets.iter().filter(|target| shown.progress >= **target).count(),
+                        None if shown.cycle > 0 || shown.status == Status::Resting => usize::MAX,
+                        None => shown.stage - 1,
+                    };
+                    let is_done = shown.cycle == 0 && reached >= targets.len();
+                    line.completed += u64::from(is_done);
+                    reached
                 });
             }
             for completed in still_completed(group, now) {
@@ -170,7 +213,7 @@ impl Summary {
 
     /// Whether earlier runs had already counted everything in the inputs.
     pub(super) fn is_nothing_new(&self) -> bool {
-        self.resumed && !self.interrupted && self.documents == 0 && self.malformed == 0
+        self.resumed && !self.interrupted && [self.documents, self.malformed, self.ahead] == [0; 3]
     }
 
     /// The text of the progress bar.
@@ -186,9 +229,12 @@ impl Summary {
             self.seconds,
             thousands(self.rate(self.seconds) as u64)
         );
-        for (count, what) in
-            [(self.malformed, "malformed"), (self.duplicates, "repeated"), (self.untouched, "matched no tracker")]
-        {
+        for (count, what) in [
+            (self.malformed, "malformed"),
+            (self.ahead, "ahead of the clock"),
+            (self.duplicates, "repeated"),
+            (self.untouched, "matched no tracker"),
+        ] {
             if count > 0 {
                 text.push_str(&format!(", {} {what}", thousands(count)));
             }
@@ -228,7 +274,20 @@ impl Summary {
     /// The table and the totals.
     pub(super) fn table(&self) -> String {
         let table = fitted(12, |cells| self.lines(cells));
-        format!("{table}\n{}, {}", self.totals(), counted(self.groups, "group"))
+        format!("{table}\n{}, {}{}", self.totals(), counted(self.groups, "group"), self.period_words())
+    }
+
+    /// The moment whose periods are shown, if it is not the present.
+    fn period(&self) -> Option<Timestamp> {
+        let has_periods = self.trackers.iter().any(|line| line.definition.every().is_some());
+        self.latest.filter(|_| has_periods).map(|latest| latest.min(self.now))
+    }
+
+    fn period_words(&self) -> String {
+        let words = Words::at(self.now);
+        // A document of this minute is recent enough.
+        let earlier = self.period().filter(|latest| self.now.since(*latest) > Span::from_secs(60));
+        earlier.map_or_else(String::new, |latest| format!("; periods as of {}", words.clock(latest)))
     }
 
     /// One line per tracker, with bars of `cells` cells.
@@ -237,9 +296,11 @@ impl Summary {
         let mut table = table(presets::UTF8_HORIZONTAL_ONLY, &header, &header[..1]);
         table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         for line in &self.trackers {
-            let numbers = [line.completed, line.limited, line.counted, line.refused, line.skipped + line.failed];
+            let next = line.next.map(|next| Words::at(self.now).away(next));
+            let limited = [Some(thousands(line.limited)), next].into_iter().flatten().collect::<Vec<_>>().join("\n");
+            let [completed, counted, refused] = [line.completed, line.counted, line.refused].map(thousands);
             let cells = [plain(line.definition.name()).into_owned(), line.bars(self.groups, cells)];
-            table.add_row(cells.into_iter().chain(numbers.map(thousands)));
+            table.add_row(cells.into_iter().chain([completed, limited, counted, refused, line.skipped_words()]));
         }
         table
     }
@@ -259,6 +320,8 @@ impl Summary {
                 ("counted", number(line.counted)),
                 ("refused", number(line.refused)),
                 ("skipped", number(line.skipped)),
+                ("late", number(line.late)),
+                ("resting", number(line.resting)),
                 ("failed", number(line.failed)),
             ])
         });
@@ -266,18 +329,31 @@ impl Summary {
         object([
             ("documents", number(self.documents)),
             ("malformed", number(self.malformed)),
+            ("ahead", number(self.ahead)),
             ("repeated", number(self.duplicates)),
             ("matched_nothing", number(self.untouched)),
             ("groups", number(self.groups)),
             ("seconds", rounded(self.seconds)),
             ("documents_per_second", rounded(self.rate(self.seconds))),
             ("interrupted", self.interrupted.into()),
+            ("periods_as_of", self.period().map_or(Json::Null, |moment| moment.to_number().into())),
             ("trackers", Json::List(trackers.collect())),
         ])
     }
 }
 
 impl Line {
+    /// How many documents were skipped or failed, and how many of them because of their time.
+    fn skipped_words(&self) -> String {
+        let mut words = thousands(self.skipped + self.failed);
+        for (count, what) in [(self.late, "late"), (self.resting, "resting")] {
+            if count > 0 {
+                words.push_str(&format!("\n{} {what}", thousands(count)));
+            }
+        }
+        words
+    }
+
     /// One line per stage: its target, a bar, and how many groups reached it.
     fn bars(&self, groups: u64, cells: usize) -> String {
         let targets = self.definition.targets();

@@ -66,6 +66,33 @@ name = "tenth_view"
 kind = "count"
 target = [3, 10]
 conditions = [{ key = "event", eq = "view" }]
+
+[[trackers]]
+name = "hourly"
+kind = "count"
+target = [2, 5]
+every = "hour"
+keep = 3
+limiters = [{ count = 4 }]
+
+[[trackers]]
+name = "hours_in_a_row"
+kind = "streak"
+target = [2, 4]
+every = "hour"
+freezes = { start = 1, per = 3, max = 2 }
+
+[[trackers]]
+name = "rates"
+kind = "count"
+target = 1000000
+limiters = [{ count = 3, per = "15 minutes" }, { count = 5, within = "1 hour" }, { count = 40, per = "minute", burst = 2 }]
+
+[[trackers]]
+name = "capped"
+kind = "sum"
+target = 1000000
+limiters = [{ sum = 60, per = "day", zone = "Europe/Berlin" }]
 "#;
 
 /// The generator SplitMix64.
@@ -193,9 +220,18 @@ impl<'a> Oracle<'a> {
                     map.insert("completed_at".into(), completed.completed_at.to_string().into());
                     Json::Map(map)
                 });
+                let shown = |tracker: &dictrack::TrackerSnapshot| {
+                    let Json::Map(mut map) = tracker.to_json() else { panic!("not a map") };
+                    if tracker.definition.every().is_some() {
+                        let periods = tracker.periods().iter().map(dictrack::PeriodRecord::to_json).collect();
+                        map.insert("periods".into(), Json::List(periods));
+                    }
+                    Json::Map(map)
+                };
                 let entries = [
                     ("group", Json::from(*user)),
-                    ("trackers", Json::List(trackers.iter().map(dictrack::TrackerSnapshot::to_json).collect())),
+                    ("attributes", Json::Map(Map::default())),
+                    ("trackers", Json::List(trackers.iter().map(shown).collect())),
                     ("completed", Json::List(completed.collect())),
                 ];
                 let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
