@@ -23,7 +23,11 @@ fn with(field: &str, part: Json) -> PyResult<TrackerDefinition> {
         (field, Json::List(vec![part])),
     ];
     let json = Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect());
-    TrackerDefinition::from_json(&json).map_err(|error| errors::definition(&error))
+    TrackerDefinition::from_json(&json).map_err(|error| {
+        // On its own it has no position.
+        let message = error.to_string();
+        errors::of(dictrack::ErrorKind::Definition, message.strip_prefix("limiters[0].").unwrap_or(&message))
+    })
 }
 
 /// A condition. Two conditions are equal if their kinds, keys, operands and flags are equal.
@@ -94,15 +98,19 @@ impl Limiter {
         limiter_for(py, &view)
     }
 
-    /// Whether a document may count at ``now``.
-    fn admits(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let verdict = self.limiter.lock().admits(&Json::Null, value::moment("now", now)?, &self.engine);
+    /// Whether a document may count at ``now``. Only a sum at a key reads it.
+    #[pyo3(signature = (now, document=None))]
+    fn admits(&self, now: &Bound<'_, PyAny>, document: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let document = document.map(value::read_any).transpose()?.unwrap_or(Json::Null);
+        let verdict = self.limiter.lock().admits(&document, value::moment("now", now)?, &self.engine);
         Ok(verdict.map_err(|error| PyValueError::new_err(error.to_string()))? == Verdict::Admitted)
     }
 
     /// Records a document that counted at ``now``. Returns whether another one can count.
-    fn record(&self, now: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let recorded = self.limiter.lock().record(&Json::Null, value::moment("now", now)?, &self.engine);
+    #[pyo3(signature = (now, document=None))]
+    fn record(&self, now: &Bound<'_, PyAny>, document: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let document = document.map(value::read_any).transpose()?.unwrap_or(Json::Null);
+        let recorded = self.limiter.lock().record(&document, value::moment("now", now)?, &self.engine);
         recorded.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 

@@ -37,7 +37,7 @@ impl Definition {
         self.0.name()
     }
 
-    /// ``count``, ``sum`` or ``custom``.
+    /// ``count``, ``sum``, ``streak`` or ``custom``.
     #[getter]
     fn kind(&self) -> &'static str {
         self.0.kind().name()

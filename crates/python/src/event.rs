@@ -44,6 +44,12 @@ impl Event {
         value::seconds_for(py, self.0.occurred_at)
     }
 
+    /// Of a tracker with ``every``, the start of the period of the document or call.
+    #[getter]
+    fn period_start<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.period_start().map(|moment| value::seconds_for(py, moment)).transpose()
+    }
+
     /// The number of events of this kind that this one represents.
     #[getter]
     fn times(&self) -> u64 {

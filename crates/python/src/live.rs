@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use dictrack::{Error, LimiterDefinition, LimiterView, Timestamp, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Error, LimiterDefinition, LimiterView, Status, Timestamp, TrackerDefinition, TrackerSnapshot};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -59,7 +59,7 @@ impl Followed {
         let ever = Timestamp::from_micros(i64::MIN);
         let active = manager.at(ever).tracker(&self.group, &self.name).await?;
         if let Some(found) = active.filter(|found| found.generation == self.generation) {
-            let state = State::of(&found);
+            let state = State::of(&found.at(manager.now()));
             self.seen.lock().state = state.clone();
             return Ok(state);
         }
@@ -148,14 +148,14 @@ impl Following {
     pub(crate) fn has_to_follow(&self, outcome: &dictrack::Outcome) -> bool {
         self.len.load(Ordering::Relaxed) > 0
             && outcome.changed()
-            && outcome.dirtied().any(|tracked| tracked.is_completed() || has_custom(tracked.definition()))
+            && outcome.dirtied().any(|tracked| has_ended(&tracked) || has_custom(tracked.definition()))
     }
 
     /// Passes such changes on. Must be called without the GIL.
     pub(crate) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
         let asks_custom = |tracked: &dictrack::Tracked<'_>| has_custom(tracked.definition());
         let followed = self.of(group);
-        for tracked in outcome.completed() {
+        for tracked in outcome.completed().filter(has_ended) {
             for followed in followed.iter().filter(|followed| followed.name == tracked.name()) {
                 // The lookup provides what an outcome lacks: the cycle, and when the tracker completed.
                 if followed.look().await.is_err() {
@@ -197,6 +197,11 @@ impl Following {
             let _ = followed.look().await;
         }
     }
+}
+
+/// Whether the document was the last of the tracker. One with `every` only rests.
+fn has_ended(tracked: &dictrack::Tracked<'_>) -> bool {
+    tracked.status() == Status::Completed
 }
 
 fn has_custom(definition: &TrackerDefinition) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dictrack::json::Json;
 use dictrack::{
-    Amount, ErrorKind, EventCode, block_on,
+    Amount, ErrorKind, EventCode, PeriodRecord, block_on,
     group::Differing,
     manager::{Reset, TrackerUpdate},
 };
@@ -248,18 +248,32 @@ impl Manager {
         Ok(Pending::new(task, truth))
     }
 
-    /// Sets the progress of an active tracker.
-    fn set_progress(&self, group_id: String, name: String, progress: &Bound<'_, PyAny>) -> PyResult<Pending> {
-        let (inner, progress) = (self.shared()?, value::amount("progress", progress)?);
-        Ok(Pending::new(async move { inner.manager.set_progress(&group_id, &name, progress).await }, truth))
+    /// Sets the progress of an active tracker; with ``every``, that of the period of ``now``.
+    #[pyo3(signature = (group_id, name, progress, now=None))]
+    fn set_progress(
+        &self,
+        group_id: String,
+        name: String,
+        progress: &Bound<'_, PyAny>,
+        now: Moment<'_, '_>,
+    ) -> PyResult<Pending> {
+        let (inner, now, progress) = (self.shared()?, moment(now)?, value::amount("progress", progress)?);
+        Ok(Pending::new(async move { inner.at(now).set_progress(&group_id, &name, progress).await }, truth))
     }
 
     /// Appends targets to an active tracker.
-    fn add_targets(&self, group_id: String, name: String, targets: Vec<Bound<'_, PyAny>>) -> PyResult<Pending> {
-        let inner = self.shared()?;
+    #[pyo3(signature = (group_id, name, targets, now=None))]
+    fn add_targets(
+        &self,
+        group_id: String,
+        name: String,
+        targets: Vec<Bound<'_, PyAny>>,
+        now: Moment<'_, '_>,
+    ) -> PyResult<Pending> {
+        let (inner, now) = (self.shared()?, moment(now)?);
         let targets: PyResult<Vec<Amount>> = targets.iter().map(|target| value::amount("target", target)).collect();
         let targets = targets?;
-        Ok(Pending::new(async move { inner.manager.add_targets(&group_id, &name, targets).await }, truth))
+        Ok(Pending::new(async move { inner.at(now).add_targets(&group_id, &name, targets).await }, truth))
     }
 
     /// Removes active trackers, all or those named; returns the names of those that existed.
@@ -315,6 +329,63 @@ impl Manager {
             Ok(Json::List(explained.iter().map(dictrack::Explanation::to_json).collect()))
         };
         Ok(Pending::new(task, |py, explained| Ok(value::write(py, &explained)?.unbind())))
+    }
+
+    /// What the active trackers allow, all or those named: like ``get_trackers``, before one acts. Changes nothing.
+    #[pyo3(signature = (group_id, names=None, now=None))]
+    fn peek(&self, group_id: String, names: Option<Vec<String>>, now: Moment<'_, '_>) -> PyResult<Pending> {
+        let (inner, now) = (self.shared()?, moment(now)?);
+        let task = async move {
+            let now = now.unwrap_or_else(|| inner.manager.now());
+            let names: Option<Vec<&str>> = names.as_ref().map(|names| names.iter().map(String::as_str).collect());
+            let found = inner.manager.at(now).peek(&group_id, names.as_deref()).await?;
+            Ok(found.iter().map(|found| State::of(found).at_moment(now)).collect::<Vec<_>>())
+        };
+        Ok(Pending::new(task, |py, states| Ok(states.into_pyobject(py)?.into_any().unbind())))
+    }
+
+    /// What a tracker with ``every`` did in its periods, as a list of dicts; ``None`` if there is no such tracker.
+    #[pyo3(signature = (group_id, name, now=None))]
+    fn periods(&self, group_id: String, name: String, now: Moment<'_, '_>) -> PyResult<Pending> {
+        let (inner, now) = (self.shared()?, moment(now)?);
+        let task = async move {
+            let found = inner.at(now).periods(&group_id, &name).await?;
+            Ok(found.map_or(Json::Null, |found| Json::List(found.iter().map(PeriodRecord::to_json).collect())))
+        };
+        Ok(Pending::new(task, |py, periods| Ok(value::write(py, &periods)?.unbind())))
+    }
+
+    /// Merges a dict into the attributes of a group; ``None`` removes a key. Returns whether that changed anything.
+    #[pyo3(signature = (group_id, attributes, now=None))]
+    fn set_attributes(
+        &self,
+        group_id: String,
+        attributes: &Bound<'_, PyAny>,
+        now: Moment<'_, '_>,
+    ) -> PyResult<Pending> {
+        let (inner, now) = (self.shared()?, moment(now)?);
+        let Json::Map(map) = value::read(attributes)? else {
+            let found = value::a_type(attributes);
+            return Err(PyTypeError::new_err(format!("attributes is {found}; expected a dict")));
+        };
+        Ok(Pending::new(async move { inner.at(now).set_attributes(&group_id, map).await }, truth))
+    }
+
+    /// The attributes of a group.
+    fn attributes(&self, group_id: String) -> PyResult<Pending> {
+        let inner = self.shared()?;
+        let task = async move { inner.manager.attributes(&group_id).await };
+        Ok(Pending::new(task, |py, map| Ok(value::write(py, &Json::Map(map))?.unbind())))
+    }
+
+    /// Deletes a group. Returns whether there was anything.
+    fn delete_group(&self, group_id: String) -> PyResult<Pending> {
+        let inner = self.shared()?;
+        let task = async move {
+            inner.following.look(Some(&group_id)).await;
+            inner.manager.delete_group(&group_id).await
+        };
+        Ok(Pending::new(task, truth))
     }
 
     /// The trackers that a group completed, in order of completion.

@@ -92,8 +92,9 @@ impl Outcome {
         Ok(failed)
     }
 
-    /// The trackers that stayed unchanged although their conditions hold, by name, with the reason: ``no_amount`` or
-    /// ``out_of_range``. ``explain`` has the details.
+    /// The trackers that stayed unchanged although their conditions hold, by name, with the reason: ``no_amount``,
+    /// ``late`` (the period of the document has ended for good), ``resting`` (the tracker has reached its last target of
+    /// the period) or ``out_of_range``. ``explain`` has the details.
     #[getter]
     fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let skipped = PyDict::new(py);

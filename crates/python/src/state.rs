@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dictrack::{Amount, LimiterView, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot};
+use dictrack::{Amount, LimiterView, Status, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, window::Period};
 use pyo3::prelude::*;
 
 use crate::definition::Definition;
@@ -18,6 +18,11 @@ pub(crate) struct State {
     limiters: Vec<LimiterView>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
+    status: Status,
+    period: Option<Period>,
+    /// Of a streak, how many freezes are left.
+    #[pyo3(get)]
+    freezes: Option<u64>,
     /// The time of the snapshot; `None` if it is the current state of a live tracker.
     as_of: Option<Timestamp>,
     /// The current stage, counted from 1.
@@ -50,6 +55,9 @@ impl State {
             limiters: snapshot.limiters.clone(),
             expire_at: snapshot.expire_at,
             completed_at: None,
+            status: snapshot.status,
+            period: snapshot.period,
+            freezes: snapshot.freezes,
             as_of: None,
             stage: snapshot.stage,
             cycle: snapshot.cycle,
@@ -69,11 +77,14 @@ impl State {
             limiters: tracked.limiters().collect(),
             expire_at: None,
             completed_at: None,
+            status: tracked.status(),
+            period: tracked.period(),
+            freezes: tracked.freezes(),
             as_of: None,
             stage: tracked.stage(),
             cycle: 0,
             limited: tracked.is_limited(),
-            completed: tracked.is_completed(),
+            completed: tracked.status() == Status::Completed,
             removed: false,
             dirtied,
         }
@@ -81,14 +92,18 @@ impl State {
 
     /// The state in an event: the stage, target and progress that the event reports.
     pub(crate) fn at(event: &dictrack::Event) -> Self {
+        let state = Self::of(&event.tracker);
+        // A tracker with `every` goes on.
+        let ends = event.code == dictrack::EventCode::AllCompleted && state.definition.every().is_none();
         Self {
             amount: event.progress,
             target: event.target,
             stage: event.stage,
-            completed: event.code == dictrack::EventCode::AllCompleted,
+            completed: ends,
+            status: if ends { Status::Completed } else { state.status },
             dirtied: true,
             as_of: Some(event.occurred_at),
-            ..Self::of(&event.tracker)
+            ..state
         }
     }
 
@@ -101,6 +116,7 @@ impl State {
     /// The same state, completed at this moment.
     pub(crate) fn done(mut self, moment: Timestamp) -> Self {
         self.completed = true;
+        self.status = Status::Completed;
         self.completed_at = Some(moment);
         self.as_of = Some(moment);
         self
@@ -149,6 +165,19 @@ impl State {
     #[getter]
     fn completed_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.completed_at.map(|moment| value::seconds_for(py, moment)).transpose()
+    }
+
+    /// ``active``, ``resting`` (until its period ends) or ``completed``.
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.status.name()
+    }
+
+    /// Of a tracker with ``every``, the start and the end of its period, in seconds since 1970 UTC.
+    #[getter]
+    fn period<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        let Some(period) = self.period else { return Ok(None) };
+        Ok(Some((value::seconds_for(py, period.start())?, value::seconds_for(py, period.end())?)))
     }
 
     /// The time of this state, in seconds since 1970 UTC; ``None`` for the current state of a live tracker.

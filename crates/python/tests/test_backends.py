@@ -69,7 +69,7 @@ def test_every_cache_works_with_every_store(pair: tuple[str, str, Opens], durabi
             assert outcome.duplicate == (event_id == "b" and live[1].progress == 225.5 and not outcome.dirtied)
         assert [tracker.progress for tracker in live] == [3, 545.5, 1]
         assert (live[0].current_stage, live[2].completed) == (2, True)
-        assert live[0].limiters[0].remaining == 4  # type: ignore[attr-defined]
+        assert live[0].limiters[0].remaining == 4
         assert heard == ["orders 1001", "revenue 1001", "welcome 1001", "welcome 1003", "orders 1002"]
         for other in range(20):
             assert manager.add_tracker(f"user_{other}", dt.CountTracker("all", target=9))

@@ -184,7 +184,7 @@ def test_what_custom_code_raises_is_logged_with_its_traceback_and_listed_in_fail
     assert [tracker.name for tracker in outcome.dirtied] == ["plain"]
     assert "KeyError: 'word'" in outcome.failed["long"]
     assert "TypeError" in outcome.failed["squares"]
-    assert (long.progress, long.limiters[0].remaining) == (0, 5)  # type: ignore[attr-defined]
+    assert (long.progress, long.limiters[0].remaining) == (0, 5)
     raised = {record.exc_info[0] for record in caplog.records if record.exc_info}
     assert raised == {KeyError, TypeError}
     for named in ("is_long", 'len(data["word"])', "Squares", "in amount"):

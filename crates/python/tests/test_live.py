@@ -190,7 +190,7 @@ def test_setters_change_the_object_and_update_tracker_makes_that_take_effect(man
     assert manager.update_tracker("g", tracker)
     (after,) = manager.get_trackers("g")
     assert (after.progress, after.targets, after.reset_policy) == (2, [3, 6, 9], dt.ResetPolicy.ALL)
-    assert after.limiters[0].remaining == 4  # type: ignore[attr-defined]
+    assert after.limiters[0].remaining == 4
     # From here on, the object is live again.
     manager.track("g", LOGIN)
     assert (tracker.progress, tracker.current_stage) == (0, 2)
@@ -282,7 +282,7 @@ def test_a_tracker_shows_its_last_state_when_its_manager_is_closed_or_gone() -> 
     manager.add_trackers("g", [tracker, unread])
     manager.track("g", LOGIN)
     manager.close()
-    assert (tracker.progress, unread.progress, tracker.limiters[0].remaining) == (1, 1, 4)  # type: ignore[attr-defined]
+    assert (tracker.progress, unread.progress, tracker.limiters[0].remaining) == (1, 1, 4)
     with pytest.raises(dt.ClosedError):
         manager.track("g", LOGIN)
     del manager

@@ -65,13 +65,15 @@ from dictrack.events import (
 )
 from dictrack.limiters.base import BaseLimiter
 from dictrack.limiters.count import CountLimiter
+from dictrack.limiters.sum import SumLimiter
 from dictrack.limiters.time import TimeLimiter
-from dictrack.manager import Added, Explanation, TrackingManager
+from dictrack.manager import Added, Explanation, Period, PeriodRecord, TrackingManager
 from dictrack.trackers.base import BaseTracker, ResetPolicy, _Data, _made
 from dictrack.trackers.numerics.accumulation import AccumulationTracker
 from dictrack.trackers.numerics.count import CountTracker
 from dictrack.trackers.numerics.custom import CustomTracker
 from dictrack.trackers.numerics.numeric import NumericTracker
+from dictrack.trackers.numerics.streak import StreakTracker
 from dictrack.utils.errors import *  # noqa: F403
 from dictrack.utils.errors import __all__ as _errors
 
@@ -84,9 +86,10 @@ __all__ = [
     "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE", "KeyValueLT", "KeyValueListHasItem",
     "KeyValueListIntersectList", "KeyValueListNotHasItem", "KeyValueListNotIntersectList", "KeyValueMatches",
     "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "KeyValueSince", "KeyValueStartsWith",
-    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "RedisDataCache",
-    "ResetPolicy", "SQLiteDataStore", "TestClock", "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager",
-    "__version__", "condition", "limiter", "load_trackers", "measure", *_errors,
+    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Period",
+    "PeriodRecord", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter", "TestClock",
+    "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager", "__version__", "condition", "limiter",
+    "load_trackers", "measure", *_errors,
 ]  # fmt: skip
 
 # Silent unless the program configures logging.

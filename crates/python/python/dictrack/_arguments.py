@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import numbers
+import zoneinfo
+from collections.abc import Mapping
 from typing import Any
 
-from dictrack import _compat, _dictrack, _values
+from dictrack import _compat, _dictrack, _values, _windows
 from dictrack._values import a_type, shown
 from dictrack.events import EVENT_ALL
 from dictrack.trackers.base import BaseTracker, all_of
@@ -43,13 +45,13 @@ def checked_name(name: Any) -> str:
     return name
 
 
-def names_of(name: Any) -> list[str] | None:
+def names_of(name: Any, argument: str = "name") -> list[str] | None:
     """One name, several, or all."""
     if name is None:
         return None
     names = [name] if isinstance(name, str) else name
     if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in names):
-        raise TypeError(f"name is {shown(name)}; expected a str, a list of them, or None for all")
+        raise TypeError(f"{argument} is {shown(name)}; expected a str, a list of them, or None for all")
     return list(names)
 
 
@@ -69,6 +71,17 @@ def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
 
 def trackers_of(trackers: Any) -> list[BaseTracker]:
     return all_of("trackers", trackers, BaseTracker, "tracker", "trackers")
+
+
+def checked_attributes(attributes: Any) -> dict[str, Any]:
+    """The attributes of a group, as JSON. A zone may be an object."""
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"attributes is {a_type(attributes)}; expected a dict")
+    made = dict(attributes)
+    if isinstance(made.get("zone"), zoneinfo.ZoneInfo):
+        made["zone"] = _windows.zone_name(made["zone"])
+    plain: dict[str, Any] = _values.plain(made, strict=True, where="attributes")
+    return plain
 
 
 def span_until(moment: Any, now: Any) -> Any:

@@ -9,10 +9,19 @@ import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from dictrack import _compat, _dictrack
-from dictrack._arguments import Moment, checked_code, checked_group, checked_name, names_of, span_until, trackers_of
+from dictrack import _compat, _dictrack, _windows
+from dictrack._arguments import (
+    Moment,
+    checked_attributes,
+    checked_code,
+    checked_group,
+    checked_name,
+    names_of,
+    span_until,
+    trackers_of,
+)
 from dictrack._dictrack import Manager, Outcome, Pending, TestClock
-from dictrack._results import Added, Explanation, typed
+from dictrack._results import Added, Explanation, PeriodRecord, typed
 from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
@@ -31,6 +40,8 @@ def opened(
     data_store: BaseDataStore | None,
     durability: str | None,
     clock: TestClock | None,
+    zone: Any,
+    ahead: Any,
     limits: Mapping[str, Any],
 ) -> Call[Manager]:
     """Opens a manager."""
@@ -47,7 +58,10 @@ def opened(
                 )
                 raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}{hint}")
             options |= given._options()
-    manager: Manager = yield _dictrack.open(**options, durability=durability, clock=clock, **limits)
+    zone = _windows.zone_name(zone)
+    manager: Manager = yield _dictrack.open(
+        **options, durability=durability, clock=clock, zone=zone, ahead=ahead, **limits
+    )
     return manager
 
 
@@ -106,6 +120,37 @@ def get_trackers(native: Manager, group_id: Any, name: Any, now: Moment) -> Call
     group_id = checked_group(group_id)
     states = yield native.get_trackers(group_id, names_of(name), now)
     return [tracker_of(state, group_id) for state in states]
+
+
+def peek(native: Manager, group_id: Any, names: Any, now: Moment) -> Call[list[BaseTracker]]:
+    """What the active trackers allow."""
+    group_id = checked_group(group_id)
+    states = yield native.peek(group_id, names_of(names, "names"), now)
+    return [tracker_of(state, group_id) for state in states]
+
+
+def periods(native: Manager, group_id: Any, name: Any, now: Moment) -> Call[list[PeriodRecord]]:
+    """What a tracker counted in its periods."""
+    found = yield native.periods(checked_group(group_id), checked_name(name), now)
+    return [PeriodRecord(**record) for record in found or ()]
+
+
+def set_attributes(native: Manager, group_id: Any, attributes: Any, now: Moment) -> Call[bool]:
+    """Merges attributes into those of a group."""
+    changed: bool = yield native.set_attributes(checked_group(group_id), checked_attributes(attributes), now)
+    return changed
+
+
+def attributes(native: Manager, group_id: Any) -> Call[dict[str, Any]]:
+    """The attributes of a group."""
+    found: dict[str, Any] = yield native.attributes(checked_group(group_id))
+    return found
+
+
+def delete_group(native: Manager, group_id: Any) -> Call[bool]:
+    """Deletes a group."""
+    existed: bool = yield native.delete_group(checked_group(group_id))
+    return existed
 
 
 def completed(native: Manager, group_id: Any) -> Call[list[BaseTracker]]:

@@ -7,7 +7,7 @@ import decimal
 import enum
 import numbers
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from dictrack import _values
 from dictrack._values import a_type
@@ -41,6 +41,42 @@ class Added:
     events: list[TrackerEvent]
 
 
+class Period(NamedTuple):
+    """A period, in seconds since 1970 UTC: from ``start``, up to but not including ``end``."""
+
+    start: int | float
+    end: int | float
+
+
+@dataclasses.dataclass(frozen=True)
+class PeriodRecord:
+    """What a tracker counted in one period.
+
+    Attributes
+    ----------
+    start, end : int or float
+        The period, from ``start`` up to but not including ``end``, in seconds since 1970 UTC.
+    progress : int, float or Decimal
+        The progress at its end, or so far. Of a ``StreakTracker``, what was counted in the period itself.
+    stage : int, optional
+        The stage, counted from 1.
+    cycle : int, optional
+        How many times a looping tracker has completed its targets.
+    completed_at : int or float, optional
+        When the last target was reached, in seconds since 1970 UTC.
+    met : bool, optional
+        Of a ``StreakTracker``, whether the period is met; it has no stage, cycle and ``completed_at``.
+    """
+
+    start: int | float
+    end: int | float
+    progress: Any
+    stage: int | None = None
+    cycle: int | None = None
+    completed_at: int | float | None = None
+    met: bool | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Explanation:
     """What a document would do to one tracker, and why.
@@ -54,7 +90,7 @@ class Explanation:
     why : str
         The reason, for people.
     reason : str, optional
-        If the document is skipped, why in one word: ``no_amount`` or ``out_of_range``.
+        If the document is skipped, why in one word: ``no_amount``, ``late``, ``resting`` or ``out_of_range``.
     amount : int, float or Decimal, optional
         By how much the progress would change, if the document counts.
     key : str, optional
@@ -68,7 +104,9 @@ class Explanation:
     limiter : int, optional
         The position of the limiter that refuses the document.
     until : int or float, optional
-        When documents are admitted again, in seconds since 1970 UTC.
+        When documents are admitted again, in seconds since 1970 UTC; for a resting tracker, when it starts again.
+    ended : int or float, optional
+        When the period of a document that is late ended.
     """
 
     name: str
@@ -82,6 +120,7 @@ class Explanation:
     limiter: int | None = None
     until: float | None = None
     reason: str | None = None
+    ended: float | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.why}"

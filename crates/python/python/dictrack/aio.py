@@ -15,15 +15,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
-from collections.abc import Callable, Iterable
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Pending, TestClock
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation
+from dictrack._results import Added, Explanation, PeriodRecord
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -88,6 +90,8 @@ class TrackingManager:
         data_store: BaseDataStore | None = None,
         durability: str | None = None,
         clock: TestClock | None = None,
+        zone: str | zoneinfo.ZoneInfo | None = None,
+        ahead: float | datetime.timedelta | None = None,
         **limits: Any,
     ) -> TrackingManager:
         """Opens a manager with ``place`` and ``cache``, like ``dictrack.TrackingManager.open``, or with a cache and a store, like
@@ -101,7 +105,7 @@ class TrackingManager:
             if data_cache is not None:
                 raise TypeError("both cache and data_cache are given; use only one of them")
             data_cache = _calls.cache_at(cache)
-        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, limits)))
+        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, limits)))
 
     async def track(
         self, group_id: str, data: Any, *, now: Any = None, event_id: str | None = None, **kwargs: Any
@@ -170,6 +174,26 @@ class TrackingManager:
         """The active trackers of a group, in the order in which they were added."""
         return await _run(_calls.get_trackers(self._native, group_id, name, now))
 
+    async def peek(self, group_id: str, names: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
+        """What a group's trackers allow, before you act. Changes nothing."""
+        return await _run(_calls.peek(self._native, group_id, names, now))
+
+    async def periods(self, group_id: str, name: str, *, now: Any = None) -> list[PeriodRecord]:
+        """What a tracker with ``every`` counted in its latest periods, oldest first."""
+        return await _run(_calls.periods(self._native, group_id, name, now))
+
+    async def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Any = None) -> bool:
+        """Merges attributes, ``zone`` among them, into those of a group. Returns whether that changed anything."""
+        return await _run(_calls.set_attributes(self._native, group_id, attributes, now))
+
+    async def attributes(self, group_id: str) -> dict[str, Any]:
+        """The attributes of a group; empty if it has none."""
+        return await _run(_calls.attributes(self._native, group_id))
+
+    async def delete_group(self, group_id: str) -> bool:
+        """Deletes a group, permanently. False if there was nothing."""
+        return await _run(_calls.delete_group(self._native, group_id))
+
     async def completed(self, group_id: str) -> list[BaseTracker]:
         """The last 100 trackers that a group completed, in that order."""
         return await _run(_calls.completed(self._native, group_id))
@@ -178,17 +202,17 @@ class TrackingManager:
         """Applies what was set on a tracker object. False if there is no active tracker of that name."""
         return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
-    async def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
+    async def set_progress(self, group_id: str, name: str, progress: Any, *, now: Any = None) -> bool:
         """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
         that counts. False if there is no such tracker."""
         group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
-        return await _wait(self._native.set_progress(group_id, name, progress))
+        return await _wait(self._native.set_progress(group_id, name, progress, now))
 
-    async def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
+    async def add_targets(self, group_id: str, name: str, targets: Any, *, now: Any = None) -> bool:
         """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
-        return await _wait(self._native.add_targets(group_id, name, more))
+        return await _wait(self._native.add_targets(group_id, name, more, now))
 
     async def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
         """Removes active trackers. Returns the names of those that existed."""

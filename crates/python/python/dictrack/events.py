@@ -84,6 +84,8 @@ class TrackerEvent(BaseEvent):
         The target of that stage, and the progress.
     times : int
         How many events this one represents: more than 1 if one document completed several cycles of a loop.
+    period_start : int or float, optional
+        Of a tracker with ``every``, the start of the period of the document or call, in seconds since 1970 UTC.
     id : str
         The same for every delivery of this event, since events are delivered at least once.
     """
@@ -97,6 +99,7 @@ class TrackerEvent(BaseEvent):
         self.target = tracker.target
         self.progress = tracker.progress
         self.times = 1
+        self.period_start: int | float | None = None
         self.id = ""
 
     def __repr__(self) -> str:
@@ -140,6 +143,7 @@ def event_of(event: Event) -> TrackerEvent:
     else:
         made = TrackerEvent(event.code, event.group_id, event.name, tracker, event.occurred_at)
     made.times = event.times
+    made.period_start = event.period_start
     made.id = event.id
     return made
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Callable, Iterable
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcome, TestClock
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation
+from dictrack._results import Added, Explanation, Period, PeriodRecord
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
-__all__ = ["Added", "Explanation", "TrackingManager"]
+__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "TrackingManager"]
 
 T = TypeVar("T")
 
@@ -55,6 +57,12 @@ class TrackingManager:
         and Redis).
     clock : TestClock, optional
         Use this clock instead of the system clock.
+    zone : str or ZoneInfo, optional
+        The time zone of windows for which neither the limiter, the tracker nor the group has one: an IANA name such as
+        ``"Europe/Berlin"``. Default UTC.
+    ahead : number or timedelta, optional
+        How far, in seconds, a document may be ahead of the clock; one that is further ahead raises ``AheadError``. A document from
+        the far future makes all that follow late. Default: any distance.
     completed_kept : int, optional
         How many completed trackers of a group stay readable; default 100.
     id_window : number or timedelta, optional
@@ -76,12 +84,14 @@ class TrackingManager:
         *,
         durability: str | None = None,
         clock: TestClock | None = None,
+        zone: str | zoneinfo.ZoneInfo | None = None,
+        ahead: float | datetime.timedelta | None = None,
         **limits: Any,
     ) -> None:
         _arguments.check_limits(limits)
         self.data_cache = data_cache
         self.data_store = data_store
-        self._native = _run(_calls.opened(data_cache, data_store, durability, clock, limits))
+        self._native = _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, limits))
         self._listeners = _calls.Listeners()
         open_managers.add(self._native)
 
@@ -134,6 +144,8 @@ class TrackingManager:
             again.
         LostError
             If the cache lost the change. The document did not count; send it again.
+        AheadError
+            If ``now`` is further ahead of the clock than the manager allows. The document did not count.
         ReentrantError
             If a custom condition, measure or limiter called this.
         """
@@ -295,6 +307,74 @@ class TrackingManager:
         """
         return _run(_calls.get_trackers(self._native, group_id, name, now))
 
+    def peek(self, group_id: str, names: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
+        """What a group's trackers allow, before you act: ``limiter.remaining``, ``limiter.retry_at``, ``tracker.status``,
+        ``tracker.resets_at``, and so on. Changes nothing.
+
+        Parameters
+        ----------
+        group_id : str
+            The group.
+        names : str or list of str, optional
+            Which trackers; default all.
+        now : number, datetime or str, optional
+            The time for which to look. Default: the manager's clock.
+
+        Returns
+        -------
+        list of BaseTracker
+            Snapshots of the active trackers, in the order in which they were added.
+        """
+        return _run(_calls.peek(self._native, group_id, names, now))
+
+    def periods(self, group_id: str, name: str, *, now: Any = None) -> list[PeriodRecord]:
+        """What a tracker with ``every`` counted in its latest periods, oldest first. Periods in which nothing counted are left
+        out.
+
+        Parameters
+        ----------
+        group_id, name : str
+            Which tracker. The list is empty if it does not exist or has no ``every``.
+        now : number, datetime or str, optional
+            The time for which to look. Default: the manager's clock.
+        """
+        return _run(_calls.periods(self._native, group_id, name, now))
+
+    def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Any = None) -> bool:
+        """Merges attributes into those of a group, key by key.
+
+        ``zone``, an IANA name or a ``ZoneInfo``, is the time zone of the group's limits and trackers. A new zone takes hold when
+        their current periods end, so that nobody gains a day by moving; before anything was counted, at once.
+
+        Parameters
+        ----------
+        group_id : str
+            The group.
+        attributes : dict
+            JSON values. ``None`` removes a key. A group has up to 64 attributes, of 4 KiB in total.
+        now : number, datetime or str, optional
+            The time of the call. Default: the manager's clock.
+
+        Returns
+        -------
+        bool
+            Whether that changed anything.
+
+        Raises
+        ------
+        AttributesError
+            If there would be too many, or ``zone`` is not a time zone. Nothing is changed.
+        """
+        return _run(_calls.set_attributes(self._native, group_id, attributes, now))
+
+    def attributes(self, group_id: str) -> dict[str, Any]:
+        """The attributes of a group; empty if it has none."""
+        return _run(_calls.attributes(self._native, group_id))
+
+    def delete_group(self, group_id: str) -> bool:
+        """Deletes a group: its trackers, history, document ids and attributes, permanently. False if there was nothing."""
+        return _run(_calls.delete_group(self._native, group_id))
+
     def completed(self, group_id: str) -> list[BaseTracker]:
         """The last 100 trackers that a group completed, in that order and in their final state."""
         return _run(_calls.completed(self._native, group_id))
@@ -312,17 +392,19 @@ class TrackingManager:
         """
         return _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
-    def set_progress(self, group_id: str, name: str, progress: Any) -> bool:
+    def set_progress(self, group_id: str, name: str, progress: Any, *, now: Any = None) -> bool:
         """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
-        that counts. False if there is no such tracker."""
+        that counts. With ``every``, this is the progress in the period of ``now``. False if there is no such tracker."""
         return self._native.set_progress(
-            _arguments.checked_group(group_id), _arguments.checked_name(name), progress
+            _arguments.checked_group(group_id), _arguments.checked_name(name), progress, now
         ).wait()
 
-    def add_targets(self, group_id: str, name: str, targets: Any) -> bool:
+    def add_targets(self, group_id: str, name: str, targets: Any, *, now: Any = None) -> bool:
         """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
-        return self._native.add_targets(_arguments.checked_group(group_id), _arguments.checked_name(name), more).wait()
+        return self._native.add_targets(
+            _arguments.checked_group(group_id), _arguments.checked_name(name), more, now
+        ).wait()
 
     def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
         """Removes active trackers.

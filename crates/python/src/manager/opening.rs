@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dictrack::json::{Json, Text};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
-use dictrack::{Manager as Tracking, group::Limits};
+use dictrack::{Manager as Tracking, TrackerDefinition, Zone, group::Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -13,13 +14,22 @@ use super::inner::Inner;
 use crate::clock::TestClock;
 use crate::custom::PythonCode;
 use crate::pending::Pending;
-use crate::value;
+use crate::{errors, value};
+
+/// The zone with this name, read like the zone of a definition.
+fn zone_named(name: &str) -> PyResult<Zone> {
+    let fields: [(&str, Json); 4] =
+        [("name", "zone".into()), ("kind", "count".into()), ("target", 1_u64.into()), ("zone", name.into())];
+    let json = Json::Map(fields.into_iter().map(|(key, value)| (Text::from(key), value)).collect());
+    let read = TrackerDefinition::from_json(&json).map_err(|error| errors::definition(&error))?;
+    Ok(read.zone().unwrap_or_default())
+}
 
 /// Opens a manager. The cache is Redis, given by its URL, or memory; the store is the path of an SQLite file, or the
 /// URL, database and collection of MongoDB.
 #[pyfunction]
 #[pyo3(signature = (*, redis=None, cache_bytes=None, sqlite=None, mongodb=None, durability=None, clock=None,
-    completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
+    zone=None, ahead=None, completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn open(
     redis: Option<&str>,
@@ -28,6 +38,8 @@ pub(crate) fn open(
     mongodb: Option<(String, Option<String>, Option<String>)>,
     durability: Option<&str>,
     clock: Option<&Bound<'_, TestClock>>,
+    zone: Option<&str>,
+    ahead: Option<&Bound<'_, PyAny>>,
     completed_kept: Option<usize>,
     id_window: Option<&Bound<'_, PyAny>>,
     ids_at_least: Option<usize>,
@@ -51,6 +63,12 @@ pub(crate) fn open(
     }
     if let Some(clock) = clock {
         builder = builder.shared_clock(Arc::clone(&clock.get().0) as _);
+    }
+    if let Some(zone) = zone {
+        builder = builder.zone(zone_named(zone)?);
+    }
+    if let Some(ahead) = ahead {
+        builder = builder.ahead(value::span("ahead", ahead)?);
     }
     if redis.is_none()
         && let Some(bytes) = cache_bytes

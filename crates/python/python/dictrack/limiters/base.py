@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dictrack import _custom
-from dictrack._dictrack import Limiter
+from dictrack import _custom, _values
+from dictrack._dictrack import Definition, Limiter
 from dictrack.utils.errors import DictrackError
 
 __all__ = ["BaseLimiter", "FunctionLimiter"]
@@ -23,9 +23,16 @@ class BaseLimiter:
 
     registered_name: str
     limited: bool = False
-    #: Set by a ``pre_track`` that refuses and knows when it would admit: that moment, in seconds since 1970 UTC. It is the
-    #: ``until`` of the refusal.
-    retry_at: float | None = None
+    #: What remains when nothing is used; ``None`` if the limiter does not count. Like the next three, this is as of the
+    #: manager's clock for a tracker that was added, and as of its own time for a snapshot.
+    limit: int | float | None = None
+    #: What remains, 0 or more; ``None`` if the limiter does not count.
+    remaining: int | float | None = None
+    #: From when on it admits a document, in seconds since 1970 UTC; ``None`` if only a reset opens it. A custom limiter whose
+    #: ``pre_track`` refuses and knows that moment sets it here. It is the ``until`` of the refusal.
+    retry_at: int | float | None = None
+    #: When nothing of it is used again, in seconds since 1970 UTC; ``None`` if that is so now, or only after a reset.
+    reset_at: int | float | None = None
 
     def __init__(self) -> None:
         self.limited = False
@@ -117,6 +124,26 @@ class _Builtin(BaseLimiter):
     def limited(self, limited: bool) -> None:
         self._limited = limited
 
+    @property
+    def limit(self) -> int | float | None:  # type: ignore[override]
+        """What remains when nothing is used; ``None`` if the limiter does not count."""
+        return self._state().get("limit")
+
+    @property
+    def remaining(self) -> int | float | None:  # type: ignore[override]
+        """What remains, 0 or more; ``None`` if the limiter does not count."""
+        return self._state().get("remaining")
+
+    @property
+    def retry_at(self) -> int | float | None:  # type: ignore[override]
+        """From when on it admits a document, in seconds since 1970 UTC: now, if it does; ``None`` if only a reset opens it."""
+        return self._state().get("retry_at")
+
+    @property
+    def reset_at(self) -> int | float | None:  # type: ignore[override]
+        """When nothing of it is used again, in seconds since 1970 UTC; ``None`` if that is so now, or only after a reset."""
+        return self._state().get("reset_at")
+
     def _is_limited(self) -> bool:
         raise NotImplementedError
 
@@ -133,9 +160,20 @@ class _Builtin(BaseLimiter):
     def _follow(self, source: Callable[[], dict[str, Any]]) -> None:
         self._source = source
 
+    def __reduce__(self) -> Any:
+        # A copy, also one by pickle, is a new limiter of this definition.
+        return limiter_of, (self.to_dict(),)
+
     def _check_own(self) -> None:
         if self._source is not None:
             raise DictrackError("the limiter belongs to a tracker; renew it with manager.reset_tracker(...)")
+
+
+def spelled(definition: dict[str, Any]) -> dict[str, Any]:
+    """The limiter as definitions have it: with dates and lengths as JSON numbers, and windows in their usual words."""
+    whole = {"name": "limiter", "kind": "count", "target": 1, "limiters": [definition]}
+    spelled: dict[str, Any] = Definition(_values.plain(whole, strict=True)).to_dict()["limiters"][0]
+    return spelled
 
 
 class FunctionLimiter(BaseLimiter):
@@ -160,10 +198,13 @@ class FunctionLimiter(BaseLimiter):
 def limiter_of(definition: dict[str, Any]) -> BaseLimiter:
     """The limiter for a definition."""
     from dictrack.limiters.count import CountLimiter
+    from dictrack.limiters.sum import SumLimiter
     from dictrack.limiters.time import TimeLimiter
 
+    if "sum" in definition:
+        return SumLimiter._of(definition)
     if "count" in definition:
-        return CountLimiter(definition["count"])
+        return CountLimiter._of(definition)
     if "custom" in definition:
         name, params = definition["custom"], definition.get("params")
         code = _custom._registered["limiter"].get(name)

@@ -8,10 +8,9 @@ import numbers
 import time
 from typing import Any
 
-from dictrack import _values
-from dictrack._dictrack import Definition, Limiter
+from dictrack._dictrack import Limiter
 from dictrack._values import a_type
-from dictrack.limiters.base import _Builtin
+from dictrack.limiters.base import _Builtin, spelled
 
 __all__ = ["TimeLimiter"]
 
@@ -86,7 +85,7 @@ class TimeLimiter(_Builtin):
         else:
             definition = {"seconds": length}
         self._set(definition)
-        self._definition = _spelled(definition)
+        self._definition = spelled(definition)
         if self.start is not None and self.end is not None and not self.start < self.end:
             raise ValueError(
                 f"the window starts at {self.start} and ends at {self.end}; expected an end after the start"
@@ -158,13 +157,6 @@ class TimeLimiter(_Builtin):
 
     def __repr__(self) -> str:
         return f"<TimeLimiter (start={self.start} end={self.end} interval={self.interval})>"
-
-
-def _spelled(definition: dict[str, Any]) -> dict[str, Any]:
-    """The limiter with dates and lengths as JSON numbers."""
-    whole = {"name": "limiter", "kind": "count", "target": 1, "limiters": [definition]}
-    spelled: dict[str, Any] = Definition(_values.plain(whole, strict=True)).to_dict()["limiters"][0]
-    return spelled
 
 
 def _sum(start: Any, length: Any) -> Any:

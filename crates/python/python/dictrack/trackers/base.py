@@ -7,11 +7,13 @@ import decimal
 import threading
 import time
 import weakref
+import zoneinfo
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dictrack import _custom, _values, _warnings
+from dictrack import _custom, _values, _warnings, _windows
 from dictrack._dictrack import Definition, Live, State
+from dictrack._results import Period
 from dictrack._values import a_type, shown
 from dictrack.conditions.base import BaseCondition
 from dictrack.conditions.read import condition_of
@@ -29,6 +31,8 @@ __all__ = ["BaseTracker", "ResetPolicy"]
 
 MISSING: Any = object()
 _FLAGS = ("progress", "limiter")
+_TIMES = ("every", "from", "zone", "keep")
+_MEASURED = ("key", "measure", "params", "each", "freezes")
 
 
 class ResetPolicy:
@@ -64,10 +68,10 @@ class _Fields:
         self.loop_forever: bool = definition.get("loop_forever", False)
         self.init_progress: Any = definition.get("init_progress", 0)
         self.expire_at: Any = definition.get("expire_at")
+        # When it starts again.
+        self.times: dict[str, Any] = {field: definition[field] for field in _TIMES if field in definition}
         # What only one kind has: the key of a sum, the measure of a custom tracker.
-        self.measured: dict[str, Any] = {
-            field: definition[field] for field in ("key", "measure", "params") if field in definition
-        }
+        self.measured: dict[str, Any] = {field: definition[field] for field in _MEASURED if field in definition}
 
     def to_dict(self, kind: str) -> dict[str, Any]:
         return {
@@ -81,6 +85,7 @@ class _Fields:
             "loop_forever": self.loop_forever,
             "init_progress": self.init_progress,
             "expire_at": self.expire_at,
+            **self.times,
         }
 
 
@@ -129,6 +134,17 @@ class BaseTracker:
         The progress to start with.
     expire_at : number, datetime, date or str, optional
         When the tracker expires.
+    every : str or timedelta, optional
+        Starts again in each period: ``"day"``, ``"week"``, ``"15 minutes"``, and so on, as ``per`` of ``CountLimiter``. After its
+        last target, the tracker rests until the period ends. A document that comes later than the next period does not count.
+    from_ : str, date or datetime, optional
+        With ``every``: when a period begins, in ``zone``: ``"2026-01-07T04:00"`` for weeks that begin on Wednesdays at four.
+        ``"add"``: when the tracker is added.
+    zone : str or ZoneInfo, optional
+        The time zone of the tracker and of its limiters; default: that of the group (``set_attributes``) or of the manager, else
+        UTC.
+    keep : int, optional
+        With ``every``: for how many ended periods ``manager.periods`` says what was counted; default 1, up to 1,000.
 
     Raises
     ------
@@ -173,6 +189,10 @@ class BaseTracker:
         init_progress: Any = 0,
         *,
         expire_at: Any = None,
+        every: str | datetime.timedelta | None = None,
+        from_: str | datetime.date | None = None,
+        zone: str | zoneinfo.ZoneInfo | None = None,
+        keep: int | None = None,
         _measured: dict[str, Any] | None = None,
     ) -> None:
         if not self._kind:
@@ -195,6 +215,7 @@ class BaseTracker:
         fields.loop_forever = loop_forever
         fields.init_progress = init_progress
         fields.expire_at = expire_at
+        fields.times = _windows.times(every, from_, zone, keep)
         fields.measured = _measured or {}
         self._dt = _Data()
         self._dt.fields = fields
@@ -214,7 +235,7 @@ class BaseTracker:
         DefinitionError
             If the definition is invalid.
         """
-        made = Definition(_with_whole_days(definition))
+        made = Definition(_with_texts(definition))
         _warnings.warn(made.warnings())
         return _made(_Data(made))
 
@@ -408,8 +429,42 @@ class BaseTracker:
         return state.cycle if state is not None else 0
 
     @property
+    def status(self) -> str:
+        """``active``, ``completed``, or ``resting``: it has reached its last target, and starts again when its period ends."""
+        state = self._state()
+        return state.status if state is not None else "active"
+
+    @property
+    def period(self) -> Period | None:
+        """The period that it counts in, with ``every``; ``None`` before it is added."""
+        state = self._state()
+        return Period(*state.period) if state is not None and state.period is not None else None
+
+    @property
+    def resets_at(self) -> int | float | None:
+        """When it starts again, in seconds since 1970 UTC: the end of its period."""
+        period = self.period
+        return period.end if period is not None else None
+
+    @property
+    def freezes(self) -> int | None:
+        """For a ``StreakTracker``, how many freezes are left; ``None`` before it is added."""
+        state = self._state()
+        return state.freezes if state is not None else None
+
+    @property
+    def every(self) -> str | None:
+        """How long a period is; ``None`` if it does not start again."""
+        return self._current().times.get("every")
+
+    @property
+    def zone(self) -> str | None:
+        """Its own time zone; ``None`` if it has that of its group or manager."""
+        return self._current().times.get("zone")
+
+    @property
     def completed(self) -> bool:
-        """Whether it has reached its last target."""
+        """Whether it has reached its last target, and does not start again."""
         state = self._state()
         return state is not None and state.completed
 
@@ -509,13 +564,20 @@ class BaseTracker:
     def _details(self) -> str:
         return ""
 
+    def _mark(self) -> str:
+        if self.removed:
+            return "[REMOVED] "
+        if self.completed:
+            return "[COMPLETED] "
+        if self.status == "resting":
+            return "[RESTING] "
+        return "[LIMITED] " if self.limited else ""
+
     def __repr__(self) -> str:
-        mark = (
-            "[REMOVED] " if self.removed else "[COMPLETED] " if self.completed else "[LIMITED] " if self.limited else ""
-        )
+        every = f" every={self.every!r}" if self.every is not None else ""
         return (
-            f"{mark}<{type(self).__name__} (target={self.target} conditions={self.conditions} limiters={self.limiters} "
-            f"group_id={self.group_id} name={self.name} progress={self.progress}{self._details()})>"
+            f"{self._mark()}<{type(self).__name__} (target={self.target} conditions={self.conditions} limiters={self.limiters} "
+            f"group_id={self.group_id} name={self.name} progress={self.progress}{every}{self._details()})>"
         )
 
 
@@ -598,11 +660,14 @@ class _LimitersChanged:
 def all_of(name: str, values: Any, cls: type[Any], one: str, more: str) -> list[Any]:
     """The values as a list, checked to be of a class. ``one`` and ``more`` are its names in errors."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is {a_type(values)}; expected a list of {more}")
+        instead = _windows.instead_of(values)
+        raise TypeError(f"{name} is {shown(values) if instead else a_type(values)}; expected a list of {more}{instead}")
     found = list(values)
     for at, value in enumerate(found):
         if not isinstance(value, cls):
-            raise TypeError(f"{name}[{at}] is {a_type(value)}; expected a {one}")
+            instead = _windows.instead_of(value)
+            found_type = shown(value) if instead else a_type(value)
+            raise TypeError(f"{name}[{at}] is {found_type}; expected a {one}{instead}")
     return found
 
 
@@ -621,19 +686,40 @@ def _targets(target: Any) -> list[Any]:
     return [_number("target", target)]
 
 
-def _with_whole_days(definition: Any) -> Any:
-    """The definition, with dates at the end of windows as text. Such an end includes that day; a number is a moment."""
-
-    def whole(limiter: Any) -> Any:
-        end = dict.get(limiter, "end") if isinstance(limiter, dict) else None
-        if isinstance(end, datetime.date) and not isinstance(end, datetime.datetime):
-            return {**limiter, "end": datetime.date.isoformat(end)}
-        return limiter
-
-    limiters = dict.get(definition, "limiters") if isinstance(definition, dict) else None
-    if not isinstance(limiters, (list, tuple)):
+def _with_texts(definition: Any) -> Any:
+    """The definition, with texts where the engine reads them: dates at the end of windows, which include that day, whereas a
+    number is a moment; boundaries and lengths of periods; and time zones."""
+    if not isinstance(definition, dict):
         return definition
-    return {**definition, "limiters": [whole(limiter) for limiter in limiters]}
+    made = _with_text(definition)
+    limiters = dict.get(made, "limiters")
+    if isinstance(limiters, (list, tuple)):
+        for at, limiter in enumerate(limiters):
+            instead = _windows.instead_of(limiter, '{{"count": {count}, "per": "{per}"}}')
+            if instead:
+                raise DefinitionError(
+                    f"limiters[{at}]: {shown(limiter)}; expected a map that defines a limiter{instead}"
+                )
+        made = {**made, "limiters": [_with_text(limiter) for limiter in limiters]}
+    return made
+
+
+def _with_text(part: Any) -> Any:
+    """A tracker or a limiter with such texts."""
+    if not isinstance(part, dict):
+        return part
+    texts: dict[str, Any] = {}
+    end = dict.get(part, "end")
+    if isinstance(end, datetime.date) and not isinstance(end, datetime.datetime):
+        texts["end"] = datetime.date.isoformat(end)
+    if isinstance(dict.get(part, "from"), datetime.date):
+        texts["from"] = _windows.start(dict.get(part, "from"))
+    if isinstance(dict.get(part, "zone"), zoneinfo.ZoneInfo):
+        texts["zone"] = _windows.zone_name(dict.get(part, "zone"))
+    for field in ("every", "per", "within"):
+        if isinstance(dict.get(part, field), datetime.timedelta):
+            texts[field] = _windows.length(field, dict.get(part, field))
+    return {**part, **texts} if texts else part
 
 
 def _made(data: _Data) -> BaseTracker:
@@ -641,6 +727,7 @@ def _made(data: _Data) -> BaseTracker:
     from dictrack.trackers.numerics.accumulation import AccumulationTracker
     from dictrack.trackers.numerics.count import CountTracker
     from dictrack.trackers.numerics.custom import CustomTracker
+    from dictrack.trackers.numerics.streak import StreakTracker
 
     definition = data.definition
     if definition is None:
@@ -654,7 +741,8 @@ def _made(data: _Data) -> BaseTracker:
             else CustomTracker.__new__(CustomTracker)
         )
     else:
-        cls = CountTracker if definition.kind == "count" else AccumulationTracker
+        classes = {"count": CountTracker, "sum": AccumulationTracker, "streak": StreakTracker}
+        cls: type[BaseTracker] = classes[definition.kind]
         made = cls.__new__(cls)
     made._dt = data
     return made

@@ -7,6 +7,8 @@ from typing import Any
 from dictrack import _dictrack
 
 __all__ = [
+    "AheadError",
+    "AttributesError",
     "ClosedError",
     "ConflictingNameError",
     "CorruptError",
@@ -133,6 +135,14 @@ class TrackerAlreadyCompletedError(DictrackError, ValueError):
 
 class CustomCodeError(DictrackError):
     """A custom condition, measure or limiter failed, or is not registered."""
+
+
+class AttributesError(DictrackError, ValueError):
+    """The attributes of a group are invalid. Nothing has changed."""
+
+
+class AheadError(DictrackError, ValueError):
+    """A document is further ahead of the clock than the manager allows. It did not count."""
 
 
 class ReentrantError(DictrackError):

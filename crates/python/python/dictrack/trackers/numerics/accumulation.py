@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import zoneinfo
 from typing import Any
 
 from dictrack._values import a_type
@@ -39,6 +41,10 @@ class AccumulationTracker(NumericTracker):
         init_progress: Any = 0,
         *,
         expire_at: Any = None,
+        every: str | datetime.timedelta | None = None,
+        from_: str | datetime.date | None = None,
+        zone: str | zoneinfo.ZoneInfo | None = None,
+        keep: int | None = None,
     ) -> None:
         if not isinstance(key, str):
             raise TypeError(f"key is {a_type(key)}; expected str")
@@ -52,6 +58,10 @@ class AccumulationTracker(NumericTracker):
             loop_forever,
             init_progress,
             expire_at=expire_at,
+            every=every,
+            from_=from_,
+            zone=zone,
+            keep=keep,
             _measured={"key": key},
         )
 

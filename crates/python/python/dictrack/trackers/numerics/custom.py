@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import zoneinfo
 from typing import Any
 
 from dictrack import _custom
@@ -40,6 +42,10 @@ class CustomTracker(NumericTracker):
         init_progress: Any = 0,
         *,
         expire_at: Any = None,
+        every: str | datetime.timedelta | None = None,
+        from_: str | datetime.date | None = None,
+        zone: str | zoneinfo.ZoneInfo | None = None,
+        keep: int | None = None,
     ) -> None:
         if isinstance(measure, str):
             measure = _custom.Reference("measure", measure, {})
@@ -58,6 +64,10 @@ class CustomTracker(NumericTracker):
             loop_forever,
             init_progress,
             expire_at=expire_at,
+            every=every,
+            from_=from_,
+            zone=zone,
+            keep=keep,
             _measured=measured,
         )
 
