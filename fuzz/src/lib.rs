@@ -63,7 +63,7 @@ pub fn group(engine: &Engine, trackers: &[Arc<TrackerDefinition>]) -> Option<Gro
 pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -> Vec<Explanation> {
     let explained = group.explain(engine, document, NOW);
     let before: BTreeMap<String, Amount> =
-        group.trackers(None, NOW).iter().map(|tracker| (tracker.name().to_owned(), tracker.progress)).collect();
+        group.trackers(&Engine::default(), None, NOW).iter().map(|tracker| (tracker.name().to_owned(), tracker.progress)).collect();
     let track = Track::new(document, NOW);
     let outcome = group.track(engine, GROUP, &track);
     let mut named: BTreeMap<&str, [bool; 4]> = BTreeMap::new();
@@ -109,5 +109,5 @@ pub fn track_as_explained(group: &mut Group, engine: &Engine, document: &Json) -
 
 /// Whether the progress is just the sum of what was counted.
 fn plain(definition: &TrackerDefinition) -> bool {
-    !definition.loop_forever() && !definition.reset_policy().progress
+    !definition.loop_forever() && !definition.reset_policy().progress && definition.every().is_none()
 }

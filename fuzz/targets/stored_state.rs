@@ -66,7 +66,7 @@ fn parts(data: &[u8]) {
     for completed in group.completed() {
         let _ = completed.tracker.to_json().to_string();
     }
-    for tracker in group.trackers(None, dictrack_fuzz::NOW) {
+    for tracker in group.trackers(&Engine::default(), None, dictrack_fuzz::NOW) {
         let _ = tracker.to_json().to_string();
     }
 }
