@@ -23,7 +23,7 @@ use crate::{Failure, Outcome};
 ///
 /// Examples:
 ///   dictrack peek user_001 --store dictrack.db
-///   dictrack peek user_001 api_calls --store dictrack.db --output json | jq '.trackers[0].limiters[0].retry_at'
+///   dictrack peek user_001 api_calls --store dictrack.db --output json | jq '.. | .retry_at? // empty'
 ///   dictrack peek user_001 --cache redis://localhost --now 2026-12-31T23:59:59Z --zone Europe/Berlin
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
