@@ -158,7 +158,7 @@ def _built(spec: Step) -> tuple[Any, str | None]:
     try:
         return build.tracker(spec), None
     except dt.DefinitionError as error:
-        if not re.fullmatch(r"limiters\[0\].end: end .* is before start .*", str(error)):
+        if not re.fullmatch(r"(limiters\[0\].)?end: end .* is before start .*", str(error)):
             assert re.fullmatch(r"conditions\[0\]\.[lg]t: a list; expected a number or a string", str(error)), str(
                 error
             )
