@@ -371,7 +371,7 @@ impl Rules<'_> {
     /// How many periods lie between two boundaries. Those without a length, on a date that a zone skipped, are none.
     fn count(&self, from: Micros, to: Micros) -> u64 {
         /// More are not looked at one by one: no zone has skipped more than a date or two.
-        const MANY: u64 = 5_000;
+        const MANY: u64 = 200;
         if from >= to {
             return 0;
         }
