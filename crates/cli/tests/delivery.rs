@@ -338,3 +338,68 @@ fn events_that_an_earlier_run_left_are_printed_however_soon_each_run_is_killed()
     assert_eq!(seen.len(), all.len() + 3);
     assert!(left().is_empty());
 }
+
+/// A run that is killed when it passes a named point for the first time. Returns the lines that it printed, and whether it
+/// was killed.
+#[cfg(feature = "crash-points")]
+fn run_until(folder: &Path, point: &str) -> (Vec<String>, bool) {
+    let line = "run --trackers t.toml --group-by user --id id --time at --store s.db --output ndjson in.ndjson";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+    command.current_dir(folder).args(line.split(' ')).env("DICTRACK_CRASH_AT", format!("{point}:1"));
+    let output = command.output().unwrap();
+    assert!(matches!(output.status.code(), None | Some(0)), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // A line that was cut by the kill was not printed.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect();
+    (lines, output.status.code().is_none())
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn what_a_killed_run_left_is_folded_in_pieces_that_are_kept_however_soon_the_next_is_killed() {
+    use rusqlite::{Connection, OpenFlags};
+
+    const GROUPS: u64 = 16;
+    const DOCUMENTS: u64 = 12_000;
+
+    let documents: String =
+        (0..DOCUMENTS).map(|number| Document { group: format!("u{}", number % GROUPS), number }.line()).collect();
+    let folder = folder(&[("t.toml", TRACKERS), ("in.ndjson", &documents)]);
+    // The rows of the journal and their bytes.
+    let journal = || -> (i64, i64) {
+        let path = folder.path().join("s.db");
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let query = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM journal";
+        connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let export = || dictrack(folder.path(), "export --store s.db").good();
+
+    // One commit kept everything, and nothing is printed.
+    assert_eq!(run_until(folder.path(), "before_delivery"), (Vec::new(), true));
+    let (mut rows, bytes) = journal();
+    assert!(rows >= 6 && bytes > 3 << 20, "{rows} rows, {bytes} bytes");
+    let exported = export();
+
+    // A piece that was not committed is folded by the next run.
+    assert_eq!(run_until(folder.path(), "within_fold"), (Vec::new(), true));
+    assert_eq!(journal().0, rows);
+    let mut killed = 0;
+    while rows > 0 {
+        assert_eq!(run_until(folder.path(), "after_fold"), (Vec::new(), true));
+        killed += 1;
+        let left = journal().0;
+        assert!(left < rows, "run {killed} folded nothing that was kept: {left} rows are left");
+        rows = left;
+        // A reader sees tables and journal together.
+        assert_eq!(export(), exported, "{rows} rows are left");
+    }
+    assert!(killed >= 3, "{killed}");
+
+    let mut seen = BTreeMap::new();
+    let (lines, was_killed) = run_until(folder.path(), "none");
+    assert!(!was_killed);
+    collect(&mut seen, lines);
+    // An event of each document, and one of each new tracker.
+    assert_eq!(seen.len() as u64, DOCUMENTS + 2 * GROUPS);
+    assert!(dictrack(folder.path(), "show --store s.db u0 --output json").good().contains("750"));
+}

@@ -132,7 +132,8 @@ fn an_altered_journal_row_is_refused_by_number_and_nothing_is_overwritten() {
     assert_eq!(altered, 1);
     drop(connection);
     let before = content(&path);
-    for opened in [SqliteStore::open(&path), SqliteStore::open_read_only(&path)] {
+    let write = || pollster::block_on(Manager::builder().store(SqliteStore::open(&path)?).open()).map(drop);
+    for opened in [write(), SqliteStore::open_read_only(&path).map(drop)] {
         let error = opened.unwrap_err();
         let Error::Corrupt { place, .. } = &error else { panic!("{error}") };
         assert_eq!(&**place, "journal row 3");

@@ -17,7 +17,7 @@ use dictrack_core::{
     TrackerDefinition,
     group::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Record, restore_set, set_text};
@@ -50,13 +50,15 @@ use descriptor::Descriptor;
 use owner::Owner;
 use reading::{Reading, Unguarded};
 use tables::{KnownMarks, Tables, unreadable};
-use tail::{Row, Tail};
+use tail::{Tail, Written};
 
 /// The size in bytes, largest and smallest, at which the journal is folded into the tables: it limits the memory of the
 /// tail.
 const FOLD_AT_BYTES: (usize, usize) = (48 << 20, 4 << 20);
 /// How much of the file SQLite keeps in memory, in KiB: the maximum and the minimum.
 const PAGES_KIB: (usize, usize) = (64 << 10, 4 << 10);
+/// About how many bytes of what an earlier process left in the journal are folded in one transaction.
+const FOLD_PIECE_BYTES: usize = 1 << 20;
 /// How often the journal is folded into the tables.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// What a commit adds to SQLite's log besides its payload, in bytes.
@@ -76,6 +78,8 @@ pub struct SqliteStore {
 struct Inner {
     connection: Connection,
     tail: Tail,
+    /// Whether the tail has been read. [`begin`](DataStore::begin) shortens it first, and knows how.
+    is_tail_read: bool,
     /// The size at which the journal is folded.
     fold_at: usize,
     /// The definition sets that the file has.
@@ -140,7 +144,7 @@ impl SqliteStore {
         drop(former);
         let owner = Owner::claim(&mut connection, descriptor, log, name, &path)?;
         let sets = schema::sets(&connection, &store)?;
-        let inner = Inner::new(connection, store, sets, Access::Write(Box::new(owner)))?;
+        let inner = Inner::new(connection, store, sets, Access::Write(Box::new(owner)));
         Ok(Self { path, inner: Mutex::new(inner) })
     }
 
@@ -170,7 +174,8 @@ impl SqliteStore {
         let Reading { connection, unguarded } = Reading::open(&path).map_err(fail)?;
         schema::check(&connection, name)?;
         let access = Access::Read { unguarded, _descriptor: descriptor };
-        let inner = Inner::new(connection, store, HashSet::new(), access)?;
+        let mut inner = Inner::new(connection, store, HashSet::new(), access);
+        inner.read_tail()?;
         inner.check_unchanged()?;
         Ok(Self { path, inner: Mutex::new(inner) })
     }
@@ -215,6 +220,13 @@ impl SqliteStore {
         }
     }
 
+    /// The state, with the journal read.
+    fn inner(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        let mut inner = self.inner.lock();
+        inner.read_tail()?;
+        Ok(inner)
+    }
+
     /// The file, with links followed.
     pub fn path(&self) -> &Path {
         &self.path
@@ -230,10 +242,11 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    fn new(connection: Connection, name: String, sets: HashSet<ContentHash>, access: Access) -> Result<Self, Error> {
+    fn new(connection: Connection, name: String, sets: HashSet<ContentHash>, access: Access) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let mut inner = Self {
+        Self {
             tail: Tail::default(),
+            is_tail_read: false,
             fold_at: FOLD_AT_BYTES.0,
             sets,
             connection,
@@ -244,9 +257,15 @@ impl Inner {
             name,
             marks: KnownMarks::default(),
             complete: OnceCell::new(),
-        };
-        inner.tail = Tail::read(inner.tables())?;
-        Ok(inner)
+        }
+    }
+
+    fn read_tail(&mut self) -> Result<(), Error> {
+        if !self.is_tail_read {
+            self.tail = Tail::read(self.tables())?;
+            self.is_tail_read = true;
+        }
+        Ok(())
     }
 
     fn tables(&self) -> Tables<'_> {
@@ -286,7 +305,7 @@ impl Inner {
             return Ok(());
         }
         let records: Vec<_> = changes.iter().map(|change| (change.group.clone(), Record::of(change))).collect();
-        let payload = tail::encode(&records);
+        let payloads = tail::encode(&records);
         let mut new_sets: Vec<(ContentHash, &Arc<DefinitionSet>)> = Vec::new();
         for change in changes {
             let hash = change.set.hash();
@@ -301,11 +320,10 @@ impl Inner {
             let known = self.marks.read(tables, marks_sum)?;
             new_marks.extend(marks.iter().map(|mark| (mark.name.as_str(), known.get(&mark.name).copied())));
         }
-        let number = self.tail.last() + 1;
-        let store = self.name.clone();
+        let (last, store) = (self.tail.last(), self.name.clone());
         crash_point("before_commit");
-        self.write("commit", |transaction| {
-            let mut write = || -> Result<(), rusqlite::Error> {
+        let written = self.write("commit", |transaction| {
+            let mut write = || -> Result<Written, rusqlite::Error> {
                 for (hash, set) in &new_sets {
                     transaction
                         .prepare_cached("INSERT OR REPLACE INTO definition_sets (hash, trackers) VALUES (?1, ?2)")?
@@ -322,17 +340,18 @@ impl Inner {
                     let before = new_marks.insert(&mark.name, written).flatten();
                     marks_sum = marks_sum.wrapping_sub(before.unwrap_or(0)).wrapping_add(written.unwrap_or(0));
                 }
-                tail::insert(transaction, number, marks_sum, &payload)
+                tail::insert(transaction, last, marks_sum, &payloads)
             };
-            write().map_err(unreadable(&store, "the file", "commit"))?;
+            let written = write().map_err(unreadable(&store, "the file", "commit"))?;
             crash_point("within_commit");
-            Ok(())
+            Ok(written)
         })?;
         crash_point("after_commit");
         self.sets.extend(new_sets.into_iter().map(|(hash, _)| hash));
         self.marks.adopt(new_marks);
-        self.tail.absorb(records, Row { number, marks: marks_sum, bytes: payload.len() });
-        self.copy_log(payload.len() + PAGES_OF_A_COMMIT)
+        let bytes = written.bytes;
+        self.tail.absorb(records, written);
+        self.copy_log(bytes + PAGES_OF_A_COMMIT)
     }
 
     fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
@@ -406,6 +425,36 @@ impl Inner {
         Ok(())
     }
 
+    /// Brings the tables up to date with what an earlier process left in the journal, a piece at a time. If this process is
+    /// killed soon as well, what it has folded is done, and the next one starts faster.
+    fn fold_earlier(&mut self) -> Result<(), Error> {
+        if self.is_tail_read {
+            return self.fold();
+        }
+        tail::check(self.tables())?;
+        loop {
+            let oldest = Tail::read_oldest(self.tables(), FOLD_PIECE_BYTES)?;
+            if !oldest.has_news() {
+                (self.tail, self.is_tail_read) = (oldest, true);
+                self.folded = Stopwatch::start();
+                return Ok(());
+            }
+            crash_point("before_fold");
+            let (limits, store) = (self.limits, self.name.clone());
+            let is_folded = self.write("bring the tables up to date", |transaction| {
+                let is_folded = fold::fold_oldest(&oldest, transaction, &store, &limits)?;
+                crash_point("within_fold");
+                Ok(is_folded)
+            })?;
+            if !is_folded {
+                self.read_tail()?;
+                return self.fold();
+            }
+            crash_point("after_fold");
+            self.copy_log(oldest.bytes())?;
+        }
+    }
+
     /// Makes sure that a group that is not in the table `groups` does not exist: a lost row must not make a group start
     /// again from zero.
     fn verify_groups(&self) -> Result<(), Error> {
@@ -457,8 +506,7 @@ impl DataStore for SqliteStore {
             "the file",
             "set the durability",
         ))?;
-        // Fold what an earlier run left in the journal.
-        inner.fold()?;
+        inner.fold_earlier()?;
         let first = schema::groups(&inner.connection, None, 1).map_err(unreadable(
             &inner.name,
             "table groups",
@@ -471,11 +519,11 @@ impl DataStore for SqliteStore {
     }
 
     async fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
-        self.inner.lock().load(group, engine)
+        self.inner()?.load(group, engine)
     }
 
     async fn claim(&self, group: &str, engine: &Engine) -> Result<Claimed, Error> {
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner()?;
         let mut claim = 0;
         if inner.claims.given {
             let last = inner.claims.last.entry(group.into()).or_default();
@@ -486,11 +534,11 @@ impl DataStore for SqliteStore {
     }
 
     async fn held(&self, group: &str) -> Result<Held, Error> {
-        self.inner.lock().held(group)
+        self.inner()?.held(group)
     }
 
     async fn save(&self, changes: &[Unsaved], marks: &[Mark]) -> Result<Vec<Refused>, Error> {
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner()?;
         let mut refused = Vec::new();
         if inner.claims.given {
             let (kept, others) = inner.follow(changes)?;
@@ -506,7 +554,7 @@ impl DataStore for SqliteStore {
     }
 
     async fn maintain(&self, all: bool) -> Result<(), Error> {
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner()?;
         let Inner { connection, access, folded, .. } = &mut *inner;
         let Access::Write(owner) = access else { return Ok(()) };
         if all || folded.elapsed() >= FOLD_EVERY {
@@ -526,7 +574,7 @@ impl DataStore for SqliteStore {
     }
 
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
-        let inner = self.inner.lock();
+        let inner = self.inner()?;
         let complete = inner.verify_groups();
         let stored = schema::groups(&inner.connection, after, limit).map_err(unreadable(
             &inner.name,
@@ -542,7 +590,7 @@ impl DataStore for SqliteStore {
     }
 
     async fn undelivered(&self) -> Result<Vec<String>, Error> {
-        let inner = self.inner.lock();
+        let inner = self.inner()?;
         let found = inner.tables().groups_with_events();
         inner.check_unchanged()?;
         let mut all = found?;
@@ -566,13 +614,14 @@ impl DataStore for SqliteStore {
 
     async fn marks(&self) -> Result<Vec<Mark>, Error> {
         let inner = self.inner.lock();
-        let marks = inner.tables().marks(inner.tail.marks());
+        let tables = inner.tables();
+        let marks = tail::newest_marks(tables).and_then(|sum| tables.marks(sum));
         inner.check_unchanged()?;
         marks
     }
 
     async fn verify(&self) -> Result<(), Error> {
-        let inner = self.inner.lock();
+        let inner = self.inner()?;
         let damage = inner.tables().verify(inner.tail.marks(), 1, &mut |_| ());
         inner.check_unchanged()?;
         damage?.errors.into_iter().next().map_or(Ok(()), Err)
@@ -586,7 +635,7 @@ impl DataStore for SqliteStore {
         let mut inner = self.inner.lock();
         let store = inner.name.clone();
         inner.write("empty the store", |transaction| schema::clear(transaction, &store))?;
-        inner.tail = Tail::default();
+        (inner.tail, inner.is_tail_read) = (Tail::default(), true);
         inner.marks = KnownMarks::default();
         inner.complete = OnceCell::new();
         inner.sets.clear();

@@ -45,16 +45,10 @@ impl Held {
 pub(super) fn fold(tail: &Tail, transaction: &Transaction<'_>, store: &str, limits: &Limits) -> Result<Tail, Error> {
     let tables = Tables { connection: transaction, store };
     let mut totals = tables.totals()?;
-    let mut groups: Vec<_> = tail.records().collect();
-    groups.sort_unstable_by(|a, b| a.0.cmp(b.0));
     let mut rest: Vec<(Text, Record)> = Vec::new();
-    for (group, record) in groups {
+    for (group, record) in sorted(tail) {
         match Held::read(tables, group, record) {
-            Ok(held) => write(transaction, group, record, held, limits, &mut totals).map_err(unreadable(
-                store,
-                format!("group {group:?}"),
-                "bring the tables up to date",
-            ))?,
+            Ok(held) => write(tables, group, record, held, limits, &mut totals)?,
             Err(error @ Error::Corrupt { .. }) => {
                 if !tail.is_stuck(group) {
                     tracing::warn!("{error}; its changes stay in the journal");
@@ -78,7 +72,59 @@ pub(super) fn fold(tail: &Tail, transaction: &Transaction<'_>, store: &str, limi
     empty().map_err(unreadable(store, "the journal", "empty the journal"))
 }
 
+/// Brings the tables up to date with the oldest rows of the journal and removes these rows. If a group's rows are damaged,
+/// nothing is written and this returns `false`: its records would have to stay in front of newer ones.
+pub(super) fn fold_oldest(
+    oldest: &Tail,
+    transaction: &Transaction<'_>,
+    store: &str,
+    limits: &Limits,
+) -> Result<bool, Error> {
+    let tables = Tables { connection: transaction, store };
+    let mut totals = tables.totals()?;
+    let mut groups = Vec::new();
+    for (group, record) in sorted(oldest) {
+        match Held::read(tables, group, record) {
+            Ok(held) => groups.push((group, record, held)),
+            Err(Error::Corrupt { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    for (group, record, held) in groups {
+        write(tables, group, record, held, limits, &mut totals)?;
+    }
+    (totals.journal, totals.marks) = (oldest.last(), oldest.marks());
+    tables.set_totals(&totals)?;
+    transaction
+        .prepare_cached("DELETE FROM journal WHERE number <= ?1")
+        .and_then(|mut delete| delete.execute([oldest.last()]))
+        .map_err(unreadable(store, "the journal", "remove folded rows"))?;
+    Ok(true)
+}
+
+/// The records in the order of the tables' keys.
+fn sorted(tail: &Tail) -> Vec<(&Text, &Record)> {
+    let mut groups: Vec<_> = tail.records().collect();
+    groups.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    groups
+}
+
 fn write(
+    tables: Tables<'_>,
+    group: &str,
+    record: &Record,
+    held: Held,
+    limits: &Limits,
+    totals: &mut Totals,
+) -> Result<(), Error> {
+    try_write(tables.connection, group, record, held, limits, totals).map_err(unreadable(
+        tables.store,
+        format!("group {group:?}"),
+        "bring the tables up to date",
+    ))
+}
+
+fn try_write(
     connection: &Connection,
     group: &str,
     record: &Record,

@@ -13,6 +13,10 @@ use super::tables::{Tables, Totals, unreadable};
 use crate::Error;
 use crate::store::record::{Record, parse_stored};
 
+/// About how many bytes of lines a journal row has. A commit of more is written as several rows, so that they can be
+/// folded in pieces.
+const ROW_BYTES: usize = 512 << 10;
+
 /// The newest record of each group that the journal names.
 ///
 /// A journal row has one line per change: group, version, delivered, state, ids, events and completed, separated by
@@ -88,11 +92,11 @@ impl Tail {
         self.records.iter().filter(|(_, record)| !record.events.is_empty()).map(|(group, _)| group)
     }
 
-    /// Adopts what this row committed.
-    pub(super) fn absorb(&mut self, records: Vec<(Text, Record)>, row: Row) {
-        self.rows += 1;
-        self.bytes += row.bytes;
-        (self.last, self.marks) = (row.number, row.marks);
+    /// Adopts what a commit added to the journal.
+    pub(super) fn absorb(&mut self, records: Vec<(Text, Record)>, written: Written) {
+        self.rows += written.rows;
+        self.bytes += written.bytes;
+        (self.last, self.marks) = (written.last, written.marks);
         for (group, record) in records {
             match self.records.entry(group) {
                 Entry::Occupied(mut entry) => entry.get_mut().append(record),
@@ -105,21 +109,19 @@ impl Tail {
 
     /// Reads the journal, whose rows must continue what the tables hold.
     pub(super) fn read(tables: Tables<'_>) -> Result<Self, Error> {
+        check(tables)?;
+        Self::read_oldest(tables, usize::MAX)
+    }
+
+    /// Reads as few of the oldest rows as have at least `bytes`, or all that there are.
+    pub(super) fn read_oldest(tables: Tables<'_>, bytes: usize) -> Result<Self, Error> {
         let mut tail = Self::new(&tables.totals()?);
         let fail = |error| unreadable(tables.store, "the journal", "read the journal")(error);
-        let mut query = tables
-            .connection
-            .prepare("SELECT number, marks, checksum, payload FROM journal ORDER BY number")
-            .map_err(fail)?;
+        let mut query = tables.connection.prepare(&format!("{SELECT} ORDER BY number")).map_err(fail)?;
         let mut rows = query.query([]).map_err(fail)?;
-        while let Some(row) = rows.next().map_err(fail)? {
-            let (number, marks, checksum): (i64, i64, i64) =
-                row.get(0).and_then(|number| Ok((number, row.get(1)?, row.get(2)?))).map_err(fail)?;
-            let damaged = |problem: &str| tables.damaged(format!("journal row {number}"), problem);
-            let payload: String = row.get(3).map_err(|error| damaged(&error.to_string()))?;
-            if checksum != row_checksum(number, marks, &payload) {
-                return Err(damaged("it does not match its checksum"));
-            }
+        while tail.bytes < bytes {
+            let Some(row) = rows.next().map_err(fail)? else { break };
+            let (number, marks, payload) = read_row(tables, row)?;
             if number != tail.last + 1 {
                 return Err(tables.damaged(format!("journal row {}", tail.last + 1), "it is missing"));
             }
@@ -127,14 +129,12 @@ impl Tail {
             tail.bytes += payload.len();
             (tail.last, tail.marks) = (number, marks);
             for line in payload.lines() {
-                let (group, record) = decode(line).ok_or_else(|| damaged("a line is not a change"))?;
+                let (group, record) = decode(line)
+                    .ok_or_else(|| tables.damaged(format!("journal row {number}"), "a line is not a change"))?;
                 tail.records.entry(group).or_default().append(record);
             }
         }
-        // If a damaged page hides the last row, that shows only as unaccounted space.
-        let answer: String =
-            tables.connection.query_row("PRAGMA quick_check('journal')", [], |row| row.get(0)).map_err(fail)?;
-        if answer == "ok" { Ok(tail) } else { Err(tables.damaged("the journal", answer)) }
+        Ok(tail)
     }
 
     /// Writes a row of the journal, and adopts its records.
@@ -144,19 +144,57 @@ impl Tail {
         records: Vec<(Text, Record)>,
         marks: i64,
     ) -> Result<(), rusqlite::Error> {
-        let payload = encode(&records);
-        let row = Row { number: self.last + 1, marks, bytes: payload.len() };
-        insert(connection, row.number, marks, &payload)?;
-        self.absorb(records, row);
+        let written = insert(connection, self.last, marks, &encode(&records))?;
+        self.absorb(records, written);
         Ok(())
     }
 }
 
-/// A row that was written.
+const SELECT: &str = "SELECT number, marks, checksum, payload FROM journal";
+
+/// The number, the marks and the payload of a row, which must match its checksum.
+fn read_row(tables: Tables<'_>, row: &rusqlite::Row<'_>) -> Result<(i64, i64, String), Error> {
+    let (number, marks, checksum): (i64, i64, i64) = row
+        .get(0)
+        .and_then(|number| Ok((number, row.get(1)?, row.get(2)?)))
+        .map_err(unreadable(tables.store, "the journal", "read the journal"))?;
+    let damaged = |problem: &str| tables.damaged(format!("journal row {number}"), problem);
+    let payload: String = row.get(3).map_err(|error| damaged(&error.to_string()))?;
+    if checksum != row_checksum(number, marks, &payload) {
+        return Err(damaged("it does not match its checksum"));
+    }
+    Ok((number, marks, payload))
+}
+
+/// The sum of the checksums of all marks, without reading more of the journal than its newest row.
+pub(super) fn newest_marks(tables: Tables<'_>) -> Result<i64, Error> {
+    let fail = |error| unreadable(tables.store, "the journal", "read the journal")(error);
+    let mut query = tables.connection.prepare(&format!("{SELECT} ORDER BY number DESC LIMIT 1")).map_err(fail)?;
+    let mut rows = query.query([]).map_err(fail)?;
+    match rows.next().map_err(fail)? {
+        Some(row) => Ok(read_row(tables, row)?.1),
+        None => Ok(tables.totals()?.marks),
+    }
+}
+
+/// Looks for damage that a row alone does not show: if a damaged page hides the last row, the only sign is space that is
+/// not accounted for.
+pub(super) fn check(tables: Tables<'_>) -> Result<(), Error> {
+    let answer: String = tables
+        .connection
+        .query_row("PRAGMA quick_check('journal')", [], |row| row.get(0))
+        .map_err(unreadable(tables.store, "the journal", "check the journal"))?;
+    if answer == "ok" { Ok(()) } else { Err(tables.damaged("the journal", answer)) }
+}
+
+/// What a commit added to the journal.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) number: i64,
+pub(super) struct Written {
+    /// The number of the last row.
+    pub(super) last: i64,
+    /// The sum of the checksums of all marks.
     pub(super) marks: i64,
+    pub(super) rows: usize,
     pub(super) bytes: usize,
 }
 
@@ -164,19 +202,33 @@ fn row_checksum(number: i64, marks: i64, payload: &str) -> i64 {
     checksum::of("journal", &[Column::Number(number), Column::Number(marks)], payload)
 }
 
-/// Inserts a row of the journal.
-pub(super) fn insert(connection: &Connection, number: i64, marks: i64, payload: &str) -> Result<(), rusqlite::Error> {
-    connection
-        .prepare_cached("INSERT INTO journal (number, marks, checksum, payload) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![number, marks, row_checksum(number, marks, payload), payload])
-        .map(drop)
+/// Inserts the rows of a commit after row `last`.
+pub(super) fn insert(
+    connection: &Connection,
+    last: i64,
+    marks: i64,
+    payloads: &[String],
+) -> Result<Written, rusqlite::Error> {
+    let mut written = Written { last, marks, rows: payloads.len(), bytes: 0 };
+    for payload in payloads {
+        written.last += 1;
+        written.bytes += payload.len();
+        connection
+            .prepare_cached("INSERT INTO journal (number, marks, checksum, payload) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![written.last, marks, row_checksum(written.last, marks, payload), payload])?;
+    }
+    Ok(written)
 }
 
-/// The payload of a journal row.
-pub(super) fn encode(records: &[(Text, Record)]) -> String {
+/// The payloads of the journal rows of a commit: at least one, since a commit of marks alone has a row as well.
+pub(super) fn encode(records: &[(Text, Record)]) -> Vec<String> {
     let bytes: usize = records.iter().map(|(group, record)| record.state.len() + group.len() + 32).sum();
-    let mut out = String::with_capacity(bytes);
+    let mut full = Vec::new();
+    let mut out = String::with_capacity(bytes.min(2 * ROW_BYTES));
     for (group, record) in records {
+        if out.len() >= ROW_BYTES {
+            full.push(std::mem::take(&mut out));
+        }
         let _ =
             write!(out, "{}\t{}\t{}\t{}", Json::from(group.as_str()), record.version, record.delivered, record.state);
         out.push('\t');
@@ -190,7 +242,8 @@ pub(super) fn encode(records: &[(Text, Record)]) -> String {
         }
         out.push('\n');
     }
-    out
+    full.push(out);
+    full
 }
 
 /// Ends the line of a record that replaces whatever was stored before.

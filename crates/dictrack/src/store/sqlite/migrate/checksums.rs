@@ -116,8 +116,7 @@ fn copy_journal(transaction: &Transaction<'_>, store: &str, marks: i64) -> Resul
         if crc32fast::hash(payload.as_bytes()) != checksum {
             return Err(Error::corrupt(store, format!("journal row {number}"), "it does not match its checksum"));
         }
-        last += 1;
-        insert(transaction, last, marks, &payload).map_err(fail)?;
+        last = insert(transaction, last, marks, &[payload]).map_err(fail)?.last;
     }
     Ok(())
 }
