@@ -99,7 +99,8 @@ impl Periods {
         let map = stored.as_map().ok_or_else(|| bad("not a map"))?;
         let closed = map.get("closed").map_or(Some(&[][..]), Json::as_list).ok_or_else(|| bad("`closed`"))?;
         let is_streak = definition.kind().freezes().is_some();
-        let record = |record: &Json| PeriodRecord::restore(record, is_streak).ok_or_else(|| bad("`closed`"));
+        // A tracker may have become a streak, or stopped being one, since.
+        let record = |record: &Json| PeriodRecord::restore(record).ok_or_else(|| bad("`closed`"));
         let streak = match (is_streak, map.get("streak")) {
             (true, Some(stored)) => Some(Streak::restore(stored).ok_or_else(|| bad("`streak`"))?),
             (false, None) => None,
@@ -185,10 +186,10 @@ impl PeriodRecord {
         let _ = write!(out, "[{start},{end},{progress},{},{cycle},{last}]", stage - 1);
     }
 
-    fn restore(stored: &Json, is_streak: bool) -> Option<Self> {
+    fn restore(stored: &Json) -> Option<Self> {
         let [start, end, progress, stage, cycle, last] = stored.as_list()? else { return None };
         let (completed_at, met) = match last {
-            Json::Bool(met) if is_streak => (None, Some(*met)),
+            Json::Bool(met) => (None, Some(*met)),
             Json::Null => (None, None),
             moment => (Some(micros(moment)?), None),
         };
