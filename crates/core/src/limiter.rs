@@ -105,17 +105,18 @@ pub(crate) trait Kind: Clone + Debug + PartialEq {
         false
     }
 
-    /// Whether it admits a document and is not exhausted by it; `false` if that takes more than the state and the moment.
+    /// Whether it certainly admits a document, is not exhausted by it, and has no mark that ends. `false` if it takes long to
+    /// tell.
     #[inline]
-    fn stays_open(state: &Self::State, now: Timestamp) -> bool {
+    fn stays_open(&self, state: &Self::State, now: Timestamp) -> bool {
         let _ = (state, now);
         false
     }
 
     /// Records a document, in a state that [stays open](Self::stays_open).
     #[inline]
-    fn spend(state: &mut Self::State) {
-        let _ = state;
+    fn spend(&self, state: &mut Self::State, now: Timestamp) {
+        let _ = (state, now);
     }
 
     /// Whether a document may count.
@@ -195,16 +196,6 @@ macro_rules! kinds {
         const FIELDS: &[&[&str]] = &[$($kind::FIELDS),*];
 
         impl LimiterState {
-            #[inline]
-            pub(crate) fn stays_open(&self, now: Timestamp) -> bool {
-                match self { $(Self::$kind(state) => $kind::stays_open(state, now),)* }
-            }
-
-            #[inline]
-            pub(crate) fn spend(&mut self) {
-                match self { $(Self::$kind(state) => $kind::spend(state),)* }
-            }
-
             pub(crate) fn store(&self, out: &mut String) {
                 match self { $(Self::$kind(state) => $kind::store(state, out),)* }
             }
@@ -232,6 +223,22 @@ macro_rules! kinds {
             /// Whether it has a window, and with it a mark of its own.
             pub(crate) fn has_window(&self) -> bool {
                 match self { $(Self::$kind(limiter) => limiter.has_window(),)* }
+            }
+
+            #[inline]
+            pub(crate) fn stays_open(&self, state: &LimiterState, now: Timestamp) -> bool {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.stays_open(state, now),)*
+                    _ => another_kind(),
+                }
+            }
+
+            #[inline]
+            pub(crate) fn spend(&self, state: &mut LimiterState, now: Timestamp) {
+                match (self, state) {
+                    $((Self::$kind(limiter), LimiterState::$kind(state)) => limiter.spend(state, now),)*
+                    _ => another_kind(),
+                }
             }
 
             pub(crate) fn check_number(&self, document: &dyn Document) -> Result<(), String> {
@@ -674,6 +681,18 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_takes_40_bytes_and_most_take_nothing_on_the_heap() {
+        assert_eq!(size_of::<LimiterState>(), 40);
+        for (limiter, heap) in [
+            (LimiterDefinition::count(9), 0),
+            (LimiterDefinition::count_per(9, Window::new("day".parse().unwrap())), 0),
+            (LimiterDefinition::burst(9, "minute".parse().unwrap(), 9), 0),
+        ] {
+            assert_eq!(limiter.begin(When::default(), None).heap_bytes(), heap, "{limiter:?}");
+        }
+    }
 
     #[test]
     fn a_rate_in_another_spelling_is_refused_with_what_to_write_instead() {

@@ -10,7 +10,7 @@ use crate::engine::When;
 use crate::event::Event;
 use crate::limiter::{LimiterState, LimiterView, Refusal};
 use crate::set::DefinitionSet;
-use crate::state::Status;
+use crate::state::{LimiterStates, Status};
 use crate::time::Timestamp;
 use crate::window::{Period, Place};
 
@@ -90,7 +90,7 @@ impl fmt::Display for SkipReason {
 /// What only few documents cause.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rare {
-    pub(crate) limiters: Vec<LimiterState>,
+    pub(crate) limiters: LimiterStates,
     /// Where the windows of these limiters are, unless their tracker has a zone.
     pub(crate) place: Place,
     pub(crate) failed: Vec<(u32, CustomError)>,
@@ -166,7 +166,7 @@ impl Outcome {
 
     fn listed(&self, flag: u8) -> impl Iterator<Item = Tracked<'_>> {
         let trackers = self.set.as_ref().map_or(&[][..], |set| set.trackers());
-        let limiters = self.rare.as_ref().map_or(&[][..], |rare| &rare.limiters);
+        let limiters = self.rare.as_ref().map_or(&[][..], |rare| &rare.limiters[..]);
         self.entries.iter().filter(move |entry| entry.flags & flag != 0).map(move |entry| {
             let definition = &trackers[entry.tracker as usize];
             let first = entry.limiters as usize;

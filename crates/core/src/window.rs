@@ -16,7 +16,7 @@ use crate::text::quoted;
 use crate::time::{self, Timestamp};
 use crate::zone::{Zone, Zones};
 
-type Micros = i64;
+pub(crate) type Micros = i64;
 const SECOND: i64 = 1_000_000;
 
 /// How long a period is: elapsed time up to hours, civil time from days on. `"day"` is from midnight to midnight, and
@@ -620,6 +620,17 @@ impl Open {
             if period.start == next.end { next.start } else { rules.period(period.start - 1).start.max(next.end) };
         let between = if before == next.start { 0 } else { 1 + rules.count(next.end, before) };
         In::Later { period, follows: false, between, open: Self::of(before, period, zone) }
+    }
+
+    /// The three boundaries and the zone, which are all there is unless the window got another length or anchor.
+    pub(crate) fn plain(&self) -> Option<([Micros; 3], Zone)> {
+        let Self { before, start, end, zone, then } = *self;
+        (then == UNCHANGED).then_some(([before, start, end], zone))
+    }
+
+    /// The reverse of [`plain`](Self::plain).
+    pub(crate) fn of_plain([before, start, end]: [Micros; 3], zone: Zone) -> Self {
+        Self { before, start, end, zone, then: UNCHANGED }
     }
 
     fn of(before: Micros, period: Period, zone: Zone) -> Self {

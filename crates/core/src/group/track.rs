@@ -14,7 +14,7 @@ use crate::engine::{Ask, At, Engine};
 use crate::event::EventCode;
 use crate::hash::ContentHash;
 use crate::index::{ASKED, COUNT, Hot, Index, Scratch, View};
-use crate::limiter::{LimiterDefinition, LimiterState, Refusal};
+use crate::limiter::{LimiterDefinition, Refusal};
 use crate::measure::{Kind, Measure, MeasureState, Streak, number_of};
 use crate::outcome::{
     COMPLETED, COUNTED, DIRTIED, Entry, LISTED, MARKED, MARKED_NOW, Outcome, REFUSED, Seen, SkipReason,
@@ -618,12 +618,15 @@ fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry
         return None;
     }
     let limiters = match &mut slot.extra {
-        Some(extra) if extra.limiters.iter().all(|state| state.stays_open(step.call.now)) => {
-            extra.limiters.iter_mut().for_each(LimiterState::spend);
+        Some(extra) => {
+            let (now, limiters) = (step.call.now, step.trackers[hot.tracker as usize].limiters());
+            if !limiters.iter().zip(&extra.limiters).all(|(limiter, state)| limiter.stays_open(state, now)) {
+                return None;
+            }
+            limiters.iter().zip(&mut extra.limiters).for_each(|(limiter, state)| limiter.spend(state, now));
             let place = step.place();
             step.outcome.list_limiters(&extra.limiters, place)
         }
-        Some(_) => return None,
         None => 0,
     };
     slot.progress = progress;

@@ -1,8 +1,6 @@
 //! `{"count": 100, "per": "minute", "burst": 20}`: an even rate with bursts, by the generic cell rate algorithm (ITU-T
 //! I.371, annex A), in whole numbers.
 
-use std::sync::Arc;
-
 use super::quota;
 use super::{Kind, LimiterView, Renewal, Verdict};
 use crate::custom::CustomError;
@@ -22,11 +20,21 @@ pub struct Burst {
 }
 
 /// When the bucket is empty again, in microseconds times `count`, so that no rate is rounded.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Owed {
-    /// `None` where nothing was ever owed.
-    empty_at: Option<i128>,
+    /// A number of 128 bits in two halves, so that it is aligned like other states. `None` where nothing was ever owed.
+    empty_at: Option<(i64, u64)>,
     marked: bool,
+}
+
+impl Owed {
+    fn new(empty_at: Option<i128>, marked: bool) -> Self {
+        Self { empty_at: empty_at.map(|empty| ((empty >> 64) as i64, empty as u64)), marked }
+    }
+
+    fn empty_at(&self) -> Option<i128> {
+        self.empty_at.map(|(high, low)| i128::from(high) << 64 | i128::from(low))
+    }
 }
 
 impl Burst {
@@ -68,11 +76,11 @@ impl Burst {
     /// What is owed beyond `now`.
     fn empty_at(&self, state: &Owed, now: Timestamp) -> i128 {
         let now = self.scaled(now);
-        state.empty_at.map_or(now, |empty| empty.max(now))
+        state.empty_at().map_or(now, |empty| empty.max(now))
     }
 
     fn is_as_new(&self, state: &Owed, now: Timestamp) -> bool {
-        state.empty_at.is_none_or(|empty| empty <= self.scaled(now))
+        state.empty_at().is_none_or(|empty| empty <= self.scaled(now))
     }
 
     fn remaining(&self, state: &Owed, now: Timestamp) -> u64 {
@@ -82,7 +90,7 @@ impl Burst {
 
     /// The first moment, from `now` on, at which it admits.
     fn opens(&self, state: &Owed, now: Timestamp) -> Timestamp {
-        match state.empty_at {
+        match state.empty_at() {
             Some(empty) => now.max(self.moment(empty + self.each() - i128::from(self.burst) * self.each())),
             None => now,
         }
@@ -90,7 +98,7 @@ impl Burst {
 }
 
 impl Kind for Burst {
-    type State = Arc<Owed>;
+    type State = Owed;
 
     const FIELDS: &'static [&'static str] = &["count", "per", "burst"];
     const FORM: &'static str = r#"{"count": n, "per": "minute", "burst": n}"#;
@@ -121,7 +129,19 @@ impl Kind for Burst {
     }
 
     fn begin(&self, _: When, _: Option<&Engine>) -> Self::State {
-        Arc::default()
+        Owed::default()
+    }
+
+    #[inline]
+    fn stays_open(&self, state: &Self::State, now: Timestamp) -> bool {
+        let after = self.empty_at(state, now) + self.each();
+        !state.marked && after + self.each() - i128::from(self.burst) * self.each() <= self.scaled(now)
+    }
+
+    #[inline]
+    fn spend(&self, state: &mut Self::State, now: Timestamp) {
+        let after = self.empty_at(state, now) + self.each();
+        *state = Owed::new(Some(after), state.marked);
     }
 
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
@@ -130,8 +150,7 @@ impl Kind for Burst {
     }
 
     fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
-        let empty = self.empty_at(state, ask.at.when.now) + self.each();
-        Arc::make_mut(state).empty_at = Some(empty);
+        self.spend(state, ask.at.when.now);
         Ok(())
     }
 
@@ -145,31 +164,31 @@ impl Kind for Burst {
 
     fn mark(&self, state: &mut Self::State, when: When) -> bool {
         let begins = !self.is_marked(state, when);
-        Arc::make_mut(state).marked = true;
+        state.marked = true;
         begins
     }
 
     fn settle(&self, state: &mut Self::State, when: When) -> bool {
         let ends = state.marked && self.is_as_new(state, when.now);
         if ends {
-            Arc::make_mut(state).marked = false;
+            state.marked = false;
         }
         ends
     }
 
     fn renewed(&self, _: &Self::State, _: Renewal, _: At<'_>) -> Result<Self::State, CustomError> {
-        Ok(Arc::default())
+        Ok(Owed::default())
     }
 
     fn next_stage(&self, state: &Self::State, _: At<'_>) -> Result<Self::State, CustomError> {
-        Ok(Arc::clone(state))
+        Ok(*state)
     }
 
     fn with_used(&self, before: &Self, state: &Self::State, when: When) -> Option<Self::State> {
         (self.length == before.length).then(|| {
             let grown = i128::from(self.count) - i128::from(before.count);
-            let empty_at = state.empty_at.map(|empty| empty + i128::from(when.now.micros()) * grown);
-            Arc::new(Owed { empty_at, marked: state.marked })
+            let empty_at = state.empty_at().map(|empty| empty + i128::from(when.now.micros()) * grown);
+            Owed::new(empty_at, state.marked)
         })
     }
 
@@ -178,7 +197,7 @@ impl Kind for Burst {
             limit: Some(self.burst.into()),
             remaining: Some(self.remaining(state, when.now).into()),
             retry_at: Some(self.opens(state, when.now)),
-            reset_at: state.empty_at.filter(|_| !self.is_as_new(state, when.now)).map(|empty| self.moment(empty)),
+            reset_at: state.empty_at().filter(|_| !self.is_as_new(state, when.now)).map(|empty| self.moment(empty)),
             ..LimiterView::default()
         }
     }
@@ -190,17 +209,13 @@ impl Kind for Burst {
     fn store(state: &Self::State, out: &mut String) {
         // Beyond the range of exact decimals, so as text.
         out.push('{');
-        if let Some(empty) = state.empty_at {
+        if let Some(empty) = state.empty_at() {
             out.push_str(&format!(r#""empty_at":"{empty}""#));
         }
         if state.marked {
             out.push_str(if state.empty_at.is_some() { r#","marked":true"# } else { r#""marked":true"# });
         }
         out.push('}');
-    }
-
-    fn heap_bytes(_: &Self::State) -> usize {
-        size_of::<Owed>()
     }
 
     fn restore(&self, stored: &Json) -> Result<Self::State, RecordError> {
@@ -212,6 +227,6 @@ impl Kind for Burst {
             }
             None => None,
         };
-        Ok(Arc::new(Owed { empty_at, marked: map.get("marked") == Some(&Json::Bool(true)) }))
+        Ok(Owed::new(empty_at, map.get("marked") == Some(&Json::Bool(true))))
     }
 }

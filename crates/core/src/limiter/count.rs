@@ -58,12 +58,12 @@ impl Kind for Count {
     }
 
     #[inline]
-    fn stays_open(state: &Left, _: Timestamp) -> bool {
+    fn stays_open(&self, state: &Left, _: Timestamp) -> bool {
         state.remaining > 1
     }
 
     #[inline]
-    fn spend(state: &mut Left) {
+    fn spend(&self, state: &mut Left, _: Timestamp) {
         state.remaining = state.remaining.saturating_sub(1);
     }
 
@@ -73,8 +73,8 @@ impl Kind for Count {
     }
 
     #[inline]
-    fn record(&self, state: &mut Left, _: &Ask<'_>) -> Result<(), CustomError> {
-        Self::spend(state);
+    fn record(&self, state: &mut Left, ask: &Ask<'_>) -> Result<(), CustomError> {
+        self.spend(state, ask.at.when.now);
         Ok(())
     }
 

@@ -139,7 +139,7 @@ impl Kind for Fixed {
     }
 
     #[inline]
-    fn stays_open(state: &Bounds, now: Timestamp) -> bool {
+    fn stays_open(&self, state: &Bounds, now: Timestamp) -> bool {
         state.contain(now)
     }
 

@@ -44,7 +44,7 @@ impl Kind for Interval {
     }
 
     #[inline]
-    fn stays_open(state: &Bounds, now: Timestamp) -> bool {
+    fn stays_open(&self, state: &Bounds, now: Timestamp) -> bool {
         state.contain(now)
     }
 

@@ -12,7 +12,8 @@ use crate::engine::{Ask, At, Engine, When};
 use crate::group::RecordError;
 use crate::json::{Json, Map};
 use crate::time::Timestamp;
-use crate::window::{In, Open, Window};
+use crate::window::{In, Micros, Open, Window};
+use crate::zone::Zone;
 
 /// Admits a number of documents, or a sum, in each period of a window.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,14 +23,51 @@ pub struct Per {
 }
 
 /// What was used of the two open periods.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Used {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Used {
+    /// Whenever it fits: 40 bytes, and none on the heap.
+    Small(Small),
+    Large(Arc<Whole>),
+}
+
+/// What most counts need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Small {
+    /// As in [`Open`]; all 0 until something changes.
+    boundaries: [Micros; 3],
+    zone: Zone,
+    previous: u32,
+    current: u32,
+    /// How many more documents may count in the current period; 0 once LIMITED fired in it.
+    left: u32,
+    previous_marked: bool,
+    current_marked: bool,
+}
+
+/// What sums need, and counts of a window that got another length or anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Whole {
     /// `None` until something changes.
     open: Option<Open>,
     previous: Part,
     current: Part,
-    /// How many more documents may count in the current period; 0 if only the definition can tell.
-    left: u64,
+}
+
+impl Used {
+    fn whole(&self) -> Whole {
+        match self {
+            Self::Small(small) => {
+                let [_, start, end] = small.boundaries;
+                let part = |used: u32, marked| Part { used: u64::from(used).into(), marked };
+                Whole {
+                    open: (start < end).then(|| Open::of_plain(small.boundaries, small.zone)),
+                    previous: part(small.previous, small.previous_marked),
+                    current: part(small.current, small.current_marked),
+                }
+            }
+            Self::Large(whole) => **whole,
+        }
+    }
 }
 
 /// What was used of one period.
@@ -66,12 +104,12 @@ impl Per {
         &self.window
     }
 
-    fn find(&self, state: &Used, when: When) -> In {
+    fn find(&self, state: &Whole, when: When) -> In {
         Open::find(state.open, &self.window, &when.place, when.now)
     }
 
     /// What holds at a moment; if it is late, what holds at the start of the earlier open period.
-    fn found(&self, state: &Used, when: When) -> Found {
+    fn found(&self, state: &Whole, when: When) -> Found {
         match (self.find(state, when), state.open) {
             (In::Late { .. } | In::Previous(_), Some(open)) => Found {
                 part: state.previous,
@@ -92,25 +130,41 @@ impl Per {
 
     /// Changes the part of the period that `when` lies in. If that is a later one, it becomes the current period.
     fn change(&self, state: &mut Used, when: When, change: impl FnOnce(&mut Part)) {
-        match self.find(state, when) {
-            In::Late { .. } | In::Previous(_) => change(&mut state.previous),
-            In::Current(_) => change(&mut state.current),
+        let mut whole = state.whole();
+        match self.find(&whole, when) {
+            In::Late { .. } | In::Previous(_) => change(&mut whole.previous),
+            In::Current(_) => change(&mut whole.current),
             In::Later { follows, open, .. } => {
-                let previous = if follows { state.current } else { Part::default() };
-                *state = Used { open: Some(open), previous, ..Used::default() };
-                change(&mut state.current);
+                let previous = if follows { whole.current } else { Part::default() };
+                whole = Whole { open: Some(open), previous, current: Part::default() };
+                change(&mut whole.current);
             }
         }
-        self.note_left(state);
+        match (self.small(&whole), &mut *state) {
+            (Some(small), _) => *state = Used::Small(small),
+            (None, Used::Large(large)) => *Arc::make_mut(large) = whole,
+            (None, Used::Small(_)) => *state = Used::Large(Arc::new(whole)),
+        }
     }
 
-    fn note_left(&self, state: &mut Used) {
-        state.left = match (&self.quota, state.current.marked) {
-            (Quota::Count(_), false) => {
-                self.left(state.current).to_integer().and_then(|left| u64::try_from(left).ok()).unwrap_or(0)
-            }
-            (Quota::Count(_) | Quota::Sum { .. }, _) => 0,
-        };
+    fn used(&self, whole: Whole) -> Used {
+        self.small(&whole).map_or_else(|| Used::Large(Arc::new(whole)), Used::Small)
+    }
+
+    fn small(&self, whole: &Whole) -> Option<Small> {
+        let Quota::Count(_) = self.quota else { return None };
+        let (boundaries, zone) = whole.open.map_or(Some(([0; 3], Zone::UTC)), |open| open.plain())?;
+        let number = |amount: Amount| u32::try_from(amount.to_integer()?).ok();
+        let Whole { previous, current, .. } = whole;
+        Some(Small {
+            boundaries,
+            zone,
+            previous: number(previous.used)?,
+            current: number(current.used)?,
+            left: if current.marked { 0 } else { number(self.left(*current))? },
+            previous_marked: previous.marked,
+            current_marked: current.marked,
+        })
     }
 
     fn left(&self, part: Part) -> Amount {
@@ -131,7 +185,7 @@ impl Per {
 }
 
 impl Kind for Per {
-    type State = Arc<Used>;
+    type State = Used;
 
     const FIELDS: &'static [&'static str] = &["count", "sum", "key", "per", "from", "zone"];
     const FORM: &'static str = r#"{"count": n, "per": "day"} (or "sum" instead of "count")"#;
@@ -152,7 +206,7 @@ impl Kind for Per {
     }
 
     fn begin(&self, _: When, _: Option<&Engine>) -> Self::State {
-        Arc::default()
+        self.used(Whole::default())
     }
 
     fn has_window(&self) -> bool {
@@ -160,15 +214,17 @@ impl Kind for Per {
     }
 
     #[inline]
-    fn stays_open(state: &Self::State, now: Timestamp) -> bool {
-        state.left > 1 && state.open.is_some_and(|open| open.is_current(now))
+    fn stays_open(&self, state: &Self::State, now: Timestamp) -> bool {
+        let Used::Small(Small { boundaries: [_, start, end], left, .. }) = state else { return false };
+        *left > 1 && (*start..*end).contains(&now.micros())
     }
 
     #[inline]
-    fn spend(state: &mut Self::State) {
-        let state = Arc::make_mut(state);
-        state.left -= 1;
-        state.current.used = state.current.used.checked_add(Amount::ONE).unwrap_or(state.current.used);
+    fn spend(&self, state: &mut Self::State, _: Timestamp) {
+        if let Used::Small(small) = state {
+            small.left -= 1;
+            small.current += 1;
+        }
     }
 
     fn check_number(&self, document: &dyn Document) -> Result<(), String> {
@@ -176,14 +232,14 @@ impl Kind for Per {
     }
 
     fn late(&self, state: &Self::State, when: When) -> Option<Timestamp> {
-        match self.find(state, when) {
+        match self.find(&state.whole(), when) {
             In::Late { ended } => Some(ended),
             In::Previous(_) | In::Current(_) | In::Later { .. } => None,
         }
     }
 
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
-        let (found, amount) = (self.found(state, ask.at.when), self.quota.amount(ask));
+        let (found, amount) = (self.found(&state.whole(), ask.at.when), self.quota.amount(ask));
         let fits = |left: Amount| amount <= left;
         if fits(self.left(found.part)) {
             return Ok(Verdict::Admitted);
@@ -193,49 +249,45 @@ impl Kind for Per {
 
     fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
         let amount = self.quota.amount(ask);
-        self.change(Arc::make_mut(state), ask.at.when, |part| part.used = self.quota.used(part.used, amount));
+        self.change(state, ask.at.when, |part| part.used = self.quota.used(part.used, amount));
         Ok(())
     }
 
     fn exhausted(&self, state: &Self::State, at: At<'_>) -> Result<bool, CustomError> {
-        Ok(!self.left(self.found(state, at.when).part).is_positive())
+        Ok(!self.left(self.found(&state.whole(), at.when).part).is_positive())
     }
 
     fn is_marked(&self, state: &Self::State, when: When) -> bool {
-        self.found(state, when).part.marked
+        self.found(&state.whole(), when).part.marked
     }
 
     fn mark(&self, state: &mut Self::State, when: When) -> bool {
         if self.is_marked(state, when) {
             return false;
         }
-        self.change(Arc::make_mut(state), when, |part| part.marked = true);
+        self.change(state, when, |part| part.marked = true);
         true
     }
 
     /// The full number, within the same boundaries.
     fn renewed(&self, state: &Self::State, _: Renewal, _: At<'_>) -> Result<Self::State, CustomError> {
-        let mut renewed = Used { open: state.open, ..Used::default() };
-        self.note_left(&mut renewed);
-        Ok(Arc::new(renewed))
+        Ok(self.used(Whole { open: state.whole().open, ..Whole::default() }))
     }
 
     /// The same: it renews itself.
     fn next_stage(&self, state: &Self::State, _: At<'_>) -> Result<Self::State, CustomError> {
-        Ok(Arc::clone(state))
+        Ok(state.clone())
     }
 
     fn with_used(&self, before: &Self, state: &Self::State, _: When) -> Option<Self::State> {
         if self.window != before.window || !self.quota.differs_in_number_only(&before.quota) {
             return None;
         }
-        let mut kept = Arc::clone(state);
-        self.note_left(Arc::make_mut(&mut kept));
-        Some(kept)
+        Some(self.used(state.whole()))
     }
 
     fn view(&self, state: &Self::State, when: When) -> LimiterView {
-        let found = self.found(state, when);
+        let found = self.found(&state.whole(), when);
         let unused = |part: Part| part.used == Amount::ZERO;
         let reset_at = match (unused(found.part), found.next) {
             (true, _) => None,
@@ -256,11 +308,12 @@ impl Kind for Per {
     }
 
     fn store(state: &Self::State, out: &mut String) {
+        let Whole { open, previous, current } = state.whole();
         let mut parts = Vec::new();
-        if let Some(open) = state.open {
+        if let Some(open) = open {
             parts.push(format!(r#""open":{}"#, open.stored()));
         }
-        for (key, part) in [("previous", state.previous), ("current", state.current)] {
+        for (key, part) in [("previous", previous), ("current", current)] {
             if part != Part::default() {
                 parts.push(format!(r#""{key}":[{},{}]"#, part.used, part.marked));
             }
@@ -270,8 +323,11 @@ impl Kind for Per {
         out.push('}');
     }
 
-    fn heap_bytes(_: &Self::State) -> usize {
-        size_of::<Used>()
+    fn heap_bytes(state: &Self::State) -> usize {
+        match state {
+            Used::Small(_) => 0,
+            Used::Large(_) => size_of::<Whole>() + 16,
+        }
     }
 
     fn restore(&self, stored: &Json) -> Result<Self::State, RecordError> {
@@ -286,8 +342,6 @@ impl Kind for Per {
             Some(_) => Err(RecordError::new(format!("`{key}` is not what was used and whether it is marked"))),
         };
         let open = map.get("open").map(Open::restore).transpose()?;
-        let mut used = Used { open, previous: part("previous")?, current: part("current")?, left: 0 };
-        self.note_left(&mut used);
-        Ok(Arc::new(used))
+        Ok(self.used(Whole { open, previous: part("previous")?, current: part("current")? }))
     }
 }

@@ -1,5 +1,6 @@
 //! `{"count": 10, "within": "1 hour"}`: a number in any stretch of time of this length, exactly.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub struct Within {
 /// The latest moments at which documents counted, in order, at most `count` of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Moments {
-    moments: Vec<Timestamp>,
+    moments: VecDeque<Timestamp>,
     marked: bool,
 }
 
@@ -101,17 +102,45 @@ impl Kind for Within {
         Arc::default()
     }
 
+    #[inline]
+    fn stays_open(&self, state: &Self::State, now: Timestamp) -> bool {
+        let Moments { moments, marked } = &**state;
+        // The document that has to be out of sight before the one after this can count.
+        let oldest = (moments.len() + 1).checked_sub(self.count as usize);
+        let is_free =
+            oldest.is_none_or(|at| moments.get(at).is_some_and(|&old| old.saturating_add(self.span()) <= now));
+        !marked && is_free && moments.back().is_none_or(|&newest| newest <= now)
+    }
+
+    #[inline]
+    fn spend(&self, state: &mut Self::State, now: Timestamp) {
+        let moments = &mut Arc::make_mut(state).moments;
+        if moments.len() >= self.count as usize {
+            moments.pop_front();
+        } else if moments.len() == moments.capacity() {
+            // Never more than `count`.
+            let room = (2 * moments.len()).clamp(4, (self.count as usize).max(4));
+            moments.reserve_exact(room - moments.len());
+        }
+        moments.push_back(now);
+    }
+
     fn admits(&self, state: &Self::State, ask: &Ask<'_>) -> Result<Verdict, CustomError> {
         let (now, opens) = (ask.at.when.now, self.opens(state, ask.at.when.now));
         Ok(if opens == now { Verdict::Admitted } else { Verdict::Refused { until: Some(opens) } })
     }
 
     fn record(&self, state: &mut Self::State, ask: &Ask<'_>) -> Result<(), CustomError> {
+        let now = ask.at.when.now;
+        if state.moments.back().is_none_or(|&newest| newest <= now) {
+            self.spend(state, now);
+            return Ok(());
+        }
         let moments = &mut Arc::make_mut(state).moments;
-        let at = moments.partition_point(|&moment| moment <= ask.at.when.now);
-        moments.insert(at, ask.at.when.now);
+        let at = moments.partition_point(|&moment| moment <= now);
+        moments.insert(at, now);
         if moments.len() > self.count as usize {
-            moments.remove(0);
+            moments.pop_front();
         }
         Ok(())
     }
@@ -156,7 +185,7 @@ impl Kind for Within {
     }
 
     fn view(&self, state: &Self::State, when: When) -> LimiterView {
-        let newest = state.moments.last().map(|newest| newest.saturating_add(self.span()));
+        let newest = state.moments.back().map(|newest| newest.saturating_add(self.span()));
         LimiterView {
             limit: Some(self.count.into()),
             remaining: Some(self.count.saturating_sub(self.recent(state, when.now)).into()),
@@ -186,9 +215,9 @@ impl Kind for Within {
         let bad = || RecordError::new("`moments` is not a list of moments in order");
         let map = stored.as_map().ok_or_else(bad)?;
         let moments = map.get("moments").and_then(Json::as_list).ok_or_else(bad)?;
-        let moments: Vec<_> =
+        let moments: VecDeque<_> =
             moments.iter().map(crate::group::stored::micros).collect::<Option<_>>().ok_or_else(bad)?;
-        if !moments.is_sorted() || moments.len() as u64 > MAX_COUNT {
+        if !moments.iter().is_sorted() || moments.len() as u64 > MAX_COUNT {
             return Err(bad());
         }
         Ok(Arc::new(Moments { moments, marked: map.get("marked") == Some(&Json::Bool(true)) }))
