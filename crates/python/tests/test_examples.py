@@ -34,12 +34,13 @@ def test_user_activity_reaches_its_milestone_with_the_tenth_document() -> None:
 def test_rate_limiter_refuses_the_hundred_and_first_request() -> None:
     import rate_limiter
 
-    with dt.TrackingManager() as manager:
-        printed = rate_limiter.main(manager)
+    clock = dt.TestClock(rate_limiter.START)
+    with dt.TrackingManager(clock=clock) as manager:
+        printed = rate_limiter.main(manager, clock)
     assert printed[0] == "request 0 counts, 99 left" and printed[99] == "request 99 counts, 0 left"
-    assert printed[100] == "request 100 is refused, 0 left"
-    assert printed[101].startswith("api_rate_limit: limited: refused by the count of 100, which is used up")
-    assert printed[102] == "renewed: 100 left, 100 requests so far"
+    assert printed[100] == "request 100 is refused for 40 seconds, 0 left"
+    assert printed[101].startswith("api_rate_limit: limited: refused by the count of 100 per minute, which is used up")
+    assert printed[102] == "40 seconds later: 100 left, 100 requests so far"
 
 
 def test_order_processing_counts_no_order_twice(tmp_path: pathlib.Path) -> None:
@@ -78,13 +79,14 @@ def test_campaign_analytics_sums_what_was_bought() -> None:
     assert printed[1] == "click: clicks, conversions" and printed[3] == "purchase: revenue"
 
 
-def test_session_monitoring_refuses_after_its_minute() -> None:
+def test_session_monitoring_refuses_until_the_next_minute_of_the_session() -> None:
     import session_monitoring
 
     clock = dt.TestClock(session_monitoring.START)
     with dt.TrackingManager(clock=clock) as manager:
         printed = session_monitoring.main(manager, clock)
-    assert printed == ["second 61: refused, 61 so far", "renewed until second 121", "69 calls"]
+    refused = [f"second {second}: refused until second 60, 50 so far" for second in range(50, 60)]
+    assert printed == [*refused, "60 calls, 40 left until second 120"]
 
 
 def test_custom_condition_asks_the_program() -> None:
