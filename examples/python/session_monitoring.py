@@ -1,4 +1,4 @@
-"""Counts calls for 60 seconds after the tracker was added or its limiter renewed.
+"""Counts up to 50 calls in each minute of a session. The first minute starts with the session.
 
 It uses a test clock, so that a minute takes no time. Run it:
 ``python examples/python/session_monitoring.py``
@@ -18,17 +18,16 @@ def main(manager: dt.TrackingManager, clock: dt.TestClock) -> list[str]:
         printed.append(line)
         print(line)
 
-    window = dt.TimeLimiter(seconds=60)
-    calls = dt.CountTracker("session_actions", [dt.KeyValueEQ("action", "api_call")], target=100, limiters=[window])
+    limit = dt.CountLimiter(50, per="minute", from_="add")
+    calls = dt.CountTracker("session_actions", [dt.KeyValueEQ("action", "api_call")], target=100, limiters=[limit])
     manager.ensure_tracker(SESSION, calls)
     for second in range(70):
         outcome = manager.track(SESSION, {"action": "api_call", "call_id": second})
         if outcome.refused:
-            say(f"second {second}: refused, {calls.progress} so far")
-            manager.reset_tracker(SESSION, "session_actions", dt.ResetPolicy.LIMITER)
-            say(f"renewed until second {int(window.end) - START}")
+            until = outcome.refusals["session_actions"]["until"] - START
+            say(f"second {second}: refused until second {until}, {calls.progress} so far")
         clock.advance(1)
-    say(f"{calls.progress} calls")
+    say(f"{calls.progress} calls, {limit.remaining} left until second {(limit.reset_at or START) - START}")
     return printed
 
 

@@ -33,6 +33,22 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Shown { text, most: SHOWN }.to_string().into()
 }
 
+/// The known name to suggest for a misspelt one: the most similar one, if it differs in up to three letters and up to a third
+/// of the longer name.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const MOST: usize = 3;
+    let length = name.chars().count();
+    let distance = |known: &'a str| {
+        let other = known.chars().count();
+        if length.abs_diff(other) > MOST {
+            return None;
+        }
+        let distance = strsim::damerau_levenshtein(known, name);
+        (distance <= MOST && distance * 3 <= length.max(other)).then_some((distance, known))
+    };
+    known.into_iter().filter_map(distance).min().map(|(_, known)| known)
+}
+
 /// The text in quotes, displayed as by [`plain`].
 pub fn quoted(text: &str) -> impl Display {
     struct Quoted<'a>(&'a str);
@@ -135,6 +151,26 @@ mod tests {
         assert!(controls.len() < 1000, "{}", controls.len());
         assert_eq!(sentence(&format!("{exact}é\n")), format!("{exact}é\\n"));
         assert!(sentence(&"x".repeat(1 << 20)).ends_with("x… (1048576 bytes)"));
+    }
+
+    #[test]
+    fn a_suggestion_is_near_for_its_length() {
+        let known = ["eq", "lt", "key", "count", "target", "init_progress", "Eire", "GB"];
+        let pairs = [
+            ("tagret", Some("target")),
+            ("init_progres", Some("init_progress")),
+            ("inti_progess", Some("init_progress")),
+            ("kye", Some("key")),
+            ("", None),
+            ("xy", None),
+            ("Mars", None),
+            ("at", None),
+            ("cnt", None),
+        ];
+        for (name, expected) in pairs {
+            assert_eq!(nearest(name, known), expected, "{name:?}");
+        }
+        assert_eq!(nearest(&"count".repeat(1 << 20), known), None);
     }
 
     #[test]

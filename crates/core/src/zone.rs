@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::definition::Read;
 use crate::source::Node;
-use crate::text::quoted;
+use crate::text::{self, quoted};
 
 /// The names of all zones, in alphabetical order.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
@@ -53,11 +53,11 @@ impl Zone {
         node.text(expected)?.parse().map_err(|error: ZoneError| node.refuse(error.to_string(), expected))
     }
 
-    /// The known name that is most like `name`, if one is close.
-    pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-        let distance =
-            |known: &str| strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &name.to_ascii_lowercase());
-        NAMES.iter().map(|known| (distance(known), *known)).min().filter(|(far, _)| *far <= 3).map(|(_, known)| known)
+    /// The known name that is most like `name`, if one is near.
+    fn nearest(name: &str) -> Option<&'static str> {
+        let known: Vec<String> = NAMES.iter().map(|known| known.to_ascii_lowercase()).collect();
+        let found = text::nearest(&name.to_ascii_lowercase(), known.iter().map(String::as_str))?;
+        Self::named(found).map(Self::name)
     }
 }
 
@@ -155,7 +155,9 @@ mod tests {
             assert_eq!(Zone::named(unknown), None, "{unknown}");
         }
         assert_eq!(Zone::nearest("Europe/Berlim"), Some("Europe/Berlin"));
-        assert_eq!(Zone::nearest("Middle/Earth"), None);
+        for far in ["Middle/Earth", "Mars", "", "X", "Sol"] {
+            assert_eq!(Zone::nearest(far), None, "{far:?}");
+        }
         let problem = |name: &str| name.parse::<Zone>().map_err(|error| error.to_string());
         assert_eq!(problem("Europe/Berlin"), Ok(berlin));
         assert_eq!(

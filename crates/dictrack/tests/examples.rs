@@ -36,4 +36,6 @@ examples! {
     login_streak in "../examples/login_streak.rs";
     spending_cap in "../examples/spending_cap.rs";
     login_throttle in "../examples/login_throttle.rs";
+    #[cfg(feature = "files")]
+    summer_campaign in "../examples/summer_campaign.rs";
 }

@@ -1,67 +1,54 @@
 //! Every scenario of the repository, on the bare engine and on each store behind the memory cache.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use dictrack::scenario::{Bare, Host, OnManager, Scenario};
-use dictrack::{Manager, SqliteStore, Zone, clock::TestClock, store::MemoryStore};
+use dictrack::scenario::{Bare, Host, OnManager};
+use dictrack::{Blocking, Manager, ManagerBuilder, SqliteStore, store::MemoryStore};
 
-fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(folder);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    files
+#[path = "common/replay.rs"]
+mod replay;
+
+use replay::{Setting, all_pass, laws_pass};
+
+fn builder(setting: &Setting) -> ManagerBuilder {
+    Manager::builder().zone(setting.zone).shared_clock(Arc::clone(&setting.clock) as _)
 }
 
-/// Runs every scenario of `folder` on its own host, which gets an empty folder.
-fn all_pass(folder: &str, at_least: usize, mut host: impl FnMut(&Path, Zone) -> Box<dyn Host>) {
-    let files = files(folder);
-    assert!(files.len() >= at_least, "{} files in {folder}", files.len());
-    let mut failures = Vec::new();
-    for file in files {
-        let text = std::fs::read(&file).unwrap();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        match Scenario::parse(&text) {
-            Ok(scenario) => {
-                let folder = tempfile::tempdir().unwrap();
-                let mismatches = scenario.run(&mut *host(folder.path(), scenario.zone()));
-                failures.extend(mismatches.iter().map(|mismatch| format!("{name}: {mismatch}")));
-            }
-            Err(error) => failures.push(format!("{name}: {error}")),
-        }
-    }
-    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
+fn open(builder: ManagerBuilder) -> Blocking {
+    pollster::block_on(builder.open()).unwrap().blocking()
 }
 
-/// Runs what specifies the behaviour of dictrack.
-fn laws_pass(mut host: impl FnMut(&Path, Zone) -> Box<dyn Host>) {
-    all_pass("law", 100, &mut host);
-    all_pass("time", 80, host);
+fn on_manager(setting: &Setting, builder: ManagerBuilder) -> Box<dyn Host> {
+    Box::new(OnManager::new(open(builder), Arc::clone(&setting.clock)))
 }
 
-fn on_manager(build: impl FnOnce(Arc<TestClock>) -> Manager) -> Box<dyn Host> {
-    let clock = Arc::new(TestClock::default());
-    Box::new(OnManager::new(build(Arc::clone(&clock)).blocking(), clock))
+/// A new manager for each step; `with` gives it the cache and the store.
+fn restarted(setting: &Setting, mut with: impl FnMut(ManagerBuilder) -> ManagerBuilder + 'static) -> Box<dyn Host> {
+    let (zone, clock) = (setting.zone, Arc::clone(&setting.clock));
+    let next = move || open(with(Manager::builder().zone(zone).shared_clock(Arc::clone(&clock) as _)));
+    Box::new(OnManager::restarted(next, Arc::clone(&setting.clock)))
 }
 
-fn memory(_: &Path, zone: Zone) -> Box<dyn Host> {
-    on_manager(|clock| {
-        pollster::block_on(Manager::builder().zone(zone).shared_clock(clock).store(MemoryStore::new()).open()).unwrap()
-    })
+fn bare(setting: &Setting) -> Box<dyn Host> {
+    Box::new(Bare::in_zone(setting.zone))
 }
 
-fn sqlite(folder: &Path, zone: Zone) -> Box<dyn Host> {
-    let store = SqliteStore::open(folder.join("scenario.db")).unwrap();
-    on_manager(|clock| {
-        pollster::block_on(Manager::builder().zone(zone).shared_clock(clock).store(store).open()).unwrap()
-    })
+fn memory(setting: &Setting) -> Box<dyn Host> {
+    on_manager(setting, builder(setting).store(MemoryStore::new()))
+}
+
+fn sqlite(setting: &Setting) -> Box<dyn Host> {
+    on_manager(setting, builder(setting).store(file(&setting.folder)))
+}
+
+fn file(folder: &Path) -> SqliteStore {
+    SqliteStore::open(folder.join("scenario.db")).unwrap()
 }
 
 #[test]
 fn golden_on_the_bare_engine() {
-    all_pass("golden", 60, |_, zone| Box::new(Bare::in_zone(zone)));
+    all_pass("golden", 60, bare);
 }
 
 #[test]
@@ -76,7 +63,7 @@ fn golden_on_sqlite() {
 
 #[test]
 fn laws_on_the_bare_engine() {
-    laws_pass(|_, zone| Box::new(Bare::in_zone(zone)));
+    laws_pass(bare);
 }
 
 #[test]
@@ -89,11 +76,19 @@ fn laws_on_sqlite() {
     laws_pass(sqlite);
 }
 
+#[test]
+fn laws_on_sqlite_across_restarts() {
+    laws_pass(|setting| {
+        let folder = setting.folder.clone();
+        restarted(setting, move |builder| builder.store(file(&folder)))
+    });
+}
+
 /// Redis as the cache, with a separate prefix for each scenario.
 #[cfg(feature = "redis")]
 mod redis {
+    use dictrack::RedisCache;
     use dictrack::store::DataStore;
-    use dictrack::{ManagerBuilder, RedisCache};
     use dictrack_testkit::{RedisCluster, shared_redis};
 
     use super::*;
@@ -104,36 +99,28 @@ mod redis {
         format!("scenario-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn cached(url: &str, prefix: &str, builder: ManagerBuilder) -> Manager {
-        let cache = RedisCache::new(&format!("{url}?prefix={prefix}")).unwrap();
-        pollster::block_on(builder.cache(cache).open()).unwrap()
+    fn cache(url: &str, prefix: &str) -> RedisCache {
+        RedisCache::new(&format!("{url}?prefix={prefix}")).unwrap()
     }
 
-    fn alone(_: &Path, zone: Zone) -> Box<dyn Host> {
-        on_manager(|clock| cached(&shared_redis(), &prefix(), Manager::builder().zone(zone).shared_clock(clock)))
+    fn alone(setting: &Setting) -> Box<dyn Host> {
+        on_manager(setting, builder(setting).cache(cache(&shared_redis(), &prefix())))
     }
 
-    fn before_memory(url: &str, zone: Zone) -> Box<dyn Host> {
-        on_manager(|clock| {
-            cached(url, &prefix(), Manager::builder().zone(zone).shared_clock(clock).store(MemoryStore::new()))
-        })
+    fn before_memory(url: &str, setting: &Setting) -> Box<dyn Host> {
+        on_manager(setting, builder(setting).cache(cache(url, &prefix())).store(MemoryStore::new()))
     }
 
-    fn before_sqlite(url: &str, folder: &Path, zone: Zone) -> Box<dyn Host> {
-        let store = SqliteStore::open(folder.join("scenario.db")).unwrap();
-        on_manager(|clock| cached(url, &prefix(), Manager::builder().zone(zone).shared_clock(clock).store(store)))
+    fn before_sqlite(url: &str, setting: &Setting) -> Box<dyn Host> {
+        on_manager(setting, builder(setting).cache(cache(url, &prefix())).store(file(&setting.folder)))
     }
 
     /// Each call goes to the next of three managers, which stand for three processes.
-    fn in_turn(_: &Path, zone: Zone) -> Box<dyn Host> {
+    fn in_turn(setting: &Setting) -> Box<dyn Host> {
         let store: Arc<dyn DataStore> = Arc::new(MemoryStore::new());
-        let prefix = prefix();
-        let clock = Arc::new(TestClock::default());
-        let managers = (0..3).map(|_| {
-            let (clock, store) = (Arc::clone(&clock), Arc::clone(&store));
-            cached(&shared_redis(), &prefix, Manager::builder().zone(zone).shared_clock(clock).store(store)).blocking()
-        });
-        Box::new(OnManager::in_turn(managers.collect(), clock))
+        let (url, prefix) = (shared_redis(), prefix());
+        let one = |_| open(builder(setting).cache(cache(&url, &prefix)).store(Arc::clone(&store)));
+        Box::new(OnManager::in_turn((0..3).map(one).collect(), Arc::clone(&setting.clock)))
     }
 
     #[test]
@@ -143,7 +130,7 @@ mod redis {
 
     #[test]
     fn golden_on_redis_before_sqlite() {
-        all_pass("golden", 60, |folder, zone| before_sqlite(&shared_redis(), folder, zone));
+        all_pass("golden", 60, |setting| before_sqlite(&shared_redis(), setting));
     }
 
     #[test]
@@ -158,31 +145,48 @@ mod redis {
 
     #[test]
     fn laws_on_redis_before_the_memory_store() {
-        laws_pass(|_, zone| before_memory(&shared_redis(), zone));
+        laws_pass(|setting| before_memory(&shared_redis(), setting));
     }
 
     #[test]
     fn laws_on_redis_before_sqlite() {
-        laws_pass(|folder, zone| before_sqlite(&shared_redis(), folder, zone));
+        laws_pass(|setting| before_sqlite(&shared_redis(), setting));
     }
 
     #[test]
     fn golden_on_redis_before_the_memory_store() {
-        all_pass("golden", 60, |_, zone| before_memory(&shared_redis(), zone));
+        all_pass("golden", 60, |setting| before_memory(&shared_redis(), setting));
     }
 
     #[test]
     fn all_on_a_cluster_before_the_memory_store() {
         let cluster = RedisCluster::start();
-        all_pass("golden", 60, |_, zone| before_memory(&cluster.url(), zone));
-        laws_pass(|_, zone| before_memory(&cluster.url(), zone));
+        all_pass("golden", 60, |setting| before_memory(&cluster.url(), setting));
+        laws_pass(|setting| before_memory(&cluster.url(), setting));
     }
 
     #[test]
     fn all_on_a_cluster_before_sqlite() {
         let cluster = RedisCluster::start();
-        all_pass("golden", 60, |folder, zone| before_sqlite(&cluster.url(), folder, zone));
-        laws_pass(|folder, zone| before_sqlite(&cluster.url(), folder, zone));
+        all_pass("golden", 60, |setting| before_sqlite(&cluster.url(), setting));
+        laws_pass(|setting| before_sqlite(&cluster.url(), setting));
+    }
+
+    #[test]
+    fn laws_on_redis_alone_across_restarts() {
+        laws_pass(|setting| {
+            let (url, prefix) = (shared_redis(), prefix());
+            restarted(setting, move |builder| builder.cache(cache(&url, &prefix)))
+        });
+    }
+
+    #[test]
+    fn laws_on_redis_before_the_memory_store_across_restarts() {
+        laws_pass(|setting| {
+            let (url, prefix) = (shared_redis(), prefix());
+            let store: Arc<dyn DataStore> = Arc::new(MemoryStore::new());
+            restarted(setting, move |builder| builder.cache(cache(&url, &prefix)).store(Arc::clone(&store)))
+        });
     }
 
     #[test]

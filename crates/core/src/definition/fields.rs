@@ -9,7 +9,7 @@ use crate::json::{Json, Text};
 use crate::number::Number;
 use crate::path::Path;
 use crate::source::{Entry, Node, NodeValue};
-use crate::text::plain;
+use crate::text::{nearest, plain};
 use crate::time::Timestamp;
 
 impl Node {
@@ -135,11 +135,9 @@ impl<'a> Fields<'a> {
         let Some(entry) = fields.entries.iter().find(|entry| !known.contains(&entry.key.as_str())) else {
             return Ok(fields);
         };
-        let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.key);
-        let nearest = known.iter().map(|name| (distance(name), *name)).min().filter(|(distance, _)| *distance <= 2);
         let problem = format!("unknown field `{}`", plain(&entry.key));
-        let (problem, expected) = match nearest {
-            Some((_, name)) => (format!("{problem}; did you mean `{name}`?"), String::new()),
+        let (problem, expected) = match nearest(&entry.key, known.iter().copied()) {
+            Some(name) => (format!("{problem}; did you mean `{name}`?"), String::new()),
             None => (problem, one_of(known)),
         };
         Err(DefinitionError { at: entry.at, ..DefinitionError::of(&entry.key, problem, expected) })

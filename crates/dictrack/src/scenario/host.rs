@@ -184,9 +184,40 @@ impl Host for Bare {
 /// A manager with any cache and store; its clock follows the steps.
 #[derive(Debug)]
 pub struct OnManager {
-    managers: Vec<Blocking>,
-    next: usize,
+    managers: Managers,
     clock: Arc<TestClock>,
+}
+
+/// Which manager gets the next call.
+enum Managers {
+    InTurn { all: Vec<Blocking>, next: usize },
+    Restarted { open: Box<dyn FnMut() -> Blocking>, current: Option<Blocking> },
+}
+
+impl Managers {
+    fn next(&mut self) -> &Blocking {
+        match self {
+            Self::InTurn { all, next } => {
+                *next = (*next + 1) % all.len();
+                &all[*next]
+            }
+            Self::Restarted { open, current } => {
+                if let Some(previous) = current.take() {
+                    previous.close().expect("the manager closes without losing anything");
+                }
+                current.insert(open())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Managers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InTurn { all, .. } => all.fmt(f),
+            Self::Restarted { current, .. } => current.fmt(f),
+        }
+    }
 }
 
 impl OnManager {
@@ -201,17 +232,21 @@ impl OnManager {
     /// If there is no manager.
     pub fn in_turn(managers: Vec<Blocking>, clock: Arc<TestClock>) -> Self {
         assert!(!managers.is_empty(), "a scenario needs a manager");
-        Self { managers, next: 0, clock }
+        Self { managers: Managers::InTurn { all: managers, next: 0 }, clock }
+    }
+
+    /// Runs each call on a new manager that `open` returns, after closing the previous one, as if the program was restarted
+    /// after every call. All managers must use the same cache or store, and take their time from `clock`.
+    ///
+    /// # Panics
+    /// A call panics if the previous manager cannot be closed.
+    pub fn restarted(open: impl FnMut() -> Blocking + 'static, clock: Arc<TestClock>) -> Self {
+        Self { managers: Managers::Restarted { open: Box::new(open), current: None }, clock }
     }
 
     fn at(&mut self, now: Timestamp) -> &Blocking {
         self.clock.set(now);
-        self.manager()
-    }
-
-    fn manager(&mut self) -> &Blocking {
-        self.next = (self.next + 1) % self.managers.len();
-        &self.managers[self.next]
+        self.managers.next()
     }
 }
 
@@ -294,7 +329,7 @@ impl Host for OnManager {
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
-        let completed = text(self.manager().completed(group))?;
+        let completed = text(self.managers.next().completed(group))?;
         Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
     }
 

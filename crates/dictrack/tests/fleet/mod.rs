@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use dictrack::json::{Json, Map};
 use dictrack::{
-    Amount, Blocking, Durability, Error, EventCode, Manager, RedisCache, TrackerDefinition, clock::Stopwatch,
+    Amount, Blocking, Durability, Error, EventCode, LimiterDefinition, Manager, RedisCache, Timestamp,
+    TrackerDefinition, Window,
+    clock::{Clock as _, Stopwatch, SystemClock},
     manager::Submission,
 };
 
@@ -41,6 +43,9 @@ pub struct Plan {
     pub pause: u64,
     /// Counts until told to stop, whatever the number of documents.
     pub endless: bool,
+    /// Unless it is 0: documents count in the trackers of [`limited`] instead of those of [`definitions`], and their time passes
+    /// this many times as fast as that of the clock, so that a short test sees many periods.
+    pub speed: u64,
 }
 
 impl Default for Plan {
@@ -56,6 +61,7 @@ impl Default for Plan {
             listens: false,
             pause: 0,
             endless: false,
+            speed: 0,
         }
     }
 }
@@ -73,6 +79,8 @@ pub struct Report {
     pub crossings: Vec<String>,
     /// The ids of stage events that a listener heard.
     pub heard: Vec<String>,
+    /// What counted in the trackers of [`limited`]: group, tracker, moment in microseconds, and amount.
+    pub counted: Vec<String>,
 }
 
 pub fn group(number: u64) -> String {
@@ -87,6 +95,48 @@ pub fn definitions() -> Vec<TrackerDefinition> {
         TrackerDefinition::sum("tenths").key("tenth").target(1_000_000_000).build().unwrap(),
         stages.reset_policy(dictrack::ResetPolicy::NONE).build().unwrap(),
     ]
+}
+
+/// How many documents a second the limiters of [`limited`] admit; of `within`, in two seconds.
+pub const PER_SECOND: u64 = 10;
+/// How much a second the limiter of the tracker `sum` admits.
+pub const SUM_PER_SECOND: u64 = 25;
+/// How many documents at once the limiter of the tracker `burst` admits.
+pub const BURST: u64 = 3;
+
+/// Trackers with limiters that renew by themselves.
+pub fn limited() -> Vec<TrackerDefinition> {
+    let second = || Window::new("second".parse().unwrap());
+    let tracker = |name: &str, limiter| {
+        TrackerDefinition::sum(name).key("amount").target(1_000_000_000).limiter(limiter).build().unwrap()
+    };
+    vec![
+        tracker("per", LimiterDefinition::count_per(PER_SECOND, second())),
+        tracker("sum", LimiterDefinition::sum_per(SUM_PER_SECOND as i64, None, second())),
+        tracker("within", LimiterDefinition::count_within(PER_SECOND, "2 seconds".parse().unwrap())),
+        tracker("burst", LimiterDefinition::burst(PER_SECOND, "second".parse().unwrap(), BURST)),
+    ]
+}
+
+fn scattered(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+}
+
+/// The moment of a document, by a clock that all processes share and that starts again at midnight. Every third document is
+/// up to 1.5 seconds late: in the same period, the previous one, or before it.
+fn moment(number: u64, speed: u64) -> Timestamp {
+    const DAY: i64 = 86_400_000_000;
+    let late = if number.is_multiple_of(3) { scattered(number) % 1_500_000 } else { 0 };
+    let today = SystemClock.now().micros() % DAY * speed as i64;
+    Timestamp::from_micros(1_700_000_000_000_000 + today - late as i64)
+}
+
+fn amount(number: u64) -> u64 {
+    1 + scattered(number) % 5
+}
+
+fn with_amount(number: u64) -> Json {
+    Json::parse(format!(r#"{{"amount": {}}}"#, amount(number)).as_bytes()).unwrap()
 }
 
 pub fn manager(plan: &Plan) -> Blocking {
@@ -130,20 +180,7 @@ pub fn child() {
             stopped.store(true, Ordering::Relaxed);
         });
     }
-    let mut report = Report::default();
-    for found in std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.threads)
-            .map(|thread| {
-                scope.spawn({
-                    let (plan, manager, stopped) = (&plan, &manager, &*stopped);
-                    move || work(plan, manager, thread, stopped)
-                })
-            })
-            .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
-    }) {
-        report.add(found);
-    }
+    let mut report = count(&plan, &manager, &stopped);
     let closed = manager.close();
     if let Err(error) = closed {
         *report.failed.entry(format!("close: {error}")).or_default() += 1;
@@ -152,9 +189,21 @@ pub fn child() {
     println!("report {}", report.json());
 }
 
+/// Counts the documents of a plan on its number of threads.
+pub fn count(plan: &Plan, manager: &Blocking, stopped: &AtomicBool) -> Report {
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let worker = |thread| scope.spawn(move || work(plan, manager, thread, stopped));
+        let workers: Vec<_> = (0..plan.threads).map(worker).collect();
+        workers.into_iter().for_each(|worker| report.add(worker.join().unwrap()));
+    });
+    report
+}
+
 fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> Report {
     let mut report = Report::default();
-    let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    let tenth = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
+    let trackers = if plan.speed > 0 { limited } else { definitions };
     let call = |report: &mut Report, again: bool, call: &mut dyn FnMut() -> Result<(), Error>| {
         loop {
             let watch = Stopwatch::start();
@@ -171,7 +220,7 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
         }
     };
     for number in 0..plan.groups {
-        call(&mut report, true, &mut || manager.add_trackers(&group(number), definitions()).map(drop));
+        call(&mut report, true, &mut || manager.add_trackers(&group(number), trackers()).map(drop));
     }
     let documents = if plan.endless { u64::MAX } else { plan.documents };
     for number in (thread..documents).step_by(plan.threads as usize) {
@@ -181,9 +230,24 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
         let group = group(number % plan.groups);
         let id = format!("{}-{number}", std::process::id());
         let mut crossings = Vec::new();
+        let mut counted = Vec::new();
+        let (moment, document) = match plan.speed {
+            0 => (None, tenth.clone()),
+            speed => (Some(moment(number, speed)), with_amount(number)),
+        };
         let done = call(&mut report, plan.ids, &mut || {
-            let plain = Submission::new(&group, &document);
-            let outcome = manager.track_one(if plan.ids { plain.id(&id) } else { plain })?;
+            let mut submission = Submission::new(&group, &document);
+            if plan.ids {
+                submission = submission.id(&id);
+            }
+            if let Some(moment) = moment {
+                submission = submission.at(moment);
+            }
+            let outcome = manager.track_one(submission)?;
+            if let Some(moment) = moment {
+                let line = |name: &str| format!("{group}/{name}/{}/{}", moment.micros(), amount(number));
+                counted = outcome.counted().map(|tracker| line(tracker.name())).collect();
+            }
             crossings = outcome
                 .events()
                 .iter()
@@ -195,6 +259,7 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
         if done {
             *report.acknowledged.entry(group).or_default() += 1;
             report.crossings.append(&mut crossings);
+            report.counted.append(&mut counted);
         }
         if plan.pause > 0 {
             std::thread::sleep(Duration::from_millis(plan.pause));
@@ -206,7 +271,7 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
 impl Plan {
     fn json(&self) -> Json {
         let text = |text: &str| Json::from(text);
-        let fields: [(&str, Json); 10] = [
+        let fields: [(&str, Json); 11] = [
             ("cache", text(&self.cache)),
             ("store", text(&self.store)),
             ("durability", text(&self.durability)),
@@ -217,6 +282,7 @@ impl Plan {
             ("listens", self.listens.into()),
             ("pause", self.pause.into()),
             ("endless", self.endless.into()),
+            ("speed", self.speed.into()),
         ];
         Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
     }
@@ -237,6 +303,7 @@ impl Plan {
             listens: get("listens") == Json::Bool(true),
             pause: number("pause"),
             endless: get("endless") == Json::Bool(true),
+            speed: number("speed"),
         }
     }
 }
@@ -252,6 +319,7 @@ impl Report {
         self.slowest = self.slowest.max(other.slowest);
         self.crossings.extend(other.crossings);
         self.heard.extend(other.heard);
+        self.counted.extend(other.counted);
     }
 
     pub fn total(&self) -> u64 {
@@ -273,6 +341,7 @@ impl Report {
             ("slowest", (self.slowest.as_micros() as u64).into()),
             ("crossings", texts(&self.crossings)),
             ("heard", texts(&self.heard)),
+            ("counted", texts(&self.counted)),
         ];
         Json::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
     }
@@ -296,6 +365,7 @@ impl Report {
             slowest: Duration::from_micros(get("slowest").to_string().parse().unwrap()),
             crossings: texts("crossings"),
             heard: texts("heard"),
+            counted: texts("counted"),
         }
     }
 }

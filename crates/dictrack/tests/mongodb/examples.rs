@@ -90,7 +90,7 @@ fn campaign_analytics_runs() -> Ran {
 
 #[test]
 fn session_monitoring_runs() -> Ran {
-    on_both(|place| session_monitoring::run(place.builder()), "user_session_001", &[("session_actions", "69")])
+    on_both(|place| session_monitoring::run(place.builder()), "user_session_001", &[("session_actions", "60")])
 }
 
 #[test]

@@ -10,4 +10,6 @@ mod journal;
 #[path = "../common/on_redis.rs"]
 mod on_redis;
 mod owner;
+#[path = "../common/replay.rs"]
+mod replay;
 mod scenarios;
