@@ -1,4 +1,5 @@
-//! Any length, boundary, zone and moments: periods have no gap, a look changes nothing, and what was stored is read back.
+//! Any length, boundary, zone and moments: periods have no gap, a document lies in the period that it counts in, a look changes
+//! nothing, and what was stored is read back.
 #![no_main]
 
 use std::sync::Arc;
@@ -84,6 +85,9 @@ fuzz_target!(|data: &[u8]| {
                 outcome.touched().map(|found| format!("{} {} {:?}", found.name(), found.progress(), found.period())).collect::<Vec<_>>()
             };
             assert_eq!(told(&ours), told(&theirs));
+            for found in ours.touched() {
+                assert!(found.period().is_none_or(|period| period.contains(now)), "{now:?} {:?}", found.period());
+            }
         }
     });
 });

@@ -17,7 +17,6 @@ use crate::path::Path;
 use crate::state::Slot;
 use crate::text::plain;
 use crate::time::Timestamp;
-use crate::window::Period;
 
 /// What a document would do to one tracker.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +160,7 @@ impl Reason {
             slot
         };
         if slot.rests_since().is_some() {
-            let until = slot.period().map(Period::end);
+            let until = slot.period().and_then(|period| period.end().finite());
             let why = "has reached its last target in this period".to_owned();
             return Ok(Self::Skipped { reason: SkipReason::Resting, why, until, ended: None });
         }

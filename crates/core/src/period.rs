@@ -412,8 +412,9 @@ impl Slot {
         {
             following.push((open.current().start(), state.clone()));
         }
-        let next = open.current().end();
-        following.push((next, limiter.begin(when.at(next), None)));
+        if let Some(next) = open.current().end().finite() {
+            following.push((next, limiter.begin(when.at(next), None)));
+        }
         following
     }
 

