@@ -17,12 +17,9 @@ import dictrack as dt
 import dictrack.aio
 
 CLIENTS = {"key-of-anna": "anna", "key-of-ben": "ben"}
-
-
-def quota() -> dt.CountTracker:
-    """The quota of one client. The target is out of reach: only the limits matter."""
-    limits = [dt.CountLimiter(100, per="minute"), dt.CountLimiter(10_000, per="month")]
-    return dt.CountTracker("api_quota", target=10**12, limiters=limits)
+# The same for all clients, each of whom gets a count of their own. The target is out of reach: only the limits matter.
+LIMITS = [dt.CountLimiter(100, per="minute"), dt.CountLimiter(10_000, per="month")]
+QUOTA = dt.CountTracker("api_quota", target=10**12, limiters=LIMITS)
 
 
 async def count(request: Request, response: Response, x_api_key: Annotated[str, Header()]) -> None:
@@ -32,7 +29,7 @@ async def count(request: Request, response: Response, x_api_key: Annotated[str, 
         raise HTTPException(401, "unknown API key")
     manager: dictrack.aio.TrackingManager = request.state.manager
     now: float = request.state.now()
-    await manager.ensure_tracker(client, quota(), now=now)
+    await manager.ensure_tracker(client, QUOTA, now=now)
     outcome = await manager.track(client, {"path": request.url.path}, now=now)
     if outcome.refusals:
         wait = outcome.refusals["api_quota"]["until"] - now
