@@ -211,7 +211,7 @@ impl std::str::FromStr for Anchor {
     }
 }
 
-/// A period of a window: from `start`, and up to but not including `end`. Calendars have the years -9999 to 9999: their first
+/// A period of a window: from `start`, and up to but not including `end`. Calendars cover the years -9999 to 9999: their first
 /// period begins with [`Timestamp::MIN`], and their last one ends with [`Timestamp::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -230,7 +230,7 @@ impl Period {
         Timestamp::from_micros(self.end)
     }
 
-    /// Whether `moment` lies in it. The last period of a calendar, which ends with [`Timestamp::MAX`], has that moment too.
+    /// Whether `moment` lies in it. The last period of a calendar, which ends with [`Timestamp::MAX`], also contains that moment.
     pub fn contains(self, moment: Timestamp) -> bool {
         self.start <= moment.micros() && moment.micros().min(LAST) < self.end
     }
@@ -259,7 +259,7 @@ const EARLIEST: Micros = -377_705_023_201 * SECOND;
 const LATEST: Micros = 253_402_207_200 * SECOND;
 
 fn timestamp(micros: Micros) -> jiff::Timestamp {
-    // Calendars have all moments of this range, so the default does not occur.
+    // `jiff` has all moments of this range, so the default does not occur.
     jiff::Timestamp::from_microsecond(micros.clamp(EARLIEST, LATEST)).unwrap_or_default()
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Small {
     current_marked: bool,
 }
 
-/// What sums need, and counts of a window that got another length or anchor.
+/// What sums need, counts beyond 32 bits, and counts of a window that got another length or anchor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Whole {
     /// `None` until something changes.

@@ -105,7 +105,7 @@ impl Kind for Within {
     #[inline]
     fn stays_open(&self, state: &Self::State, now: Timestamp) -> bool {
         let Moments { moments, marked } = &**state;
-        // The document that has to be out of sight before the one after this can count.
+        // After this document, the next one is admitted once the stretch has left this one behind.
         let oldest = (moments.len() + 1).checked_sub(self.count as usize);
         let is_free =
             oldest.is_none_or(|at| moments.get(at).is_some_and(|&old| old.saturating_add(self.span()) <= now));

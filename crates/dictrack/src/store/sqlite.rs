@@ -78,7 +78,8 @@ pub struct SqliteStore {
 struct Inner {
     connection: Connection,
     tail: Tail,
-    /// Whether the tail has been read. [`begin`](DataStore::begin) shortens it first, and knows how.
+    /// Whether the tail has been read. That waits until [`begin`](DataStore::begin) has folded what an earlier process left, or
+    /// until a call needs the tail.
     is_tail_read: bool,
     /// The size at which the journal is folded.
     fold_at: usize,
@@ -121,7 +122,8 @@ fn read_only(action: &str) -> Error {
 }
 
 impl SqliteStore {
-    /// Opens the file as its only writer; creates it if it does not exist. Links are followed.
+    /// Opens the file as its only writer; creates it if it does not exist. Links are followed. The journal is read later, when a
+    /// manager opens the store: a damaged row is reported then.
     ///
     /// # Errors
     /// [`Error::Owned`] if another process writes the file, [`Error::NewerVersion`], [`Error::Corrupt`], or a failure

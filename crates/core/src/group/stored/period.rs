@@ -99,7 +99,7 @@ impl Periods {
         let map = stored.as_map().ok_or_else(|| bad("not a map"))?;
         let closed = map.get("closed").map_or(Some(&[][..]), Json::as_list).ok_or_else(|| bad("`closed`"))?;
         let is_streak = definition.kind().freezes().is_some();
-        // A tracker may have become a streak, or stopped being one, since.
+        // The tracker may have become a streak, or stopped being one, after a period closed, so each record says what it is.
         let record = |record: &Json| PeriodRecord::restore(record).ok_or_else(|| bad("`closed`"));
         let streak = match (is_streak, map.get("streak")) {
             (true, Some(stored)) => Some(Streak::restore(stored).ok_or_else(|| bad("`streak`"))?),
