@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use dictrack_core::group::{Call, Engine, Group, Track};
 use dictrack_core::json::Json;
-use dictrack_core::{Amount, LimiterDefinition, Outcome, Reason, SkipReason, Timestamp, TrackerDefinition, Window};
+use dictrack_core::{
+    Amount, EventCode, LimiterDefinition, Outcome, Reason, SkipReason, Timestamp, TrackerDefinition, Window,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -33,6 +35,20 @@ fn track(group: &mut Group, engine: &Engine, amount: i64, now: Timestamp) -> Out
 
 fn counts(outcome: &Outcome) -> bool {
     outcome.counted().next().is_some()
+}
+
+#[test]
+fn a_tracker_that_no_longer_starts_again_completes_with_a_new_event_id() {
+    let engine = Engine::default();
+    let daily = TrackerDefinition::count("n").target(1).every(window("day")).build().unwrap();
+    let mut group = group(&engine, daily);
+    let first = track(&mut group, &engine, 1, at(0));
+    let once = Arc::new(TrackerDefinition::count("n").target(2).build().unwrap());
+    group.update(&Call::new(&engine, "g", at(1)), &once).unwrap();
+    let last = track(&mut group, &engine, 1, at(2));
+    let [first, last] = [&first, &last].map(|outcome| &outcome.events()[0]);
+    assert_eq!((first.code, last.code), (EventCode::AllCompleted, EventCode::AllCompleted));
+    assert_ne!(first.id(), last.id());
 }
 
 /// Moments in any order, on a grid so that they often coincide.

@@ -459,11 +459,10 @@ impl Group {
     /// Fires ALL_COMPLETED.
     fn completed_all(&mut self, step: &mut Step<'_>, at: u32, progress: Amount, stage: u16) {
         let slot = &mut self.slots[at as usize];
-        let mut number = 0;
+        // Without periods this is its last completion, but it may have had periods before.
+        let number = slot.extra.as_ref().map_or(0, |extra| extra.completions);
         if slot.has_periods() {
-            let extra = slot.extra();
-            number = extra.completions;
-            extra.completions = number.saturating_add(1);
+            slot.extra().completions = number.saturating_add(1);
         }
         self.fire(step, at, Happened::new(EventCode::AllCompleted, number, progress, stage));
     }
