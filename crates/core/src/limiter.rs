@@ -398,9 +398,9 @@ fn forms() -> String {
     }
 }
 
-/// What to write instead of a rate as other libraries spell it, such as `100/minute`, `5 per 10 minutes` or `10/s`. `key` is
-/// the field of the number.
-fn rate(key: &str, node: &Node) -> Option<String> {
+/// What to write instead of a rate as other libraries spell it, such as `100/minute`, `5 per 10 minutes` or `10/s`.
+/// `key` and `per` are the fields of the number and of the length.
+fn rate(key: &str, per: &str, node: &Node) -> Option<String> {
     let NodeValue::Text(text) = &node.value else { return None };
     let text = text.to_ascii_lowercase();
     let (number, length) = text.split_once('/').or_else(|| text.split_once(" per "))?;
@@ -418,7 +418,7 @@ fn rate(key: &str, node: &Node) -> Option<String> {
         unit => unit,
     };
     let length = if count.is_empty() { Length::parse(unit)? } else { Length::parse(&format!("{count} {unit}"))? };
-    Some(format!(r#"{{"{key}": {number}, "per": "{length}"}}"#))
+    Some(format!(r#"{{"{key}": {number}, "{per}": "{length}"}}"#))
 }
 
 impl LimiterDefinition {
@@ -469,14 +469,15 @@ impl LimiterDefinition {
 
     /// Reads a limiter.
     pub(crate) fn read(node: &Node) -> Read<Self> {
-        if let Some(instead) = rate("count", node) {
+        if let Some(instead) = rate("count", "per", node) {
             return Err(node.expected(&instead));
         }
         if let NodeValue::Map(entries) = &node.value {
             // Names are any text, also one that looks like a rate.
             for entry in entries.iter().filter(|entry| !["key", "custom"].contains(&entry.key.as_str())) {
                 let number = if entries.iter().any(|entry| entry.key == "sum") { "sum" } else { "count" };
-                if let Some(instead) = rate(number, &entry.value) {
+                let length = if entry.key == "within" { "within" } else { "per" };
+                if let Some(instead) = rate(number, length, &entry.value) {
                     return Err(entry.value.expected(&instead).within(&entry.key));
                 }
             }
@@ -490,7 +491,7 @@ impl LimiterDefinition {
 
     /// Reads the limiters of a definition.
     pub(crate) fn read_all(node: &Node) -> Read<Vec<Self>> {
-        match rate("count", node) {
+        match rate("count", "per", node) {
             Some(instead) => Err(node.expected(&format!("[{instead}]"))),
             None => Node::each(node.list("a list of limiters")?, Self::read),
         }
@@ -709,7 +710,7 @@ mod tests {
             ("1000 / day", r#"{"count": 1000, "per": "day"}"#),
         ] {
             assert_eq!(problem(&format!(r#""{typed}""#)), format!(r#"a string "{typed}"; expected {instead}"#));
-            for field in ["count", "per", "within", "rate", "limit"] {
+            for field in ["count", "per", "rate", "limit"] {
                 let as_field = problem(&format!(r#"{{"{field}": "{typed}"}}"#));
                 assert_eq!(as_field, format!(r#"{field}: a string "{typed}"; expected {instead}"#));
             }
@@ -720,6 +721,8 @@ mod tests {
         for named in [r#"{"sum": 5, "key": "5/day", "per": "day"}"#, r#"{"custom": "5/day"}"#] {
             assert!(LimiterDefinition::read(&Node::parse(named.as_bytes()).unwrap()).is_ok(), "{named}");
         }
+        let within = problem(r#"{"count": 5, "within": "5/hour"}"#);
+        assert_eq!(within, r#"within: a string "5/hour"; expected {"count": 5, "within": "hour"}"#);
         let as_sum = problem(r#"{"sum": "5/day", "key": "tokens"}"#);
         assert_eq!(as_sum, r#"sum: a string "5/day"; expected {"sum": 5, "per": "day"}"#);
         for other in ["0/minute", "100/fortnight", "many/day", "100", "-1/day", "5/", "/day", "5/0 days"] {
