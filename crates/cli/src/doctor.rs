@@ -19,8 +19,9 @@ use crate::store::{Where, wait};
 /// cache as one with a store behind it. Writes a few keys to the cache and a small file beside the store,
 /// and removes them again. Exits with 1 if there is a problem.
 ///
-/// Also says which version of the time zone database is compiled in. Programs that share groups should have the
-/// same one, so that they agree about when the days of a zone begin.
+/// Also says which version of the time zone database is compiled in, and notes programs that wrote the cache or the
+/// store with another one. Programs that share groups should have the same one, so that they agree about when the
+/// days of a zone begin.
 ///
 /// Examples:
 ///   dictrack doctor --store dictrack.db

@@ -314,6 +314,9 @@ fn a_rate_in_another_spelling_is_refused_with_what_to_write_instead() {
         ("a.json", &with("\"100/minute\"")),
         ("b.json", &with("{\"count\":\"5 per 10 minutes\"}")),
         ("c.toml", &COUNTER.replace("target", "limiters = [\"100/minute\"]\ntarget")),
+        ("d.toml", &COUNTER.replace("target", "limiters = \"100/minute\"\ntarget")),
+        ("e.yaml", "trackers:\n- {name: n, kind: count, target: 1, limiters: [100/minute]}\n"),
+        ("f.yaml", "trackers:\n- {name: n, kind: count, target: 1, limiters: [{count: 100, per: 100/min}]}\n"),
     ]);
     let problem = |file: &str| {
         let answer = dictrack(folder.path(), &format!("check {file}"));
@@ -324,6 +327,9 @@ fn a_rate_in_another_spelling_is_refused_with_what_to_write_instead() {
         ("a.json", "limiters[0]: a string \"100/minute\"", r#"expected {"count": 100, "per": "minute"}"#),
         ("b.json", "limiters[0].count: a string \"5 per 10 minutes\"", r#"expected {"count": 5, "per": "10 minutes"}"#),
         ("c.toml", "limiters[0]: a string \"100/minute\"", r#"expected {"count": 100, "per": "minute"}"#),
+        ("d.toml", "limiters: a string \"100/minute\"", r#"expected [{"count": 100, "per": "minute"}]"#),
+        ("e.yaml", "limiters[0]: a string \"100/minute\"", r#"expected {"count": 100, "per": "minute"}"#),
+        ("f.yaml", "limiters[0].per: a string \"100/min\"", r#"expected {"count": 100, "per": "minute"}"#),
     ] {
         let problem = problem(file);
         assert!(problem.contains(found) && problem.contains(instead), "{problem}");

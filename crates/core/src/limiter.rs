@@ -406,19 +406,26 @@ fn forms() -> String {
 }
 
 /// What to write instead of a rate as other libraries spell it, such as `100/minute`, `5 per 10 minutes` or `10/s`.
-fn rate(key: &str, node: &Node) -> Option<String> {
+/// `key` and `per` are the fields of the number and of the length.
+fn rate(key: &str, per: &str, node: &Node) -> Option<String> {
     let NodeValue::Text(text) = &node.value else { return None };
+    let text = text.to_ascii_lowercase();
     let (number, length) = text.split_once('/').or_else(|| text.split_once(" per "))?;
-    let number: u64 = number.trim().parse().ok().filter(|number| *number > 0)?;
-    let length = match length.trim() {
-        "s" | "sec" => "second",
-        "m" | "min" => "minute",
-        "h" | "hr" => "hour",
+    // Other words may follow the number: `100 requests`.
+    let number: u64 = number.split_whitespace().next()?.parse().ok().filter(|number| *number > 0)?;
+    let length = length.trim();
+    let (count, unit) = length.split_at(length.bytes().take_while(u8::is_ascii_digit).count());
+    let unit = match unit.trim() {
+        "s" | "sec" | "secs" => "second",
+        "m" | "min" | "mins" => "minute",
+        "h" | "hr" | "hrs" => "hour",
         "d" => "day",
-        length => length,
+        "w" => "week",
+        "y" => "year",
+        unit => unit,
     };
-    let length = Length::parse(length)?;
-    Some(format!(r#"{{"{key}": {number}, "per": "{length}"}}"#))
+    let length = if count.is_empty() { Length::parse(unit)? } else { Length::parse(&format!("{count} {unit}"))? };
+    Some(format!(r#"{{"{key}": {number}, "{per}": "{length}"}}"#))
 }
 
 impl LimiterDefinition {
@@ -469,20 +476,32 @@ impl LimiterDefinition {
 
     /// Reads a limiter.
     pub(crate) fn read(node: &Node) -> Read<Self> {
-        if let Some(instead) = rate("count", node) {
+        if let Some(instead) = rate("count", "per", node) {
             return Err(node.expected(&instead));
         }
-        let mut fields = Fields::known(node, &forms(), &FIELDS.concat())?;
-        for key in ["count", "sum"] {
-            let typed = fields.entries().find(|entry| entry.key == key).map(|entry| &entry.value);
-            if let Some((node, instead)) = typed.and_then(|node| Some((node, rate(key, node)?))) {
-                return Err(node.expected(&instead).within(key));
+        if let NodeValue::Map(entries) = &node.value {
+            // Names are any text, also one that looks like a rate.
+            for entry in entries.iter().filter(|entry| !["key", "custom"].contains(&entry.key.as_str())) {
+                let number = if entries.iter().any(|entry| entry.key == "sum") { "sum" } else { "count" };
+                let length = if entry.key == "within" { "within" } else { "per" };
+                if let Some(instead) = rate(number, length, &entry.value) {
+                    return Err(entry.value.expected(&instead).within(&entry.key));
+                }
             }
         }
+        let mut fields = Fields::known(node, &forms(), &FIELDS.concat())?;
         let read = kind_of(node, |key| fields.names().any(|name| name == key))?;
         let limiter = read(&mut fields)?;
         fields.finish("no other field with this limiter")?;
         Ok(limiter)
+    }
+
+    /// Reads the limiters of a definition.
+    pub(crate) fn read_all(node: &Node) -> Read<Vec<Self>> {
+        match rate("count", "per", node) {
+            Some(instead) => Err(node.expected(&format!("[{instead}]"))),
+            None => Node::each(node.list("a list of limiters")?, Self::read),
+        }
     }
 
     /// Checks the limiters of a definition.
@@ -702,16 +721,29 @@ mod tests {
         for (typed, instead) in [
             ("100/minute", r#"{"count": 100, "per": "minute"}"#),
             ("10/s", r#"{"count": 10, "per": "second"}"#),
+            ("10/10m", r#"{"count": 10, "per": "10 minutes"}"#),
+            ("5/HOUR", r#"{"count": 5, "per": "hour"}"#),
             ("5 per 10 minutes", r#"{"count": 5, "per": "10 minutes"}"#),
+            ("100 requests per minute", r#"{"count": 100, "per": "minute"}"#),
             ("1000 / day", r#"{"count": 1000, "per": "day"}"#),
         ] {
             assert_eq!(problem(&format!(r#""{typed}""#)), format!(r#"a string "{typed}"; expected {instead}"#));
-            let as_count = problem(&format!(r#"{{"count": "{typed}"}}"#));
-            assert_eq!(as_count, format!(r#"count: a string "{typed}"; expected {instead}"#));
+            for field in ["count", "per", "rate", "limit"] {
+                let as_field = problem(&format!(r#"{{"{field}": "{typed}"}}"#));
+                assert_eq!(as_field, format!(r#"{field}: a string "{typed}"; expected {instead}"#));
+            }
+            let all = Node::parse(format!(r#""{typed}""#).as_bytes()).unwrap();
+            let all = LimiterDefinition::read_all(&all).unwrap_err().to_string();
+            assert_eq!(all, format!(r#"a string "{typed}"; expected [{instead}]"#));
         }
+        for named in [r#"{"sum": 5, "key": "5/day", "per": "day"}"#, r#"{"custom": "5/day"}"#] {
+            assert!(LimiterDefinition::read(&Node::parse(named.as_bytes()).unwrap()).is_ok(), "{named}");
+        }
+        let within = problem(r#"{"count": 5, "within": "5/hour"}"#);
+        assert_eq!(within, r#"within: a string "5/hour"; expected {"count": 5, "within": "hour"}"#);
         let as_sum = problem(r#"{"sum": "5/day", "key": "tokens"}"#);
         assert_eq!(as_sum, r#"sum: a string "5/day"; expected {"sum": 5, "per": "day"}"#);
-        for other in ["0/minute", "100/fortnight", "many/day", "100", "-1/day"] {
+        for other in ["0/minute", "100/fortnight", "many/day", "100", "-1/day", "5/", "/day", "5/0 days"] {
             let problem = problem(&format!(r#""{other}""#));
             assert!(problem.contains(&format!("a string \"{other}\"; expected {{\"count\": n}}")), "{problem}");
         }

@@ -43,7 +43,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         if length.abs_diff(other) > MOST {
             return None;
         }
-        let distance = strsim::damerau_levenshtein(known, name);
+        let distance = strsim::osa_distance(known, name);
         (distance <= MOST && distance * 3 <= length.max(other)).then_some((distance, known))
     };
     known.into_iter().filter_map(distance).min().map(|(_, known)| known)

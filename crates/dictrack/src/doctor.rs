@@ -11,6 +11,8 @@ use crate::clock::{Clock, SystemClock};
 
 #[cfg(any(feature = "mongodb", feature = "redis"))]
 mod server;
+#[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
+mod zones;
 
 /// How many groups are read to check that they are readable.
 pub(crate) const SAMPLE: usize = 1_000;

@@ -446,3 +446,116 @@ fn a_file_that_was_not_made_to_its_end_is_unfinished_and_no_damage() {
         assert!(!codes(&examine()).contains(&"unfinished"), "{name}");
     }
 }
+
+/// Asserts that the only note about time zone data is that `who` has version 1999a.
+#[track_caller]
+fn other_zone_data(examination: &Examination, who: &str) {
+    let own = dictrack::zone::Zones::version();
+    let words = format!("this program is {own}, but {who}");
+    provoked(examination, Level::Note, "zone_data", &words, "the same version of dictrack");
+    assert!(finding(examination, "zone_data").found.ends_with(" has 1999a"), "{examination:#?}");
+    assert!(fact(examination, "zone data").contains("1999a"));
+}
+
+/// Asserts that this is what writers recorded, and that it is nothing to note.
+#[track_caller]
+fn same_zone_data(examination: &Examination, recorded: Option<&str>) {
+    let found = examination.facts.iter().find(|(name, _)| *name == "zone data");
+    assert_eq!(found.map(|(_, value)| value.as_str()), recorded, "{examination:#?}");
+    assert!(!codes(examination).contains(&"zone_data"), "{examination:#?}");
+}
+
+#[test]
+fn other_time_zone_data_of_a_file_is_noted() {
+    let own = dictrack::zone::Zones::version();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let examine = || store(&StoreAddress::file(&path), false);
+    let edit = |sql: &str| rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    let write = || {
+        let manager = Blocking::open(&path).unwrap();
+        count(&manager, "user_001");
+        manager.close().unwrap();
+    };
+    write();
+    same_zone_data(&examine(), Some(own));
+    edit("UPDATE zone_data SET version = '1999a'");
+    // Reading records nothing.
+    drop(SqliteStore::open_read_only(&path).unwrap());
+    let examination = examine();
+    other_zone_data(&examination, "the last program that wrote the file");
+    assert_eq!(examination.level(), Some(Level::Note));
+    write();
+    same_zone_data(&examine(), Some(own));
+    // Earlier versions of dictrack have no such table.
+    edit("DROP TABLE zone_data");
+    drop(SqliteStore::open_read_only(&path).unwrap());
+    same_zone_data(&examine(), None);
+    write();
+    same_zone_data(&examine(), Some(own));
+}
+
+#[test]
+fn other_time_zone_data_behind_redis_is_noted() {
+    let own = dictrack::zone::Zones::version();
+    let server = Redis::builder().append_only().config("appendfsync", "always").start();
+    let key = "dictrack:{b0}:zone_data";
+    let (now, day) = (SystemClock.now().micros(), 86_400_000_000);
+    same_zone_data(&redis(&server.url(), true), None);
+    assert_eq!(server.cli(&["EXISTS", key]), "0", "examining records nothing");
+    drop(opened(Manager::builder().cache(RedisCache::new(&server.url()).unwrap())));
+    same_zone_data(&redis(&server.url(), true), Some(own));
+    server.cli(&["HSET", key, "1999a", &(now - 29 * day).to_string()]);
+    let examination = redis(&server.url(), true);
+    other_zone_data(&examination, "a program that began to use the cache at ");
+    assert_eq!(examination.level(), Some(Level::Note));
+    server.cli(&["HSET", key, "1999a", &(now - 31 * day).to_string()]);
+    same_zone_data(&redis(&server.url(), true), Some(own));
+    // Nothing depends on it.
+    server.cli(&["DEL", key]);
+    server.cli(&["SET", key, "something else"]);
+    let manager = opened(Manager::builder().cache(RedisCache::new(&server.url()).unwrap()));
+    count(&manager, "user_001");
+    same_zone_data(&redis(&server.url(), true), None);
+}
+
+#[test]
+fn other_time_zone_data_in_mongodb_is_noted() {
+    let own = dictrack::zone::Zones::version();
+    let (cache, server) = (Redis::start(), Mongo::start());
+    let examine = || mongo(&server.url(), true);
+    let edit = |filter: bson::Document, update: bson::Document| {
+        let command = bson::doc! {"update": "groups.meta", "updates": [{"q": filter, "u": update}]};
+        assert_eq!(server.command("dictrack", command).get_i32("nModified").unwrap(), 1);
+    };
+    let owner = || bson::doc! {"_id": "owner"};
+    let other = || bson::doc! {"$set": {"zone_data": "1999a"}};
+    let open = || block_on(MongoStore::open(server.url())).unwrap();
+    let alone = || opened(Manager::builder().store(open()));
+    same_zone_data(&examine(), None);
+    drop(alone());
+    same_zone_data(&examine(), Some(own));
+    edit(owner(), other());
+    // Reading records nothing.
+    drop(block_on(MongoStore::open_read_only(server.url())).unwrap());
+    other_zone_data(&examine(), "the last program that began to write the store");
+    // Earlier versions of dictrack have no such field.
+    edit(owner(), bson::doc! {"$unset": {"zone_data": ""}});
+    same_zone_data(&examine(), None);
+    let shared = || opened(Manager::builder().cache(RedisCache::new(&cache.url()).unwrap()).store(open()));
+    let (first, second) = (shared(), shared());
+    same_zone_data(&examine(), Some(own));
+    let records = server
+        .command("dictrack", bson::doc! {"find": "groups.meta", "filter": {"mode": "many", "pid": {"$exists": true}}});
+    let records = records.get_document("cursor").unwrap().get_array("firstBatch").unwrap().clone();
+    assert_eq!(records.len(), 2);
+    let id = records[0].as_document().unwrap().get_str("_id").unwrap();
+    edit(bson::doc! {"_id": id}, other());
+    other_zone_data(&examine(), &format!("process {} on ", std::process::id()));
+    // A process that has ended no longer matters.
+    first.close().unwrap();
+    second.close().unwrap();
+    drop((first, second));
+    same_zone_data(&examine(), Some(own));
+    assert_eq!(examine().level(), Some(Level::Warning), "a standalone server is the only finding");
+}

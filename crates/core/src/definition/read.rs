@@ -95,9 +95,7 @@ impl TrackerDefinition {
                 })
             })?
             .unwrap_or_default();
-        let limiters = fields
-            .take("limiters", |node| Node::each(node.list("a list of limiters")?, LimiterDefinition::read))?
-            .unwrap_or_default();
+        let limiters = fields.take("limiters", LimiterDefinition::read_all)?.unwrap_or_default();
         let parts = Parts {
             name,
             kind,

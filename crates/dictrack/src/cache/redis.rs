@@ -41,6 +41,7 @@ mod swap;
 mod sweep;
 mod texts;
 mod whole;
+mod zones;
 
 use address::Address;
 use connection::Connection;
@@ -207,7 +208,12 @@ impl DataCache for RedisCache {
     async fn begin(&self, load: Arc<dyn Load>, engine: Arc<Engine>) -> Result<(), Error> {
         let _ = self.shared.source.set(Source { load, engine });
         let shared = Arc::clone(&self.shared);
-        on_network(async move { shared.connection.command("connect", &redis::cmd("PING")).await.map(drop) }).await
+        on_network(async move {
+            shared.connection.command("connect", &redis::cmd("PING")).await?;
+            shared.record_zone_data().await;
+            Ok(())
+        })
+        .await
     }
 
     async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {

@@ -77,6 +77,12 @@ impl Look {
         for mut node in connection.masters().await? {
             self.node(&mut node).await?;
         }
+        // Nothing depends on it.
+        if let Ok(recorded) = shared.zone_data(self.setup.clock.now()).await {
+            let who = |at| format!("a program that began to use the cache at {at}");
+            let recorded = recorded.into_iter().map(|(version, at)| (version, who(at)));
+            self.found.compare_zone_data(&recorded.collect::<Vec<_>>());
+        }
         self.try_writing().await;
         Ok(())
     }

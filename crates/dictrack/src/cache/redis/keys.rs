@@ -40,6 +40,11 @@ pub(super) fn bucket(prefix: &str, number: u64) -> String {
     format!("{prefix}:{{b{number}}}")
 }
 
+/// The versions of the time zone data of the programs that use the cache, and when one with each version last began to.
+pub(super) fn zone_data(prefix: &str) -> String {
+    format!("{}:zone_data", bucket(prefix, 0))
+}
+
 pub(super) fn dirty(bucket: &str) -> String {
     format!("{bucket}:dirty")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::owner::{Life, OWNER, id_of, taken_by, token_of};
+use super::owner::{Life, OWNER, id_of, taken_by, token_of, zone_data_of};
 use super::schema::indexes;
 use super::server::Server;
 use super::{Inner, MongoStore, on_runtime};
@@ -226,6 +226,16 @@ impl Inner {
                 _ => {}
             }
         }
+        let zone_data = records.iter().filter_map(|record| {
+            let version = zone_data_of(record)?.to_owned();
+            let by = taken_by(record);
+            match id_of(record) {
+                OWNER => Some((version, "the last program that began to write the store".to_owned())),
+                _ if self.life(record) == Life::Alive => Some((version, format!("process {} on {}", by.pid, by.host))),
+                _ => None,
+            }
+        });
+        found.compare_zone_data(&zone_data.collect::<Vec<_>>());
         if records.iter().any(|record| id_of(record) == OWNER && record.get_bool("journal").unwrap_or(false)) {
             found.find(
                 Level::Note,

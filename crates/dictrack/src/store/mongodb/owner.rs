@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Duration;
 
 use dictrack_core::group::Limits;
+use dictrack_core::zone::Zones;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use parking_lot::Mutex;
@@ -28,6 +29,9 @@ pub(super) const OWNER: &str = "owner";
 const SHARED: [&str; 2] = ["shared:", "shared;"];
 /// The fields of a record that describe a process.
 const OF_PROCESS: [&str; 7] = ["token", "host", "pid", "machine", "start", "since", "heartbeat"];
+/// The field with the version of the time zone data: of the process, and in the record `owner` of the last process that
+/// registered. Only `doctor` reads it.
+const ZONE_DATA: &str = "zone_data";
 /// The number of heartbeats in the time after which an owner may be taken over.
 const BEATS: u32 = 10;
 /// How often shared writers begin a new epoch, so that claims whose trace was purged are not given again.
@@ -297,6 +301,8 @@ impl Inner {
             None => drop(filter.insert("epoch", doc! {"$exists": false})),
         }
         let mut set = doc! {"epoch": epoch, "held_up": found.held_up, "unclean": "$$REMOVE", "changed_at": "$$NOW"};
+        // It stays when this writer leaves.
+        set.insert(ZONE_DATA, literal(Zones::version()));
         match writers {
             Writers::One => {
                 set.extend(self.of_process(token));
@@ -318,8 +324,8 @@ impl Inner {
 
     /// What a process says about itself in a record, as expressions for the server's updates.
     fn of_process(&self, token: &str) -> Document {
-        let literal = |(key, value): (String, Bson)| (key, doc! {"$literal": value}.into());
-        let mut fields: Document = self.process.to_document().into_iter().map(literal).collect();
+        let fields = self.process.to_document().into_iter().map(|(key, value)| (key, literal(value)));
+        let mut fields: Document = fields.collect();
         fields.insert("token", token);
         fields.insert("since", "$$NOW");
         fields.insert("heartbeat", "$$NOW");
@@ -329,6 +335,7 @@ impl Inner {
     async fn write_shared(&self, token: &str) -> Result<(), Error> {
         let mut set = self.of_process(token);
         set.insert("mode", "many");
+        set.insert(ZONE_DATA, literal(Zones::version()));
         let update = doc! {"q": {"_id": shared_id(token)}, "u": [{"$set": set}], "upsert": true};
         let command = doc! {"update": &self.names.meta, "updates": [update], "writeConcern": concern(true, true)};
         self.server.command("register as one of many writers", command).await.map(drop)
@@ -513,6 +520,15 @@ struct Entered {
 fn concerns(writers: Writers, token: &str, record: &Document) -> bool {
     let other = token_of(record).is_some_and(|other| other != token);
     other && (id_of(record) == OWNER || writers == Writers::One)
+}
+
+/// A value as an expression for the server's updates.
+fn literal(value: impl Into<Bson>) -> Bson {
+    doc! {"$literal": value.into()}.into()
+}
+
+pub(super) fn zone_data_of(record: &Document) -> Option<&str> {
+    record.get_str(ZONE_DATA).ok()
 }
 
 pub(super) fn token_of(record: &Document) -> Option<&str> {

@@ -88,6 +88,10 @@ fn look(path: &Path, setup: &Setup, found: &mut Examination, progress: &mut dyn 
             let remedy = "restore the file from a backup, or import the last export into a new one";
             found.find(Level::Problem, "damaged", text, meaning, remedy);
         }
+        // Nothing depends on it.
+        let zone_data = super::schema::zone_data(&inner.connection).ok().flatten();
+        let writer = zone_data.map(|version| (version, "the last program that wrote the file".to_owned()));
+        found.compare_zone_data(&writer.into_iter().collect::<Vec<_>>());
         found.fact("checksums", if whole { "every row matches" } else { "some rows do not match" });
     }
     let locked = descriptor.is_locked().map_err(|error| failure(path, "look at the lock", error))?;

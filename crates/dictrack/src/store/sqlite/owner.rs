@@ -18,6 +18,7 @@ use super::descriptor::{Descriptor, Lock, LogLock};
 use super::failed;
 use super::name::{beside, refusal};
 use super::reading::Reading;
+use super::schema;
 use super::tables::unreadable;
 use super::watch::{Change, Watch};
 use crate::backend::BackendError;
@@ -196,6 +197,7 @@ impl Owner {
                 "INSERT INTO owner (token, pid, host, since) VALUES (?1, ?2, ?3, ?4)",
                 params![token, process.pid, process.host, SystemClock.now().micros()],
             )?;
+            schema::record_zone_data(&transaction)?;
             let version = data_version(&transaction)?;
             transaction.commit()?;
             Ok(version)

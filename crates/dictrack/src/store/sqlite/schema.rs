@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use dictrack_core::group::ContentHash;
-use rusqlite::{Connection, Params, Transaction, TransactionBehavior, params};
+use dictrack_core::zone::Zones;
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, TransactionBehavior, params};
 
 use super::descriptor::Descriptor;
 use super::name::beside;
@@ -75,6 +76,27 @@ CREATE VIEW trackers AS
     JOIN json_each(definition_sets.trackers) AS definition
     JOIN json_each(groups.state, '$.trackers') AS state ON state.key = definition.key;
 ";
+
+/// Records the version of the time zone data of the process that begins to write the file. `doctor` shows it; nothing depends
+/// on it. Earlier versions of dictrack ignore this table.
+pub(super) fn record_zone_data(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    let version = Zones::version();
+    if zone_data(transaction)?.as_deref() == Some(version) {
+        return Ok(());
+    }
+    transaction
+        .execute_batch("CREATE TABLE IF NOT EXISTS zone_data (version TEXT NOT NULL); DELETE FROM zone_data;")?;
+    transaction.execute("INSERT INTO zone_data (version) VALUES (?1)", [version]).map(drop)
+}
+
+/// The version of the time zone data of the last writer, if it was recorded.
+pub(super) fn zone_data(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'zone_data'";
+    if connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    connection.query_row("SELECT version FROM zone_data", [], |row| row.get(0)).optional()
+}
 
 /// Refuses a file that is neither empty nor SQLite's, before SQLite could take a short one for a new database.
 pub(super) fn check_header(name: &Path, path: &Path, file: &Descriptor) -> Result<(), Error> {
