@@ -29,8 +29,7 @@ async def count(request: Request, response: Response, x_api_key: Annotated[str, 
         raise HTTPException(401, "unknown API key")
     manager: dictrack.aio.TrackingManager = request.state.manager
     now: float = request.state.now()
-    await manager.ensure_tracker(client, QUOTA, now=now)
-    outcome = await manager.track(client, {"path": request.url.path}, now=now)
+    outcome = await manager.track(client, {"path": request.url.path}, now=now, ensure=request.state.trackers)
     if outcome.refusals:
         wait = outcome.refusals["api_quota"]["until"] - now
         raise HTTPException(429, "too many requests", headers={"Retry-After": str(math.ceil(wait))})
@@ -48,7 +47,7 @@ def create_app(store: str | os.PathLike[str] = "quotas.db", now: Callable[[], fl
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with await dictrack.aio.TrackingManager.open(store) as manager:
-            yield {"manager": manager, "now": now}
+            yield {"manager": manager, "trackers": manager.tracker_list([QUOTA]), "now": now}
 
     app = FastAPI(lifespan=lifespan)
 

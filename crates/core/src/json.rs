@@ -172,6 +172,11 @@ impl Map {
         Self { entries: Vec::new(), index: None }
     }
 
+    /// A map without entries, with room for `capacity`.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { entries: Vec::with_capacity(capacity), index: None }
+    }
+
     /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -120,8 +120,8 @@ pub trait DataCache: Send + Sync + Debug {
     /// A failure of the cache or the store. Then nothing has changed, but after [`Error::Unavailable`] that is unknown.
     async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error>;
 
-    /// Like [`update`](Self::update), but only if the group is at hand and nothing has to wait. Returns `false`
-    /// otherwise, having done nothing.
+    /// Like [`update`](Self::update), but only if the group is at hand and nothing has to wait, not even for another step on
+    /// the same group: the caller may hold a lock that this step needs. Returns `false` otherwise, having done nothing.
     fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool;
 
     /// Shows the newest state of `group` to `view`, or a blank group if there is none.

@@ -7,7 +7,7 @@
 //! | `builder` | creating a manager |
 //! | `blocking` | its calls for programs without an async runtime |
 //! | `close` | closing it |
-//! | `track`, `trackers`, `groups` | its calls on documents, on trackers and on groups |
+//! | `track`, `batch`, `trackers`, `groups` | its calls on documents, on many documents, on trackers and on groups |
 //! | `at` | its calls as of a moment |
 //! | `delivery`, `due` | calling listeners; deciding which events are due |
 //! | `shared` | what all calls share: the path to a group and to its commit |
@@ -15,6 +15,7 @@
 //! | `options` | optional arguments of calls |
 
 mod at;
+mod batch;
 mod blocking;
 mod builder;
 mod close;
@@ -30,6 +31,7 @@ mod track;
 mod trackers;
 
 pub use at::At;
+pub use batch::Batch;
 pub use blocking::{Blocking, BlockingAt};
 pub use builder::ManagerBuilder;
 pub use commit::Commit;
@@ -39,3 +41,4 @@ pub use options::{Reset, Submission, TrackerUpdate};
 pub use shared::Manager;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis", feature = "legacy"))]
 pub(crate) use source::GENERATIONS;
+pub use track::Begun;

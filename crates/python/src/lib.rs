@@ -6,6 +6,7 @@
 //! (`document.rs`), every call releases the GIL (`pending.rs`), and Python code inside a call holds the GIL only while
 //! it runs (`custom.rs`).
 
+mod batch;
 mod check;
 mod clock;
 mod custom;
@@ -21,6 +22,7 @@ mod outcome;
 mod pending;
 mod python;
 mod state;
+mod tracking;
 mod url;
 mod value;
 
@@ -47,13 +49,15 @@ mod _dictrack {
     #[pymodule_export]
     use super::live::Live;
     #[pymodule_export]
-    use super::manager::{Manager, open};
+    use super::manager::{Manager, TrackerList, open};
     #[pymodule_export]
-    use super::outcome::{Outcome, Trackers};
+    use super::outcome::{Outcome, Outcomes, Trackers};
     #[pymodule_export]
     use super::pending::Pending;
     #[pymodule_export]
     use super::state::State;
+    #[pymodule_export]
+    use super::tracking::Tracking;
     #[pymodule_export]
     use super::url::{check_cache, names_a_file, shown_url};
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! The calls of the manager. Each is one future, which threads wait for and event loops poll.
 
 mod arguments;
+mod ensured;
 mod inner;
 mod opening;
 
@@ -8,20 +9,22 @@ use std::sync::Arc;
 
 use dictrack::json::Json;
 use dictrack::{
-    Amount, ErrorKind, EventCode, PeriodRecord, block_on,
+    Amount, ErrorKind, EventCode, PeriodRecord,
     group::Differing,
     manager::{Reset, TrackerUpdate},
 };
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
-use arguments::{Moment, moment, policy};
-pub(crate) use inner::Inner;
-use inner::submission;
+pub(crate) use arguments::moment;
+use arguments::{Moment, policy};
+pub(crate) use ensured::{Ensured, TrackerList};
+pub(crate) use inner::{Inner, submission};
 pub(crate) use opening::open;
 
+use crate::batch::Items;
 use crate::definition::Definition;
 use crate::document::Document;
 use crate::event::event_for;
@@ -30,7 +33,7 @@ use crate::live::Live;
 use crate::outcome::Outcome;
 use crate::pending::Pending;
 use crate::state::State;
-use crate::{errors, interrupted, value};
+use crate::{errors, value};
 
 /// A manager until it is closed: closing releases its file, even while the object still exists.
 type Slot = Arc<Mutex<Option<Arc<Inner>>>>;
@@ -71,7 +74,7 @@ impl Manager {
         Self { slot: Own::new(Arc::new(Mutex::new(Some(Arc::new(inner))))) }
     }
 
-    fn shared(&self) -> PyResult<Arc<Inner>> {
+    pub(crate) fn shared(&self) -> PyResult<Arc<Inner>> {
         let inner = self.slot.get()?.lock().clone();
         inner.ok_or_else(|| errors::of(ErrorKind::Closed, "the manager is closed"))
     }
@@ -79,87 +82,41 @@ impl Manager {
 
 #[pymethods]
 impl Manager {
-    /// Applies a document and waits as the durability requires.
-    #[pyo3(signature = (group_id, data, now=None, event_id=None))]
-    fn track(
-        &self,
-        py: Python<'_>,
-        group_id: &Bound<'_, PyString>,
-        data: &Bound<'_, PyAny>,
-        now: Moment<'_, '_>,
-        event_id: Option<&str>,
-    ) -> PyResult<Outcome> {
-        let inner = self.shared()?;
-        let (document, now, group) = (Document::read(data)?, moment(now)?, group_id.to_str()?);
-        let shown = now.unwrap_or_else(|| inner.manager.now());
-        let outcome = py.detach(|| block_on(inner.track(submission(group, &document, now, event_id))));
-        interrupted::check()?;
-        match outcome {
-            Ok(outcome) => Ok(Outcome::new(outcome, group_id, shown)),
-            Err(error) => Err(errors::exception(py, &error)),
-        }
-    }
-
     /// Applies a document.
-    #[pyo3(signature = (group_id, data, now=None, event_id=None))]
+    #[pyo3(signature = (group_id, data, now=None, event_id=None, ensure=None))]
     fn begin_track(
         &self,
         group_id: &Bound<'_, PyString>,
         data: &Bound<'_, PyAny>,
         now: Moment<'_, '_>,
         event_id: Option<String>,
+        ensure: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Pending> {
         let inner = self.shared()?;
         let (document, now, id) = (Document::read(data)?, moment(now)?, event_id);
+        let ensured = ensure.map(|ensure| Ensured::read(&inner, ensure)).transpose()?;
         let (group, text) = (group_id.clone().unbind(), group_id.to_str()?.to_owned());
-        let shown = now.unwrap_or_else(|| inner.manager.now());
-        let task = async move { inner.track(submission(&text, &document, now, id.as_deref())).await };
-        Ok(Pending::new(task, move |py, outcome| {
-            Ok(Py::new(py, Outcome::new(outcome, group.bind(py), shown))?.into_any())
+        let task = async move { inner.track(submission(&text, &document, now, id.as_deref(), ensured.as_ref())).await };
+        Ok(Pending::new(task, move |py, outcome| Ok(Py::new(py, Outcome::new(outcome, group.bind(py)))?.into_any())))
+    }
+
+    /// Applies many documents in order and commits them together. Returns their outcomes, with an exception for each
+    /// document that failed.
+    #[pyo3(signature = (items, ensure=None))]
+    fn track_many(&self, items: &Bound<'_, PyAny>, ensure: Option<&Bound<'_, PyAny>>) -> PyResult<Pending> {
+        let inner = self.shared()?;
+        let ensured = ensure.map(|ensure| Ensured::read(&inner, ensure)).transpose()?;
+        let items = Items::read(items)?;
+        let task = async move { Ok(items.track(inner, ensured).await) };
+        Ok(Pending::new(task, |py, (outcomes, interrupted)| match interrupted {
+            Some(interrupted) => Err(interrupted),
+            None => Ok(Py::new(py, outcomes)?.into_any()),
         }))
     }
 
-    /// Applies many documents in order and commits them together. Returns a list of outcomes, with an exception for
-    /// each document that failed.
-    fn track_many(&self, items: Vec<Bound<'_, PyAny>>) -> PyResult<Pending> {
-        type Read<'py> = (Bound<'py, PyString>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Option<String>);
-        let inner = self.shared()?;
-        let mut documents = Vec::with_capacity(items.len());
-        let mut groups = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
-            let (group, data, now, id) = item.extract::<Read<'_>>().map_err(|_| {
-                PyTypeError::new_err(format!(
-                    "items[{at}] is not (group_id, data), (group_id, data, now) or \
-                    (group_id, data, now, event_id)"
-                ))
-            })?;
-            let now = moment(now.as_ref())?;
-            groups.push((group.clone().unbind(), now.unwrap_or_else(|| inner.manager.now())));
-            documents.push((group.to_str()?.to_owned(), Document::read(&data)?, now, id));
-        }
-        let task = async move {
-            let submissions: Vec<_> = documents
-                .iter()
-                .map(|(group, document, now, id)| submission(group, document, *now, id.as_deref()))
-                .collect();
-            let results = inner.manager.track_many(&submissions).await;
-            for (submission, result) in submissions.iter().zip(&results) {
-                if let Ok(outcome) = result {
-                    inner.follow(submission.group, outcome).await;
-                }
-            }
-            Ok(results)
-        };
-        Ok(Pending::new(task, move |py, results| {
-            let list = PyList::empty(py);
-            for (result, (group, shown)) in results.into_iter().zip(groups) {
-                match result {
-                    Ok(outcome) => list.append(Outcome::new(outcome, group.bind(py), shown))?,
-                    Err(error) => list.append(errors::exception(py, &error).value(py))?,
-                }
-            }
-            Ok(list.into_any().unbind())
-        }))
+    /// Prepares trackers for ``ensure``.
+    fn tracker_list(&self, definitions: Vec<Bound<'_, Definition>>) -> PyResult<TrackerList> {
+        TrackerList::new(&*self.shared()?, definitions)
     }
 
     /// Adds trackers, all or none. ``expire``: the number of seconds after which they expire.

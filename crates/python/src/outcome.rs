@@ -1,13 +1,16 @@
 //! What one document changed, converted into Python objects on demand.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use dictrack::{Timestamp, Tracked};
+use dictrack::{Error, Tracked};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple};
 
+use crate::errors;
 use crate::event::event_for;
 use crate::python::tracker_function;
 use crate::state::State;
@@ -16,35 +19,45 @@ use crate::value;
 /// What one document changed. Unpacks as ``is_ok, dirtied, completed, limited``.
 #[pyclass(frozen, module = "dictrack._dictrack")]
 pub(crate) struct Outcome {
-    outcome: Arc<dictrack::Outcome>,
+    source: Source,
     group: Py<PyString>,
-    /// The time of the document.
-    now: Timestamp,
+}
+
+/// Where an outcome is kept.
+enum Source {
+    Own(dictrack::Outcome),
+    /// Among those of a batch, at this position, where a document succeeded.
+    Batch(Arc<Vec<Result<dictrack::Outcome, Error>>>, usize),
 }
 
 impl Outcome {
-    pub(crate) fn new(outcome: dictrack::Outcome, group: &Bound<'_, PyString>, now: Timestamp) -> Self {
-        Self { outcome: Arc::new(outcome), group: group.clone().unbind(), now }
+    pub(crate) fn new(outcome: dictrack::Outcome, group: &Bound<'_, PyString>) -> Self {
+        Self { source: Source::Own(outcome), group: group.clone().unbind() }
     }
 
-    fn list(&self, py: Python<'_>, which: Which) -> Trackers {
-        Trackers {
-            outcome: Arc::clone(&self.outcome),
-            which,
-            group: self.group.clone_ref(py),
-            now: self.now,
-            items: PyOnceLock::new(),
+    fn outcome(&self) -> &dictrack::Outcome {
+        match &self.source {
+            Source::Own(outcome) => outcome,
+            Source::Batch(results, at) => match &results[*at] {
+                Ok(outcome) => outcome,
+                Err(_) => unreachable!("an outcome is only made of a document that succeeded"),
+            },
         }
     }
 
-    fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    fn list(this: &Bound<'_, Self>, which: Which) -> Trackers {
+        Trackers { outcome: this.clone().unbind(), which, items: PyOnceLock::new() }
+    }
+
+    fn tuple<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = this.py();
         PyTuple::new(
             py,
             [
                 PyBool::new(py, true).to_owned().into_any(),
-                Bound::new(py, self.list(py, Which::Dirtied))?.into_any(),
-                Bound::new(py, self.list(py, Which::Completed))?.into_any(),
-                Bound::new(py, self.list(py, Which::Limited))?.into_any(),
+                Bound::new(py, Self::list(this, Which::Dirtied))?.into_any(),
+                Bound::new(py, Self::list(this, Which::Completed))?.into_any(),
+                Bound::new(py, Self::list(this, Which::Limited))?.into_any(),
             ],
         )
     }
@@ -60,33 +73,33 @@ impl Outcome {
 
     /// The trackers that counted or whose state changed, including completed ones, as they are after the document.
     #[getter]
-    fn dirtied(&self, py: Python<'_>) -> Trackers {
-        self.list(py, Which::Dirtied)
+    fn dirtied(this: &Bound<'_, Self>) -> Trackers {
+        Self::list(this, Which::Dirtied)
     }
 
     /// The trackers that reached their last target.
     #[getter]
-    fn completed(&self, py: Python<'_>) -> Trackers {
-        self.list(py, Which::Completed)
+    fn completed(this: &Bound<'_, Self>) -> Trackers {
+        Self::list(this, Which::Completed)
     }
 
     /// The trackers with a limiter that refused the document or ran out.
     #[getter]
-    fn limited(&self, py: Python<'_>) -> Trackers {
-        self.list(py, Which::Limited)
+    fn limited(this: &Bound<'_, Self>) -> Trackers {
+        Self::list(this, Which::Limited)
     }
 
     /// Those of ``limited`` that did not count the document.
     #[getter]
-    fn refused(&self, py: Python<'_>) -> Trackers {
-        self.list(py, Which::Refused)
+    fn refused(this: &Bound<'_, Self>) -> Trackers {
+        Self::list(this, Which::Refused)
     }
 
     /// The trackers whose custom code failed, by name, with the error. They are unchanged.
     #[getter]
     fn failed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let failed = PyDict::new(py);
-        for (name, error) in self.outcome.failed() {
+        for (name, error) in self.outcome().failed() {
             failed.set_item(name, error.to_string())?;
         }
         Ok(failed)
@@ -98,7 +111,7 @@ impl Outcome {
     #[getter]
     fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let skipped = PyDict::new(py);
-        for (name, reason) in self.outcome.skipped() {
+        for (name, reason) in self.outcome().skipped() {
             skipped.set_item(name, reason.name())?;
         }
         Ok(skipped)
@@ -110,7 +123,7 @@ impl Outcome {
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let refusals = PyDict::new(py);
-        for tracked in self.outcome.refused() {
+        for tracked in self.outcome().refused() {
             let Some(refusal) = tracked.refusal() else { continue };
             let facts = PyDict::new(py);
             facts.set_item("limiter", refusal.limiter)?;
@@ -122,45 +135,45 @@ impl Outcome {
 
     /// The trackers to whose progress the document was added.
     #[getter]
-    fn counted(&self, py: Python<'_>) -> Trackers {
-        self.list(py, Which::Counted)
+    fn counted(this: &Bound<'_, Self>) -> Trackers {
+        Self::list(this, Which::Counted)
     }
 
     /// The events that the document caused, in order.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        self.outcome.events().iter().map(|event| event_for(py, event)).collect()
+        self.outcome().events().iter().map(|event| event_for(py, event)).collect()
     }
 
     /// Whether a document with this id was applied before. Then everything else is empty.
     #[getter]
     fn duplicate(&self) -> bool {
-        self.outcome.duplicate()
+        self.outcome().duplicate()
     }
 
     fn __len__(&self) -> usize {
         4
     }
 
-    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        self.tuple(py)?.try_iter()
+    fn __iter__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
+        Self::tuple(this)?.try_iter()
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.tuple(py)?.as_any().get_item(index)
+    fn __getitem__<'py>(this: &Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Self::tuple(this)?.as_any().get_item(index)
     }
 
     fn __repr__(&self) -> String {
         let names = |which| self.listed(which).map(|tracked| tracked.name()).collect::<Vec<_>>().join(", ");
         let (dirtied, completed, limited) = (names(Which::Dirtied), names(Which::Completed), names(Which::Limited));
-        let duplicate = if self.outcome.duplicate() { " duplicate" } else { "" };
+        let duplicate = if self.outcome().duplicate() { " duplicate" } else { "" };
         format!("<Outcome (dirtied=[{dirtied}] completed=[{completed}] limited=[{limited}]{duplicate})>")
     }
 }
 
 impl Outcome {
     fn listed(&self, which: Which) -> Box<dyn Iterator<Item = Tracked<'_>> + '_> {
-        which.of(&self.outcome)
+        which.of(self.outcome())
     }
 }
 
@@ -189,10 +202,8 @@ impl Which {
 /// trackers.
 #[pyclass(frozen, sequence, module = "dictrack._dictrack")]
 pub(crate) struct Trackers {
-    outcome: Arc<dictrack::Outcome>,
+    outcome: Py<Outcome>,
     which: Which,
-    group: Py<PyString>,
-    now: Timestamp,
     items: PyOnceLock<Py<PyList>>,
 }
 
@@ -201,16 +212,17 @@ impl Trackers {
         let made = self.items.get_or_try_init(py, || {
             let tracker_of = tracker_function(py)?;
             let list = PyList::empty(py);
-            for tracked in self.which.of(&self.outcome) {
+            let (outcome, group) = (self.outcome.get().outcome(), self.outcome.get().group.bind(py));
+            for tracked in self.which.of(outcome) {
                 let dirtied = match self.which {
                     Which::Counted | Which::Dirtied | Which::Completed => true,
                     // Only the first refusal changes a tracker.
                     Which::Limited | Which::Refused => {
-                        self.outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())
+                        outcome.dirtied().any(|dirtied| dirtied.position() == tracked.position())
                     }
                 };
-                let state = State::after(&tracked, dirtied).at_moment(self.now);
-                list.append(tracker_of.call1((state, self.group.bind(py)))?)?;
+                let state = State::after(&tracked, dirtied).at_moment(outcome.now());
+                list.append(tracker_of.call1((state, group))?)?;
             }
             Ok::<_, PyErr>(list.unbind())
         })?;
@@ -225,11 +237,11 @@ fn listed<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
 #[pymethods]
 impl Trackers {
     fn __len__(&self) -> usize {
-        self.which.of(&self.outcome).count()
+        self.which.of(self.outcome.get().outcome()).count()
     }
 
     fn __bool__(&self) -> bool {
-        self.which.of(&self.outcome).next().is_some()
+        self.which.of(self.outcome.get().outcome()).next().is_some()
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -274,5 +286,102 @@ impl Trackers {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.items(py)?.repr()?.to_string())
+    }
+}
+
+/// What many documents changed: a sequence with an outcome for each, or the exception that ``track`` would have raised. They
+/// are created on first use; ``events`` does not need them.
+#[pyclass(frozen, sequence, module = "dictrack._dictrack")]
+pub(crate) struct Outcomes {
+    results: Arc<Vec<Result<dictrack::Outcome, Error>>>,
+    /// The group of each result.
+    groups: Vec<PyBackedStr>,
+    /// By position, why documents could not be read. These have no result.
+    unread: HashMap<usize, PyErr>,
+    items: PyOnceLock<Py<PyList>>,
+}
+
+impl Outcomes {
+    pub(crate) fn new(
+        results: Vec<Result<dictrack::Outcome, Error>>,
+        groups: Vec<PyBackedStr>,
+        unread: HashMap<usize, PyErr>,
+    ) -> Self {
+        Self { results: Arc::new(results), groups, unread, items: PyOnceLock::new() }
+    }
+
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyList>> {
+        let made = self.items.get_or_try_init(py, || {
+            let list = PyList::empty(py);
+            for (at, (result, group)) in self.results.iter().zip(&self.groups).enumerate() {
+                self.add_unread(&list)?;
+                match result {
+                    Ok(_) => {
+                        let group = group.clone_ref(py).into_pyobject(py)?.unbind();
+                        list.append(Outcome { source: Source::Batch(Arc::clone(&self.results), at), group })?;
+                    }
+                    Err(error) => list.append(errors::exception(py, error).value(py))?,
+                }
+            }
+            self.add_unread(&list)?;
+            Ok::<_, PyErr>(list.unbind())
+        })?;
+        Ok(made.bind(py))
+    }
+
+    fn failures(&self) -> usize {
+        self.unread.len() + self.results.iter().filter(|result| result.is_err()).count()
+    }
+
+    /// Adds the exceptions of the documents that come next, if they could not be read.
+    fn add_unread(&self, list: &Bound<'_, PyList>) -> PyResult<()> {
+        while let Some(error) = self.unread.get(&list.len()) {
+            list.append(error.value(list.py()))?;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Outcomes {
+    /// The exceptions of the documents that failed, by position.
+    #[getter]
+    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let failed = PyDict::new(py);
+        if self.failures() > 0 {
+            for (at, item) in self.items(py)?.iter().enumerate() {
+                if !item.is_instance_of::<Outcome>() {
+                    failed.set_item(at, item)?;
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    /// The events that the documents caused, in order.
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let events = self.results.iter().flatten().flat_map(|outcome| outcome.events());
+        events.map(|event| event_for(py, event)).collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.results.len() + self.unread.len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.items(py)?.try_iter()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.items(py)?.as_any().get_item(index)
+    }
+
+    fn __contains__(&self, py: Python<'_>, outcome: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.items(py)?.contains(outcome)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Outcomes ({} documents, {} failed)>", self.__len__(), self.failures())
     }
 }

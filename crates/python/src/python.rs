@@ -24,6 +24,22 @@ imported!(
     plain_function, "dictrack._values", "plain"
 );
 imported!(
+    /// A value as it is shown in errors.
+    shown_function, "dictrack._values", "shown"
+);
+imported!(
+    /// Raises an error that says what is wrong with the ids of a document.
+    check_ids_function, "dictrack._arguments", "check_ids"
+);
+imported!(
+    /// The time of a call, given by other keywords.
+    moment_of_function, "dictrack._arguments", "moment_of"
+);
+imported!(
+    /// The definitions of the trackers in the argument `ensure`.
+    definitions_function, "dictrack._arguments", "definitions_of"
+);
+imported!(
     /// Creates a tracker from a definition and a state.
     tracker_function, "dictrack.trackers.base", "tracker_of"
 );

@@ -67,16 +67,16 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyR
     if let Ok(truth) = value.cast_exact::<PyBool>() {
         return Ok(Some(Json::Bool(truth.is_true())));
     }
-    if let Ok(exact) = value.cast_exact::<Exact>() {
-        return Ok(Some(Json::Number(exact.get().0.clone())));
-    }
-    if depth == MAX_DEPTH {
-        return Err(PyValueError::new_err(format!(
-            "the value is nested deeper than {MAX_DEPTH} levels, which is the maximum; does it contain itself?"
-        )));
-    }
+    let check_depth = || {
+        (depth < MAX_DEPTH).then_some(()).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "the value is nested deeper than {MAX_DEPTH} levels, which is the maximum; does it contain itself?"
+            ))
+        })
+    };
     if let Ok(dict) = value.cast_exact::<PyDict>() {
-        let mut map = Map::default();
+        check_depth()?;
+        let mut map = Map::with_capacity(dict.len());
         for (key, value) in dict {
             let Ok(key) = key.cast_exact::<PyString>() else { return Ok(None) };
             let (Ok(key), Some(value)) = (key.to_str(), read_builtin(&value, depth + 1, left)?) else {
@@ -86,7 +86,11 @@ fn read_builtin(value: &Bound<'_, PyAny>, depth: usize, left: &mut usize) -> PyR
         }
         return Ok(Some(Json::Map(map)));
     }
+    if let Ok(exact) = value.cast_exact::<Exact>() {
+        return Ok(Some(Json::Number(exact.get().0.clone())));
+    }
     let mut items = |items: &mut dyn Iterator<Item = Bound<'_, PyAny>>| -> PyResult<Option<Json>> {
+        check_depth()?;
         let mut list = Vec::new();
         for item in items {
             let Some(item) = read_builtin(&item, depth + 1, left)? else { return Ok(None) };

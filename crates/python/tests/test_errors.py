@@ -21,6 +21,10 @@ def tracker(name: Any = "t", **options: Any) -> Any:
     return dt.CountTracker(name, **{"target": 5, **options})
 
 
+def first_error(outcomes: Any) -> None:
+    raise next(iter(outcomes.errors.values()))
+
+
 MOMENT = "expected seconds since 1970 UTC, a datetime, a date or an RFC 3339 string"
 Calls = list[tuple[Callable[[Any], Any], type[Exception], str]]
 CALLS: Calls = [
@@ -36,8 +40,14 @@ CALLS: Calls = [
     (lambda m: m.track_many(5), TypeError,
      r"items is an int; expected an iterable of \(group_id, data\[, now\[, event_id\]\]\)"),
     (lambda m: m.track_many([("g",)]), TypeError, r"items\[0\] is a tuple; expected \(group_id, data"),
-    (lambda m: m.track_many([("g", {}), ("g", [])]), TypeError, r"data is a list; expected a dict or another mapping"),
-    (lambda m: m.track_many([("g", {}, None, 5)]), TypeError, r"items\[0\] .*event_id"),
+    (lambda m: first_error(m.track_many([("h", {}), ("g", [])])), TypeError,
+     r"data is a list; expected a dict or another mapping"),
+    (lambda m: first_error(m.track_many([("g", {}, None, 5)])), TypeError, "event_id is an int; expected str"),
+    (lambda m: first_error(m.track_many([(5, {})])), TypeError, "group_id is an int; expected str"),
+    (lambda m: m.track("g", {}, ensure=5), TypeError, "trackers is an int; expected a list of trackers"),
+    (lambda m: m.track("g", {}, ensure=[tracker("a"), tracker("a")]), dt.RepeatedNameError, "appears twice"),
+    (lambda m: m.track("g", {}, ensure=[tracker(target=6)]), dt.ConflictingNameError, "a different definition"),
+    (lambda m: m.tracker_list([5]), TypeError, r"trackers\[0\] is an int; expected a tracker"),
     (lambda m: m.add_tracker("g", "t"), TypeError, r"trackers\[0\] is a str; expected a tracker"),
     (lambda m: m.add_trackers("g", tracker()), TypeError, "trackers is a CountTracker; expected a list of trackers"),
     (lambda m: m.add_trackers("g", [tracker(), 5]), TypeError, r"trackers\[1\] is an int; expected a tracker"),

@@ -200,12 +200,20 @@ def test_a_hostile_value_beside_others_does_not_stop_a_document(name: str, manag
     assert isinstance(many[0], dt.Outcome)
 
 
+def _raised(outcomes: dt.Outcomes) -> None:
+    """Raises the only exception, which is that of the second of three documents."""
+    first, error, last = outcomes
+    assert isinstance(first, dt.Outcome) and isinstance(last, dt.Outcome)
+    assert outcomes.errors == {1: error} and isinstance(error, Exception)
+    raise error
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_hostile_document_is_refused_whole(name: str, manager: dt.TrackingManager) -> None:
     make, error, words = REFUSED[name]
     for call in (
         lambda: manager.track("g", make(), event_id="once"),
-        lambda: manager.track_many([("g", {"n": 1}), ("g", make())]),
+        lambda: _raised(manager.track_many([("h", {"n": 1}), ("g", make()), ("h", {"n": 1})])),
         lambda: manager.explain("g", make()),
         lambda: dt.KeyExists("n").check(make()),
     ):

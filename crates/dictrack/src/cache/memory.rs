@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use dictrack_core::group::{Engine, Group};
 use dictrack_core::json::Text;
 use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{DataCache, Load, Saved, Step, read_some};
 use crate::Error;
@@ -174,10 +174,9 @@ impl MemoryCache {
         self.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
     }
 
-    /// Runs a step on an entry; `false` if the entry was dropped in the meantime.
+    /// Runs a step on an entry whose lock the caller holds; `false` if the entry was dropped in the meantime.
     #[inline]
-    fn run(&self, entry: &Arc<Entry>, step: &mut Step<'_>) -> bool {
-        let mut state = entry.state.lock();
+    fn run(&self, entry: &Arc<Entry>, mut state: MutexGuard<'_, State>, step: &mut Step<'_>) -> bool {
         if state.dropped {
             return false;
         }
@@ -200,7 +199,8 @@ impl MemoryCache {
     fn forget_blank(&self, entry: &Entry) {
         let (shard, hash) = self.locate(&entry.id);
         let mut entries = shard.entries.write();
-        let mut state = entry.state.lock();
+        // Whoever is using it asks again at the end. Waiting for them would block their caller, who may hold what they wait for.
+        let Some(mut state) = entry.state.try_lock() else { return };
         if state.group.is_blank() && !state.dropped {
             if let Ok(found) = entries.find_entry(hash, |present| present.id == entry.id) {
                 found.remove();
@@ -242,7 +242,7 @@ impl DataCache for MemoryCache {
     async fn update(&self, group: &str, step: &mut Step<'_>) -> Result<u64, Error> {
         loop {
             let entry = self.entry(group).await?;
-            if self.run(&entry, step) {
+            if self.run(&entry, entry.state.lock(), step) {
                 return Ok(0);
             }
         }
@@ -251,8 +251,10 @@ impl DataCache for MemoryCache {
     #[inline]
     fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
         let (shard, hash) = self.locate(group);
-        let entry = shard.entries.read().find(hash, |entry| entry.id == group).map(Arc::clone);
-        entry.is_some_and(|entry| self.run(&entry, step))
+        let Some(entries) = shard.entries.try_read() else { return false };
+        let Some(entry) = entries.find(hash, |entry| entry.id == group).map(Arc::clone) else { return false };
+        drop(entries);
+        entry.state.try_lock().is_some_and(|state| self.run(&entry, state, step))
     }
 
     async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {

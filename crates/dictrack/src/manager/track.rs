@@ -1,5 +1,8 @@
 //! The calls on documents: tracking and explaining them.
 
+use std::fmt;
+use std::pin::Pin;
+
 use dictrack_core::{
     Document, Explanation, Outcome, Span, Timestamp,
     group::{ContentHash, Group, GroupError, Track},
@@ -11,6 +14,24 @@ use super::shared::Manager;
 use crate::Error;
 use crate::cache::Effect;
 use crate::deadline::Deadline;
+
+/// A document that [`Manager::begin_track`] has begun to apply.
+#[must_use = "a document that waits is not applied until it is polled"]
+pub enum Begun<'a> {
+    /// It is done.
+    Done(Outcome),
+    /// The rest has to wait: for the group, for the commit, or for listeners. If it is dropped, the document may have counted.
+    Waiting(Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send + 'a>>),
+}
+
+impl fmt::Debug for Begun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(outcome) => f.debug_tuple("Done").field(outcome).finish(),
+            Self::Waiting(_) => f.write_str("Waiting"),
+        }
+    }
+}
 
 impl Manager {
     /// Applies a document to a group.
@@ -39,75 +60,33 @@ impl Manager {
         Box::pin(self.finish(submission, done.then_some(outcome))).await
     }
 
-    /// Applies many documents in order, commits them together, and returns one result for each.
+    /// Applies a document like [`track_one`](Self::track_one), as far as that is possible without waiting. Never blocks the
+    /// thread, so that a caller that holds a lock, such as an interpreter's, need not release it for most documents.
+    ///
+    /// # Errors
+    /// The errors of [`track_one`](Self::track_one).
+    pub fn begin_track<'a>(&'a self, submission: Submission<'a>) -> Result<Begun<'a>, Error> {
+        let (outcome, done) = self.begin(submission)?;
+        if self.is_finished(&outcome, done) {
+            return Ok(Begun::Done(outcome));
+        }
+        Ok(Begun::Waiting(Box::pin(self.finish(submission, done.then_some(outcome)))))
+    }
+
+    /// Applies many documents in order, commits them together, and returns one result for each. A [`batch`](Self::batch) does
+    /// the same for documents that are read one by one.
     ///
     /// # Errors
     /// If the commit fails, the result of every document that changed something is that error. If the cache or the
     /// store cannot be reached, the documents after the first one affected are not applied, and get its error.
     #[must_use = "each document has a result of its own"]
     pub async fn track_many(&self, submissions: &[Submission<'_>]) -> Vec<Result<Outcome, Error>> {
-        let mut results = Vec::with_capacity(submissions.len());
-        let mut claims = Vec::with_capacity(submissions.len());
-        let mut waits = false;
-        let mut away: Option<Error> = None;
-        let mut deadline = self.deadline();
+        let mut batch = self.batch();
+        batch.results.reserve(submissions.len());
         for submission in submissions {
-            let result = match away.clone().map_or_else(|| self.check(), Err) {
-                Ok(()) => match self.apply_now(*submission) {
-                    (result, true) => result.map(|outcome| (outcome, 0)),
-                    (_, false) => {
-                        deadline = self.deadline();
-                        self.apply(deadline, *submission).await
-                    }
-                },
-                Err(error) => Err(error),
-            };
-            let (result, claim) = match result {
-                Ok((outcome, claim)) => (Ok(outcome), claim),
-                Err(error) => {
-                    // Each further document would wait as long, and would be counted before this one.
-                    away = away.or_else(|| error.is_temporary().then(|| error.clone()));
-                    (Err(error), 0)
-                }
-            };
-            waits |= result.as_ref().is_ok_and(|outcome| outcome.changed() || outcome.duplicate());
-            claims.push(claim);
-            results.push(result);
+            batch.track(*submission).await;
         }
-        if away.is_none() {
-            deadline = self.deadline();
-        }
-        let acknowledged = match &self.shared.committer {
-            Some(committer) if waits => {
-                let group = submissions.first().map_or("", |submission| submission.group);
-                deadline.bound(committer.acknowledge(), |time| self.unsaved(committer, group, time)).await
-            }
-            _ => Ok(false),
-        };
-        let mut late: Option<Error> = None;
-        for ((submission, result), claim) in submissions.iter().zip(&mut results).zip(claims) {
-            let Ok(outcome) = &*result else { continue };
-            let kept = match (&acknowledged, &self.shared.committer) {
-                // No document waits for what an earlier one has waited for in vain.
-                _ if late.is_some() => late.clone().map_or(Ok(()), Err),
-                (Ok(true), Some(committer)) if self.has_to_be_kept(outcome) => {
-                    let confirmed = self.confirm(committer, submission.group, outcome.version(), claim);
-                    deadline.bound(confirmed, |time| self.unsaved(committer, submission.group, time)).await
-                }
-                (Ok(_), _) => Ok(()),
-                (Err(error), _) => Err(error.clone()),
-            };
-            let told = match kept {
-                Ok(()) => self.deliver(submission.group, outcome.events(), &mut deadline).await,
-                Err(error) if outcome.changed() || outcome.duplicate() => Err(error),
-                Err(_) => Ok(()),
-            };
-            if let Err(error) = told {
-                late = late.or_else(|| (error.is_temporary() && deadline.is_over()).then(|| error.clone()));
-                *result = Err(error);
-            }
-        }
-        results
+        batch.finish().await
     }
 
     /// What a document would do to each tracker of a group, and why, without changing anything.
@@ -150,13 +129,13 @@ impl Manager {
 
     /// Whether the change of a document must be committed before the call is acknowledged.
     #[inline]
-    fn has_to_be_kept(&self, outcome: &Outcome) -> bool {
+    pub(super) fn has_to_be_kept(&self, outcome: &Outcome) -> bool {
         self.shared.committer.is_some() && (outcome.changed() || outcome.duplicate())
     }
 
     /// The engine's part of `track`: on the newest state, in the cache. Also returns the claim under which the cache
     /// holds the group.
-    async fn apply(&self, deadline: Deadline, submission: Submission<'_>) -> Result<(Outcome, u64), Error> {
+    pub(super) async fn apply(&self, deadline: Deadline, submission: Submission<'_>) -> Result<(Outcome, u64), Error> {
         let group = submission.group;
         self.check_ahead(&submission)?;
         let mut outcome = Ok(Outcome::default());
@@ -168,7 +147,7 @@ impl Manager {
 
     /// Like [`apply`](Self::apply), but only if it need not wait; also returns whether that was so.
     #[inline]
-    fn apply_now(&self, submission: Submission<'_>) -> (Result<Outcome, Error>, bool) {
+    pub(super) fn apply_now(&self, submission: Submission<'_>) -> (Result<Outcome, Error>, bool) {
         let group = submission.group;
         if let Err(error) = self.check_ahead(&submission) {
             return (Err(error), true);
@@ -205,7 +184,11 @@ impl Manager {
     ) -> impl FnMut(&mut Group) -> Effect + Send + 'a {
         let shared = &*self.shared;
         let Submission { group, document, now, event_id, ensure } = submission;
-        let clock = shared.clock.now();
+        // Reading the clock takes a tenth of the whole call.
+        let clock = match now {
+            Some(now) if event_id.is_none() => now,
+            _ => shared.clock.now(),
+        };
         let track = Track::new(document, now.unwrap_or(clock))
             .clock(clock)
             .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))

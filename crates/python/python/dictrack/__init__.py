@@ -24,7 +24,7 @@ from typing import Any
 
 from dictrack import _dictrack, _warnings
 from dictrack._custom import condition, limiter, measure
-from dictrack._dictrack import Outcome, TestClock, Trackers, __version__
+from dictrack._dictrack import Outcome, Outcomes, TestClock, TrackerList, Trackers, __version__
 from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
 from dictrack.conditions.fields import KeyEQKey, KeyGEKey, KeyGTKey, KeyLEKey, KeyLTKey, KeyNEKey
 from dictrack.conditions.items import ITEM, AllItems, AnyItem
@@ -86,15 +86,16 @@ __all__ = [
     "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE", "KeyValueLT", "KeyValueListHasItem",
     "KeyValueListIntersectList", "KeyValueListNotHasItem", "KeyValueListNotIntersectList", "KeyValueMatches",
     "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "KeyValueSince", "KeyValueStartsWith",
-    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Period",
-    "PeriodRecord", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter", "TestClock",
-    "TimeLimiter", "TrackerEvent", "Trackers", "TrackingManager", "__version__", "condition", "limiter",
-    "load_trackers", "measure", *_errors,
+    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Outcomes",
+    "Period", "PeriodRecord", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter",
+    "TestClock", "TimeLimiter", "TrackerEvent", "TrackerList", "Trackers", "TrackingManager", "__version__", "condition",
+    "limiter", "load_trackers", "measure", *_errors,
 ]  # fmt: skip
 
 # Silent unless the program configures logging.
 logging.getLogger("dictrack").addHandler(logging.NullHandler())
 Sequence.register(Trackers)
+Sequence.register(Outcomes)
 os.register_at_fork(after_in_child=_dictrack.after_fork_in_child)
 
 

@@ -73,6 +73,11 @@ def trackers_of(trackers: Any) -> list[BaseTracker]:
     return all_of("trackers", trackers, BaseTracker, "tracker", "trackers")
 
 
+def definitions_of(trackers: Any) -> list[_dictrack.Definition]:
+    """The definitions of trackers that a group must have."""
+    return [tracker._definition() for tracker in trackers_of(trackers)]
+
+
 def checked_attributes(attributes: Any) -> dict[str, Any]:
     """The attributes of a group, as JSON. A zone may be an object."""
     if not isinstance(attributes, Mapping):

@@ -6,7 +6,7 @@ A call is a generator. It yields operations that may have to wait, and is sent t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dictrack import _compat, _dictrack, _windows
@@ -20,9 +20,9 @@ from dictrack._arguments import (
     span_until,
     trackers_of,
 )
-from dictrack._dictrack import Manager, Outcome, Pending, TestClock
+from dictrack._dictrack import Manager, Outcomes, Pending, TestClock
 from dictrack._results import Added, Explanation, PeriodRecord, typed
-from dictrack._values import a_type, shown
+from dictrack._values import a_type
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
@@ -192,17 +192,9 @@ def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list
     return [Explanation(**typed(data, one)) for one in found]
 
 
-def track_many(native: Manager, items: Any) -> Call[list[Outcome | Exception]]:
+def track_many(native: Manager, items: Any, ensure: Any) -> Call[Outcomes]:
     """Applies documents."""
-    if not isinstance(items, Iterable):
-        raise TypeError(f"items is {a_type(items)}; expected an iterable of (group_id, data[, now[, event_id]])")
-    read = []
-    for at, item in enumerate(items):
-        if not isinstance(item, (list, tuple)) or not 2 <= len(item) <= 4:
-            raise TypeError(f"items[{at}] is {shown(item)}; expected (group_id, data[, now[, event_id]])")
-        group_id, data, now, event_id = [*item, None, None][:4]
-        read.append((checked_group(group_id), data, now, event_id))
-    outcomes: list[Outcome | Exception] = yield native.track_many(read)
+    outcomes: Outcomes = yield native.track_many(items, ensure)
     return outcomes
 
 

@@ -2,8 +2,10 @@
 
 import decimal
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, SupportsIndex, TypeVar, final, overload
+
+from typing_extensions import disjoint_base
 
 from dictrack.events import TrackerEvent
 from dictrack.trackers.base import BaseTracker
@@ -19,10 +21,13 @@ __all__ = [
     "Live",
     "Manager",
     "Outcome",
+    "Outcomes",
     "Pending",
     "State",
     "TestClock",
+    "TrackerList",
     "Trackers",
+    "Tracking",
     "__version__",
     "after_fork_in_child",
     "check_cache",
@@ -199,6 +204,48 @@ class Outcome:
     def __getitem__(self, index: Any, /) -> Any: ...
 
 @final
+class Outcomes:
+    """What many documents changed: an outcome for each, or the exception that ``track`` would have raised."""
+
+    @property
+    def errors(self) -> dict[int, Exception]: ...
+    @property
+    def events(self) -> list[TrackerEvent]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Outcome | Exception]: ...
+    def __contains__(self, outcome: object, /) -> bool: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Outcome | Exception: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Outcome | Exception]: ...
+
+@final
+class TrackerList:
+    """A list of trackers that many groups must have, prepared once by ``TrackingManager.tracker_list`` for ``ensure=``."""
+
+    @property
+    def names(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+
+@disjoint_base
+class Tracking:
+    """Tracks documents with a native manager."""
+
+    _native: Manager
+    def __new__(cls, *_arguments: Any, **_keywords: Any) -> Tracking: ...
+    def track(
+        self,
+        group_id: str,
+        data: Any,
+        *,
+        now: Any = None,
+        event_id: str | None = None,
+        ensure: TrackerList | Iterable[BaseTracker] | None = None,
+        **kwargs: Any,
+    ) -> Outcome:
+        """Applies a document to a group."""
+
+@final
 class Pending(Generic[_T]):
     """A call in progress."""
 
@@ -219,11 +266,11 @@ class TestClock:
 class Manager:
     """A manager of one cache and one store."""
 
-    def track(self, group_id: str, data: Any, now: Any = None, event_id: str | None = None) -> Outcome: ...
     def begin_track(
-        self, group_id: str, data: Any, now: Any = None, event_id: str | None = None
+        self, group_id: str, data: Any, now: Any = None, event_id: str | None = None, ensure: Any = None
     ) -> Pending[Outcome]: ...
-    def track_many(self, items: list[Any]) -> Pending[list[Outcome | Exception]]: ...
+    def track_many(self, items: Iterable[Any], ensure: Any = None) -> Pending[Outcomes]: ...
+    def tracker_list(self, definitions: list[Definition]) -> TrackerList: ...
     def add_trackers(
         self, group_id: str, definitions: list[Definition], now: Any = None, expire: Any = None
     ) -> Pending[dict[str, Any]]: ...

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
-from dictrack._dictrack import Manager, Outcome, Pending, TestClock
+from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, PeriodRecord
 from dictrack.data_caches.base import BaseDataCache
@@ -108,21 +108,34 @@ class TrackingManager:
         return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, limits)))
 
     async def track(
-        self, group_id: str, data: Any, *, now: Any = None, event_id: str | None = None, **kwargs: Any
+        self,
+        group_id: str,
+        data: Any,
+        *,
+        now: Any = None,
+        event_id: str | None = None,
+        ensure: TrackerList | Iterable[BaseTracker] | None = None,
+        **kwargs: Any,
     ) -> Outcome:
         """Applies a document to a group."""
         if kwargs:
             now = _arguments.moment_of("track", now, kwargs)
         try:
-            pending = self._native.begin_track(group_id, data, now, event_id)
+            pending = self._native.begin_track(group_id, data, now, event_id, ensure)
         except (TypeError, UnicodeEncodeError):
             _arguments.check_ids(group_id, event_id)
             raise
         return await _wait(pending)
 
-    async def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
+    async def track_many(
+        self, items: Iterable[Any], *, ensure: TrackerList | Iterable[BaseTracker] | None = None
+    ) -> Outcomes:
         """Applies many documents in order and commits them together."""
-        return await _run(_calls.track_many(self._native, items))
+        return await _run(_calls.track_many(self._native, items, ensure))
+
+    def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
+        """Prepares a list of trackers for ``ensure=``, once for all groups and calls."""
+        return self._native.tracker_list(_arguments.definitions_of(trackers))
 
     async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
-from dictrack._dictrack import Outcome, TestClock
+from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, Period, PeriodRecord
 from dictrack.data_caches.base import BaseDataCache
@@ -38,10 +38,10 @@ def _run(call: Call[T]) -> T:
         return result
 
 
-class TrackingManager:
+class TrackingManager(Tracking):
     """Tracks documents for groups: finds the group, counts, stores the result, and calls the listeners.
 
-    Safe to use from several threads; other threads run during a call. Without arguments, groups are kept in memory only;
+    Safe to use from several threads; other threads run while a call waits. Without arguments, groups are kept in memory only;
     ``TrackingManager.open("dictrack.db")`` stores them in a file. ``close``, the end of a ``with`` block and interpreter
     exit write everything to the store.
 
@@ -110,67 +110,40 @@ class TrackingManager:
         """
         return cls(_calls.cache_at(cache), _calls.store_at(place), **options)
 
-    def track(
-        self, group_id: str, data: Any, *, now: Any = None, event_id: str | None = None, **kwargs: Any
-    ) -> Outcome:
-        """Applies a document to a group.
-
-        Parameters
-        ----------
-        group_id : str
-            The group.
-        data : dict or mapping
-            The document.
-        now : number, datetime or str, optional
-            The time of the document: seconds since 1970 UTC, a datetime (UTC if it has no time zone) or an RFC 3339
-            string. Default: the manager's clock. ``now_ts`` is the same.
-        event_id : str, optional
-            The id of the document, which then counts only once in its group.
-
-        Returns
-        -------
-        Outcome
-            What the document changed. Unpacks as ``is_ok, dirtied, completed, limited``; ``is_ok`` is always true, since
-            failures raise.
-
-        Raises
-        ------
-        TypeError
-            If ``data`` is not a mapping.
-        ValueError
-            If it nests deeper than 64 levels.
-        UnavailableError
-            If the cache or the store is unreachable. It is unknown whether the document counted; if it has an id, send it
-            again.
-        LostError
-            If the cache lost the change. The document did not count; send it again.
-        AheadError
-            If ``now`` is further ahead of the clock than the manager allows. The document did not count.
-        ReentrantError
-            If a custom condition, measure or limiter called this.
-        """
-        if kwargs:
-            now = _arguments.moment_of("track", now, kwargs)
-        try:
-            return self._native.track(group_id, data, now, event_id)
-        except (TypeError, UnicodeEncodeError):
-            _arguments.check_ids(group_id, event_id)
-            raise
-
-    def track_many(self, items: Iterable[Any]) -> list[Outcome | Exception]:
-        """Applies many documents in order and commits them together.
+    def track_many(
+        self, items: Iterable[Any], *, ensure: TrackerList | Iterable[BaseTracker] | None = None
+    ) -> Outcomes:
+        """Applies many documents in order and commits them together. Takes less than half the time of a loop of ``track``.
 
         Parameters
         ----------
         items : iterable of tuples
             ``(group_id, data)``, ``(group_id, data, now)`` or ``(group_id, data, now, event_id)``.
+        ensure : TrackerList, optional
+            The trackers that each of the groups must have, as for ``track``.
 
         Returns
         -------
-        list
-            For each document, its outcome or the exception that ``track`` would have raised.
+        Outcomes
+            A sequence: for each document, its outcome or the exception that ``track`` would have raised. ``errors`` has the
+            exceptions by position, ``events`` all events in order.
         """
-        return _run(_calls.track_many(self._native, items))
+        return _run(_calls.track_many(self._native, items, ensure))
+
+    def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
+        """Prepares a list of trackers for ``ensure=``, once for all groups and calls.
+
+        Parameters
+        ----------
+        trackers : iterable of BaseTracker
+            The trackers. Later changes to the objects do not change the list.
+
+        Raises
+        ------
+        RepeatedNameError
+            If a name appears twice.
+        """
+        return self._native.tracker_list(_arguments.definitions_of(trackers))
 
     def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing.

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use crate::definition::Definition;
 use crate::value;
 
-pub(super) type Moment<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+pub(crate) type Moment<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
-pub(super) fn moment(now: Moment<'_, '_>) -> PyResult<Option<Timestamp>> {
+pub(crate) fn moment(now: Moment<'_, '_>) -> PyResult<Option<Timestamp>> {
     now.map(|now| value::moment("now", now)).transpose()
 }
 

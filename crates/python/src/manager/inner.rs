@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use dictrack::group::Differing;
 use dictrack::{
     Event, EventCode, Manager as Tracking, Timestamp,
     manager::{At, ListenerId, Submission},
@@ -10,6 +11,7 @@ use dictrack::{
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
+use super::ensured::Ensured;
 use crate::document::Document;
 use crate::event::event_for;
 use crate::interrupted;
@@ -59,9 +61,13 @@ impl Inner {
         Ok(outcome)
     }
 
+    pub(crate) fn has_to_follow(&self, outcome: &dictrack::Outcome) -> bool {
+        self.following.has_to_follow(outcome)
+    }
+
     /// Passes on what a document did to trackers that are followed.
-    pub(super) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
-        if self.following.has_to_follow(outcome) {
+    pub(crate) async fn follow(&self, group: &str, outcome: &dictrack::Outcome) {
+        if self.has_to_follow(outcome) {
             self.following.follow(group, outcome).await;
         }
     }
@@ -102,13 +108,15 @@ impl Inner {
 }
 
 /// A document as a call passes it.
-pub(super) fn submission<'a>(
+pub(crate) fn submission<'a>(
     group: &'a str,
     document: &'a Document,
     now: Option<Timestamp>,
     id: Option<&'a str>,
+    ensured: Option<&'a Ensured>,
 ) -> Submission<'a> {
     let mut submission = Submission::new(group, document);
     (submission.now, submission.event_id) = (now, id);
+    submission.ensure = ensured.map(|ensured| (ensured.list(), Differing::Refuse));
     submission
 }
