@@ -3,17 +3,18 @@
 mod odd;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Durability, Error, Event, EventCode, Manager, ManagerBuilder, Span, Timestamp, TrackerDefinition,
+    Blocking, Document, Durability, Error, Event, EventCode, Manager, ManagerBuilder, Span, Timestamp,
+    TrackerDefinition,
     clock::Stopwatch,
     group::Differing,
-    manager::{Commit, Reset, Submission},
+    manager::{Begun, Commit, Reset, Submission},
 };
 use odd::{Behaviour, OddCache, OddStore, Shared};
 
@@ -300,4 +301,65 @@ fn events_stay_in_their_group_for_listeners_and_where_the_builder_says_so() {
     assert!(plain.remove_listener(listener) && !plain.remove_listener(listener));
     plain.add_tracker("h", counter()).unwrap();
     assert_eq!(waiting(&plain), 0, "nobody listens any more");
+}
+
+#[test]
+fn a_document_begins_without_waiting_for_a_group_in_use() {
+    let (asked, begun) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (waits, goes_on) = (Arc::clone(&asked), Arc::clone(&begun));
+    let first = AtomicBool::new(true);
+    let condition = move |_: &Json, _: &dyn Document| {
+        if first.swap(false, Ordering::Relaxed) {
+            waits.wait();
+            goes_on.wait();
+        }
+        Ok(true)
+    };
+    let manager = dictrack::block_on(Manager::builder().condition("waits", condition).open()).unwrap();
+    let waiting = TrackerDefinition::count("n").targets([100]).custom_condition("waits", Json::Null).build().unwrap();
+    dictrack::block_on(manager.add_tracker("g", waiting)).unwrap();
+    let document = document();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| manager.blocking().track("g", &document).unwrap());
+        asked.wait();
+        // The other thread has the group and waits for this one.
+        let second = manager.begin_track(Submission::new("g", &document)).unwrap();
+        assert!(matches!(second, Begun::Waiting(_)));
+        begun.wait();
+        let Begun::Waiting(second) = second else { unreachable!("it was asserted") };
+        assert_eq!(dictrack::block_on(second).unwrap().counted().count(), 1);
+        assert_eq!(other.join().unwrap().counted().count(), 1);
+    });
+    assert!(matches!(manager.begin_track(Submission::new("g", &document)), Ok(Begun::Done(_))));
+    assert_eq!(dictrack::block_on(manager.tracker("g", "n")).unwrap().unwrap().progress, 3.into());
+}
+
+#[test]
+fn a_batch_is_kept_and_told_once_it_is_finished() {
+    let told = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&told);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    dictrack::block_on(async {
+        let manager = Manager::open(&path).await.unwrap();
+        manager.add_listener(EventCode::StageCompleted, move |_| drop(counted.fetch_add(1, Ordering::Relaxed)));
+        let trackers = manager.tracker_list([counter()]).unwrap();
+        let document = document();
+        let mut batch = manager.batch();
+        assert!(batch.is_empty());
+        for (group, id) in [("a", "1"), ("b", "1"), ("a", "2"), ("a", "2")] {
+            batch.track(Submission::new(group, &document).id(id).ensure(&trackers, Differing::Refuse)).await;
+        }
+        batch.track(Submission::new("c", &document)).await;
+        assert_eq!((batch.len(), told.load(Ordering::Relaxed)), (5, 0));
+        let results: Vec<_> = batch.finish().await.into_iter().map(Result::unwrap).collect();
+        let counted: Vec<_> = results.iter().map(|outcome| outcome.counted().count()).collect();
+        assert_eq!(counted, [1, 1, 1, 0, 0]);
+        assert!(results[3].duplicate() && !results[4].changed());
+        assert_eq!(told.load(Ordering::Relaxed), 1, "the second document of `a` reached a target");
+        manager.close().await.unwrap();
+        drop(manager);
+        let again = Manager::open(&path).await.unwrap();
+        assert_eq!(again.tracker("a", "n").await.unwrap().unwrap().progress, 2.into());
+    });
 }
