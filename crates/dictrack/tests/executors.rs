@@ -342,7 +342,9 @@ fn a_batch_is_kept_and_told_once_it_is_finished() {
     let path = folder.path().join("shop.db");
     dictrack::block_on(async {
         let manager = Manager::open(&path).await.unwrap();
-        manager.add_listener(EventCode::StageCompleted, move |_| drop(counted.fetch_add(1, Ordering::Relaxed)));
+        manager.add_listener(EventCode::StageCompleted, move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         let trackers = manager.tracker_list([counter()]).unwrap();
         let document = document();
         let mut batch = manager.batch();

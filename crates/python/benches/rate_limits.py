@@ -2,7 +2,7 @@
 
     .servers/python/bin/python crates/python/benches/rate_limits.py
 
-Both answer whether a request is admitted. Groups have their tracker before the measurement starts; `ensure_tracker, track` makes sure
+Both answer whether a request is admitted. Groups have their tracker before the measurement starts; `track(ensure=...)` makes sure
 of that with each request. Figures are the medians of the rounds, ratios those of the medians.
 """
 
@@ -61,8 +61,8 @@ class Ensured(Ours):
     """The same, for a program that does not know whether a group has its tracker."""
 
     def hits(self, groups: list[str]) -> list[bool]:
-        ensure, tracker, track = self.manager.ensure_tracker, self.tracker, self.manager.track
-        return [ensure(group, tracker) or not track(group, REQUEST).refused for group in groups]
+        track, trackers = self.manager.track, self.manager.tracker_list([self.tracker])
+        return [not track(group, REQUEST, ensure=trackers).refused for group in groups]
 
 
 class Theirs:

@@ -187,6 +187,17 @@ enum Which {
 }
 
 impl Which {
+    /// Whether there is one.
+    fn any(self, outcome: &dictrack::Outcome) -> bool {
+        match self {
+            Self::Dirtied => outcome.dirtied().next().is_some(),
+            Self::Completed => outcome.completed().next().is_some(),
+            Self::Counted => outcome.counted().next().is_some(),
+            Self::Limited => outcome.limited().next().is_some(),
+            Self::Refused => outcome.refused().next().is_some(),
+        }
+    }
+
     fn of(self, outcome: &dictrack::Outcome) -> Box<dyn Iterator<Item = Tracked<'_>> + '_> {
         match self {
             Self::Dirtied => Box::new(outcome.dirtied()),
@@ -241,7 +252,7 @@ impl Trackers {
     }
 
     fn __bool__(&self) -> bool {
-        self.which.of(self.outcome.get().outcome()).next().is_some()
+        self.which.any(self.outcome.get().outcome())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
