@@ -1,4 +1,4 @@
-"""The cost of `track` from Python, compared with a loop by hand and Python's dictrack 2.1.5, all in one run.
+"""The cost of `track` and `track_many` from Python, compared with a loop by hand and Python's dictrack 2.1.5, all in one run.
 
     .servers/python/bin/python crates/python/benches/track.py            # in memory
     .servers/python/bin/python crates/python/benches/track.py redis      # one Redis and one MongoDB, started here
@@ -73,6 +73,33 @@ def unpacked(manager: dt.TrackingManager) -> Callable[[str, Any], Any]:
     return track
 
 
+def of_many(manager: dt.TrackingManager, calls: int) -> float:
+    """Microseconds per document in batches of 1,000, whose outcomes nobody looks at."""
+    given = [[("g", document) for document in documents(calls)[at : at + 1_000]] for at in range(0, calls, 1_000)]
+    start = time.perf_counter()
+    for items in given:
+        assert len(manager.track_many(items)) == 1_000
+    return (time.perf_counter() - start) / calls * 1e6
+
+
+def batches() -> None:
+    print(f"\n{'W(N)':>6} {'track':>10} {'ensure=':>10} {'track_many':>12} {'by hand':>10}   / track   by hand /")
+    for n in (1, 10, 100):
+        manager, hand = dt.TrackingManager(), ByHand(n)
+        ensured = manager.tracker_list(trackers(n))
+        times: dict[str, list[float]] = {"track": [], "ensure": [], "many": [], "hand": []}
+        for _ in range(ROUNDS):
+            times["ensure"].append(timed(lambda group, data: manager.track(group, data, ensure=ensured), 20_000))
+            times["track"].append(timed(lambda group, data: manager.track(group, data), 20_000))
+            times["many"].append(of_many(manager, 20_000))
+            times["hand"].append(timed(hand.track, 20_000 // n))
+        track, ensure, many, loop = (statistics.median(values) for values in times.values())
+        ratios = f"{many / track:7.2f}   {loop / many:9.2f}   goals: 0.5 {'ok' if many <= track / 2 else 'MISSED'}"
+        goals = f", ahead at 10 {'ok' if n != 10 or many <= loop else 'MISSED'}, ensure {(ensure - track) * 1e3:.0f} ns (100)"
+        print(f"{n:>6} {track:>7.2f} µs {ensure:>7.2f} µs {many:>9.2f} µs {loop:>7.2f} µs {ratios}{goals}")
+        manager.close()
+
+
 def verdict(times: float, goal: int | None) -> str:
     return "" if goal is None else f"goal {goal}: {'ok' if times >= goal else 'MISSED'}"
 
@@ -98,6 +125,7 @@ def in_memory() -> None:
         manager.close()
     rival.stdin.close()
     rival.kill()
+    batches()
 
 
 def through_redis() -> None:

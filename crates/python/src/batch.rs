@@ -26,7 +26,7 @@ pub(crate) struct Items(Py<PyList>);
 struct Item {
     group: PyBackedStr,
     document: Document,
-    now: Option<Timestamp>,
+    now: Timestamp,
     event_id: Option<PyBackedStr>,
 }
 
@@ -73,11 +73,13 @@ impl Items {
         while next < length && interrupted.is_none() {
             let range = next..length.min(next + PIECE);
             next = range.end;
+            // Reading the clock takes as long as reading a small document.
+            let now = inner.manager.now();
             interrupted = Python::attach(|py| {
                 // Objects of Python's are dropped with the GIL.
                 piece.clear();
                 for (at, item) in range.clone().zip(self.0.bind(py).iter().skip(range.start)) {
-                    match Item::read(&item) {
+                    match Item::read(&item, now) {
                         Ok(item) => {
                             groups.push(item.group.clone_ref(py));
                             piece.push(item);
@@ -104,7 +106,8 @@ impl Items {
 }
 
 impl Item {
-    fn read(item: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// Reads a document; `now` is its moment unless it has one.
+    fn read(item: &Bound<'_, PyAny>, now: Timestamp) -> PyResult<Self> {
         let made;
         let fields = match item.cast::<PyTuple>() {
             Ok(tuple) => tuple,
@@ -129,13 +132,13 @@ impl Item {
         Ok(Self {
             group: text(&group)?,
             document: Document::read(&data)?,
-            now: moment(option(2)?.as_deref())?,
+            now: moment(option(2)?.as_deref())?.unwrap_or(now),
             event_id,
         })
     }
 
     /// The document as the manager takes it.
     fn submission<'a>(&'a self, ensured: Option<&'a Ensured>) -> Submission<'a> {
-        submission(&self.group, &self.document, self.now, self.event_id.as_deref(), ensured)
+        submission(&self.group, &self.document, Some(self.now), self.event_id.as_deref(), ensured)
     }
 }
