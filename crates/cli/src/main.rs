@@ -12,6 +12,7 @@ mod check;
 mod doctor;
 mod explain;
 mod fill;
+#[cfg(feature = "legacy")]
 mod legacy;
 mod moment;
 mod peek;

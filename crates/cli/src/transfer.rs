@@ -14,7 +14,7 @@ use crate::fill::fill;
 use crate::print::{Out, warn};
 use crate::report::{counted, spinner};
 use crate::store::{self, Where, wait};
-use crate::{Failure, Outcome, legacy, misused};
+use crate::{Failure, Outcome, misused};
 
 /// Write the contents of a store as lines of JSON.
 ///
@@ -61,8 +61,9 @@ pub(crate) struct ImportArgs {
     /// The export [default: standard input].
     #[arg(value_name = "INPUT")]
     input: Option<PathBuf>,
+    #[cfg(feature = "legacy")]
     #[command(flatten)]
-    legacy: legacy::Args,
+    legacy: crate::legacy::Args,
 }
 
 fn said(verb: &str, moved: Moved) -> String {
@@ -116,8 +117,9 @@ fn write_export(store: &dyn DataStore, out: &mut (dyn Write + Send)) -> Result<M
 pub(crate) fn import(args: &ImportArgs) -> Outcome {
     let Some(named) = store::STORE.named(args.store.clone())? else { misused("--store is required") };
     let place = store::address(&named)?;
+    #[cfg(feature = "legacy")]
     if args.legacy.is_given() {
-        return legacy::import(&args.legacy, &place);
+        return crate::legacy::import(&args.legacy, &place);
     }
     let cache = store::CACHE.named(args.cache.clone())?.as_deref().map(store::cache_address).transpose()?;
     let cache = cache.map(|cache| cache.open(&OpenOptions::default())).transpose()?;

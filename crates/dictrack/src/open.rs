@@ -17,12 +17,10 @@
 use crate::Error;
 use crate::backend::BackendError;
 
-#[cfg(feature = "redis")]
 mod cache;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 mod store;
 
-#[cfg(feature = "redis")]
 pub use cache::CacheAddress;
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 pub use store::StoreAddress;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{AddressError, MONGODB, OpenOptions, REDIS};
 use crate::cache::DataCache;
+#[cfg(feature = "redis")]
 use crate::cache::redis::RedisCache;
 use crate::{Error, url};
 
@@ -17,11 +18,11 @@ impl CacheAddress {
     /// Reads the URL of a cache. Does not connect yet.
     ///
     /// # Errors
-    /// An [`AddressError`] if it is the URL of something else.
+    /// An [`AddressError`] if it is the URL of something else, or of a cache that this build does not include.
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         const EXPECTED: &str = "expected redis://…, rediss://…, redis-cluster://… or rediss-cluster://…";
         let problem = match url::scheme(url) {
-            Some(scheme) if REDIS.contains(&scheme) => return Ok(Self::redis(url)),
+            Some(scheme) if REDIS.contains(&scheme) => return Self::of_url(url),
             Some(scheme) => {
                 let hint = if MONGODB.contains(&scheme) { "; MongoDB is a store, not a cache" } else { "" };
                 format!("{}: unknown scheme {scheme:?}; {EXPECTED}{hint}", url::shown(url))
@@ -31,7 +32,24 @@ impl CacheAddress {
         Err(AddressError { what: "cache", problem })
     }
 
+    #[cfg(feature = "redis")]
+    fn of_url(url: &str) -> Result<Self, AddressError> {
+        Ok(Self::redis(url))
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn of_url(url: &str) -> Result<Self, AddressError> {
+        Err(Self(url.to_owned()).missing())
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn missing(&self) -> AddressError {
+        let problem = format!("{self}: this build of dictrack does not include the feature \"redis\"");
+        AddressError { what: "cache", problem }
+    }
+
     /// Redis by its URL, which is checked when the cache is opened.
+    #[cfg(feature = "redis")]
     pub fn redis(url: impl Into<String>) -> Self {
         Self(url.into())
     }
@@ -40,12 +58,22 @@ impl CacheAddress {
     ///
     /// # Errors
     /// The errors of [`RedisCache::new`](crate::RedisCache::new).
+    #[cfg(feature = "redis")]
     pub fn open(&self, options: &OpenOptions) -> Result<Arc<dyn DataCache>, Error> {
         let cache = RedisCache::new(&self.0)?;
         Ok(Arc::new(match options.memory {
             Some(bytes) => cache.budget(bytes),
             None => cache,
         }))
+    }
+
+    /// Always fails, since this build does not include the feature `redis`.
+    ///
+    /// # Errors
+    /// An error that says so.
+    #[cfg(not(feature = "redis"))]
+    pub fn open(&self, _: &OpenOptions) -> Result<Arc<dyn DataCache>, Error> {
+        Err(self.missing().into())
     }
 }
 
