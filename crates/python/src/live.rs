@@ -114,6 +114,20 @@ impl Following {
         snapshot: &TrackerSnapshot,
         limiters_changed: Option<Py<PyAny>>,
     ) -> Live {
+        let mut groups = self.groups.lock();
+        let list = groups.entry(group.to_owned()).or_default();
+        if limiters_changed.is_none() {
+            // Objects of one tracker share it: a program may add the same tracker before each document.
+            let same = list.iter().rev().filter_map(Weak::upgrade).find(|followed| {
+                followed.generation == snapshot.generation
+                    && followed.name == snapshot.name()
+                    && followed.limiters_changed.is_none()
+                    && !followed.seen.lock().ended
+            });
+            if let Some(same) = same {
+                return Live(same);
+            }
+        }
         let followed = Arc::new(Followed {
             manager: Own::new(Arc::downgrade(manager)),
             group: group.to_owned(),
@@ -122,8 +136,6 @@ impl Following {
             seen: Mutex::new(Seen { state: State::of(snapshot), ended: false }),
             limiters_changed,
         });
-        let mut groups = self.groups.lock();
-        let list = groups.entry(group.to_owned()).or_default();
         list.push(Arc::downgrade(&followed));
         if list.len().is_power_of_two() {
             // Abandoned entries do no harm, but they must not accumulate.

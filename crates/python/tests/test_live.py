@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -146,6 +147,19 @@ def test_an_equal_tracker_that_is_there_is_followed_by_the_second_object(manager
     with pytest.raises(dt.ConflictingNameError, match="logins"):
         manager.add_tracker("g", other)
     assert (other.progress, other.removed, first.progress) == (0, False, 2)
+
+
+def test_objects_of_one_tracker_are_one_for_its_manager(manager: dt.TrackingManager) -> None:
+    trackers = [dt.CountTracker("logins", target=10) for _ in range(5000)]
+    started = time.perf_counter()
+    for tracker in trackers:
+        manager.ensure_tracker("g", tracker)
+    # Looking up each of the others before would take a quarter of a minute.
+    assert time.perf_counter() - started < 6
+    manager.track("g", {})
+    assert {tracker.progress for tracker in trackers} == {1}
+    manager.remove_tracker("g")
+    assert all(tracker.progress == 1 for tracker in trackers)
 
 
 def test_an_expired_tracker_shows_its_last_state(manager: dt.TrackingManager) -> None:
