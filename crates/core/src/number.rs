@@ -313,9 +313,35 @@ impl From<f64> for Number {
         if whole as f64 == float && whole.unsigned_abs() < 1 << 53 {
             return Self::Exact(Amount::from(whole));
         }
+        if let Some(amount) = short_decimal(float) {
+            return Self::Exact(amount);
+        }
         // `{:e}` prints the shortest digits that read back, in the JSON grammar.
         Self::parse(&format!("{float:e}")).unwrap_or(Self::NotANumber)
     }
+}
+
+/// The shortest decimal that reads back to `float`, if it has up to six fractional digits and 15 digits in total: most numbers
+/// that people write.
+///
+/// A quotient of a whole number below 2⁵³ and a power of ten up to 10²² is rounded once, so it is what the decimal reads as
+/// (W. Clinger, "How to read floating point numbers accurately", PLDI 1990). No other decimal of up to 15 digits reads as the
+/// same float.
+#[inline]
+fn short_decimal(float: f64) -> Option<Amount> {
+    const MOST: f64 = 1e15;
+    let (mut power, mut units) = (1.0, 10_i128.pow(FRACTION_DIGITS));
+    for _ in 0..6 {
+        (power, units) = (power * 10.0, units / 10);
+        let digits = (float * power).round_ties_even();
+        if digits.abs() >= MOST {
+            return None;
+        }
+        if digits / power == float {
+            return Amount::from_units(i128::from(digits as i64) * units);
+        }
+    }
+    None
 }
 
 impl From<i64> for Number {
