@@ -392,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn a_float_is_its_shortest_decimal() {
+        let shown = |float: f64| Number::from(float).to_string();
+        assert_eq!(shown(0.1), "0.1");
+        assert_eq!(shown(-12.34), "-12.34");
+        assert_eq!(shown(0.1 + 0.2), "0.30000000000000004");
+        assert_eq!(shown(999_999_999.999_999), "999999999.999999");
+        assert_eq!(shown(9_007_199_254_740_993.0), "9007199254740992");
+        assert_eq!(shown(1e-7), "0.0000001");
+        assert_eq!(shown(-0.0), "0");
+    }
+
+    #[test]
     fn a_number_between_two_units_has_a_neighbour_on_each_side() {
         let neighbours = |text: &str| {
             let number = Number::parse(text).unwrap();
@@ -490,6 +502,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn floats_read_as_what_they_print(whole: i64, digits in 0..10_u32, bits: u64) {
+            for float in [whole as f64 / 10_f64.powi(digits as i32), (whole >> 20) as f64 / 10_f64.powi(digits as i32), f64::from_bits(bits)] {
+                prop_assume!(float.is_finite());
+                prop_assert_eq!(Number::from(float), number(&format!("{float:e}")));
+            }
+        }
+
         #[test]
         fn text_reads_back(units in -1_000_000_000_000_000_000_000_000_000_i128..1_000_000_000_000_000_000_000_000_000) {
             let amount = Amount::from_units(units).unwrap();

@@ -165,6 +165,12 @@ impl Group {
         Ok(outcome)
     }
 
+    /// Whether a document may run custom code.
+    pub fn asks_custom(&mut self, engine: &Engine) -> bool {
+        self.share_set(engine);
+        self.set.index().asks_custom
+    }
+
     /// Shares the definition set with other groups that have an equal one.
     pub(super) fn share_set(&mut self, engine: &Engine) {
         if self.set.is_private() {
