@@ -129,6 +129,13 @@ impl TrackerDefinition {
         TrackerBuilder::new(name, kind)
     }
 
+    /// Whether it has a custom condition, limiter or measure.
+    pub fn asks_custom(&self) -> bool {
+        matches!(self.kind(), Kind::Custom(_))
+            || self.conditions().iter().any(Condition::asks_custom)
+            || self.limiters().iter().any(LimiterDefinition::is_custom)
+    }
+
     /// Reads a definition from JSON.
     ///
     /// # Errors

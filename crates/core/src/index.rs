@@ -88,6 +88,8 @@ pub(crate) struct Index {
     predicates: Vec<Predicate>,
     /// Whether any tracker has predicates.
     asks: bool,
+    /// Whether any tracker runs custom code.
+    pub(crate) asks_custom: bool,
     /// Where the predicates of each tracker start in `predicate_ids`; has one more entry than there are trackers.
     predicate_starts: Vec<u32>,
     predicate_ids: Vec<u32>,
@@ -261,6 +263,7 @@ impl Index {
             shared,
             predicates: predicates.list,
             asks: !predicates.ids.is_empty(),
+            asks_custom: trackers.iter().any(|tracker| tracker.asks_custom()),
             predicate_starts,
             predicate_ids: predicates.ids,
             sums: Vec::new(),

@@ -313,9 +313,35 @@ impl From<f64> for Number {
         if whole as f64 == float && whole.unsigned_abs() < 1 << 53 {
             return Self::Exact(Amount::from(whole));
         }
+        if let Some(amount) = short_decimal(float) {
+            return Self::Exact(amount);
+        }
         // `{:e}` prints the shortest digits that read back, in the JSON grammar.
         Self::parse(&format!("{float:e}")).unwrap_or(Self::NotANumber)
     }
+}
+
+/// The shortest decimal that reads back to `float`, if it has up to six fractional digits and 15 digits in total: most numbers
+/// that people write.
+///
+/// A quotient of a whole number below 2⁵³ and a power of ten up to 10²² is rounded once, so it is what the decimal reads as
+/// (W. Clinger, "How to read floating point numbers accurately", PLDI 1990). No other decimal of up to 15 digits reads as the
+/// same float.
+#[inline]
+fn short_decimal(float: f64) -> Option<Amount> {
+    const MOST: f64 = 1e15;
+    let (mut power, mut units) = (1.0, 10_i128.pow(FRACTION_DIGITS));
+    for _ in 0..6 {
+        (power, units) = (power * 10.0, units / 10);
+        let digits = (float * power).round_ties_even();
+        if digits.abs() >= MOST {
+            return None;
+        }
+        if digits / power == float {
+            return Amount::from_units(i128::from(digits as i64) * units);
+        }
+    }
+    None
 }
 
 impl From<i64> for Number {
@@ -363,6 +389,18 @@ mod tests {
 
     fn number(text: &str) -> Number {
         Number::parse(text).unwrap_or_else(|| panic!("{text} is a number"))
+    }
+
+    #[test]
+    fn a_float_is_its_shortest_decimal() {
+        let shown = |float: f64| Number::from(float).to_string();
+        assert_eq!(shown(0.1), "0.1");
+        assert_eq!(shown(-12.34), "-12.34");
+        assert_eq!(shown(0.1 + 0.2), "0.30000000000000004");
+        assert_eq!(shown(999_999_999.999_999), "999999999.999999");
+        assert_eq!(shown(9_007_199_254_740_993.0), "9007199254740992");
+        assert_eq!(shown(1e-7), "0.0000001");
+        assert_eq!(shown(-0.0), "0");
     }
 
     #[test]
@@ -464,6 +502,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn floats_read_as_what_they_print(whole: i64, digits in 0..10_u32, bits: u64) {
+            for float in [whole as f64 / 10_f64.powi(digits as i32), (whole >> 20) as f64 / 10_f64.powi(digits as i32), f64::from_bits(bits)] {
+                prop_assume!(float.is_finite());
+                prop_assert_eq!(Number::from(float), number(&format!("{float:e}")));
+            }
+        }
+
         #[test]
         fn text_reads_back(units in -1_000_000_000_000_000_000_000_000_000_i128..1_000_000_000_000_000_000_000_000_000) {
             let amount = Amount::from_units(units).unwrap();

@@ -112,16 +112,30 @@ pub(crate) struct Seen {
 }
 
 impl Outcome {
-    /// Makes room for `capacity` entries of trackers of `set`.
+    /// Makes room for `capacity` entries.
     #[inline]
-    pub(crate) fn reserve(&mut self, set: &Arc<DefinitionSet>, capacity: usize) {
-        self.set = Some(Arc::clone(set));
-        self.entries = Vec::with_capacity(capacity);
+    pub(crate) fn reserve(&mut self, capacity: usize) {
+        self.entries.reserve_exact(capacity);
     }
 
-    /// The outcome of a document at `now` that has not done anything yet.
-    pub(crate) fn at(now: Timestamp) -> Self {
-        Self { now, ..Self::default() }
+    /// Takes the definitions out of an outcome that is no longer needed.
+    #[inline]
+    pub(crate) fn take_set(&mut self) -> Option<Arc<DefinitionSet>> {
+        self.set.take()
+    }
+
+    /// Sets the definitions that the entries refer to.
+    #[inline]
+    pub(crate) fn put_set(&mut self, set: Arc<DefinitionSet>) {
+        self.set = Some(set);
+    }
+
+    /// The outcome of a document at `now` that has not done anything yet, in the memory of this one.
+    #[inline]
+    pub(crate) fn cleared(self, now: Timestamp) -> Self {
+        let Self { mut entries, .. } = self;
+        entries.clear();
+        Self { entries, now, ..Self::default() }
     }
 
     pub(crate) fn repeat(version: u64) -> Self {
@@ -252,6 +266,18 @@ impl Outcome {
     /// Whether no tracker counted, refused or failed.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.failed().next().is_none()
+    }
+
+    /// Whether the document counted for a tracker.
+    #[inline]
+    pub fn is_counted(&self) -> bool {
+        self.entries.iter().any(|entry| entry.flags & COUNTED != 0)
+    }
+
+    /// Whether it only counted, for trackers without limiters: nothing was refused, skipped or failed, and no event fired.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.rare.is_none()
     }
 
     /// How many trackers the document touched, and how many of them refused it.

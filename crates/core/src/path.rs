@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::json::{Text, key_hash};
+use crate::json::{Text, key_hash, same};
 
 /// A dotted path, split once: `user.items.-1.sku`, with `\.` for a literal dot.
 ///
@@ -114,6 +114,18 @@ impl Segment {
     #[cold]
     pub(crate) fn set_hint(&self, position: usize) {
         self.hint.store(u32::try_from(position).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Which of `len` distinct names is this key. Looks first where it was the last time.
+    #[inline]
+    pub fn find<'n>(&self, len: usize, name: impl Fn(usize) -> &'n str) -> Option<usize> {
+        let hint = self.hint();
+        if hint < len && same(name(hint), &self.key) {
+            return Some(hint);
+        }
+        let found = (0..len).find(|&at| *name(at) == *self.key)?;
+        self.set_hint(found);
+        Some(found)
     }
 
     /// The position in a list of `len` items that this segment names.

@@ -8,6 +8,7 @@
 //! | `blocking` | its calls for programs without an async runtime |
 //! | `close` | closing it |
 //! | `track`, `batch`, `trackers`, `groups` | its calls on documents, on many documents, on trackers and on groups |
+//! | `rows` | its call on the rows of a table, group by group |
 //! | `at` | its calls as of a moment |
 //! | `delivery`, `due` | calling listeners; deciding which events are due |
 //! | `shared` | what all calls share: the path to a group and to its commit |
@@ -25,6 +26,7 @@ mod due;
 mod groups;
 mod listeners;
 mod options;
+mod rows;
 mod shared;
 mod source;
 mod track;
@@ -38,6 +40,7 @@ pub use commit::Commit;
 pub use due::{Due, Turn};
 pub use listeners::ListenerId;
 pub use options::{Reset, Submission, TrackerUpdate};
+pub use rows::{Counts, RowOutcome, Rows, RowsFailure, RowsOutcome};
 pub use shared::Manager;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "mongodb", feature = "redis", feature = "legacy"))]
 pub(crate) use source::GENERATIONS;

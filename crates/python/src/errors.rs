@@ -34,7 +34,12 @@ pub(crate) fn definition(error: &DefinitionError) -> PyErr {
 
 /// The exception for an error.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    with(py, error.kind(), &error.to_string(), &facts(error)).unwrap_or_else(|error| error)
+    exception_saying(py, error, &error.to_string())
+}
+
+/// The exception for an error, with a message that says more.
+pub(crate) fn exception_saying(py: Python<'_>, error: &Error, message: &str) -> PyErr {
+    with(py, error.kind(), message, &facts(error)).unwrap_or_else(|error| error)
 }
 
 /// What an error is about, as attributes for its exception.

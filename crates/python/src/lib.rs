@@ -22,6 +22,7 @@ mod outcome;
 mod pending;
 mod python;
 mod state;
+mod table;
 mod tracking;
 mod url;
 mod value;
@@ -56,6 +57,8 @@ mod _dictrack {
     use super::pending::Pending;
     #[pymodule_export]
     use super::state::State;
+    #[pymodule_export]
+    use super::table::{Table, TableEvents};
     #[pymodule_export]
     use super::tracking::Tracking;
     #[pymodule_export]

@@ -33,6 +33,7 @@ use crate::live::Live;
 use crate::outcome::Outcome;
 use crate::pending::Pending;
 use crate::state::State;
+use crate::table::Table;
 use crate::{errors, value};
 
 /// A manager until it is closed: closing releases its file, even while the object still exists.
@@ -117,6 +118,23 @@ impl Manager {
     /// Prepares trackers for ``ensure``.
     fn tracker_list(&self, definitions: Vec<Bound<'_, Definition>>) -> PyResult<TrackerList> {
         TrackerList::new(&*self.shared()?, definitions)
+    }
+
+    /// Opens a table, whose rows are then read, and tracked up to ``rows`` at a time. ``columns`` are the paths of the group, the
+    /// time and the id.
+    #[pyo3(signature = (table, columns, ensure=None, rows=262_144, threads=None))]
+    fn read_table(
+        &self,
+        table: &Bound<'_, PyAny>,
+        columns: (String, Option<String>, Option<String>),
+        ensure: Option<&Bound<'_, PyAny>>,
+        rows: usize,
+        threads: Option<usize>,
+    ) -> PyResult<Table> {
+        let inner = self.shared()?;
+        let ensured = ensure.map(|ensure| Ensured::read(&inner, ensure)).transpose()?;
+        let (group, time, id) = &columns;
+        Table::open(inner, table, [Some(group), time.as_deref(), id.as_deref()], ensured, rows, threads)
     }
 
     /// Adds trackers, all or none. ``expire``: the number of seconds after which they expire.

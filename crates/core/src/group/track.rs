@@ -119,14 +119,20 @@ struct Counting<'a> {
 impl Group {
     /// Applies one document: either the whole group changes or nothing does.
     pub fn track(&mut self, engine: &Engine, group: &str, track: &Track<'_>) -> Outcome {
+        self.track_again(engine, group, track, Outcome::default())
+    }
+
+    /// Like [`track`](Self::track), in the memory of an earlier outcome that is no longer needed, which saves an allocation
+    /// and references to the definitions.
+    pub fn track_again(&mut self, engine: &Engine, group: &str, track: &Track<'_>, mut used: Outcome) -> Outcome {
         if let Some(id) = track.id
             && self.knows(id)
         {
             return Outcome::repeat(self.version);
         }
         self.share_set(engine);
-        let set = Arc::clone(&self.set);
-        let outcome = self.apply(engine, group, track, &set);
+        let set = used.take_set().filter(|set| Arc::ptr_eq(set, &self.set)).unwrap_or_else(|| Arc::clone(&self.set));
+        let outcome = self.apply(engine, group, track, set, used.cleared(track.now));
         self.finish(engine, track, outcome)
     }
 
@@ -159,6 +165,12 @@ impl Group {
         Ok(outcome)
     }
 
+    /// Whether a document may run custom code.
+    pub fn asks_custom(&mut self, engine: &Engine) -> bool {
+        self.share_set(engine);
+        self.set.index().asks_custom
+    }
+
     /// Shares the definition set with other groups that have an equal one.
     pub(super) fn share_set(&mut self, engine: &Engine) {
         if self.set.is_private() {
@@ -179,27 +191,39 @@ impl Group {
         outcome
     }
 
-    fn apply(&mut self, engine: &Engine, group: &str, track: &Track<'_>, set: &Arc<DefinitionSet>) -> Outcome {
-        let index = set.index();
-        let mut scratch = Scratch::take();
-        let mut step = Step {
-            index,
-            trackers: set.trackers(),
-            call: track.call(engine, group),
-            view: View::new(track.document, index),
-            sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
-            outcome: Outcome::at(track.now),
-            zone: self.zone(),
-            position: 0,
+    /// Applies the document and leaves `set`, the definitions of the group, and what happened in `outcome`, which is blank.
+    fn apply(
+        &mut self,
+        engine: &Engine,
+        group: &str,
+        track: &Track<'_>,
+        set: Arc<DefinitionSet>,
+        outcome: Outcome,
+    ) -> Outcome {
+        let mut outcome = {
+            let index = set.index();
+            let mut scratch = Scratch::take();
+            let mut step = Step {
+                index,
+                trackers: set.trackers(),
+                call: track.call(engine, group),
+                view: View::new(track.document, index),
+                sums: SmallVec::from_elem(Sum::UNREAD, index.sums().end as usize),
+                outcome,
+                zone: self.zone(),
+                position: 0,
+            };
+            step.sums[COUNT as usize] = Sum(Amount::ONE.units());
+            step.sums[ASKED as usize] = Sum::NOTHING;
+            let Step { view, outcome, call, .. } = &mut step;
+            index.select(view, &mut scratch, |hot, view, scratch| self.passes(&set, hot, view, scratch, call, outcome));
+            step.outcome.reserve(scratch.matches().0.len());
+            self.count_all(&mut step, &mut scratch);
+            scratch.give();
+            step.outcome
         };
-        step.sums[COUNT as usize] = Sum(Amount::ONE.units());
-        step.sums[ASKED as usize] = Sum::NOTHING;
-        let Step { view, outcome, call, .. } = &mut step;
-        index.select(view, &mut scratch, |hot, view, scratch| self.passes(set, hot, view, scratch, call, outcome));
-        step.outcome.reserve(set, scratch.matches().0.len());
-        self.count_all(&mut step, &mut scratch);
-        scratch.give();
-        step.outcome
+        outcome.put_set(set);
+        outcome
     }
 
     /// Whether a match passes its predicates. Custom predicates of an inactive tracker are not run. Otherwise the slot

@@ -14,6 +14,7 @@ use super::commit::Commit;
 use super::due::{Due, Turn};
 use super::listeners::ListenerId;
 use super::options::{Reset, Submission, TrackerUpdate};
+use super::rows::{Rows, RowsOutcome};
 use super::shared::Manager;
 use crate::store::Mark;
 use crate::{Error, executor};
@@ -135,6 +136,11 @@ impl Blocking {
     #[must_use = "each document has a result of its own"]
     pub fn track_many(&self, submissions: &[Submission<'_>]) -> Vec<Result<Outcome, Error>> {
         executor::block_on(self.manager.track_many(submissions))
+    }
+
+    /// See [`Manager::track_rows`].
+    pub fn track_rows(&self, rows: &dyn Rows, threads: usize) -> RowsOutcome {
+        executor::block_on(self.manager.track_rows(rows, threads))
     }
 
     of_a_moment! { manager, "Manager" }

@@ -162,7 +162,7 @@ impl Manager {
 
     /// Rejects a document that is too far ahead of the clock.
     #[inline]
-    fn check_ahead(&self, submission: &Submission<'_>) -> Result<(), Error> {
+    pub(super) fn check_ahead(&self, submission: &Submission<'_>) -> Result<(), Error> {
         match (self.shared.ahead, submission.now) {
             (Some(ahead), Some(moment)) => self.check_moment(moment, ahead),
             _ => Ok(()),

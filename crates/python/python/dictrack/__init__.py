@@ -24,7 +24,7 @@ from typing import Any
 
 from dictrack import _dictrack, _warnings
 from dictrack._custom import condition, limiter, measure
-from dictrack._dictrack import Outcome, Outcomes, TestClock, TrackerList, Trackers, __version__
+from dictrack._dictrack import Outcome, Outcomes, TableEvents, TestClock, TrackerList, Trackers, __version__
 from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
 from dictrack.conditions.fields import KeyEQKey, KeyGEKey, KeyGTKey, KeyLEKey, KeyLTKey, KeyNEKey
 from dictrack.conditions.items import ITEM, AllItems, AnyItem
@@ -67,7 +67,7 @@ from dictrack.limiters.base import BaseLimiter
 from dictrack.limiters.count import CountLimiter
 from dictrack.limiters.sum import SumLimiter
 from dictrack.limiters.time import TimeLimiter
-from dictrack.manager import Added, Explanation, Period, PeriodRecord, TrackingManager
+from dictrack.manager import Added, Explanation, Period, PeriodRecord, TableOutcome, TrackingManager
 from dictrack.trackers.base import BaseTracker, ResetPolicy, _Data, _made
 from dictrack.trackers.numerics.accumulation import AccumulationTracker
 from dictrack.trackers.numerics.count import CountTracker
@@ -88,8 +88,8 @@ __all__ = [
     "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "KeyValueSince", "KeyValueStartsWith",
     "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Outcomes",
     "Period", "PeriodRecord", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter",
-    "TestClock", "TimeLimiter", "TrackerEvent", "TrackerList", "Trackers", "TrackingManager", "__version__", "condition",
-    "limiter", "load_trackers", "measure", *_errors,
+    "TableEvents", "TableOutcome", "TestClock", "TimeLimiter", "TrackerEvent", "TrackerList", "Trackers", "TrackingManager",
+    "__version__", "condition", "limiter", "load_trackers", "measure", *_errors,
 ]  # fmt: skip
 
 # Silent unless the program configures logging.

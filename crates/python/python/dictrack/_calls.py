@@ -20,9 +20,9 @@ from dictrack._arguments import (
     span_until,
     trackers_of,
 )
-from dictrack._dictrack import Manager, Outcomes, Pending, TestClock
-from dictrack._results import Added, Explanation, PeriodRecord, typed
-from dictrack._values import a_type
+from dictrack._dictrack import Manager, Outcomes, Pending, Table, TestClock
+from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome, typed
+from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
 from dictrack.data_caches.redis import RedisDataCache
@@ -196,6 +196,57 @@ def track_many(native: Manager, items: Any, ensure: Any) -> Call[Outcomes]:
     """Applies documents."""
     outcomes: Outcomes = yield native.track_many(items, ensure)
     return outcomes
+
+
+class TrackedTable:
+    """A table that is being tracked, some rows at a time, and what to tell the caller about it."""
+
+    def __init__(
+        self,
+        native: Manager,
+        table: Any,
+        group: Any,
+        time: Any,
+        id: Any,
+        ensure: Any,
+        progress: Callable[[int, int | None], object] | None,
+        threads: int | None,
+        rows: int,
+    ) -> None:
+        if not isinstance(group, str):
+            raise TypeError(f"group is {a_type(group)}; expected the name of a column")
+        for name, column in (("time", time), ("id", id)):
+            if column is not None and not isinstance(column, str):
+                raise TypeError(f"{name} is {a_type(column)}; expected the name of a column, or None")
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads is {shown(threads)}; expected an int, 1 or more, or None for one for each core")
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress is {a_type(progress)}; expected a function that takes two ints")
+        self.native: Table = native.read_table(table, (group, time, id), ensure, rows, threads)
+        self._progress = progress
+        self._total = _length(table)
+
+    def progressed(self, rows: int) -> None:
+        """Tells the caller how many rows were tracked."""
+        if self._progress is not None:
+            self._progress(rows, self._total)
+
+    def outcome(self) -> TableOutcome:
+        """What the rows tracked so far did."""
+        return TableOutcome(**self.native.result())
+
+    def failed(self, error: BaseException) -> None:
+        """Adds what was tracked before to an exception."""
+        error.outcome = self.outcome()  # type: ignore[attr-defined]
+
+
+def _length(table: Any) -> int | None:
+    """The number of rows, if that is known without reading them."""
+    for name in ("num_rows", "height"):
+        length = getattr(table, name, None)
+        if isinstance(length, int):
+            return length
+    return len(table) if hasattr(table, "iloc") else None
 
 
 class Listeners:

@@ -24,6 +24,8 @@ __all__ = [
     "Outcomes",
     "Pending",
     "State",
+    "Table",
+    "TableEvents",
     "TestClock",
     "TrackerList",
     "Trackers",
@@ -255,6 +257,21 @@ class Pending(Generic[_T]):
     def poll(self, wake: Callable[[], object]) -> tuple[bool, _T | None]: ...
 
 @final
+class Table:
+    """A table that is being tracked."""
+
+    def read(self) -> bool: ...
+    def track(self) -> Pending[int]: ...
+    def result(self) -> dict[str, Any]: ...
+
+@final
+class TableEvents:
+    """The events that the rows of a table caused, in their order: a table with the Arrow C stream interface."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+    def __len__(self) -> int: ...
+
+@final
 class TestClock:
     """A clock that only moves when it is told to."""
 
@@ -271,6 +288,14 @@ class Manager:
     ) -> Pending[Outcome]: ...
     def track_many(self, items: Iterable[Any], ensure: Any = None) -> Pending[Outcomes]: ...
     def tracker_list(self, definitions: list[Definition]) -> TrackerList: ...
+    def read_table(
+        self,
+        table: Any,
+        columns: tuple[str, str | None, str | None],
+        ensure: Any = None,
+        rows: int = 262_144,
+        threads: int | None = None,
+    ) -> Table: ...
     def add_trackers(
         self, group_id: str, definitions: list[Definition], now: Any = None, expire: Any = None
     ) -> Pending[dict[str, Any]]: ...

@@ -10,6 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from dictrack import _values
+from dictrack._dictrack import TableEvents
 from dictrack._values import a_type
 from dictrack.events import TrackerEvent
 
@@ -39,6 +40,43 @@ class Added:
     updated: list[str]
     removed: list[str]
     events: list[TrackerEvent]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableOutcome:
+    """What the rows of a table did.
+
+    Attributes
+    ----------
+    documents : int
+        Rows that were tracked.
+    counted : int
+        Those that counted for one or more trackers.
+    refused : int
+        Those that a limiter of one or more trackers refused.
+    skipped : int
+        Those that one or more trackers skipped: their conditions hold, but nothing was added.
+    late : int
+        Those of ``skipped`` whose period has ended for good.
+    failed : int
+        Those for which custom code of one or more trackers failed.
+    duplicates : int
+        Those whose id was applied before.
+    events : TableEvents
+        The events in the order of the rows: a table with the Arrow C stream interface, for ``pyarrow.table(events)`` or
+        ``polars.from_arrow(events)``. Its columns are ``row`` (from 0), ``event``, ``group``, ``tracker``, ``progress``,
+        ``target``, ``stage``, ``times``, ``limiter``, ``occurred_at``, ``period_start`` and ``id``. A progress or target of
+        10**20 or more is null.
+    """
+
+    documents: int
+    counted: int
+    refused: int
+    skipped: int
+    late: int
+    failed: int
+    duplicates: int
+    events: TableEvents
 
 
 class Period(NamedTuple):

@@ -25,7 +25,7 @@ from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, PeriodRecord
+from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -136,6 +136,29 @@ class TrackingManager:
     def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
         """Prepares a list of trackers for ``ensure=``, once for all groups and calls."""
         return self._native.tracker_list(_arguments.definitions_of(trackers))
+
+    async def track_table(
+        self,
+        table: Any,
+        group: str,
+        time: str | None = None,
+        id: str | None = None,
+        *,
+        ensure: TrackerList | Iterable[BaseTracker] | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        threads: int | None = None,
+    ) -> TableOutcome:
+        """Applies the rows of a table, each as a document. The table is read on another thread."""
+        # Fewer rows at a time, since they are tracked on the thread of the event loop.
+        tracked = _calls.TrackedTable(self._native, table, group, time, id, ensure, progress, threads, 8_192)
+        try:
+            while await asyncio.to_thread(tracked.native.read):
+                tracked.progressed(await _wait(tracked.native.track()))
+                await asyncio.sleep(0)
+        except BaseException as error:
+            tracked.failed(error)
+            raise
+        return tracked.outcome()
 
     async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing."""

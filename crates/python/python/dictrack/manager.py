@@ -12,12 +12,12 @@ from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, Period, PeriodRecord
+from dictrack._results import Added, Explanation, Period, PeriodRecord, TableOutcome
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
-__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "TrackingManager"]
+__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "TableOutcome", "TrackingManager"]
 
 T = TypeVar("T")
 
@@ -144,6 +144,68 @@ class TrackingManager(Tracking):
             If a name appears twice.
         """
         return self._native.tracker_list(_arguments.definitions_of(trackers))
+
+    def track_table(
+        self,
+        table: Any,
+        group: str,
+        time: str | None = None,
+        id: str | None = None,
+        *,
+        ensure: TrackerList | Iterable[BaseTracker] | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+        threads: int | None = None,
+    ) -> TableOutcome:
+        """Applies the rows of a table, each as a document.
+
+        The rows are read where they are, without a Python object for each cell. They are tracked some at a time, and those of
+        a group together, in their order. Between two parts, ``progress`` is called and Ctrl-C takes effect.
+
+        Parameters
+        ----------
+        table : object with ``__arrow_c_stream__``
+            A table, data frame or reader of pyarrow, polars, pandas 2.2 or newer (with pyarrow), or DuckDB. Nulls are missing
+            fields.
+        group : str
+            The column that contains the group: strings or numbers. A dotted path names a field of a struct.
+        time : str, optional
+            The column that contains the time of the document: timestamps, dates, seconds since 1970 UTC or RFC 3339 strings.
+            Default: the manager's clock.
+        id : str, optional
+            The column that contains the id of the document, which then counts only once in its group.
+        ensure : TrackerList, optional
+            The trackers that each of the groups must have, as for ``track``; added before the first row of a group.
+        progress : function, optional
+            Called as ``progress(rows, total)`` with the number of rows tracked so far and the number of all rows, or ``None`` if
+            the table does not know it.
+        threads : int, optional
+            How many threads track groups; they need no GIL. Default: one for each core that the process may use. One if the
+            program has custom conditions, limiters or trackers.
+
+        Returns
+        -------
+        TableOutcome
+            How many rows counted, and the events as a table.
+
+        Raises
+        ------
+        TableError
+            If the group, time or id in a row is missing or has another type. ``row`` and ``column`` tell where. The rows before
+            it counted.
+        DictrackError
+            The errors of ``track``. If the cache or the store failed, an unknown part of the latest rows may have counted; with
+            ``id``, track the table again.
+
+            Every exception has an attribute ``outcome``: what the rows tracked before did.
+        """
+        tracked = _calls.TrackedTable(self._native, table, group, time, id, ensure, progress, threads, 262_144)
+        try:
+            while tracked.native.read():
+                tracked.progressed(tracked.native.track().wait())
+        except BaseException as error:
+            tracked.failed(error)
+            raise
+        return tracked.outcome()
 
     def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing.

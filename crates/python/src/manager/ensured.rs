@@ -51,7 +51,7 @@ impl Ensured {
         TrackerList::new(inner, definitions).map(|list| Self(list.0))
     }
 
-    pub(super) fn list(&self) -> &group::TrackerList {
+    pub(crate) fn list(&self) -> &group::TrackerList {
         &self.0
     }
 }

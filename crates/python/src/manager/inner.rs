@@ -41,7 +41,7 @@ impl Drop for Ending {
 /// What a manager shares with the trackers that follow it.
 pub(crate) struct Inner {
     pub(crate) manager: Ending,
-    pub(super) following: Following,
+    pub(crate) following: Following,
     listeners: Mutex<Vec<(u64, ListenerId)>>,
 }
 

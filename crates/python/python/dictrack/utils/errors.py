@@ -31,6 +31,7 @@ __all__ = [
     "ReentrantError",
     "RepeatedNameError",
     "StoppedError",
+    "TableError",
     "TakenOverError",
     "TrackerAlreadyCompletedError",
     "TrackerAlreadyRemovedError",
@@ -46,8 +47,8 @@ class DictrackError(Exception):
     """The base class of all errors of dictrack.
 
     ``code`` is a short text that never changes, such as ``conflicting_name``, and ``advice`` says what a caller can do. The
-    details of an error are attributes, too: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid`` and ``place``.
-    Those that do not apply are ``None``.
+    details of an error are attributes, too: ``group_id``, ``name``, ``backend``, ``store``, ``host``, ``pid``, ``place``, ``row``
+    and ``column``. Those that do not apply are ``None``.
     """
 
     code: str = "error"
@@ -60,6 +61,8 @@ class DictrackError(Exception):
     host: str | None = None
     pid: str | None = None
     place: str | None = None
+    row: int | None = None
+    column: str | None = None
 
     # KeyError would put the message in quotes.
     __str__ = Exception.__str__
@@ -77,6 +80,12 @@ class UnsupportedValueError(DictrackError, TypeError):
     """A definition or a call has a value that JSON cannot represent. ``place`` tells where; the message adds the type."""
 
     code = "unsupported_value"
+
+
+class TableError(DictrackError, ValueError):
+    """A row of a table has no usable group, time or id. ``row`` and ``column`` tell where; the rows before it counted."""
+
+    code = "table"
 
 
 class ConflictingNameError(DictrackError, KeyError):
