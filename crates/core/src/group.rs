@@ -378,6 +378,14 @@ impl Group {
         self.log.as_ref().map_or(0, |log| log.ids.len())
     }
 
+    /// Reads the states of its first trackers. A cache calls this for many groups before it tracks documents in them, so that
+    /// the processor fetches all of them at the same time. The result means nothing.
+    pub fn warm(&self) -> u32 {
+        /// Two states share a cache line. More lines than these are fetched in time while a document is tracked.
+        const STATES: usize = 32;
+        self.slots.iter().take(STATES).step_by(2).fold(0, |all, slot| all ^ slot.generation)
+    }
+
     /// Whether this group has never been changed.
     pub fn is_blank(&self) -> bool {
         self.version == 0
