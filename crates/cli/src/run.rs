@@ -31,6 +31,7 @@ mod csv;
 mod events;
 mod gzip;
 mod input;
+mod lanes;
 mod malformed;
 mod reader;
 mod shared;
@@ -46,6 +47,7 @@ use args::Output;
 use away::Away;
 use events::Turns;
 use input::{Input, Paths, Position};
+use lanes::Lanes;
 use malformed::{Problem, Reports, Tally, date_in_digits};
 use reader::{Batch, Item, Reader, Rows};
 use stop::Stop;
@@ -139,7 +141,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     run.summary.resumed = inputs.iter().any(Input::is_resumed);
     let stop = run.stop.clone();
-    let mut counted = run.count(inputs, taken);
+    let lanes = Lanes::new(args.lanes(), &run.list, &run.summary);
+    let mut counted = run.count(inputs, taken, lanes);
     if counted.is_ok() && args.update && !run.is_stopped() {
         counted = run.update_others();
     }
@@ -299,7 +302,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Counts every input.
-    fn count(&mut self, inputs: Vec<Input>, taken: Taken) -> Result<(), Failure> {
+    fn count(&mut self, inputs: Vec<Input>, taken: Taken, mut lanes: Option<Lanes>) -> Result<(), Failure> {
         let args = self.args;
         let read = [Some(&args.group_by), args.time.as_ref(), args.id.as_ref()];
         let reader = Reader::start(inputs, args.typing(), read.into_iter().flatten().cloned().collect(), taken);
@@ -315,10 +318,10 @@ impl Run<'_> {
             match reader.receive(every / 4) {
                 Ok(batch) => {
                     self.bar.set_position(batch.taken);
-                    let goes_on = if self.shared {
-                        self.count_shared(batch, &reader)?
-                    } else {
-                        self.count_batch(batch, &reader, None)?
+                    let goes_on = match lanes.as_mut() {
+                        Some(lanes) => self.count_in_lanes(lanes, batch, &reader)?,
+                        None if self.shared => self.count_shared(batch, &reader)?,
+                        None => self.count_batch(batch, &reader, None)?,
                     };
                     if !goes_on {
                         break;
@@ -500,8 +503,13 @@ impl Run<'_> {
 
     /// Warns once if a number that looks like a date was read as seconds.
     fn note_date(&mut self, read: &Read<'_>) {
-        if let (Some((number, date)), Some(now), false) = (&read.date, read.now, self.saw_date) {
-            self.saw_date = true;
+        if let (Some((number, date)), Some(now)) = (&read.date, read.now) {
+            self.say_date(number, date, now);
+        }
+    }
+
+    fn say_date(&mut self, number: &Number, date: &str, now: Timestamp) {
+        if !std::mem::replace(&mut self.saw_date, true) {
             warn(format_args!(
                 "dictrack: the time {number} is read as seconds since 1970: {now}; \
                  if it is a date, write it as the string \"{date}\""

@@ -169,6 +169,13 @@ impl TrackerList {
         Ok(Self { key: set.hash().short(), set })
     }
 
+    /// The same list for another thread. Threads that track documents at the same time do not wait for each other's reference
+    /// counts if the groups of each have a list of their own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { set: Arc::new(self.set.apart()), key: self.key }
+    }
+
     /// Identifies this list and how it was ensured; never 0.
     fn key(&self, differing: Differing) -> u64 {
         self.key & !3 | if differing == Differing::Update { 3 } else { 1 }
@@ -593,6 +600,10 @@ impl Group {
             self.start(call, 0, None, &mut result)?;
         } else {
             self.append(call, new, None, &mut result)?;
+        }
+        if !self.set.is_private() && self.set.hash() == list.set.hash() {
+            // A group from a store has the definitions of all threads.
+            self.set = Arc::clone(&list.set);
         }
         let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none())
             && list.definitions().iter().all(|definition| definition.expire_at().is_none());

@@ -24,6 +24,9 @@ const CSV_BATCH: usize = 512;
 /// A CSV batch ends after this many bytes.
 const CSV_BATCH_BYTES: u64 = 1 << 17;
 
+/// The maximum number of values that are picked out of the lines of a batch, so that short lines do not take much memory.
+const MAX_SLOTS: usize = 1 << 15;
+
 /// Documents that were read together.
 pub(super) struct Batch {
     /// The input they came from.
@@ -85,6 +88,8 @@ impl Rows {
 
     /// Empties it for lines that are read with another projection.
     fn begin(&mut self, projection: &Arc<Projection>) {
+        // Long values would be kept for a long time.
+        self.slots.fill(None);
         self.text.clear();
         self.ends.clear();
         if self.projection.as_ref().is_none_or(|before| !Arc::ptr_eq(before, projection)) {
@@ -96,6 +101,9 @@ impl Rows {
     /// Reads a document.
     fn read(&mut self, projector: &mut Projector, line: &[u8]) -> Result<Row, Problem> {
         let (at, width) = (self.ends.len(), projector.projection().slots());
+        if (at + 1) * width > MAX_SLOTS {
+            return whole(line);
+        }
         if self.slots.len() < (at + 1) * width {
             self.slots.resize((at + 1) * width, None);
         }
