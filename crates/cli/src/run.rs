@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use dictrack::json::Json;
 use dictrack::store::Mark;
 use dictrack::{
-    Blocking, Document as _, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
+    Blocking, Document, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
     clock::{Clock as _, Stopwatch, SystemClock},
     document::Value,
     group::{Differing, TrackerList},
@@ -32,6 +31,7 @@ mod csv;
 mod events;
 mod gzip;
 mod input;
+mod lanes;
 mod malformed;
 mod reader;
 mod shared;
@@ -47,8 +47,9 @@ use args::Output;
 use away::Away;
 use events::Turns;
 use input::{Input, Paths, Position};
+use lanes::Lanes;
 use malformed::{Problem, Reports, Tally, date_in_digits};
-use reader::{Batch, Reader};
+use reader::{Batch, Item, Reader, Rows};
 use stop::Stop;
 use summary::{GoOn, Summary};
 use text::Taken;
@@ -64,6 +65,8 @@ const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
 const ID_BYTES: usize = 100;
 /// The maximum number of events between commits.
 const COMMIT_EVENTS: usize = 50_000;
+/// How many documents are counted together.
+const TOGETHER: usize = 64;
 /// The maximum number of commits in progress: one being written and one waiting.
 const COMMITS: usize = 2;
 
@@ -93,7 +96,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let budget = args.memory.saturating_mul(1024 * 1024);
     builder = builder.memory_budget(budget);
-    if args.output == Output::Ndjson {
+    // Without a store and a cache, nothing can be printed again.
+    let keeps = store.is_some() || shared;
+    if args.output == Output::Ndjson && keeps {
         builder = builder.keep_events();
     }
     if let Some(store) = store {
@@ -110,6 +115,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         list,
         differing,
         shared,
+        keeps,
         stop,
         away: Away::default(),
         pending: VecDeque::new(),
@@ -135,7 +141,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     run.summary.resumed = inputs.iter().any(Input::is_resumed);
     let stop = run.stop.clone();
-    let mut counted = run.count(inputs, taken);
+    let lanes = Lanes::new(args.lanes(), &run.list, &run.summary);
+    let mut counted = run.count(inputs, taken, lanes);
     if counted.is_ok() && args.update && !run.is_stopped() {
         counted = run.update_others();
     }
@@ -193,17 +200,20 @@ struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    fn of(args: &Args, document: &'a Json) -> Result<Self, Problem> {
+    /// Reads them. `clock` is a recent time of the clock.
+    fn of(args: &Args, document: &'a dyn Document, clock: Timestamp) -> Result<Self, Problem> {
         let group = name(document, "group", &args.group_by)?;
         let (mut now, mut date) = (None, None);
         if let Some(path) = &args.time {
             let found = document.value_at(path);
-            now = found.as_ref().and_then(|value| Timestamp::read(&value.to_json()));
+            now = found.as_ref().and_then(Timestamp::of_value);
             if now.is_none() {
                 return Err(Problem::unfit("time", path, found, "seconds since 1970, an RFC 3339 timestamp or a date"));
             }
             // Here, not in the manager, so that a strict run stops before it counts what follows.
-            if let (Some(ahead), Some(now)) = (args.ahead, now) {
+            if let (Some(ahead), Some(now)) = (args.ahead, now)
+                && now > clock.saturating_add(ahead)
+            {
                 let clock = SystemClock.now();
                 if now > clock.saturating_add(ahead) {
                     return Err(Problem::ahead(path, now, clock, ahead));
@@ -217,7 +227,12 @@ impl<'a> Read<'a> {
         Ok(Self { group, now, date, id })
     }
 
-    fn submission<'b>(&'b self, document: &'b Json, list: &'b TrackerList, differing: Differing) -> Submission<'b> {
+    fn submission<'b>(
+        &'b self,
+        document: &'b dyn Document,
+        list: &'b TrackerList,
+        differing: Differing,
+    ) -> Submission<'b> {
         let mut submission = Submission::new(&self.group, document).ensure(list, differing);
         (submission.now, submission.event_id) = (self.now, self.id.as_deref());
         submission
@@ -225,7 +240,7 @@ impl<'a> Read<'a> {
 }
 
 /// The group or the id at `path`: a string, or a number in its canonical spelling.
-fn name<'a>(document: &'a Json, what: &'static str, path: &Path) -> Result<Cow<'a, str>, Problem> {
+fn name<'a>(document: &'a dyn Document, what: &'static str, path: &Path) -> Result<Cow<'a, str>, Problem> {
     match document.value_at(path) {
         Some(Value::Text(text)) => Ok(text),
         Some(Value::Number(number @ (Number::Exact(_) | Number::Wide(_)))) => Ok(number.to_plain().into()),
@@ -250,6 +265,8 @@ struct Run<'a> {
     differing: Differing,
     /// Whether other processes change the groups as well.
     shared: bool,
+    /// Whether events are kept until they are printed.
+    keeps: bool,
     /// Whether the run should end.
     stop: Stop,
     away: Away,
@@ -285,8 +302,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Counts every input.
-    fn count(&mut self, inputs: Vec<Input>, taken: Taken) -> Result<(), Failure> {
-        let reader = Reader::start(inputs, self.args.typing(), taken);
+    fn count(&mut self, inputs: Vec<Input>, taken: Taken, mut lanes: Option<Lanes>) -> Result<(), Failure> {
+        let args = self.args;
+        let read = [Some(&args.group_by), args.time.as_ref(), args.id.as_ref()];
+        let reader = Reader::start(inputs, args.typing(), read.into_iter().flatten().cloned().collect(), taken);
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
             Durability::Interval(interval) => interval.min(COMMIT_EVERY),
@@ -299,8 +318,11 @@ impl Run<'_> {
             match reader.receive(every / 4) {
                 Ok(batch) => {
                     self.bar.set_position(batch.taken);
-                    let goes_on =
-                        if self.shared { self.count_shared(batch, &reader)? } else { self.count_batch(batch, None)? };
+                    let goes_on = match lanes.as_mut() {
+                        Some(lanes) => self.count_in_lanes(lanes, batch, &reader)?,
+                        None if self.shared => self.count_shared(batch, &reader)?,
+                        None => self.count_batch(batch, &reader, None)?,
+                    };
                     if !goes_on {
                         break;
                     }
@@ -346,44 +368,57 @@ impl Run<'_> {
     }
 
     /// Counts a batch, unless it was already `counted` together with others; `false` if the run should end.
-    fn count_batch(&mut self, batch: Batch, mut counted: Option<&mut shared::Counted>) -> Result<bool, Failure> {
+    fn count_batch(
+        &mut self,
+        batch: Batch,
+        reader: &Reader,
+        mut counted: Option<&mut shared::Counted>,
+    ) -> Result<bool, Failure> {
         if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
             self.end_input();
         }
         let mut tally = self.tally.take().unwrap_or_else(|| Tally::new(Arc::clone(&batch.name), batch.resumed));
         let mut before = batch.from.as_ref().map(|(_, from, _)| from.clone());
         let mut goes_on = true;
-        for item in batch.items {
-            let counted = match (&mut counted, item.document) {
-                (Some(counted), _) => counted.next().flatten(),
-                (None, Ok(document)) => self.count_document(&document)?,
-                (None, Err(problem)) => Some(Err(problem)),
-            };
-            match counted {
-                None => {
-                    goes_on = false;
-                    break;
-                }
-                Some(Ok(())) => tally.good(),
-                Some(Err(problem)) => {
-                    let is_ahead = matches!(problem, Problem::Ahead(_));
-                    *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
-                    if self.reports.admit(&problem) || batch.broken {
-                        warn(format_args!("{}:{}: {problem}", batch.name, item.line));
-                    }
-                    tally.malformed(&problem).into_iter().for_each(warn);
-                    if self.args.strict {
-                        let what = if is_ahead { "document ahead of the clock" } else { "malformed document" };
-                        warn(format_args!("dictrack: stopped at the first {what} because of --strict"));
-                        (self.failed, goes_on) = (true, false);
-                        break;
-                    }
-                }
+        let clock = SystemClock.now();
+        'batch: for items in batch.items.chunks(TOGETHER) {
+            let mut results = match &mut counted {
+                Some(counted) => counted.by_ref().take(items.len()).collect(),
+                None => self.count_documents(items, &batch.rows, clock)?,
             }
-            self.uncommitted += 1;
-            before = before.map(|from| from.at(item.end, item.last_line));
+            .into_iter();
+            for item in items {
+                match results.next().flatten() {
+                    None => {
+                        goes_on = false;
+                        break 'batch;
+                    }
+                    Some(Ok(())) => tally.good(),
+                    Some(Err(problem)) => {
+                        let is_ahead = matches!(problem, Problem::Ahead(_));
+                        *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
+                        if self.reports.admit(&problem) || batch.broken {
+                            warn(format_args!("{}:{}: {problem}", batch.name, item.line));
+                        }
+                        tally.malformed(&problem).into_iter().for_each(warn);
+                        if self.args.strict {
+                            let what = if is_ahead { "document ahead of the clock" } else { "malformed document" };
+                            warn(format_args!("dictrack: stopped at the first {what} because of --strict"));
+                            (self.failed, goes_on) = (true, false);
+                            break 'batch;
+                        }
+                    }
+                }
+                self.uncommitted += 1;
+                before = before.map(|from| from.at(item.end, item.last_line));
+            }
+        }
+        if !self.keeps && !self.events.is_empty() {
+            let events = std::mem::take(&mut self.events);
+            goes_on &= self.print_events(&events)?;
         }
         self.failed |= batch.broken;
+        reader.take_back(batch.items, batch.rows);
         if let (Some((key, from, trail)), Some(position), true) = (batch.from, before, tally.was_counted()) {
             self.positions.insert(key, if position.offset == from.offset { from } else { position.on(&trail) });
         }
@@ -392,15 +427,63 @@ impl Run<'_> {
         Ok(goes_on)
     }
 
-    /// Counts a document, or returns what is wrong with it; `None` if the run should end before it could be counted.
-    fn count_document(&mut self, document: &Json) -> Result<Option<Result<(), Problem>>, Failure> {
-        let read = match Read::of(self.args, document) {
-            Ok(read) => read,
-            Err(problem) => return Ok(Some(Err(problem))),
-        };
-        self.note_date(&read);
+    /// Counts some documents in order. The result has what is wrong with each, up to the first one at which the run should end:
+    /// that one is `None`, or is wrong in a strict run.
+    fn count_documents(
+        &mut self,
+        items: &[Item],
+        rows: &Rows,
+        clock: Timestamp,
+    ) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
+        let found: Vec<_> = items.iter().map(|item| item.document.as_ref().map(|row| rows.document(row))).collect();
+        let mut reads = Vec::with_capacity(items.len());
+        for document in &found {
+            let read = match document {
+                Ok(document) => Read::of(self.args, document, clock).map(|read| (read, document)),
+                Err(problem) => Err((*problem).clone()),
+            };
+            let is_last = read.is_err() && self.args.strict;
+            reads.push(read);
+            if is_last {
+                break;
+            }
+        }
+        let list = self.list.clone();
+        let mut results = Vec::with_capacity(items.len());
+        for some in reads.chunk_by(|a, b| a.is_ok() && b.is_ok()) {
+            if let [Err(problem)] = some {
+                results.push(Some(Err(problem.clone())));
+                continue;
+            }
+            let documents = some.iter().flatten();
+            documents.clone().for_each(|(read, _)| self.note_date(read));
+            let differing = self.differing;
+            let submissions: Vec<_> =
+                documents.map(|(read, document)| read.submission(*document, &list, differing)).collect();
+            let mut left = &submissions[..];
+            while !left.is_empty() {
+                let manager = self.manager.manager().clone();
+                let done = manager.track_ready(left, |outcome| self.note(outcome));
+                left = &left[done..];
+                if let Some((submission, rest)) = left.split_first() {
+                    if !self.count_document(*submission)? {
+                        results.resize(results.len() + (some.len() - left.len()), Some(Ok(())));
+                        results.push(None);
+                        return Ok(results);
+                    }
+                    left = rest;
+                }
+            }
+            results.resize(results.len() + some.len(), Some(Ok(())));
+        }
+        self.is_reached();
+        Ok(results)
+    }
+
+    /// Counts a document, waiting if its group cannot be loaded; `false` if the run should end first.
+    fn count_document(&mut self, submission: Submission<'_>) -> Result<bool, Failure> {
         loop {
-            match self.manager.track_one(read.submission(document, &self.list, self.differing)) {
+            match self.manager.track_one(submission) {
                 Ok(outcome) => {
                     self.note(&outcome);
                     break;
@@ -408,20 +491,25 @@ impl Run<'_> {
                 // The group could not be loaded, so nothing has changed.
                 Err(error) if error.is_temporary() => {
                     if !self.wait_for(&error) {
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
                 Err(error) => return Err(refusal(error)),
             }
         }
         self.is_reached();
-        Ok(Some(Ok(())))
+        Ok(true)
     }
 
     /// Warns once if a number that looks like a date was read as seconds.
     fn note_date(&mut self, read: &Read<'_>) {
-        if let (Some((number, date)), Some(now), false) = (&read.date, read.now, self.saw_date) {
-            self.saw_date = true;
+        if let (Some((number, date)), Some(now)) = (&read.date, read.now) {
+            self.say_date(number, date, now);
+        }
+    }
+
+    fn say_date(&mut self, number: &Number, date: &str, now: Timestamp) {
+        if !std::mem::replace(&mut self.saw_date, true) {
             warn(format_args!(
                 "dictrack: the time {number} is read as seconds since 1970: {now}; \
                  if it is a date, write it as the string \"{date}\""

@@ -113,15 +113,7 @@ impl Value<'_> {
 impl Document for Json {
     #[inline]
     fn value_at(&self, path: &Path) -> Option<Value<'_>> {
-        let mut value = self;
-        for segment in path.segments() {
-            value = match value {
-                Self::Map(map) => map.at(segment)?,
-                Self::List(items) => &items[segment.position(items.len())?],
-                Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => return None,
-            };
-        }
-        Some(value.into())
+        self.within(path.segments()).map(Value::from)
     }
 
     fn to_json(&self) -> Cow<'_, Json> {

@@ -169,6 +169,13 @@ impl TrackerList {
         Ok(Self { key: set.hash().short(), set })
     }
 
+    /// The same list for another thread. Threads that track documents at the same time do not wait for each other's reference
+    /// counts if the groups of each have a list of their own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { set: Arc::new(self.set.apart()), key: self.key }
+    }
+
     /// Identifies this list and how it was ensured; never 0.
     fn key(&self, differing: Differing) -> u64 {
         self.key & !3 | if differing == Differing::Update { 3 } else { 1 }
@@ -378,6 +385,14 @@ impl Group {
         self.log.as_ref().map_or(0, |log| log.ids.len())
     }
 
+    /// Reads the states of its first trackers. A cache calls this for many groups before it tracks documents in them, so that
+    /// the processor fetches all of them at the same time. The result means nothing.
+    pub fn warm(&self) -> u32 {
+        /// Two states share a cache line. More lines than these are fetched in time while a document is tracked.
+        const STATES: usize = 32;
+        self.slots.iter().take(STATES).step_by(2).fold(0, |all, slot| all ^ slot.generation)
+    }
+
     /// Whether this group has never been changed.
     pub fn is_blank(&self) -> bool {
         self.version == 0
@@ -585,6 +600,10 @@ impl Group {
             self.start(call, 0, None, &mut result)?;
         } else {
             self.append(call, new, None, &mut result)?;
+        }
+        if !self.set.is_private() && self.set.hash() == list.set.hash() {
+            // A group from a store has the definitions of all threads.
+            self.set = Arc::clone(&list.set);
         }
         let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none())
             && list.definitions().iter().all(|definition| definition.expire_at().is_none());

@@ -10,9 +10,11 @@ use crate::number::Number;
 use crate::path::Segment;
 
 mod parse;
+mod projection;
 mod text;
 
 pub use parse::{Bounds, Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
+pub use projection::{Projected, Projection, Projector};
 pub use text::Text;
 
 /// A JSON value whose numbers are exact.
@@ -66,6 +68,20 @@ impl Json {
             }
             other => other,
         }
+    }
+
+    /// The value at the end of these segments.
+    #[inline]
+    pub(crate) fn within(&self, segments: &[Segment]) -> Option<&Self> {
+        let mut value = self;
+        for segment in segments {
+            value = match value {
+                Self::Map(map) => map.at(segment)?,
+                Self::List(items) => &items[segment.position(items.len())?],
+                Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => return None,
+            };
+        }
+        Some(value)
     }
 
     /// The number, if this is one.
@@ -151,11 +167,15 @@ pub(crate) fn key_hash(key: &str) -> u64 {
 /// Whether two strings are equal. Most keys are short, and comparing those here is faster than calling a general comparison.
 #[inline]
 pub(crate) fn same(a: &str, b: &str) -> bool {
+    same_bytes(a.as_bytes(), b.as_bytes())
+}
+
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     /// The first and the last `N` bytes, which overlap if there are fewer than 2 `N`.
     fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
         key.first_chunk().zip(key.last_chunk())
     }
-    let (a, b) = (a.as_bytes(), b.as_bytes());
     a.len() == b.len()
         && match a.len() {
             0..2 => a.first() == b.first(),

@@ -96,6 +96,24 @@ impl Number {
         Some(Self::Exact(Amount::from(if negative { -whole } else { whole })))
     }
 
+    /// The number with up to 18 digits, of which the last `places` are decimals.
+    #[inline]
+    pub(crate) fn of_digits(negative: bool, digits: u64, places: u32) -> Self {
+        const POWERS: [u64; FRACTION_DIGITS as usize + 1] = {
+            let mut powers = [1; FRACTION_DIGITS as usize + 1];
+            let mut at = 1;
+            while at < powers.len() {
+                powers[at] = powers[at - 1] * 10;
+                at += 1;
+            }
+            powers
+        };
+        let units = i128::from(digits) * i128::from(POWERS[(FRACTION_DIGITS - places) as usize]);
+        let units = if negative { -units } else { units };
+        // Fewer than 10¹⁸ are always in range.
+        Self::Exact(Amount::from_units(units).unwrap_or_default())
+    }
+
     fn parse_general(text: &[u8]) -> Option<Self> {
         let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),

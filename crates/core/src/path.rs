@@ -128,6 +128,11 @@ impl Segment {
         Some(found)
     }
 
+    /// Whether this may be the position of an item.
+    pub(crate) fn is_position(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// The position in a list of `len` items that this segment names.
     pub fn position(&self, len: usize) -> Option<usize> {
         let index = self.index?;

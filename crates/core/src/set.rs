@@ -77,6 +77,12 @@ impl DefinitionSet {
         self.index.get_or_init(|| Index::compile(&self.trackers))
     }
 
+    /// A copy that shares nothing with this set. It counts as pooled, so it is neither changed nor replaced.
+    pub(crate) fn apart(&self) -> Self {
+        let copies = self.trackers.iter().map(|tracker| Arc::new(TrackerDefinition::clone(tracker)));
+        Self { pooled: true, ..Self::new(copies.collect()) }
+    }
+
     /// Whether it may be extended in place.
     pub(crate) fn is_private(&self) -> bool {
         !self.pooled

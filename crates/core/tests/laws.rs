@@ -187,6 +187,11 @@ fn agrees(group: &mut Group, engine: &Engine, document: &Json, now: Timestamp) -
     let ran_out = counted.iter().copied().filter(|tracker| tracker.is_limited());
     prop_assert_eq!(names(listed), names(ran_out));
 
+    for event in outcome.events() {
+        let mut line = String::new();
+        event.write_json(&mut line);
+        prop_assert_eq!(line, event.to_json().to_string());
+    }
     let crossed: HashSet<_> = outcome.events().iter().map(|event| (event.code, event.name())).collect();
     let amounts = explained.iter().filter_map(|Explanation { verdict, .. }| match verdict {
         Reason::Counted { amount, .. } => Some(*amount),

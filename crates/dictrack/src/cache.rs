@@ -42,6 +42,9 @@ impl Effect {
 /// What a call does to a group. It may run more than once.
 pub type Step<'a> = dyn for<'g> FnMut(&'g mut Group) -> Effect + Send + 'a;
 
+/// Steps for many groups, by their position: see [`DataCache::update_many_now`].
+pub type StepOfMany<'a> = dyn for<'g> FnMut(usize, &'g mut Group) -> Option<Effect> + Send + 'a;
+
 /// Supplies groups that a cache does not hold.
 #[async_trait]
 pub trait Load: Send + Sync + Debug {
@@ -123,6 +126,24 @@ pub trait DataCache: Send + Sync + Debug {
     /// Like [`update`](Self::update), but only if the group is at hand and nothing has to wait, not even for another step on
     /// the same group: the caller may hold a lock that this step needs. Returns `false` otherwise, having done nothing.
     fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool;
+
+    /// Like [`update_now`](Self::update_now) on many groups, in order. The step gets the position of its group in
+    /// `groups`; if it returns `None`, it has done nothing and is the last one. Stops at the first group that is not at hand.
+    /// Returns how many steps were done.
+    ///
+    /// A cache in memory looks up many groups at the same time, so that their steps do not wait for memory one by one.
+    fn update_many_now(&self, groups: &[&str], step: &mut StepOfMany<'_>) -> usize {
+        let mut run = |at: usize| {
+            let mut is_done = true;
+            let mut one = |group: &mut Group| {
+                let effect = step(at, group);
+                is_done = effect.is_some();
+                effect.unwrap_or(Effect::Unchanged)
+            };
+            self.update_now(groups[at], &mut one) && is_done
+        };
+        (0..groups.len()).find(|at| !run(*at)).unwrap_or(groups.len())
+    }
 
     /// Shows the newest state of `group` to `view`, or a blank group if there is none.
     ///

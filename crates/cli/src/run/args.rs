@@ -1,5 +1,6 @@
 //! The arguments of `dictrack run`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use dictrack::open::OpenOptions;
@@ -95,10 +96,16 @@ pub(crate) struct Args {
     /// a million ids. Without --store and --cache there is no limit, because dropped groups could not be read again.
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(super) memory: usize,
+    /// How many threads count documents [default: one for each core]. The results are the same. One with --strict or --cache.
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<NonZeroUsize>,
     /// NDJSON or CSV files, plain or gzipped; - for standard input, which is also the default.
     #[arg(value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
 }
+
+/// More threads than this only take memory.
+const MAX_THREADS: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Output {
@@ -124,6 +131,13 @@ impl Args {
     /// How its store and its cache are opened.
     pub(super) fn options(&self) -> OpenOptions {
         OpenOptions::default().memory(self.memory.saturating_mul(1024 * 1024))
+    }
+
+    /// How many threads count documents. Only one in a strict run, which must not count what follows an error, and with a shared
+    /// cache, for which other threads wait.
+    pub(super) fn lanes(&self) -> usize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        if self.strict || self.cache.is_some() { 1 } else { self.threads.unwrap_or_else(cores).get().min(MAX_THREADS) }
     }
 
     /// How CSV columns are read.

@@ -220,8 +220,6 @@ impl Run<'_> {
 
     /// Prints events and marks them as delivered; `false` if the run should end before all of them were.
     fn tell(&mut self, events: &[Arc<Event>]) -> Result<bool, Failure> {
-        let codes = &self.args.events;
-        let is_printed = |event: &&Arc<Event>| codes.is_empty() || codes.contains(&event.code);
         let mut left = events;
         while !left.is_empty() {
             crash_point("before_delivery");
@@ -229,11 +227,7 @@ impl Run<'_> {
             let mut told = 0;
             while told < PIECE.0.min(left.len()) && since.elapsed() < MARKED_EVERY {
                 let some = &left[told..left.len().min(told + PIECE.1)];
-                if !self.print(
-                    some.iter()
-                        .filter(is_printed)
-                        .map(|event| dictrack::text::json(&event.to_json().to_string()).into_owned()),
-                )? {
+                if !self.print_events(some)? {
                     return Ok(false);
                 }
                 told += some.len();
@@ -258,6 +252,23 @@ impl Run<'_> {
             self.tell_next()?;
         }
         if self.pending.len() < COMMITS { self.commit() } else { Ok(()) }
+    }
+
+    /// Prints those of these events that were asked for; `false` if standard output was closed.
+    pub(super) fn print_events(&mut self, events: &[Arc<Event>]) -> Result<bool, Failure> {
+        let codes = &self.args.events;
+        let (mut lines, mut line) = (String::with_capacity(events.len() * 192), String::new());
+        for event in events.iter().filter(|event| codes.is_empty() || codes.contains(&event.code)) {
+            line.clear();
+            event.write_json(&mut line);
+            lines.push_str(&dictrack::text::json(&line));
+            lines.push('\n');
+        }
+        // The last newline is that of `print`.
+        match lines.pop() {
+            Some(_) => self.print([lines]),
+            None => Ok(!self.out_closed),
+        }
     }
 
     /// Prints lines on standard output; `false` if it was closed.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use dictrack::cache::DataCache;
-use dictrack::json::Json;
+use dictrack::clock::{Clock as _, SystemClock};
 use dictrack::{Durability, Error, Outcome};
 
 use super::malformed::Problem;
-use super::reader::{Batch, Reader};
+use super::reader::{Batch, Found, Reader};
 use super::{Args, Read, Run, refusal};
 use crate::print::warn;
 use crate::{Failure, store};
@@ -61,7 +61,7 @@ pub(super) fn durability(args: &Args) -> Durability {
 }
 
 /// A document to count: its position, its group, time and id, and its content.
-type Open<'a> = (usize, Read<'a>, &'a Json);
+type Open<'a> = (usize, Read<'a>, &'a Found<'a>);
 
 impl Run<'_> {
     /// Counts a batch together with others that are already available; `false` if the run should end.
@@ -77,17 +77,20 @@ impl Run<'_> {
         let mut counted = self.count_together(&batches)?.into_iter();
         let mut goes_on = true;
         for batch in batches {
-            goes_on = goes_on && self.count_batch(batch, Some(&mut counted))?;
+            goes_on = goes_on && self.count_batch(batch, reader, Some(&mut counted))?;
         }
         Ok(goes_on)
     }
 
     fn count_together(&mut self, batches: &[Batch]) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
         let (mut counted, mut open) = (Vec::new(), Vec::new());
-        for item in batches.iter().flat_map(|batch| &batch.items) {
-            let read = match &item.document {
-                Ok(document) => Read::of(self.args, document).map(|read| (counted.len(), read, document)),
-                Err(problem) => Err(problem.clone()),
+        let items = batches.iter().flat_map(|batch| batch.items.iter().map(|item| (&batch.rows, item)));
+        let found: Vec<_> = items.map(|(rows, item)| item.document.as_ref().map(|row| rows.document(row))).collect();
+        let clock = SystemClock.now();
+        for document in &found {
+            let read = match document {
+                Ok(document) => Read::of(self.args, document, clock).map(|read| (counted.len(), read, document)),
+                Err(problem) => Err((*problem).clone()),
             };
             match read {
                 Ok(read) => {
@@ -150,7 +153,7 @@ impl Run<'_> {
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {
                 let (_, read, document) = &open[*at];
-                read.submission(document, &self.list, self.differing)
+                read.submission(*document, &self.list, self.differing)
             };
             let items: Vec<_> = positions.iter().map(item).collect();
             positions.iter().copied().zip(self.manager.track_many(&items)).collect()

@@ -60,6 +60,8 @@ struct Line {
     late: u64,
     resting: u64,
     failed: u64,
+    /// Whether a failure was reported.
+    said: bool,
     /// How many groups have it, have completed it, and have it limited.
     groups: u64,
     completed: u64,
@@ -81,6 +83,7 @@ impl Summary {
             late: 0,
             resting: 0,
             failed: 0,
+            said: false,
             groups: 0,
             completed: 0,
             limited: 0,
@@ -102,6 +105,34 @@ impl Summary {
             resumed: false,
             since: Stopwatch::start(),
         }
+    }
+
+    /// An empty summary of the same trackers, for a part of the documents.
+    pub(super) fn part(&self) -> Self {
+        let definitions: Vec<_> = self.trackers.iter().map(|line| TrackerDefinition::clone(&line.definition)).collect();
+        Self::new(&definitions, self.go_on)
+    }
+
+    /// Adds what a part has counted, and empties it.
+    pub(super) fn absorb(&mut self, part: &mut Self) {
+        for (line, part) in self.trackers.iter_mut().zip(&mut part.trackers) {
+            for (sum, part) in [
+                (&mut line.counted, &mut part.counted),
+                (&mut line.refused, &mut part.refused),
+                (&mut line.skipped, &mut part.skipped),
+                (&mut line.late, &mut part.late),
+                (&mut line.resting, &mut part.resting),
+                (&mut line.failed, &mut part.failed),
+            ] {
+                *sum += std::mem::take(part);
+            }
+            line.said |= part.said;
+            part.said = line.said;
+        }
+        self.documents += std::mem::take(&mut part.documents);
+        self.duplicates += std::mem::take(&mut part.duplicates);
+        self.untouched += std::mem::take(&mut part.untouched);
+        self.latest = self.latest.max(part.latest.take());
     }
 
     fn line(&mut self, name: &str) -> Option<&mut Line> {
@@ -139,7 +170,7 @@ impl Summary {
         }
         for (name, error) in outcome.failed() {
             if let Some(line) = self.line(name) {
-                if line.failed == 0 {
+                if !std::mem::replace(&mut line.said, true) {
                     warn(format_args!("tracker {}: {}", quoted(name), sentence(&error.to_string())));
                 }
                 line.failed += 1;

@@ -395,6 +395,8 @@ impl Place {
     pub(crate) fn run(&self, durability: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
         command.args(["run", "--group-by", "user", "--time", "at", "--output", "ndjson", "--durability", durability]);
+        // One thread and several, whatever the machine has.
+        command.args(["--threads", if durability == "fsync" { "1" } else { "3" }]);
         command.arg("--trackers").arg(self.trackers()).arg("--store").arg(self.store());
         command
     }

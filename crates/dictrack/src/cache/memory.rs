@@ -11,7 +11,7 @@ use dictrack_core::json::Text;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::{DataCache, Load, Saved, Step, read_some};
+use super::{DataCache, Load, Saved, Step, StepOfMany, read_some};
 use crate::Error;
 use crate::doctor::{Examination, Setup};
 use crate::store::{Unsaved, Writers};
@@ -22,6 +22,9 @@ const SHARDS: usize = 256;
 /// How many shards are swept when a group comes in over the budget: unsaved changes cannot be dropped anyway, and
 /// sweeping all shards for each group would take longer and longer.
 const SWEPT_FOR_ONE: usize = 4;
+
+/// How many groups are looked up at the same time: enough to keep the memory busy, few enough to stay in the first cache.
+const WINDOW: usize = 32;
 
 /// What an entry costs besides the bytes of its group: the entry, its share of the table, its id.
 const ENTRY_BYTES: usize = 192;
@@ -182,10 +185,8 @@ impl MemoryCache {
         }
         let changed = step(&mut state.group).changed();
         entry.used.store(true, Ordering::Relaxed);
-        if changed && !state.dirty && self.collects.load(Ordering::Relaxed) {
-            state.dirty = true;
-            self.dirty_bytes.fetch_add(ENTRY_BYTES + state.group.heap_bytes_without_ids(), Ordering::Relaxed);
-            self.dirty.lock().push(Arc::clone(entry));
+        if changed {
+            self.note_change(entry, &mut state);
         }
         let blank = state.group.is_blank();
         drop(state);
@@ -193,6 +194,69 @@ impl MemoryCache {
             self.forget_blank(entry);
         }
         true
+    }
+
+    /// Lists a changed entry for the next commit.
+    #[inline]
+    fn note_change(&self, entry: &Arc<Entry>, state: &mut State) {
+        if !state.dirty && self.collects.load(Ordering::Relaxed) {
+            state.dirty = true;
+            self.dirty_bytes.fetch_add(ENTRY_BYTES + state.group.heap_bytes_without_ids(), Ordering::Relaxed);
+            self.dirty.lock().push(Arc::clone(entry));
+        }
+    }
+
+    /// Runs steps on up to [`WINDOW`] groups, the first of which is at position `first`. Returns how many were done.
+    ///
+    /// Taking a lock waits for all reads before it. So the locks are taken in between, and the reads that wait for memory
+    /// follow each other without one: first of the table and the entries, then of the states of trackers.
+    fn run_window(&self, groups: &[&str], first: usize, step: &mut StepOfMany<'_>) -> usize {
+        let places: Vec<_> = groups.iter().map(|group| self.locate(group)).collect();
+        let mut tables = Vec::with_capacity(groups.len());
+        // Waiting for a lock while holding others could wait forever, so no lock is waited for.
+        tables.extend(places.iter().map_while(|(shard, _)| shard.entries.try_read()));
+        let found = groups.iter().zip(&places).zip(&tables);
+        let found = found.map(|((group, (_, hash)), table)| table.find(*hash, |entry| entry.id == *group));
+        let mut entries: Vec<&Arc<Entry>> = Vec::with_capacity(groups.len());
+        entries.extend(found.map_while(|entry| entry));
+
+        // A group may be there several times, but is locked once.
+        let mut owners = [0; WINDOW];
+        let mut states = Vec::with_capacity(entries.len());
+        for at in 0..entries.len() {
+            if let Some(earlier) = entries[..at].iter().position(|entry| Arc::ptr_eq(entry, entries[at])) {
+                owners[at] = owners[earlier];
+                continue;
+            }
+            match entries[at].state.try_lock().filter(|state| !state.dropped) {
+                Some(state) => {
+                    owners[at] = states.len();
+                    states.push(state);
+                }
+                None => {
+                    entries.truncate(at);
+                    break;
+                }
+            }
+        }
+        std::hint::black_box(states.iter().fold(0, |all, state| all ^ state.group.warm()));
+
+        let mut done = 0;
+        for (at, entry) in entries.iter().enumerate() {
+            let state = &mut *states[owners[at]];
+            let Some(effect) = step(first + at, &mut state.group) else { break };
+            entry.used.store(true, Ordering::Relaxed);
+            if effect.changed() {
+                self.note_change(entry, state);
+            }
+            done += 1;
+        }
+        let is_blank = |at: &usize| states[owners[*at]].group.is_blank();
+        let blank: Vec<_> = (0..entries.len()).filter(is_blank).map(|at| Arc::clone(entries[at])).collect();
+        drop(states);
+        drop(tables);
+        blank.iter().for_each(|entry| self.forget_blank(entry));
+        done
     }
 
     /// Removes a group that is still blank from the map: asking for a group does not create it.
@@ -255,6 +319,18 @@ impl DataCache for MemoryCache {
         let Some(entry) = entries.find(hash, |entry| entry.id == group).map(Arc::clone) else { return false };
         drop(entries);
         entry.state.try_lock().is_some_and(|state| self.run(&entry, state, step))
+    }
+
+    fn update_many_now(&self, groups: &[&str], step: &mut StepOfMany<'_>) -> usize {
+        let mut done = 0;
+        for window in groups.chunks(WINDOW) {
+            let more = self.run_window(window, done, step);
+            done += more;
+            if more < window.len() {
+                break;
+            }
+        }
+        done
     }
 
     async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
