@@ -184,7 +184,7 @@ impl Part {
 impl Manager {
     /// Applies rows and commits them together, like [`track_many`](Self::track_many), but one group after another: all documents
     /// of a group are one change. Within a group, and in the calls of listeners, their order is kept. Groups that are in
-    /// memory are divided among up to `threads` threads; custom code runs on the thread of the call only.
+    /// memory come first and are divided among up to `threads` threads; custom code runs on the thread of the call only.
     ///
     /// What a document with [`ensure`](Submission::ensure) needs is only added before the first document of its group.
     pub async fn track_rows(&self, rows: &dyn Rows, threads: usize) -> RowsOutcome {
