@@ -21,11 +21,11 @@ database.execute(
     f"FROM read_json(?, format = 'newline_delimited', columns = {{{types}}})",
     [path],
 )
-totals = ", ".join(f"sum({it['amount']}) FILTER ({it['where']}) AS \"{it['name']}\"" for it in trackers)
+totals = ", ".join(f'sum({it["amount"]}) FILTER ({it["where"]}) AS "{it["name"]}"' for it in trackers)
 database.execute(f'CREATE TEMP TABLE totals AS SELECT "{group}", {totals} FROM d GROUP BY "{group}"')
 database.execute("COPY totals TO '/dev/null' (FORMAT json)")
 # Only trackers of which a target was reached need the costly part. One sort serves all trackers with the same condition.
-most = database.execute("SELECT " + ", ".join(f"max(\"{it['name']}\")" for it in trackers) + " FROM totals").fetchone()
+most = database.execute("SELECT " + ", ".join(f'max("{it["name"]}")' for it in trackers) + " FROM totals").fetchone()
 parts = {}
 for it, highest in zip(trackers, most, strict=True):
     if (highest or 0) >= it["targets"][0]:
@@ -37,7 +37,7 @@ for where, alike in parts.items():
         f'WINDOW w AS (PARTITION BY "{group}" ORDER BY n ROWS UNBOUNDED PRECEDING)'
     )
     crossings = " UNION ALL ".join(
-        f'SELECT "{group}", \'{it["name"]}\' AS tracker, {target} AS target, n FROM reached '
+        f"SELECT \"{group}\", '{it['name']}' AS tracker, {target} AS target, n FROM reached "
         f"WHERE s{at} >= {target} AND s{at} - a{at} < {target}"
         for at, it in enumerate(alike)
         for target in it["targets"]
