@@ -5,7 +5,7 @@
 //! - `zipf`: eight kinds of event at random, Zipf over 100,000 users, ten trackers of which each document matches one to three;
 //! - `cdnow`: purchases of a record shop: the sample of the CDNOW data set, 157 times with different customers, or the
 //!   whole data set ten times if `DICTRACK_CDNOW` names its file;
-//! - `wide`: the events of `zipf` in documents of 2 KB, with 60 fields, nested, of which three are read.
+//! - `wide`: the events of `zipf` in documents of 2.5 KB, with 61 fields, nested, of which four are read.
 //!
 //! `floor` is the loop written by hand: it looks for the values with `memmem`, checks nothing else, and adds to a hash map of ten
 //! numbers. `duckdb` is `run.py`, if `DICTRACK_DUCKDB_PYTHON` names a Python with DuckDB (`scripts/setup bench` installs
