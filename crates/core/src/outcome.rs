@@ -115,7 +115,17 @@ impl Outcome {
     /// Makes room for `capacity` entries.
     #[inline]
     pub(crate) fn reserve(&mut self, capacity: usize) {
-        self.entries.reserve_exact(capacity);
+        if self.entries.capacity() == 0 {
+            // Fewer instructions than growing an empty list.
+            self.entries = Vec::with_capacity(capacity);
+        } else {
+            self.entries.reserve(capacity);
+        }
+    }
+
+    /// The outcome of a document at `now` that has not done anything yet.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
     }
 
     /// Takes the definitions out of an outcome that is no longer needed.
@@ -130,7 +140,7 @@ impl Outcome {
         self.set = Some(set);
     }
 
-    /// The outcome of a document at `now` that has not done anything yet, in the memory of this one.
+    /// Like [`at`](Self::at), in the memory of this outcome.
     #[inline]
     pub(crate) fn cleared(self, now: Timestamp) -> Self {
         let Self { mut entries, .. } = self;

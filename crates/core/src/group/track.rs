@@ -119,21 +119,31 @@ struct Counting<'a> {
 impl Group {
     /// Applies one document: either the whole group changes or nothing does.
     pub fn track(&mut self, engine: &Engine, group: &str, track: &Track<'_>) -> Outcome {
-        self.track_again(engine, group, track, Outcome::default())
+        if self.repeats(track) {
+            return Outcome::repeat(self.version);
+        }
+        self.share_set(engine);
+        let set = Arc::clone(&self.set);
+        let outcome = self.apply(engine, group, track, set, Outcome::at(track.now));
+        self.finish(engine, track, outcome)
     }
 
     /// Like [`track`](Self::track), in the memory of an earlier outcome that is no longer needed, which saves an allocation
     /// and references to the definitions.
     pub fn track_again(&mut self, engine: &Engine, group: &str, track: &Track<'_>, mut used: Outcome) -> Outcome {
-        if let Some(id) = track.id
-            && self.knows(id)
-        {
+        if self.repeats(track) {
             return Outcome::repeat(self.version);
         }
         self.share_set(engine);
         let set = used.take_set().filter(|set| Arc::ptr_eq(set, &self.set)).unwrap_or_else(|| Arc::clone(&self.set));
         let outcome = self.apply(engine, group, track, set, used.cleared(track.now));
         self.finish(engine, track, outcome)
+    }
+
+    /// Whether a document with this id was applied before.
+    #[inline]
+    fn repeats(&self, track: &Track<'_>) -> bool {
+        track.id.is_some_and(|id| self.knows(id))
     }
 
     /// Makes sure that the group has the trackers in `list`, then applies one document, both as one change.
@@ -148,7 +158,7 @@ impl Group {
         list: &TrackerList,
         differing: Differing,
     ) -> Result<Outcome, GroupError> {
-        if self.has(list, differing) || track.id.is_some_and(|id| self.knows(id)) {
+        if self.has(list, differing) || self.repeats(track) {
             return Ok(self.track(engine, group, track));
         }
         let before = self.version;
