@@ -256,6 +256,9 @@ macro_rules! forward {
             fn update_now(&self, group: &str, step: &mut Step<'_>) -> bool {
                 (**self).update_now(group, step)
             }
+            fn update_many_now(&self, groups: &[&str], step: &mut StepOfMany<'_>) -> usize {
+                (**self).update_many_now(groups, step)
+            }
             async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
                 (**self).view(group, view).await
             }

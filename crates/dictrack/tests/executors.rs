@@ -12,6 +12,7 @@ use dictrack::json::Json;
 use dictrack::{
     Blocking, Document, Durability, Error, Event, EventCode, Manager, ManagerBuilder, Span, Timestamp,
     TrackerDefinition,
+    cache::DataCache,
     clock::Stopwatch,
     group::Differing,
     manager::{Begun, Commit, Reset, Submission},
@@ -332,6 +333,17 @@ fn a_document_begins_without_waiting_for_a_group_in_use() {
     });
     assert!(matches!(manager.begin_track(Submission::new("g", &document)), Ok(Begun::Done(_))));
     assert_eq!(dictrack::block_on(manager.tracker("g", "n")).unwrap().unwrap().progress, 3.into());
+}
+
+#[test]
+fn a_cache_behind_a_pointer_looks_up_many_groups_in_its_own_way() {
+    let cache = OddCache::new();
+    let shared: Arc<dyn DataCache> = Arc::new(Shared(Arc::clone(&cache)));
+    let manager = dictrack::block_on(Manager::builder().cache(shared).open()).unwrap();
+    let document = document();
+    let submissions = [Submission::new("a", &document), Submission::new("b", &document)];
+    assert_eq!(manager.track_ready(&submissions, |_| panic!("nothing is at hand")), 0);
+    assert_eq!(cache.many(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What every cache has to do, whatever store is behind it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -30,6 +31,7 @@ pub async fn check_caches(caches: &dyn Caches, stores: &dyn Stores) {
     looking_for_a_group_makes_none(caches, stores).await;
     a_step_sees_what_the_one_before_left(caches, stores).await;
     a_step_that_needs_no_waiting_is_done_or_not_begun(caches, stores).await;
+    steps_that_need_no_waiting_are_done_in_order(caches, stores).await;
     a_change_is_handed_out_once_and_stored(caches, stores).await;
     what_is_stored_comes_back_in_another_cache(caches, stores).await;
     steps_of_many_threads_add_up(caches, stores).await;
@@ -289,6 +291,35 @@ async fn a_step_that_needs_no_waiting_is_done_or_not_begun(caches: &dyn Caches, 
     }
     let version = opened.change("g", |_| Effect::Unchanged).await.0;
     assert_eq!(version, expected, "{}", opened.name);
+}
+
+async fn steps_that_need_no_waiting_are_done_in_order(caches: &dyn Caches, stores: &dyn Stores) {
+    let opened = Opened::new(caches, stores, "steps that need no waiting are done in order").await;
+    let name = opened.name;
+    let groups = ["a", "b", "a", "absent", "b"];
+    let mut versions = HashMap::new();
+    for group in ["a", "b"] {
+        versions.insert(group, opened.add(group).await.0);
+    }
+    for declined in 0..=groups.len() {
+        let mut run = Vec::new();
+        let mut step = |at: usize, found: &mut Group| {
+            (at != declined).then(|| {
+                run.push(at);
+                opened.tracked(found, groups[at], at as u64, None).1
+            })
+        };
+        let done = opened.cache.update_many_now(&groups, &mut step);
+        assert_eq!(run, (0..done).collect::<Vec<_>>(), "{name}: steps that were run of {done}");
+        assert!(done <= declined, "{name}: {done} are done, although number {declined} declined");
+        for at in run {
+            versions.entry(groups[at]).and_modify(|version| *version += 1);
+        }
+        for (group, expected) in &versions {
+            let version = opened.change(group, |_| Effect::Unchanged).await.0;
+            assert_eq!(version, *expected, "{name}: {group}");
+        }
+    }
 }
 
 async fn a_change_is_handed_out_once_and_stored(caches: &dyn Caches, stores: &dyn Stores) {

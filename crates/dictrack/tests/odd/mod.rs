@@ -1,12 +1,12 @@
 //! A store and a cache as third parties might write them: slow or silent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dictrack::cache::{DataCache, Load, Saved, Step};
+use dictrack::cache::{DataCache, Load, Saved, Step, StepOfMany};
 use dictrack::store::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
 use dictrack::{
     Durability, Error, TrackerDefinition,
@@ -144,11 +144,17 @@ impl DataStore for OddStore {
 pub(crate) struct OddCache {
     inner: MemoryCache,
     silent: AtomicBool,
+    /// How many times it was asked to look up many groups.
+    many: AtomicUsize,
 }
 
 impl OddCache {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: MemoryCache::new(), silent: AtomicBool::new(false) })
+        Arc::new(Self { inner: MemoryCache::new(), silent: AtomicBool::new(false), many: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn many(&self) -> usize {
+        self.many.load(Ordering::Relaxed)
     }
 
     pub(crate) fn fall_silent(&self) {
@@ -180,6 +186,11 @@ impl DataCache for Shared {
 
     fn update_now(&self, _: &str, _: &mut Step<'_>) -> bool {
         false
+    }
+
+    fn update_many_now(&self, _: &[&str], _: &mut StepOfMany<'_>) -> usize {
+        self.0.many.fetch_add(1, Ordering::Relaxed);
+        0
     }
 
     async fn view(&self, group: &str, view: &mut (dyn for<'g> FnMut(&'g Group) + Send)) -> Result<(), Error> {
