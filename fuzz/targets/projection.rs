@@ -1,5 +1,5 @@
-//! Any bytes as two documents, one after the other. Whatever is asked for, a document reads as it does without a projection, and
-//! so do its errors.
+//! Any bytes as two documents, one after the other: with every projection, a document has the same values and the same errors as
+//! without one.
 #![no_main]
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn values(document: &dyn Document) -> Vec<Option<String>> {
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else { return };
-    // The first byte chooses what is asked for; the rest is still looked up.
+    // The first byte chooses the paths of the projection; the others are looked up too.
     let asked = PATHS.iter().enumerate().filter(|(at, _)| first >> at & 1 == 1);
     let asked = asked.map(|(_, path)| Path::parse(path).expect("it has a segment"));
     let projection = Arc::new(Projection::new(asked));

@@ -128,7 +128,7 @@ impl Outcome {
         Self { now, ..Self::default() }
     }
 
-    /// Takes the definitions out of an outcome that is no longer needed.
+    /// Takes the definitions out of the outcome, before its memory is reused.
     #[inline]
     pub(crate) fn take_set(&mut self) -> Option<Arc<DefinitionSet>> {
         self.set.take()
@@ -140,7 +140,7 @@ impl Outcome {
         self.set = Some(set);
     }
 
-    /// Like [`at`](Self::at), in the memory of this outcome.
+    /// Like [`at`](Self::at), but reuses the memory of this outcome.
     #[inline]
     pub(crate) fn cleared(self, now: Timestamp) -> Self {
         let Self { mut entries, .. } = self;

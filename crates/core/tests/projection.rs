@@ -1,4 +1,4 @@
-//! The law of projections: whatever is asked for, a document reads as it does without one, and so do its errors.
+//! The law of projections: whatever its paths, a document has the same values and the same errors as without one.
 
 use std::sync::Arc;
 

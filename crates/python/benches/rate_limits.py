@@ -136,6 +136,6 @@ def compare(name: str, limiter: Callable[[], dt.CountLimiter], strategy: type[Ra
 
 if __name__ == "__main__":
     print(f"100 an hour; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print("limit   groups        is      track  ensure_tracker, track     limits   limits / track   / both")
+    print("limit   groups        is      track         track(ensure=)     limits   limits / track   / ensure=")
     for rival in RIVALS:
         compare(*rival)

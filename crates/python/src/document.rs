@@ -3,7 +3,7 @@
 //! The dict is read once, before the call, and never accessed while the engine works. Accessing it can run Python code
 //! (`__eq__` of a key, `__getitem__` of a mapping), which must not happen under the lock of a group; and a step may run
 //! again, on another thread, if another process was faster. Reading a dict with a few fields takes a few hundred
-//! nanoseconds (`benches/python.py`).
+//! nanoseconds (`benches/track.py`).
 
 use std::any::Any;
 use std::borrow::Cow;

@@ -3,8 +3,8 @@
 //! The public classes are written in Python (`python/dictrack`). They describe definitions and calls as plain dicts,
 //! and this module passes those to the same engine, caches and stores that Rust programs use. One rule prevents
 //! deadlocks: no code holds or waits for a dictrack lock while it holds the GIL. So a document is read before its call
-//! (`document.rs`), every call releases the GIL (`pending.rs`), and Python code inside a call holds the GIL only while
-//! it runs (`custom.rs`).
+//! (`document.rs`), every call that may wait releases the GIL (`pending.rs`, `tracking.rs`), and Python code inside such a
+//! call holds the GIL only while it runs (`custom.rs`).
 
 mod batch;
 mod check;

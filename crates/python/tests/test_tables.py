@@ -387,7 +387,7 @@ def test_the_events_are_a_table_for_every_library() -> None:
     assert pyarrow.table(events).to_pandas()["occurred_at"][0] == pandas.Timestamp("2026-01-01", tz="UTC")
     table = pyarrow.table(events)
     assert duckdb.from_arrow(table).aggregate("count(*)").fetchall() == [(8,)]
-    # Each time anew.
+    # A table of events can be read more than once.
     assert pyarrow.table(events).equals(table)
 
 

@@ -93,7 +93,7 @@ pub(crate) struct Args {
     pub(super) number: Vec<String>,
     /// The memory limit for groups, in MiB. Groups beyond it are dropped and read again from the store, or from Redis with
     /// --cache. With an SQLite file, the process uses up to 96 MiB more for reading and writing, or 160 MiB if a group has
-    /// a million ids, and 4 MiB for each thread that counts, beyond two. Without --store and --cache there is no limit, because
+    /// a million ids, plus 4 MiB for each thread from the third on. Without --store and --cache there is no limit, because
     /// dropped groups could not be read again.
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(super) memory: usize,

@@ -128,8 +128,8 @@ impl Group {
         self.finish(engine, track, outcome)
     }
 
-    /// Like [`track`](Self::track), in the memory of an earlier outcome that is no longer needed, which saves an allocation
-    /// and references to the definitions.
+    /// Like [`track`](Self::track), but reuses the memory of `used`, an earlier outcome, and its reference to the
+    /// definitions.
     pub fn track_again(&mut self, engine: &Engine, group: &str, track: &Track<'_>, mut used: Outcome) -> Outcome {
         if self.repeats(track) {
             return Outcome::repeat(self.version);

@@ -4,8 +4,7 @@
 //! whatever else it meets, such as an error, a lone surrogate or a key with an escape, it leaves to [`Json::parse`], which
 //! decides. So both accept the same texts and report the same errors, and the law in `tests/projection.rs` shows it.
 //!
-//! Which values are asked for need not be known in advance. A [`Projected`] document parses its whole text if somebody wants
-//! more, and notes the path, so that the next [`Projection`] includes it.
+//! The paths need not be known in advance. A [`Projected`] document parses its whole text if somebody reads another value, and notes the path, so that the next [`Projection`] includes it.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -318,7 +317,7 @@ impl Scan<'_, '_> {
         self.bytes[self.at..].starts_with(text).then(|| self.at += text.len())
     }
 
-    /// A map with values that are asked for.
+    /// A map that contains values of the projection.
     fn map(&mut self, node: usize, depth: usize) -> Option<()> {
         if depth >= MAX_DEPTH {
             return None;
@@ -414,7 +413,7 @@ impl Scan<'_, '_> {
         Some(then)
     }
 
-    /// A value that is asked for.
+    /// A value of the projection.
     #[inline]
     fn value(&mut self, depth: usize) -> Option<Json> {
         let from = self.at;

@@ -15,7 +15,7 @@ use crate::cache::Effect;
 
 /// How many groups a thread takes at a time.
 const GROUPS_AT_A_TIME: usize = 64;
-/// A thread is started for each of so many groups.
+/// How many groups there must be for each thread.
 const GROUPS_A_THREAD: usize = 256;
 
 /// Documents that are read where they are, such as the rows of a table, in order and by group.
