@@ -146,3 +146,14 @@ fn a_pipe_is_counted_as_it_comes_by_several_threads() {
     assert!(one.lines().count() > 100);
     assert!(run("4") == one, "other events");
 }
+
+#[test]
+fn a_number_of_threads_that_cannot_be_is_refused() {
+    let folder = folder(&[("t.toml", TRACKERS)]);
+    for given in ["0", "-1", "1.5", "many"] {
+        let refused = dictrack(folder.path(), &format!("run --trackers t.toml --group-by user --threads={given}"));
+        assert_eq!(refused.code, Some(2), "{}", refused.error);
+        let expected = format!("invalid value '{given}' for '--threads <N>': expected a whole number, 1 or more");
+        assert!(refused.error.contains(&expected), "{}", refused.error);
+    }
+}

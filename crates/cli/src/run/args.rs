@@ -98,7 +98,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(super) memory: usize,
     /// How many threads count documents [default: one for each core]. The results are the same. One with --strict or --cache.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     pub(super) threads: Option<NonZeroUsize>,
     /// NDJSON or CSV files, plain or gzipped; - for standard input, which is also the default.
     #[arg(value_name = "INPUT")]
@@ -107,6 +107,10 @@ pub(crate) struct Args {
 
 /// More threads than this only take memory.
 const MAX_THREADS: usize = 256;
+
+fn thread_count(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "expected a whole number, 1 or more")
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Output {
