@@ -34,6 +34,7 @@ mod input;
 mod lanes;
 mod malformed;
 mod reader;
+mod rows;
 mod shared;
 mod stop;
 mod summary;
@@ -47,9 +48,9 @@ use args::Output;
 use away::Away;
 use events::Turns;
 use input::{Input, Paths, Position};
-use lanes::Lanes;
+use lanes::{Counted, Lanes};
 use malformed::{Problem, Reports, Tally, date_in_digits};
-use reader::{Batch, Item, Reader, Rows};
+use reader::{Batch, Reader};
 use stop::Stop;
 use summary::{GoOn, Summary};
 use text::Taken;
@@ -65,8 +66,6 @@ const COMMIT_BYTES: (usize, usize) = (2 << 20, 64 << 20);
 const ID_BYTES: usize = 100;
 /// The maximum number of events between commits.
 const COMMIT_EVENTS: usize = 50_000;
-/// How many documents are counted together.
-const TOGETHER: usize = 64;
 /// The maximum number of commits in progress: one being written and one waiting.
 const COMMITS: usize = 2;
 
@@ -141,8 +140,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     run.summary.resumed = inputs.iter().any(Input::is_resumed);
     let stop = run.stop.clone();
-    let lanes = Lanes::new(args.lanes(), &run.list, &run.summary);
-    let mut counted = run.count(inputs, taken, lanes);
+    let mut counted = run.count(inputs, taken);
     if counted.is_ok() && args.update && !run.is_stopped() {
         counted = run.update_others();
     }
@@ -302,10 +300,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Counts every input.
-    fn count(&mut self, inputs: Vec<Input>, taken: Taken, mut lanes: Option<Lanes>) -> Result<(), Failure> {
+    fn count(&mut self, inputs: Vec<Input>, taken: Taken) -> Result<(), Failure> {
         let args = self.args;
         let read = [Some(&args.group_by), args.time.as_ref(), args.id.as_ref()];
-        let reader = Reader::start(inputs, args.typing(), read.into_iter().flatten().cloned().collect(), taken);
+        let read = read.into_iter().flatten().cloned().collect();
+        let mut lanes = Lanes::new(args.lanes(), read, &self.list, &self.summary);
+        let reader = Reader::start(inputs, args.typing(), taken);
         let mut since = Stopwatch::start();
         let every = match self.args.durability {
             Durability::Interval(interval) => interval.min(COMMIT_EVERY),
@@ -318,12 +318,12 @@ impl Run<'_> {
             match reader.receive(every / 4) {
                 Ok(batch) => {
                     self.bar.set_position(batch.taken);
-                    let goes_on = match lanes.as_mut() {
-                        Some(lanes) => self.count_in_lanes(lanes, batch, &reader)?,
-                        None if self.shared => self.count_shared(batch, &reader)?,
-                        None => self.count_batch(batch, &reader, None)?,
+                    let goes_on = if self.shared {
+                        self.count_shared(&mut lanes, batch, &reader)
+                    } else {
+                        self.count_in_lanes(&mut lanes, batch, &reader)
                     };
-                    if !goes_on {
+                    if !goes_on? {
                         break;
                     }
                 }
@@ -367,138 +367,79 @@ impl Run<'_> {
         }
     }
 
-    /// Counts a batch, unless it was already `counted` together with others; `false` if the run should end.
-    fn count_batch(
+    /// Notes what came of the documents of some batches; `false` if the run should end.
+    fn finish_batches(&mut self, batches: Vec<Batch>, counted: Counted, reader: &Reader) -> Result<bool, Failure> {
+        let mut problems = counted.problems.into_iter().peekable();
+        let mut goes_on = true;
+        for (batch_at, batch) in batches.into_iter().enumerate() {
+            if goes_on {
+                let own = std::iter::from_fn(|| problems.next_if(|((batch, _), _)| *batch == batch_at));
+                let own = own.map(|((_, at), problem)| (at, problem));
+                let end = counted.end.filter(|(batch, _)| *batch == batch_at).map(|(_, at)| at);
+                goes_on = self.finish_batch(batch, own.collect(), end, reader)?;
+            }
+        }
+        Ok(goes_on)
+    }
+
+    /// Notes what came of the documents of a batch: the `problems` with those that could be read, and which was the first that
+    /// was not counted because the run should end; `false` if the run should end.
+    fn finish_batch(
         &mut self,
         batch: Batch,
+        problems: Vec<(usize, Problem)>,
+        end: Option<usize>,
         reader: &Reader,
-        mut counted: Option<&mut shared::Counted>,
     ) -> Result<bool, Failure> {
         if self.tally.as_ref().is_none_or(|tally| !Arc::ptr_eq(&tally.name, &batch.name)) {
             self.end_input();
         }
         let mut tally = self.tally.take().unwrap_or_else(|| Tally::new(Arc::clone(&batch.name), batch.resumed));
-        let mut before = batch.from.as_ref().map(|(_, from, _)| from.clone());
+        let mut problems = problems.into_iter().peekable();
+        let mut last = None;
         let mut goes_on = true;
-        let clock = SystemClock.now();
-        'batch: for items in batch.items.chunks(TOGETHER) {
-            let mut results = match &mut counted {
-                Some(counted) => counted.by_ref().take(items.len()).collect(),
-                None => self.count_documents(items, &batch.rows, clock)?,
+        for (at, item) in batch.items.iter().enumerate() {
+            if end == Some(at) {
+                goes_on = false;
+                break;
             }
-            .into_iter();
-            for item in items {
-                match results.next().flatten() {
-                    None => {
-                        goes_on = false;
-                        break 'batch;
+            let own = problems.next_if(|(place, _)| *place == at);
+            match item.document.as_ref().err().or(own.as_ref().map(|(_, problem)| problem)) {
+                None => tally.good(),
+                Some(problem) => {
+                    let is_ahead = matches!(problem, Problem::Ahead(_));
+                    *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
+                    if self.reports.admit(problem) || batch.broken {
+                        warn(format_args!("{}:{}: {problem}", batch.name, item.line));
                     }
-                    Some(Ok(())) => tally.good(),
-                    Some(Err(problem)) => {
-                        let is_ahead = matches!(problem, Problem::Ahead(_));
-                        *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
-                        if self.reports.admit(&problem) || batch.broken {
-                            warn(format_args!("{}:{}: {problem}", batch.name, item.line));
-                        }
-                        tally.malformed(&problem).into_iter().for_each(warn);
-                        if self.args.strict {
-                            let what = if is_ahead { "document ahead of the clock" } else { "malformed document" };
-                            warn(format_args!("dictrack: stopped at the first {what} because of --strict"));
-                            (self.failed, goes_on) = (true, false);
-                            break 'batch;
-                        }
+                    tally.malformed(problem).into_iter().for_each(warn);
+                    if self.args.strict {
+                        let what = if is_ahead { "document ahead of the clock" } else { "malformed document" };
+                        warn(format_args!("dictrack: stopped at the first {what} because of --strict"));
+                        (self.failed, goes_on) = (true, false);
+                        break;
                     }
                 }
-                self.uncommitted += 1;
-                before = before.map(|from| from.at(item.end, item.last_line));
             }
+            self.uncommitted += 1;
+            last = Some(item);
         }
         if !self.keeps && !self.events.is_empty() {
             let events = std::mem::take(&mut self.events);
             goes_on &= self.print_events(&events)?;
         }
         self.failed |= batch.broken;
-        reader.take_back(batch.items, batch.rows);
-        if let (Some((key, from, trail)), Some(position), true) = (batch.from, before, tally.was_counted()) {
-            self.positions.insert(key, if position.offset == from.offset { from } else { position.on(&trail) });
+        if let (Some((key, from, trail)), true) = (&batch.from, tally.was_counted()) {
+            let position = match last.map(|item| from.at(item.end, item.last_line)) {
+                Some(position) if position.offset != from.offset => position.on(trail),
+                _ => from.clone(),
+            };
+            self.positions.insert(key.clone(), position);
         }
+        reader.take_back(batch);
         // A strict run that stops has not seen enough of the input to judge it.
         self.tally = goes_on.then_some(tally);
         Ok(goes_on)
-    }
-
-    /// Counts some documents in order. The result has what is wrong with each, up to the first one at which the run should end:
-    /// that one is `None`, or is wrong in a strict run.
-    fn count_documents(
-        &mut self,
-        items: &[Item],
-        rows: &Rows,
-        clock: Timestamp,
-    ) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
-        let found: Vec<_> = items.iter().map(|item| item.document.as_ref().map(|row| rows.document(row))).collect();
-        let mut reads = Vec::with_capacity(items.len());
-        for document in &found {
-            let read = match document {
-                Ok(document) => Read::of(self.args, document, clock).map(|read| (read, document)),
-                Err(problem) => Err((*problem).clone()),
-            };
-            let is_last = read.is_err() && self.args.strict;
-            reads.push(read);
-            if is_last {
-                break;
-            }
-        }
-        let list = self.list.clone();
-        let mut results = Vec::with_capacity(items.len());
-        for some in reads.chunk_by(|a, b| a.is_ok() && b.is_ok()) {
-            if let [Err(problem)] = some {
-                results.push(Some(Err(problem.clone())));
-                continue;
-            }
-            let documents = some.iter().flatten();
-            documents.clone().for_each(|(read, _)| self.note_date(read));
-            let differing = self.differing;
-            let submissions: Vec<_> =
-                documents.map(|(read, document)| read.submission(*document, &list, differing)).collect();
-            let mut left = &submissions[..];
-            while !left.is_empty() {
-                let manager = self.manager.manager().clone();
-                let done = manager.track_ready(left, |outcome| self.note(outcome));
-                left = &left[done..];
-                if let Some((submission, rest)) = left.split_first() {
-                    if !self.count_document(*submission)? {
-                        results.resize(results.len() + (some.len() - left.len()), Some(Ok(())));
-                        results.push(None);
-                        return Ok(results);
-                    }
-                    left = rest;
-                }
-            }
-            results.resize(results.len() + some.len(), Some(Ok(())));
-        }
-        self.is_reached();
-        Ok(results)
-    }
-
-    /// Counts a document, waiting if its group cannot be loaded; `false` if the run should end first.
-    fn count_document(&mut self, submission: Submission<'_>) -> Result<bool, Failure> {
-        loop {
-            match self.manager.track_one(submission) {
-                Ok(outcome) => {
-                    self.note(&outcome);
-                    break;
-                }
-                // The group could not be loaded, so nothing has changed.
-                Err(error) if error.is_temporary() => {
-                    if !self.wait_for(&error) {
-                        return Ok(false);
-                    }
-                }
-                Err(error) => return Err(refusal(error)),
-            }
-        }
-        self.is_reached();
-        Ok(true)
     }
 
     /// Warns once if a number that looks like a date was read as seconds.

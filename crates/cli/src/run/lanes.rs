@@ -1,8 +1,9 @@
-//! Counting on several threads.
+//! Reading and counting documents, on several threads.
 //!
-//! Each group belongs to one lane. The lanes count the documents of a few batches at the same time, each in the order of the input,
-//! and all of them finish before anything else happens. So a commit never contains half of a batch, and what the lanes found
-//! is put in the order of the documents: the results do not depend on the number of threads.
+//! A few batches are handled at the same time, in two steps. First the batches are parsed, each by one thread. Then the documents
+//! are counted in lanes, one a thread: each group belongs to one lane, which counts its documents in the order of the input. All
+//! lanes finish before anything else happens. So a commit never contains half of a batch, and what the lanes found is put in the
+//! order of the documents: the results do not depend on the number of threads.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -10,39 +11,55 @@ use std::time::Duration;
 
 use dictrack::clock::{Clock as _, SystemClock};
 use dictrack::{
-    Blocking, Document as _, Error, Event, Outcome, Timestamp,
+    Blocking, Document as _, Error, Event, Outcome, Path, Timestamp,
     document::Value,
     group::{Differing, TrackerList},
+    json::{Projection, Projector},
     manager::Submission,
     number::Number,
 };
 
 use super::args::Output;
 use super::malformed::Problem;
-use super::reader::{Batch, Reader};
+use super::reader::{Batch, Item, Reader};
+use super::rows::Found;
 use super::summary::Summary;
-use super::{Args, Read, Run, TOGETHER, refusal};
+use super::{Args, Read, Run, refusal};
 use crate::Failure;
 
-/// The maximum number of batches that are counted together. Starting threads costs little beside a batch for every two of them,
-/// and more batches would not stay in the cache.
-const GATHERED: usize = 4;
+/// The maximum number of batches that are handled together by several threads. Starting threads costs little beside two batches
+/// for each, and more batches would not stay in the cache.
+const GATHERED: usize = 8;
 /// How long to wait for each of them.
 const MOMENT: Duration = Duration::from_millis(1);
-
-/// The lanes of a run, if it has several.
-pub(super) struct Lanes {
-    lanes: Vec<Lane>,
-    hasher: foldhash::quality::RandomState,
-}
+/// How many documents are counted together.
+const TOGETHER: usize = 64;
 
 /// The number of a batch, and of a document in it.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
+
+/// What came of the documents of some batches.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// What is wrong with documents that could be read, in order.
+    pub(super) problems: Vec<(Place, Problem)>,
+    /// The first document that was not counted because the run should end.
+    pub(super) end: Option<Place>,
+}
+
+/// The lanes of a run.
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Which values of documents are read.
+    projection: Arc<Projection>,
+    hasher: foldhash::quality::RandomState,
+}
 
 /// One thread's share of the documents.
 struct Lane {
     /// The trackers of its groups. A list of its own, because threads would fight for the reference counts of a shared one.
     list: TrackerList,
+    projector: Projector,
     /// Where its documents are; the first `counted` of them are done.
     places: Vec<Place>,
     counted: usize,
@@ -64,11 +81,29 @@ struct Work<'a> {
     clock: Timestamp,
 }
 
+/// Does some work for each item, the first on this thread and each other on one of its own.
+pub(super) fn at_once<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let mut items = items.into_iter();
+    let Some(own) = items.next() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let own = work(own);
+        let others = others.into_iter().map(|other| match other.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        std::iter::once(own).chain(others).collect()
+    })
+}
+
 impl Lanes {
-    /// `None` if there is only one.
-    pub(super) fn new(count: usize, list: &TrackerList, summary: &Summary) -> Option<Self> {
+    /// At first, only what is at `paths` is read of each document.
+    pub(super) fn new(count: usize, paths: Vec<Path>, list: &TrackerList, summary: &Summary) -> Self {
+        let projection = Arc::new(Projection::new(paths));
         let lane = |_| Lane {
             list: list.apart(),
+            projector: Projector::new(Arc::clone(&projection)),
             places: Vec::new(),
             counted: 0,
             summary: summary.part(),
@@ -76,33 +111,74 @@ impl Lanes {
             problems: Vec::new(),
             date: None,
         };
-        (count > 1).then(|| Self { lanes: (0..count).map(lane).collect(), hasher: Default::default() })
+        Self { lanes: (0..count).map(lane).collect(), projection, hasher: Default::default() }
     }
 
-    /// Gives each document to the lane of its group.
-    fn share_out(&mut self, batches: &[Batch], args: &Args) {
-        let Self { lanes, hasher } = self;
-        for (batch_at, batch) in batches.iter().enumerate() {
-            for (at, item) in batch.items.iter().enumerate() {
-                let Ok(row) = &item.document else { continue };
-                let lane = match batch.rows.document(row).value_at(&args.group_by) {
-                    Some(Value::Text(group)) => hasher.hash_one(&*group),
-                    // A number names the same group as the string of its digits.
-                    Some(Value::Number(number)) => hasher.hash_one(number.to_plain().as_str()),
-                    // It is not counted, but somebody has to say why.
-                    _ => 0,
-                };
-                let count = lanes.len() as u64;
-                lanes[(lane % count) as usize].places.push((batch_at, at));
-            }
+    /// How many batches to handle together.
+    fn batches(&self) -> usize {
+        if self.lanes.len() == 1 { 1 } else { (2 * self.lanes.len()).min(GATHERED) }
+    }
+
+    /// Parses the documents of some batches, and finds out which lane counts each.
+    pub(super) fn read(&mut self, batches: &mut [Batch], group_by: &Path) {
+        if let Some(wider) = self.projection.widened() {
+            self.projection = Arc::new(wider);
         }
+        let Self { lanes, projection, hasher } = self;
+        let count = lanes.len();
+        let mut shares: Vec<Vec<&mut Batch>> = Vec::new();
+        shares.resize_with(count.min(batches.len()), Vec::new);
+        let threads = shares.len().max(1);
+        batches.iter_mut().enumerate().for_each(|(at, batch)| shares[at % threads].push(batch));
+        at_once(lanes.iter_mut().zip(shares), |(lane, share)| {
+            if !Arc::ptr_eq(lane.projector.projection(), projection) {
+                lane.projector = Projector::new(Arc::clone(projection));
+            }
+            for batch in share {
+                batch.rows.read(&mut batch.items, &mut lane.projector);
+                if count > 1 {
+                    let Batch { items, rows, lanes, .. } = batch;
+                    lanes.extend(items.iter().map(|item| match &item.document {
+                        Ok(row) => lane_of(&rows.document(row), group_by, hasher, count),
+                        Err(_) => 0,
+                    }));
+                }
+            }
+        });
     }
 }
 
+/// The lane of a document's group, of `count`.
+fn lane_of(document: &Found<'_>, group_by: &Path, hasher: &foldhash::quality::RandomState, count: usize) -> u16 {
+    let hash = match document.value_at(group_by) {
+        Some(Value::Text(group)) => hasher.hash_one(&*group),
+        // A number names the same group as the string of its digits.
+        Some(Value::Number(number)) => hasher.hash_one(number.to_plain().as_str()),
+        // It is not counted, but somebody has to say why.
+        _ => 0,
+    };
+    (hash % count as u64) as u16
+}
+
 impl Lane {
-    /// Counts its documents up to the first that fails.
+    /// Takes the documents of this lane. In a strict run, only those before the first that could not be read.
+    fn take(&mut self, number: usize, batches: &[Batch], strict: bool) {
+        for (batch_at, batch) in batches.iter().enumerate() {
+            for (at, Item { document, .. }) in batch.items.iter().enumerate() {
+                if document.is_err() {
+                    if strict {
+                        return;
+                    }
+                } else if batch.lanes.get(at).is_none_or(|lane| usize::from(*lane) == number) {
+                    self.places.push((batch_at, at));
+                }
+            }
+        }
+    }
+
+    /// Counts its documents up to the first that fails, or in a strict run, to the first with a problem.
     fn count(&mut self, work: Work<'_>) -> Result<(), Error> {
-        let Self { list, places, counted, summary, events, problems, date } = self;
+        let Self { list, places, counted, summary, events, problems, date, .. } = self;
         let prints = work.args.output == Output::Ndjson;
         while let Some(left) = places.get(*counted..).filter(|left| !left.is_empty()) {
             let some = &left[..left.len().min(TOGETHER)];
@@ -120,6 +196,9 @@ impl Lane {
                 match Read::of(work.args, document, work.clock) {
                     Ok(read) => good.push((*place, read, document)),
                     Err(problem) => bad.push((*place, problem)),
+                }
+                if work.args.strict && !bad.is_empty() {
+                    break;
                 }
             }
             let submissions: Vec<Submission<'_>> =
@@ -153,9 +232,13 @@ impl Lane {
             // What comes before the document that failed is done.
             let end = good.get(done).map(|(place, ..)| *place).filter(|_| failed.is_some());
             *counted += some.iter().take_while(|place| end.is_none_or(|end| **place < end)).count();
+            let ends_here = work.args.strict && !bad.is_empty();
             problems.extend(bad.into_iter().filter(|(place, _)| end.is_none_or(|end| *place < end)));
             if let Some(error) = failed {
                 return Err(error);
+            }
+            if ends_here {
+                break;
             }
         }
         Ok(())
@@ -166,70 +249,54 @@ impl Run<'_> {
     /// Counts a batch together with others that are already available; `false` if the run should end.
     pub(super) fn count_in_lanes(&mut self, lanes: &mut Lanes, batch: Batch, reader: &Reader) -> Result<bool, Failure> {
         let mut batches = vec![batch];
-        let most = (lanes.lanes.len() / 2).clamp(1, GATHERED);
-        while batches.len() < most
+        while batches.len() < lanes.batches()
             && let Ok(batch) = reader.receive(MOMENT)
         {
             batches.push(batch);
         }
-        let mut counted = self.count_at_once(lanes, &batches)?.into_iter();
-        let mut goes_on = true;
-        for batch in batches {
-            goes_on = goes_on && self.count_batch(batch, reader, Some(&mut counted))?;
-        }
-        Ok(goes_on)
+        lanes.read(&mut batches, &self.args.group_by);
+        let counted = self.count_at_once(lanes, &batches)?;
+        self.finish_batches(batches, counted, reader)
     }
 
-    /// Counts documents in the lanes of their groups. Returns what is wrong with each, in order.
-    fn count_at_once(
-        &mut self,
-        lanes: &mut Lanes,
-        batches: &[Batch],
-    ) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
-        lanes.share_out(batches, self.args);
+    /// Counts documents in the lanes of their groups.
+    fn count_at_once(&mut self, lanes: &mut Lanes, batches: &[Batch]) -> Result<Counted, Failure> {
         let lanes = &mut lanes.lanes;
+        lanes.iter_mut().enumerate().for_each(|(number, lane)| lane.take(number, batches, self.args.strict));
+        let mut end = None;
         loop {
             let clock = SystemClock.now();
             let work = Work { args: self.args, manager: &self.manager, batches, differing: self.differing, clock };
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let mut busy = lanes.iter_mut().filter(|lane| lane.counted < lane.places.len());
-                let Some(own) = busy.next() else { return Vec::new() };
-                let others: Vec<_> = busy.map(|lane| scope.spawn(move || lane.count(work))).collect();
-                let own = own.count(work);
-                let others = others.into_iter().map(|lane| match lane.join() {
-                    Ok(result) => result,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                });
-                std::iter::once(own).chain(others).collect()
-            });
+            let busy = lanes.iter_mut().filter(|lane| lane.counted < lane.places.len());
+            let results = at_once(busy, |lane| lane.count(work));
             match results.into_iter().find_map(Result::err) {
                 None => break,
-                // Its group could not be loaded. Other lanes have counted later documents, which must not be committed
-                // without it.
+                // Its group could not be loaded, so nothing has changed.
                 Some(error) if error.is_temporary() => {
-                    if !self.wait_for(&error) {
-                        return Err(error.into());
+                    if self.wait_for(&error) {
+                        continue;
                     }
+                    let [only] = &lanes[..] else {
+                        // Other lanes have counted later documents, which must not be committed without this one.
+                        return Err(error.into());
+                    };
+                    end = only.places.get(only.counted).copied();
+                    break;
                 }
                 Some(error) => return Err(refusal(error)),
             }
         }
-        self.is_reached();
+        if end.is_none() {
+            self.is_reached();
+        }
 
-        let results = batches.iter().flat_map(|batch| &batch.items);
-        let results = results.map(|item| Some(item.document.as_ref().map(drop).map_err(Clone::clone)));
-        let mut results: Vec<_> = results.collect();
-        let starts: Vec<usize> =
-            batches.iter().scan(0, |next, batch| Some(std::mem::replace(next, *next + batch.items.len()))).collect();
-        let (mut events, mut date) = (Vec::new(), None);
+        let (mut problems, mut events, mut date) = (Vec::new(), Vec::new(), None);
         for lane in lanes {
             lane.places.clear();
             lane.counted = 0;
             self.summary.absorb(&mut lane.summary);
             events.append(&mut lane.events);
-            for ((batch, at), problem) in lane.problems.drain(..) {
-                results[starts[batch] + at] = Some(Err(problem));
-            }
+            problems.append(&mut lane.problems);
             let dates = [date, lane.date.take()].into_iter().flatten();
             date = dates.min_by_key(|(place, ..)| *place);
         }
@@ -239,6 +306,7 @@ impl Run<'_> {
         // Stable, so the events of a document stay in order.
         events.sort_by_key(|(place, _)| *place);
         self.events.extend(events.into_iter().map(|(_, event)| event));
-        Ok(results)
+        problems.sort_by_key(|(place, _)| *place);
+        Ok(Counted { problems, end })
     }
 }

@@ -1,31 +1,27 @@
-//! The reader thread: parses documents ahead while earlier ones are counted.
+//! The reader thread: reads ahead while earlier documents are counted. It splits JSON lines but does not parse them, because all
+//! counting threads would wait for it; CSV records have to be parsed to find their ends.
 
-use std::any::Any;
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use dictrack::json::{Json, MAX_BYTES, Projected, Projection, Projector};
-use dictrack::{Document, Path, document::Value};
+use dictrack::json::{Json, MAX_BYTES};
 
 use super::csv::{BOM, End, Header, Record, Records, Typing};
 use super::input::{Begun, Format, Input, Position, Unfit};
 use super::malformed::Problem;
+use super::rows::{Row, Rows};
 use super::text::{Taken, Text};
 use super::trail::Trail;
 
 /// How many batches may wait to be counted: enough to keep both threads busy, few enough to limit memory.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 /// The maximum number of documents in a CSV batch.
 const CSV_BATCH: usize = 512;
 /// A CSV batch ends after this many bytes.
 const CSV_BATCH_BYTES: u64 = 1 << 17;
-
-/// The maximum number of values that are picked out of the lines of a batch, so that short lines do not take much memory.
-const MAX_SLOTS: usize = 1 << 15;
 
 /// Documents that were read together.
 pub(super) struct Batch {
@@ -33,6 +29,8 @@ pub(super) struct Batch {
     pub(super) name: Arc<str>,
     pub(super) items: Vec<Item>,
     pub(super) rows: Rows,
+    /// The lane of each document, if there are several.
+    pub(super) lanes: Vec<u16>,
     /// The input's mark, where the batch starts, and the data that identifies the positions in the batch.
     pub(super) from: Option<(String, Position, Trail)>,
     /// Whether an earlier run counted documents from it.
@@ -54,123 +52,32 @@ pub(super) struct Item {
     pub(super) end: u64,
 }
 
-/// A document of a batch.
-pub(super) enum Row {
-    Whole(Json),
-    /// The number of a line of [`Rows`].
-    Line(usize),
-}
-
-/// The lines of a batch of which only some values were read. Their memory is used again.
-#[derive(Default)]
-pub(super) struct Rows {
-    text: Vec<u8>,
-    /// Where each line ends in `text`.
-    ends: Vec<usize>,
-    /// The values of all lines, one line after another.
-    slots: Vec<Option<Json>>,
-    projection: Option<Arc<Projection>>,
-}
-
-impl Rows {
-    /// The document of a row.
-    pub(super) fn document<'a>(&'a self, row: &'a Row) -> Found<'a> {
-        match (row, &self.projection) {
-            (Row::Whole(document), _) => Found::Whole(document),
-            (Row::Line(at), Some(projection)) => {
-                let begin = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-                let slots = &self.slots[at * projection.slots()..][..projection.slots()];
-                Found::Line(Projected::new(projection, slots, &self.text[begin..self.ends[*at]]))
-            }
-            (Row::Line(_), None) => unreachable!("a line is read with a projection"),
-        }
-    }
-
-    /// Empties it for lines that are read with another projection.
-    fn begin(&mut self, projection: &Arc<Projection>) {
-        // Long values would be kept for a long time.
-        self.slots.fill(None);
-        self.text.clear();
-        self.ends.clear();
-        if self.projection.as_ref().is_none_or(|before| !Arc::ptr_eq(before, projection)) {
-            self.slots.clear();
-            self.projection = Some(Arc::clone(projection));
-        }
-    }
-
-    /// Reads a document.
-    fn read(&mut self, projector: &mut Projector, line: &[u8]) -> Result<Row, Problem> {
-        let (at, width) = (self.ends.len(), projector.projection().slots());
-        if (at + 1) * width > MAX_SLOTS {
-            return whole(line);
-        }
-        if self.slots.len() < (at + 1) * width {
-            self.slots.resize((at + 1) * width, None);
-        }
-        let whole = projector.read(line, &mut self.slots[at * width..][..width]);
-        if let Some(whole) = whole.map_err(|error| Problem::syntax(line, &error))? {
-            return Ok(Row::Whole(whole));
-        }
-        self.text.extend_from_slice(line);
-        self.ends.push(self.text.len());
-        Ok(Row::Line(at))
-    }
-}
-
-/// A document of a batch, as the engine sees it.
-pub(super) enum Found<'a> {
-    Whole(&'a Json),
-    Line(Projected<'a>),
-}
-
-impl Document for Found<'_> {
-    #[inline]
-    fn value_at(&self, path: &Path) -> Option<Value<'_>> {
-        match self {
-            Self::Whole(document) => document.value_at(path),
-            Self::Line(document) => document.value_at(path),
-        }
-    }
-
-    fn to_json(&self) -> Cow<'_, Json> {
-        match self {
-            Self::Whole(document) => Cow::Borrowed(document),
-            Self::Line(document) => document.to_json(),
-        }
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        match self {
-            Self::Whole(document) => document.as_any(),
-            Self::Line(document) => document.as_any(),
-        }
-    }
-}
+/// What a counted batch leaves: memory that is used again.
+type Emptied = (Vec<Item>, Rows, Vec<u16>);
 
 /// Reads inputs one after another.
 pub(super) struct Reader {
     batches: Receiver<Batch>,
     /// Takes back what counted batches leave.
-    used: Sender<(Vec<Item>, Rows)>,
+    used: Sender<Emptied>,
 }
 
 impl Reader {
-    /// Starts to read. At first, only what is at `paths` is read of each document.
-    pub(super) fn start(inputs: Vec<Input>, typing: Typing, paths: Vec<Path>, taken: Taken) -> Self {
+    /// Starts to read.
+    pub(super) fn start(inputs: Vec<Input>, typing: Typing, taken: Taken) -> Self {
         let (sender, batches) = sync_channel(AHEAD);
         let (used, emptied) = channel();
         std::thread::spawn(move || {
-            let mut projector = Projector::new(Arc::new(Projection::new(paths)));
             for mut input in inputs {
                 let begun = input.take(&typing, &taken);
                 let mut source = Source {
                     input: &input,
                     sender: &sender,
                     emptied: &emptied,
-                    projector: &mut projector,
                     taken: &taken,
                     items: Vec::new(),
                     rows: Rows::default(),
+                    lanes: Vec::new(),
                     at: begun.as_ref().map(|begun| begun.at.clone()).unwrap_or_default(),
                     broken: false,
                 };
@@ -196,10 +103,9 @@ impl Reader {
     }
 
     /// Takes back the memory of a batch.
-    pub(super) fn take_back(&self, mut items: Vec<Item>, rows: Rows) {
-        items.clear();
+    pub(super) fn take_back(&self, Batch { items, rows, lanes, .. }: Batch) {
         // The reader may have ended.
-        let _ = self.used.send((items, rows));
+        let _ = self.used.send((items, rows, lanes));
     }
 
     /// A batch that is already available.
@@ -235,11 +141,11 @@ impl From<Unfit> for Problem {
 struct Source<'a> {
     input: &'a Input,
     sender: &'a SyncSender<Batch>,
-    emptied: &'a Receiver<(Vec<Item>, Rows)>,
-    projector: &'a mut Projector,
+    emptied: &'a Receiver<Emptied>,
     taken: &'a Taken,
     items: Vec<Item>,
     rows: Rows,
+    lanes: Vec<u16>,
     /// Where the current items start.
     at: Position,
     broken: bool,
@@ -268,11 +174,15 @@ impl Source<'_> {
     }
 
     fn hand_over(&mut self, from: Option<(String, Position, Trail)>, next: Position) -> Result<(), Stop> {
-        let (items, rows) = self.emptied.try_recv().unwrap_or_default();
+        let (mut items, mut rows, mut lanes) = self.emptied.try_recv().unwrap_or_default();
+        items.clear();
+        rows.clear();
+        lanes.clear();
         let batch = Batch {
             name: Arc::clone(&self.input.name),
             items: std::mem::replace(&mut self.items, items),
             rows: std::mem::replace(&mut self.rows, rows),
+            lanes: std::mem::replace(&mut self.lanes, lanes),
             from,
             resumed: self.input.is_resumed(),
             taken: self.taken.load(Ordering::Relaxed),
@@ -297,10 +207,6 @@ impl Source<'_> {
         let mut carry: Vec<u8> = Vec::new();
         let mut carried = 0_u64;
         loop {
-            if let Some(wider) = self.projector.projection().widened() {
-                *self.projector = Projector::new(Arc::new(wider));
-            }
-            self.rows.begin(self.projector.projection());
             let chunk = text.fill_buf()?;
             if chunk.is_empty() {
                 break;
@@ -327,7 +233,7 @@ impl Source<'_> {
             text.consume(length);
             self.send(text)?;
         }
-        if carried > 0 && text.is_marked() && document(&carry, carried, whole).is_some_and(|read| read.is_err()) {
+        if carried > 0 && text.is_marked() && document(&carry, carried, is_json).is_some_and(|read| read.is_err()) {
             // The file may still be growing, and the rest of the line may follow.
             let problem = "the last line is incomplete; it will count once it is complete".to_owned();
             let document = Err(Problem::Input(problem));
@@ -340,7 +246,7 @@ impl Source<'_> {
     }
 
     fn line(&mut self, text: &[u8], length: u64, line: u64, last_line: u64, end: u64) {
-        if let Some(document) = document(text, length, |line| self.rows.read(self.projector, line)) {
+        if let Some(document) = document(text, length, |line| Ok(self.rows.push(line))) {
             self.items.push(Item { document, line, last_line, end });
         }
     }
@@ -376,11 +282,7 @@ impl Source<'_> {
 
 /// Reads a line of `length` bytes with `read`. `text` has up to one byte more than a document may have. `None` if the line is
 /// blank.
-fn document(
-    text: &[u8],
-    length: u64,
-    read: impl FnOnce(&[u8]) -> Result<Row, Problem>,
-) -> Option<Result<Row, Problem>> {
+fn document<T>(text: &[u8], length: u64, read: impl FnOnce(&[u8]) -> Result<T, Problem>) -> Option<Result<T, Problem>> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
     let trimmed = text.trim_ascii();
     if length > MAX_BYTES as u64 && (trimmed.len() > MAX_BYTES || length > MAX_BYTES as u64 + 1) {
@@ -389,9 +291,8 @@ fn document(
     (!trimmed.is_empty()).then(|| read(trimmed))
 }
 
-/// Reads all of a document.
-fn whole(text: &[u8]) -> Result<Row, Problem> {
-    Json::parse(text).map(Row::Whole).map_err(|error| Problem::syntax(text, &error))
+fn is_json(text: &[u8]) -> Result<(), Problem> {
+    Json::parse(text).map(drop).map_err(|error| Problem::syntax(text, &error))
 }
 
 /// Appends to the start of a line, up to one byte more than a document may have.

@@ -7,14 +7,14 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::vec::IntoIter;
 
 use dictrack::cache::DataCache;
 use dictrack::clock::{Clock as _, SystemClock};
 use dictrack::{Durability, Error, Outcome};
 
-use super::malformed::Problem;
-use super::reader::{Batch, Found, Reader};
+use super::lanes::{Counted, Lanes, Place, at_once};
+use super::reader::{Batch, Reader};
+use super::rows::Found;
 use super::{Args, Read, Run, refusal};
 use crate::print::warn;
 use crate::{Failure, store};
@@ -23,9 +23,6 @@ use crate::{Failure, store};
 const LANES: usize = 32;
 /// How many documents are counted together, if that many are available.
 const TOGETHER: usize = 4096;
-
-/// The result for each document of some batches; `None` for those that were not counted because the run should end.
-pub(super) type Counted = IntoIter<Option<Result<(), Problem>>>;
 
 /// The cache of a run, if it has one.
 pub(super) fn cache(args: &Args) -> Result<Option<Arc<dyn DataCache>>, Failure> {
@@ -60,12 +57,12 @@ pub(super) fn durability(args: &Args) -> Durability {
     }
 }
 
-/// A document to count: its position, its group, time and id, and its content.
-type Open<'a> = (usize, Read<'a>, &'a Found<'a>);
+/// A document to count: where it is, its group, time and id, and its content.
+type Open<'a> = (Place, Read<'a>, &'a Found<'a>);
 
 impl Run<'_> {
     /// Counts a batch together with others that are already available; `false` if the run should end.
-    pub(super) fn count_shared(&mut self, batch: Batch, reader: &Reader) -> Result<bool, Failure> {
+    pub(super) fn count_shared(&mut self, lanes: &mut Lanes, batch: Batch, reader: &Reader) -> Result<bool, Failure> {
         let mut documents = batch.items.len();
         let mut batches = vec![batch];
         while documents < TOGETHER
@@ -74,36 +71,36 @@ impl Run<'_> {
             documents += batch.items.len();
             batches.push(batch);
         }
-        let mut counted = self.count_together(&batches)?.into_iter();
-        let mut goes_on = true;
-        for batch in batches {
-            goes_on = goes_on && self.count_batch(batch, reader, Some(&mut counted))?;
-        }
-        Ok(goes_on)
+        lanes.read(&mut batches, &self.args.group_by);
+        let counted = self.count_together(&batches)?;
+        self.finish_batches(batches, counted, reader)
     }
 
-    fn count_together(&mut self, batches: &[Batch]) -> Result<Vec<Option<Result<(), Problem>>>, Failure> {
-        let (mut counted, mut open) = (Vec::new(), Vec::new());
-        let items = batches.iter().flat_map(|batch| batch.items.iter().map(|item| (&batch.rows, item)));
-        let found: Vec<_> = items.map(|(rows, item)| item.document.as_ref().map(|row| rows.document(row))).collect();
+    fn count_together(&mut self, batches: &[Batch]) -> Result<Counted, Failure> {
+        let mut problems = Vec::new();
+        let mut open = Vec::new();
+        let items = batches.iter().enumerate().flat_map(|(batch_at, batch)| {
+            batch.items.iter().enumerate().map(move |(at, item)| ((batch_at, at), &batch.rows, item))
+        });
+        let found: Vec<_> =
+            items.map(|(place, rows, item)| (place, item.document.as_ref().map(|row| rows.document(row)))).collect();
         let clock = SystemClock.now();
-        for document in &found {
-            let read = match document {
-                Ok(document) => Read::of(self.args, document, clock).map(|read| (counted.len(), read, document)),
-                Err(problem) => Err((*problem).clone()),
-            };
-            match read {
-                Ok(read) => {
-                    self.note_date(&read.1);
-                    open.push(read);
-                    counted.push(None);
-                }
-                Err(problem) => {
-                    counted.push(Some(Err(problem)));
-                    if self.args.strict {
-                        break;
+        for (place, document) in &found {
+            let mut is_bad = document.is_err();
+            if let Ok(document) = document {
+                match Read::of(self.args, document, clock) {
+                    Ok(read) => {
+                        self.note_date(&read);
+                        open.push((*place, read, document));
+                    }
+                    Err(problem) => {
+                        problems.push((*place, problem));
+                        is_bad = true;
                     }
                 }
+            }
+            if is_bad && self.args.strict {
+                break;
             }
         }
         let mut repeated = HashSet::new();
@@ -113,7 +110,6 @@ impl Run<'_> {
                 match outcome {
                     Ok(outcome) => {
                         self.note(&outcome);
-                        counted[open[call].0] = Some(Ok(()));
                     }
                     Err(error) if error.is_temporary() || matches!(error, Error::Lost { .. }) => {
                         problem.get_or_insert(error);
@@ -122,6 +118,13 @@ impl Run<'_> {
                     Err(error) => return Err(refusal(error)),
                 }
             }
+            let mut keep = again.into_iter().peekable();
+            let mut at = 0;
+            open.retain(|_| {
+                let stays = keep.next_if_eq(&at).is_some();
+                at += 1;
+                stays
+            });
             match problem {
                 None => self.is_reached(),
                 Some(Error::Lost { .. }) if self.is_stopped() => break,
@@ -132,19 +135,12 @@ impl Run<'_> {
                 Some(error) if self.wait_for(&error) => {}
                 Some(_) => break,
             }
-            repeated.extend(again.iter().map(|call| open[*call].1.group.to_string()));
-            let mut keep = again.into_iter().peekable();
-            let mut at = 0;
-            open.retain(|_| {
-                let stays = keep.next_if_eq(&at).is_some();
-                at += 1;
-                stays
-            });
+            repeated.extend(open.iter().map(|(_, read, _)| read.group.to_string()));
         }
         if !repeated.is_empty() {
             self.find_events(repeated)?;
         }
-        Ok(counted)
+        Ok(Counted { problems, end: open.first().map(|(place, ..)| *place) })
     }
 
     /// Applies documents, those of one group in order. Returns a result for each position, in order.
@@ -176,18 +172,7 @@ impl Run<'_> {
         let mut lanes: Vec<Vec<usize>> = vec![Vec::new(); LANES];
         (0..count).for_each(|at| lanes[of_lane(group(&at))].push(at));
         lanes.retain(|lane| !lane.is_empty());
-        if let [one] = &lanes[..] {
-            return work(one);
-        }
-        std::thread::scope(|scope| {
-            let work = &work;
-            let lanes: Vec<_> = lanes.iter().map(|lane| scope.spawn(move || work(lane))).collect();
-            let done = lanes.into_iter().flat_map(|lane| match lane.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            done.collect()
-        })
+        at_once(&lanes, |lane| work(lane)).into_iter().flatten().collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::gzip::{self, Unpacked};
 use super::trail::Trail;
 
 /// How much is read at a time, which is roughly the size of a batch.
-const CHUNK_BYTES: usize = 1 << 17;
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// Magic bytes of unsupported formats, and their description.
 const FOREIGN: [(&[u8], &str); 6] = [
