@@ -29,9 +29,12 @@
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
 //! | `legacy` | | importing the data of Python's dictrack 2.1.5; with `redis` and `mongodb`, from its servers |
+//! | `arrow` | | rows of Arrow tables as documents |
 //! | `scenario` | | scenario files: expected behaviour as JSON, replayed |
 //! | `conformance` | | the tests that every store and every cache must pass, including your own |
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 pub mod backend;
 pub mod cache;
 pub mod clock;

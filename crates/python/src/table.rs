@@ -3,9 +3,7 @@
 //! A table is read a batch at a time and tracked some rows at a time, both without the GIL. Between these, Python code runs:
 //! the progress callback, and the check for Ctrl-C.
 
-mod column;
 mod events;
-mod rows;
 mod stream;
 
 use std::num::NonZero;
@@ -13,6 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::ffi_stream::RecordBatchStreamReader;
 use arrow_array::{RecordBatch, RecordBatchReader as _};
+use dictrack::arrow::{BadRow, Columns, RowPaths, Rows};
 use dictrack::manager::{Counts, RowsFailure};
 use dictrack::{Path, text};
 use parking_lot::Mutex;
@@ -27,7 +26,6 @@ use crate::manager::{Ensured, Inner};
 use crate::pending::Pending;
 use crate::{errors, interrupted};
 use events::Events;
-use rows::{Bad, Columns, Paths, Rows};
 
 /// A table that is being tracked.
 #[pyclass(frozen, module = "dictrack._dictrack")]
@@ -37,7 +35,7 @@ pub(crate) struct Table {
 }
 
 struct Shared {
-    paths: Paths,
+    paths: RowPaths,
     ensure: Option<Ensured>,
     /// How many rows are tracked at a time.
     rows: usize,
@@ -62,7 +60,7 @@ struct Progress {
 
 /// Why the tracking of a table ended early.
 enum Failed {
-    Row(Bad, u64),
+    Row(BadRow, u64),
     Rows(RowsFailure),
 }
 
@@ -82,11 +80,9 @@ impl Table {
             })
         };
         let [group, time, id] = paths;
-        let paths = Paths {
-            group: path("group", group.unwrap_or_default())?,
-            time: time.map(|time| path("time", time)).transpose()?,
-            id: id.map(|id| path("id", id)).transpose()?,
-        };
+        let mut paths = RowPaths::new(path("group", group.unwrap_or_default())?);
+        paths.time = time.map(|time| path("time", time)).transpose()?;
+        paths.id = id.map(|id| path("id", id)).transpose()?;
         let reader = stream::import(table)?;
         let columns = Columns::new(&RecordBatch::new_empty(reader.schema()));
         for (what, path) in [("group", Some(&paths.group)), ("time", paths.time.as_ref()), ("id", paths.id.as_ref())] {

@@ -13,11 +13,11 @@ use arrow_array::{
 };
 use arrow_buffer::{NullBuffer, ScalarBuffer, i256};
 use arrow_schema::{DataType, Field, TimeUnit};
-use dictrack::document::Value;
-use dictrack::json::{Json, Map, Text};
-use dictrack::number::Number;
-use dictrack::path::Segment;
-use dictrack::{Amount, Timestamp};
+use dictrack_core::document::Value;
+use dictrack_core::json::{Json, Map, Text};
+use dictrack_core::number::Number;
+use dictrack_core::path::Segment;
+use dictrack_core::{Amount, Timestamp};
 
 /// How many digits after the decimal point an amount has.
 const FRACTION_DIGITS: i32 = 18;

@@ -1,149 +1,49 @@
-//! The rows of a table as documents: some at a time, by group.
+//! The rows of a table, by group.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 
-use arrow_array::{Array as _, ArrayRef, RecordBatch};
-use arrow_schema::Field;
-use dictrack::document::Value;
-use dictrack::json::{Json, Map, Text};
-use dictrack::number::Number;
-use dictrack::{
-    Document, Outcome, Path, Timestamp,
-    group::{Differing, TrackerList},
-    manager::{self, Submission},
-    text,
-};
+use dictrack_core::document::Value;
+use dictrack_core::group::{Differing, TrackerList};
+use dictrack_core::number::Number;
+use dictrack_core::{Outcome, Path, Timestamp, text};
 
 use super::column::Column;
+use super::columns::Columns;
+use crate::manager::{self, Submission};
 
-/// The paths of what each row needs besides its document.
-#[derive(Debug)]
-pub(super) struct Paths {
-    pub(super) group: Path,
-    pub(super) time: Option<Path>,
-    pub(super) id: Option<Path>,
+/// Where each row has its group, its moment and its id.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RowPaths {
+    /// The group: a string or a number.
+    pub group: Path,
+    /// The moment; the clock's if it is `None`.
+    pub time: Option<Path>,
+    /// The id, if rows have one.
+    pub id: Option<Path>,
+}
+
+impl RowPaths {
+    /// Rows with a group only.
+    pub fn new(group: Path) -> Self {
+        Self { group, time: None, id: None }
+    }
 }
 
 /// Why a row cannot be tracked.
-#[derive(Debug)]
-pub(super) struct Bad {
-    /// The row within its batch.
-    pub(super) row: usize,
-    pub(super) path: Path,
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row}: {} is {problem}", text::quoted(path.as_str()))]
+#[non_exhaustive]
+pub struct BadRow {
+    /// The row within its batch, counted from 0.
+    pub row: usize,
+    /// Where the row has no group, moment or id.
+    pub path: Path,
     /// What is there instead, and what was expected.
-    pub(super) problem: String,
-}
-
-/// The columns of a record batch. Each is read when a row needs it for the first time.
-#[derive(Debug)]
-pub(super) struct Columns {
-    columns: Vec<(Text, Arc<Field>, ArrayRef)>,
-    read: Vec<OnceLock<Column>>,
-    rows: usize,
-}
-
-impl Columns {
-    pub(super) fn new(batch: &RecordBatch) -> Self {
-        let mut columns: Vec<(Text, Arc<Field>, ArrayRef)> = Vec::with_capacity(batch.num_columns());
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let schema = batch.schema_ref();
-        for (field, array) in schema.fields().iter().zip(batch.columns()) {
-            let column = (field.name().as_str().into(), Arc::clone(field), Arc::clone(array));
-            // Of equal names, the last one counts, as in a dict.
-            match places.get(field.name().as_str()) {
-                Some(&at) => columns[at] = column,
-                None => {
-                    places.insert(field.name(), columns.len());
-                    columns.push(column);
-                }
-            }
-        }
-        let read = columns.iter().map(|_| OnceLock::new()).collect();
-        Self { columns, read, rows: batch.num_rows() }
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    #[inline]
-    fn column(&self, at: usize) -> &Column {
-        self.read[at].get_or_init(|| {
-            let (_, field, array) = &self.columns[at];
-            Column::new(field, array)
-        })
-    }
-
-    /// Reads the cells of some rows in the columns that earlier rows needed.
-    fn warm(&self, first: usize, rows: &[u32]) {
-        for column in self.read.iter().filter_map(OnceLock::get) {
-            std::hint::black_box(column.warm(rows.iter().map(|&row| first + row as usize)));
-        }
-    }
-
-    #[inline]
-    fn value_at(&self, row: usize, path: &Path) -> Option<Value<'_>> {
-        let (step, rest) = path.segments().split_first()?;
-        let at = step.find(self.columns.len(), |at| &self.columns[at].0)?;
-        self.column(at).at(row, rest)
-    }
-
-    fn to_json(&self, row: usize) -> Json {
-        let entry = |at: usize| Some((self.columns[at].0.clone(), self.column(at).value(row)?.to_json()));
-        Json::Map((0..self.columns.len()).filter_map(entry).collect::<Map>())
-    }
-
-    /// The column at `path`, if it is a whole column and not part of one.
-    fn whole(&self, path: &Path) -> Option<&Column> {
-        let [step] = path.segments() else { return None };
-        Some(self.column(step.find(self.columns.len(), |at| &self.columns[at].0)?))
-    }
-
-    /// Whether the table has the column that a path begins with; else its names, for an error.
-    pub(super) fn lacks(&self, path: &Path) -> Option<String> {
-        let step = path.segments().first()?;
-        if self.columns.iter().any(|(name, ..)| name == step.key()) {
-            return None;
-        }
-        const MOST: usize = 20;
-        let names: Vec<String> =
-            self.columns.iter().take(MOST).map(|(name, ..)| text::quoted(name).to_string()).collect();
-        let more = if self.columns.len() > MOST { ", …" } else { "" };
-        Some(format!("{}{more}", names.join(", ")))
-    }
-
-    /// The type of the column that a path begins with, in Arrow's words.
-    fn type_of(&self, path: &Path) -> String {
-        let step = path.segments().first();
-        let found = step.and_then(|step| self.columns.iter().find(|(name, ..)| name == step.key()));
-        found.map_or_else(String::new, |(_, _, array)| array.data_type().to_string())
-    }
-}
-
-/// One row. Its nulls are missing.
-struct Row<'a> {
-    columns: &'a Columns,
-    row: usize,
-}
-
-impl Document for Row<'_> {
-    #[inline]
-    fn value_at(&self, path: &Path) -> Option<Value<'_>> {
-        self.columns.value_at(self.row, path)
-    }
-
-    fn to_json(&self) -> Cow<'_, Json> {
-        Cow::Owned(self.columns.to_json(self.row))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        // A row borrows its table, so it has no type that custom code could ask for.
-        &()
-    }
+    pub problem: String,
 }
 
 /// A group or an id: a text, or a number by its canonical spelling.
@@ -175,8 +75,8 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Some rows of a batch, by group.
-pub(super) struct Rows<'a> {
+/// Some rows of a record batch, by group: see [`Manager::track_rows`](crate::Manager::track_rows).
+pub struct Rows<'a> {
     columns: &'a Columns,
     /// The number of the first row of the table that is in this batch.
     first: u64,
@@ -193,16 +93,29 @@ pub(super) struct Rows<'a> {
     keeps: &'a (dyn Fn(&Outcome) -> bool + Sync),
 }
 
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("first", &self.first)
+            .field("range", &self.range)
+            .field("groups", &self.groups.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Rows<'a> {
     /// Arranges the rows in `range`, up to the first one that cannot be tracked, by group.
-    pub(super) fn arrange(
+    ///
+    /// `first` is the number of the batch's first row in the table; positions count from the table's first row. `keeps` says which
+    /// outcomes are returned besides those with events.
+    pub fn arrange(
         columns: &'a Columns,
         first: u64,
         range: Range<usize>,
-        paths: &Paths,
+        paths: &RowPaths,
         ensure: Option<&'a TrackerList>,
         keeps: &'a (dyn Fn(&Outcome) -> bool + Sync),
-    ) -> (Self, Option<Bad>) {
+    ) -> (Self, Option<BadRow>) {
         let mut end = range.end;
         let mut bad = None;
         let mut fail = |row: usize, path: &Path, expected: &str| {
@@ -211,7 +124,7 @@ impl<'a> Rows<'a> {
                 Some(value) => shown(&value),
             };
             let problem = format!("{found} (a column of {}); expected {expected}", columns.type_of(path));
-            bad = Some(Bad { row, path: path.clone(), problem });
+            bad = Some(BadRow { row, path: path.clone(), problem });
             row
         };
 
@@ -305,11 +218,13 @@ impl<'a> Rows<'a> {
         (rows, bad)
     }
 
-    pub(super) fn end(&self) -> usize {
+    /// The row after the last one, within the batch.
+    pub fn end(&self) -> usize {
         self.range.end
     }
 
-    pub(super) fn name(&self, group: usize) -> &str {
+    /// The id of a group.
+    pub fn name(&self, group: usize) -> &str {
         &self.groups[group]
     }
 }
@@ -356,12 +271,13 @@ impl manager::Rows for Rows<'_> {
         self.columns.warm(self.range.start, &self.order[places.clone()]);
         for place in places {
             let at = self.order[place] as usize;
-            let document = Row { columns: self.columns, row: self.range.start + at };
+            let row = self.range.start + at;
+            let document = self.columns.row(row);
             let mut submission = Submission::new(name, &document);
             submission.now = self.moments.as_ref().map(|moments| moments[place]);
             submission.event_id = self.ids.as_ref().map(|ids| &*ids[at]);
             submission.ensure = self.ensure.map(|list| (list, Differing::Refuse));
-            visit(self.first as usize + document.row, submission);
+            visit(self.first as usize + row, submission);
         }
     }
 
