@@ -33,6 +33,8 @@ mod gzip;
 mod input;
 mod lanes;
 mod malformed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reader;
 mod rows;
 mod shared;
@@ -430,8 +432,9 @@ impl Run<'_> {
         }
         self.failed |= batch.broken;
         if let (Some((key, from, trail)), true) = (&batch.from, tally.was_counted()) {
-            let position = match last.map(|item| from.at(item.end, item.last_line)) {
-                Some(position) if position.offset != from.offset => position.on(trail),
+            let position = match (last.map(|item| from.at(item.end, item.last_line)), trail) {
+                (Some(position), Some(trail)) if position.offset != from.offset => position.on(trail),
+                (Some(position), None) => position,
                 _ => from.clone(),
             };
             self.positions.insert(key.clone(), position);

@@ -100,7 +100,7 @@ pub(crate) struct Args {
     /// How many threads count documents [default: one for each core]. The results are the same. One with --strict or --cache.
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub(super) threads: Option<NonZeroUsize>,
-    /// NDJSON or CSV files, plain or gzipped; - for standard input, which is also the default.
+    /// NDJSON or CSV files, plain or gzipped, or Parquet files; - for standard input, which is also the default.
     #[arg(value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
 }

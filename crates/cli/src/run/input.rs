@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use dictrack::url;
 
 use super::Args;
 use super::csv::{End, Header, Record, Records, Typing};
+#[cfg(feature = "parquet")]
+use super::parquet::Table;
 use super::text::{Taken, Text};
 use super::trail::{Fingerprint, Trail};
 use crate::Failure;
@@ -26,6 +28,8 @@ pub(super) enum Format {
     Ndjson,
     /// Comma-separated values below a header.
     Csv,
+    /// A Parquet file; its rows are documents.
+    Parquet,
 }
 
 /// How many inputs stay open between the check and the reading. More could exceed the limit of the process, so the others are
@@ -49,11 +53,18 @@ pub(super) struct Input {
 
 /// An input that was opened and read up to the point where counting starts.
 pub(super) struct Begun {
-    pub(super) text: Text,
-    /// The columns, for CSV; `None` if the header is incomplete.
-    pub(super) header: Option<Header>,
+    pub(super) content: Content,
     /// Where to continue.
     pub(super) at: Position,
+}
+
+/// What an input contains.
+pub(super) enum Content {
+    Lines(Text),
+    /// With the columns; `None` if the header is incomplete.
+    Csv(Text, Option<Header>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<Table>),
 }
 
 /// Why an input cannot be started.
@@ -106,9 +117,9 @@ impl fmt::Display for Paths {
 /// How far an input was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The byte after the last document; in the unpacked data if the file is gzipped.
+    /// The byte after the last document; in the unpacked data if the file is gzipped. In Parquet, how many rows were counted.
     pub(super) offset: u64,
-    /// The line of the last document.
+    /// The line or the row of the last document.
     pub(super) line: u64,
     /// Identifies the data up to there.
     pub(super) fingerprint: Option<Fingerprint>,
@@ -279,58 +290,105 @@ impl Input {
     }
 
     fn begin(&self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
-        let text = match &self.path {
-            None => Text::of_stream(io::stdin(), taken)?,
-            Some(path) if self.is_pipe() => Text::of_stream(File::open(path)?, taken)?,
-            Some(path) => Text::of_file(File::open(path)?, taken, self.key.is_some())?,
-        };
-        if let Some(words) = text.foreign() {
-            return Err(Unfit::Unread(format!("input is {words}")));
-        }
-        let mut begun = Begun { text, header: None, at: Position::default() };
-        if self.format == Format::Csv {
-            begun = begun.below_header(typing)?;
-        }
+        let begun = self.open_content(typing, taken)?;
         match &self.resumed {
             Some(position) => begun.resume(position.clone()),
             None => Ok(begun),
         }
     }
+
+    fn open_content(&self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
+        let text = match &self.path {
+            None => Text::of_stream(io::stdin(), taken)?,
+            Some(path) if self.is_pipe() => Text::of_stream(File::open(path)?, taken)?,
+            Some(path) => {
+                let mut file = File::open(path)?;
+                if self.format == Format::Parquet || is_parquet(&mut file)? {
+                    return Begun::table(file);
+                }
+                Text::of_file(file, taken, self.key.is_some())?
+            }
+        };
+        if let Some(words) = text.foreign() {
+            return Err(Unfit::Unread(format!("input is {words}")));
+        }
+        match self.format {
+            Format::Ndjson => Ok(Begun { content: Content::Lines(text), at: Position::default() }),
+            Format::Csv => Begun::below_header(text, typing),
+            Format::Parquet => Err(Unfit::Unread("input is a pipe; expected a file, which Parquet needs".to_owned())),
+        }
+    }
 }
 
 impl Begun {
-    fn below_header(mut self, typing: &Typing) -> Result<Self, Unfit> {
+    #[cfg(feature = "parquet")]
+    fn table(file: File) -> Result<Self, Unfit> {
+        let table = Table::open(file)?;
+        let at = Position { fingerprint: Some(table.fingerprint().clone()), ..Position::default() };
+        Ok(Self { content: Content::Parquet(Box::new(table)), at })
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn table(_: File) -> Result<Self, Unfit> {
+        let problem = "input is Parquet; this build of dictrack does not include the feature \"parquet\"";
+        Err(Unfit::Unread(problem.to_owned()))
+    }
+
+    fn below_header(mut text: Text, typing: &Typing) -> Result<Self, Unfit> {
         let mut record = Record::default();
-        let mut records = Records::new(&mut self.text, 0);
+        let mut records = Records::new(&mut text, 0);
         let is_there = records.read(&mut record)? && !(record.end == End::Input && records.text.may_grow());
-        self.at.line = records.line;
-        self.at.offset = self.text.offset();
-        self.at = self.at.on(self.text.trail());
+        let at = Position { line: records.line, offset: text.offset(), fingerprint: None };
+        let at = at.on(text.trail());
+        let mut header = None;
         if is_there {
-            let header = Header::of(&record, typing).map_err(|problem| Unfit::Header(record.line, problem))?;
-            self.header = Some(header);
+            header = Some(Header::of(&record, typing).map_err(|problem| Unfit::Header(record.line, problem))?);
         }
-        Ok(self)
+        Ok(Self { content: Content::Csv(text, header), at })
     }
 
     /// Skips to where an earlier run stopped, if this is the data that it read.
     fn resume(mut self, position: Position) -> Result<Self, Unfit> {
         let Some(fingerprint) = &position.fingerprint else { return Ok(self) };
+        let text = match &mut self.content {
+            Content::Lines(text) | Content::Csv(text, _) => text,
+            #[cfg(feature = "parquet")]
+            Content::Parquet(table) if table.fingerprint() == fingerprint && position.offset <= table.rows() => {
+                return Ok(Self { at: position, ..self });
+            }
+            #[cfg(feature = "parquet")]
+            Content::Parquet(_) => return Err(Unfit::Differs("its columns or its rows differ".to_owned())),
+        };
         let offset = position.offset;
         for place in fingerprint.places().chain([offset]) {
-            if !self.text.skip_to(place)? {
-                let ends = self.text.end()?;
+            if !text.skip_to(place)? {
+                let ends = text.end()?;
                 return Err(Unfit::Differs(format!("it has {ends} bytes, of which {offset} were counted")));
             }
-            if let Some(differs) = fingerprint.differs(self.text.trail(), place) {
+            if let Some(differs) = fingerprint.differs(text.trail(), place) {
                 return Err(Unfit::Differs(differs));
             }
         }
-        if self.text.offset() > offset {
+        if text.offset() > offset {
             return Err(Unfit::Differs(format!("its header ends behind byte {offset}, up to which it was counted")));
         }
         Ok(Self { at: position, ..self })
     }
+}
+
+/// Whether a file begins and ends as a Parquet file does.
+fn is_parquet(file: &mut File) -> io::Result<bool> {
+    let mut magic = [[0; 4]; 2];
+    for (part, place) in magic.iter_mut().zip([SeekFrom::Start(0), SeekFrom::End(-4)]) {
+        match file.seek(place).and_then(|_| file.read_exact(part)) {
+            Ok(()) => {}
+            // It is shorter.
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(magic == [*b"PAR1"; 2])
 }
 
 /// A path as marks have it: what is not UTF-8 byte by byte, so that different files have different marks.
@@ -355,6 +413,7 @@ fn format_of(path: &Path) -> Format {
     let plain = if is_gz(path) { path.with_extension("") } else { path.to_owned() };
     match plain.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv,
+        Some(extension) if extension.eq_ignore_ascii_case("parquet") => Format::Parquet,
         _ => Format::Ndjson,
     }
 }

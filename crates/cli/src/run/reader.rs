@@ -10,7 +10,7 @@ use std::time::Duration;
 use dictrack::json::{Json, MAX_BYTES};
 
 use super::csv::{BOM, End, Header, Record, Records, Typing};
-use super::input::{Begun, Format, Input, Position, Unfit};
+use super::input::{Begun, Content, Input, Position, Unfit};
 use super::malformed::Problem;
 use super::rows::{Row, Rows};
 use super::text::{Taken, Text};
@@ -31,8 +31,8 @@ pub(super) struct Batch {
     pub(super) rows: Rows,
     /// The lane of each document, if there are several.
     pub(super) lanes: Vec<u16>,
-    /// The input's mark, where the batch starts, and the data that identifies the positions in the batch.
-    pub(super) from: Option<(String, Position, Trail)>,
+    /// For the input's mark.
+    pub(super) from: Option<Start>,
     /// Whether an earlier run counted documents from it.
     pub(super) resumed: bool,
     /// The bytes read from disk so far, over all inputs.
@@ -40,6 +40,10 @@ pub(super) struct Batch {
     /// Whether the input could not be read to its end.
     pub(super) broken: bool,
 }
+
+/// The name of an input's mark, where a batch starts, and the data that identifies the positions in it, unless that is the same as
+/// at the start.
+pub(super) type Start = (String, Position, Option<Trail>);
 
 /// A document, or what is wrong with it.
 pub(super) struct Item {
@@ -153,13 +157,41 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn all(&mut self, begun: Begun) -> Result<(), Stop> {
-        let Begun { mut text, header, .. } = begun;
-        let result = match self.input.format {
-            Format::Ndjson => self.lines(&mut text),
-            Format::Csv => header.map_or(Ok(()), |header| self.records(&mut text, &header)),
+        let (mut text, result) = match begun.content {
+            Content::Lines(mut text) => {
+                let result = self.lines(&mut text);
+                (text, result)
+            }
+            Content::Csv(mut text, header) => {
+                let result = header.map_or(Ok(()), |header| self.records(&mut text, &header));
+                (text, result)
+            }
+            #[cfg(feature = "parquet")]
+            Content::Parquet(table) => return self.table(*table),
         };
         // Everything read before a failure counts.
         self.send(&mut text).and(result)
+    }
+
+    /// Reads a Parquet file.
+    #[cfg(feature = "parquet")]
+    fn table(&mut self, table: super::parquet::Table) -> Result<(), Stop> {
+        let failed = |problem| Stop::Failed(Problem::Input(problem));
+        let mut pieces = table.read(self.at.offset).map_err(failed)?;
+        while let Some(columns) = pieces.next().transpose().map_err(failed)? {
+            let first = self.at.offset;
+            self.items.extend((0..columns.rows()).map(|at| {
+                let row = first + at as u64 + 1;
+                Item { document: Ok(Row::Cells(at)), line: row, last_line: row, end: row }
+            }));
+            let Some(last) = self.items.last() else { continue };
+            let next = self.at.at(last.end, last.last_line);
+            self.taken.fetch_add(pieces.bytes(columns.rows()), Ordering::Relaxed);
+            self.rows.columns = Some(columns);
+            let from = self.input.key.clone().map(|key| (key, self.at.clone(), None));
+            self.hand_over(from, next)?;
+        }
+        Ok(())
     }
 
     fn send(&mut self, text: &mut Text) -> Result<(), Stop> {
@@ -170,10 +202,10 @@ impl Source<'_> {
         };
         let trail = text.split_trail(next.offset);
         let next = if next.offset == self.at.offset { next } else { next.on(&trail) };
-        self.hand_over(Some((key.clone(), self.at.clone(), trail)), next)
+        self.hand_over(Some((key.clone(), self.at.clone(), Some(trail))), next)
     }
 
-    fn hand_over(&mut self, from: Option<(String, Position, Trail)>, next: Position) -> Result<(), Stop> {
+    fn hand_over(&mut self, from: Option<Start>, next: Position) -> Result<(), Stop> {
         let (mut items, mut rows, mut lanes) = self.emptied.try_recv().unwrap_or_default();
         items.clear();
         rows.clear();

@@ -18,6 +18,9 @@ pub(super) enum Row {
     Whole(Json),
     /// The number of a line of [`Rows`].
     Line(usize),
+    /// The number of a row of a table.
+    #[cfg(feature = "parquet")]
+    Cells(usize),
 }
 
 /// The lines of a batch. Of each, only some values are read. Their memory is used again.
@@ -30,6 +33,9 @@ pub(super) struct Rows {
     slots: Vec<Option<Json>>,
     /// What was read, if anything was.
     projection: Option<Arc<Projection>>,
+    /// The table, if this is one.
+    #[cfg(feature = "parquet")]
+    pub(super) columns: Option<dictrack::arrow::Columns>,
 }
 
 impl Rows {
@@ -80,6 +86,11 @@ impl Rows {
                 Found::Line(Projected::new(projection, slots, self.line(*at)))
             }
             (Row::Line(_), None) => unreachable!("a line is read with a projection"),
+            #[cfg(feature = "parquet")]
+            (Row::Cells(at), _) => match &self.columns {
+                Some(columns) => Found::Cells(columns.row(*at)),
+                None => unreachable!("a row has a table"),
+            },
         }
     }
 
@@ -90,6 +101,10 @@ impl Rows {
         self.text.clear();
         self.ends.clear();
         self.projection = None;
+        #[cfg(feature = "parquet")]
+        {
+            self.columns = None;
+        }
     }
 }
 
@@ -97,6 +112,8 @@ impl Rows {
 pub(super) enum Found<'a> {
     Whole(&'a Json),
     Line(Projected<'a>),
+    #[cfg(feature = "parquet")]
+    Cells(dictrack::arrow::Row<'a>),
 }
 
 impl Document for Found<'_> {
@@ -105,6 +122,8 @@ impl Document for Found<'_> {
         match self {
             Self::Whole(document) => document.value_at(path),
             Self::Line(document) => document.value_at(path),
+            #[cfg(feature = "parquet")]
+            Self::Cells(document) => document.value_at(path),
         }
     }
 
@@ -112,6 +131,8 @@ impl Document for Found<'_> {
         match self {
             Self::Whole(document) => Cow::Borrowed(document),
             Self::Line(document) => document.to_json(),
+            #[cfg(feature = "parquet")]
+            Self::Cells(document) => document.to_json(),
         }
     }
 
@@ -119,6 +140,8 @@ impl Document for Found<'_> {
         match self {
             Self::Whole(document) => document.as_any(),
             Self::Line(document) => document.as_any(),
+            #[cfg(feature = "parquet")]
+            Self::Cells(document) => document.as_any(),
         }
     }
 }

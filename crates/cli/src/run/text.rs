@@ -18,7 +18,7 @@ const FOREIGN: [(&[u8], &str); 6] = [
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; expected plain text or gzip"),
     (b"\xfd7zXZ\0", "compressed with xz; expected plain text or gzip"),
     (b"PK\x03\x04", "a zip archive; expected plain text or gzip"),
-    (b"PAR1", "Parquet; expected NDJSON or CSV"),
+    (b"PAR1", "Parquet, but a pipe or incomplete; expected a whole file"),
 ];
 
 /// The bytes read from disk so far, over all inputs, for the progress bar.

@@ -154,6 +154,12 @@ fn chained(samples: &[(u64, ContentHash)], part: &[u8]) -> ContentHash {
 }
 
 impl Fingerprint {
+    /// The fingerprint of a file that is identified by `part` of it, wherever a position in it is.
+    #[cfg(feature = "parquet")]
+    pub(super) fn of_whole(part: &[u8]) -> Self {
+        Self { head: Part { bytes: part.len() as u64, hash: ContentHash::of([part]) }, trail: None }
+    }
+
     pub(super) fn write(&self, entries: &mut Vec<(&'static str, Json)>) {
         let Self { head, trail } = self;
         entries.extend([("head", head.hash.to_string().into()), ("head_bytes", head.bytes.into())]);
