@@ -29,9 +29,12 @@ mod args;
 mod away;
 mod csv;
 mod events;
+mod found;
+mod grouping;
 mod gzip;
 mod input;
 mod lanes;
+mod local;
 mod malformed;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -44,6 +47,9 @@ mod text;
 mod trackers;
 mod trail;
 mod update;
+mod values;
+#[cfg(feature = "zstd")]
+mod zstd;
 
 pub(crate) use args::Args;
 use args::Output;
@@ -158,8 +164,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn open_inputs(args: &Args, taken: &Taken) -> Result<Vec<Input>, Failure> {
-    let open = |path: &PathBuf| Input::open(path, args.format, args.cache.is_some());
-    let inputs = args.inputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let open = |path: PathBuf| Input::open(&path, args.format, args.cache.is_some());
+    let inputs = found::files(&args.inputs)?.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let mut inputs = if inputs.is_empty() { vec![Input::stdin(args.format)] } else { inputs };
     let mut named = HashSet::new();
     if let Some(twice) = inputs.iter().find(|input| input.key.as_ref().is_some_and(|key| !named.insert(key))) {
@@ -170,7 +176,11 @@ fn open_inputs(args: &Args, taken: &Taken) -> Result<Vec<Input>, Failure> {
         inputs.iter_mut().for_each(|input| input.key = None);
     }
     let typing = args.typing();
-    inputs.iter_mut().enumerate().try_for_each(|(at, input)| input.check(&typing, taken, at))?;
+    let wrong: Vec<_> = inputs.iter_mut().enumerate().map(|(at, input)| input.check(&typing, taken, at)).collect();
+    // Nothing would be counted, so no store is created. Otherwise each is reported when its turn comes.
+    if let Some(wrong) = wrong.into_iter().collect::<Option<Vec<_>>>() {
+        return Err(Failure(wrong.into_iter().map(|Failure(problem)| problem).collect::<Vec<_>>().join("\n")));
+    }
     if args.store.is_some() && args.id.is_none() {
         for pipe in inputs.iter().filter(|input| input.key.is_none()) {
             warn(format_args!("{}: without --id, running again on the same documents counts them twice", pipe.name));
@@ -200,13 +210,16 @@ struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    /// Reads them. `clock` is a recent time of the clock.
-    fn of(args: &Args, document: &'a dyn Document, clock: Timestamp) -> Result<Self, Problem> {
-        let group = name(document, "group", &args.group_by)?;
+    /// Reads them; `None` if `--where` leaves the document out. `clock` is a recent time of the clock.
+    fn of(args: &Args, document: &'a dyn Document, clock: Timestamp) -> Result<Option<Self>, Problem> {
+        if !args.includes(document) {
+            return Ok(None);
+        }
+        let group = args.grouping().group(document)?;
         let (mut now, mut date) = (None, None);
         if let Some(path) = &args.time {
             let found = document.value_at(path);
-            now = found.as_ref().and_then(Timestamp::of_value);
+            now = found.as_ref().and_then(|found| args.times().read(found));
             if now.is_none() {
                 return Err(Problem::unfit("time", path, found, "seconds since 1970, an RFC 3339 timestamp or a date"));
             }
@@ -224,7 +237,7 @@ impl<'a> Read<'a> {
             }
         }
         let id = args.id.as_ref().map(|path| name(document, "id", path)).transpose()?;
-        Ok(Self { group, now, date, id })
+        Ok(Some(Self { group, now, date, id }))
     }
 
     fn submission<'b>(
@@ -304,8 +317,7 @@ impl Run<'_> {
     /// Counts every input.
     fn count(&mut self, inputs: Vec<Input>, taken: Taken) -> Result<(), Failure> {
         let args = self.args;
-        let read = [Some(&args.group_by), args.time.as_ref(), args.id.as_ref()];
-        let read = read.into_iter().flatten().cloned().collect();
+        let read = args.grouping().paths().iter().chain(&args.time).chain(&args.id).cloned().collect();
         let mut lanes = Lanes::new(args.lanes(), read, &self.list, &self.summary);
         let reader = Reader::start(inputs, args.typing(), taken);
         let mut since = Stopwatch::start();

@@ -2,12 +2,17 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::{LazyLock, OnceLock};
 
+use dictrack::custom::Registry;
+use dictrack::json::Json;
 use dictrack::open::OpenOptions;
-use dictrack::{Durability, EventCode, Path, Span};
+use dictrack::{Condition, Document, Durability, EventCode, Path, Span, TrackerDefinition};
 
 use super::csv::Typing;
+use super::grouping::Grouping;
 use super::input::Format;
+use super::local::LocalTimes;
 use crate::moment::{self, ZoneArg};
 use crate::{Failure, misused, store};
 
@@ -37,12 +42,18 @@ use crate::{Failure, misused, store};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The trackers for every group, in JSON, TOML or YAML.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(super) trackers: PathBuf,
-    /// The dotted path of the group in each document.
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    pub(super) group_by: Path,
-    /// The path of the time in each document: seconds since 1970, an RFC 3339 timestamp or a date [default: the clock].
+    /// The dotted path of the group in each document. Of several paths, separated by commas, the values together are the
+    /// group: alice,DE. Without it, all documents are in the group "all".
+    #[arg(short, long, value_name = "PATH,…")]
+    pub(super) group_by: Option<Grouping>,
+    /// Count only documents for which this condition holds, as in definitions: {"key": "country", "eq": "DE"}. Given several
+    /// times, all have to hold.
+    #[arg(long = "where", value_name = "CONDITION", value_parser = condition)]
+    pub(super) conditions: Vec<Condition>,
+    /// The path of the time in each document: seconds since 1970, an RFC 3339 timestamp, a date, or as in spreadsheets
+    /// "2026-01-31 14:05:32" in the time zone of --zone [default: the clock].
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(super) time: Option<Path>,
     /// Reject documents whose time is further ahead of the clock than this: seconds, or 90s, 5m, "1 hour". Otherwise a
@@ -52,11 +63,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) zone: ZoneArg,
     /// The path of the id in each document: an id counts only once in its group.
-    #[arg(long, value_name = "PATH", value_parser = path)]
+    #[arg(short, long, value_name = "PATH", value_parser = path)]
     pub(super) id: Option<Path>,
     /// The store: an SQLite file, or mongodb://user:password@host:port/database. Without --store and --cache, nothing
     /// is stored. [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that contains it]
-    #[arg(long, value_name = "FILE|URL")]
+    #[arg(short, long, value_name = "FILE|URL")]
     pub(super) store: Option<PathBuf>,
     /// The Redis cache that many processes share: redis://user:password@host:port, rediss:// for TLS, or
     /// redis-cluster://host:port,host:port. Needs --id. Without --store, only Redis has the groups.
@@ -77,20 +88,26 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) strict: bool,
     /// What to print: a table at the end, that table as JSON, or each event as a line of JSON.
-    #[arg(long, default_value = "table")]
+    #[arg(short, long, default_value = "table")]
     pub(super) output: Output,
     /// The events that --output ndjson prints [default: all].
     #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = code)]
     pub(super) events: Vec<EventCode>,
-    /// The format of the inputs [default: depends on the file name].
-    #[arg(long)]
+    /// The format of the inputs [default: depends on the file name and on how the file begins].
+    #[arg(short, long)]
     pub(super) format: Option<Format>,
+    /// What separates the cells of CSV: one character, or "tab" [default: a comma, or tabs in .tsv files].
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub(super) delimiter: Option<u8>,
     /// CSV columns to read as strings, whatever they look like.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) text: Vec<String>,
     /// CSV columns to read as numbers, even if they are written as 12.50, 1e3 or +5.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     pub(super) number: Vec<String>,
+    /// The columns of --number have a decimal comma: 12,50.
+    #[arg(long, requires = "number")]
+    pub(super) decimal_comma: bool,
     /// The memory limit for groups, in MiB. Groups beyond it are dropped and read again from the store, or from Redis with
     /// --cache. With an SQLite file, the process uses up to 96 MiB more for reading and writing, or 160 MiB if a group has
     /// a million ids, plus 4 MiB for each thread from the third on. Without --store and --cache there is no limit, because
@@ -100,9 +117,13 @@ pub(crate) struct Args {
     /// How many threads count documents [default: one for each core]. The results are the same. One with --strict or --cache.
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub(super) threads: Option<NonZeroUsize>,
-    /// NDJSON or CSV files, plain or gzipped, or Parquet files; - for standard input, which is also the default.
+    /// Files of JSON lines, JSON, CSV or TSV, plain or packed with gzip or zstd, or Parquet files; folders of such files; quoted
+    /// patterns such as "logs/**/*.ndjson"; - for standard input, which is also the default.
     #[arg(value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
+    /// Reads times in `zone`.
+    #[arg(skip)]
+    times: OnceLock<LocalTimes>,
 }
 
 /// More threads than this only take memory.
@@ -145,9 +166,63 @@ impl Args {
         if self.strict || self.cache.is_some() { 1 } else { self.threads.unwrap_or_else(cores).get().min(MAX_THREADS) }
     }
 
+    pub(super) fn grouping(&self) -> &Grouping {
+        static ALL: Grouping = Grouping::ALL;
+        self.group_by.as_ref().unwrap_or(&ALL)
+    }
+
+    /// Reads the times of documents.
+    pub(super) fn times(&self) -> &LocalTimes {
+        self.times.get_or_init(|| LocalTimes::of(self.zone.zone))
+    }
+
+    /// Whether the conditions of `--where` hold.
+    #[inline]
+    pub(super) fn includes(&self, document: &dyn Document) -> bool {
+        self.conditions.is_empty() || self.conditions.iter().all(|condition| holds(condition, document))
+    }
+
     /// How CSV columns are read.
     pub(super) fn typing(&self) -> Typing {
-        Typing { text: self.text.clone(), number: self.number.clone() }
+        let group_by = self.grouping().paths().iter().map(|path| ("--group-by", path.clone()));
+        let others = [("--time", &self.time), ("--id", &self.id)];
+        let others = others.into_iter().filter_map(|(option, path)| Some((option, path.clone()?)));
+        Typing {
+            text: self.text.clone(),
+            number: self.number.clone(),
+            decimal_comma: self.decimal_comma,
+            delimiter: self.delimiter,
+            paths: group_by.chain(others).collect(),
+        }
+    }
+}
+
+/// Whether a condition holds. One that `condition` accepts runs no custom code, so it cannot fail.
+fn holds(condition: &Condition, document: &dyn Document) -> bool {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::default);
+    condition.holds(document, &REGISTRY).unwrap_or(false)
+}
+
+/// Reads a condition as it is written in a definition.
+fn condition(text: &str) -> Result<Condition, String> {
+    let json = Json::parse(text.as_bytes()).map_err(|error| format!("not JSON: {error}"))?;
+    let entries = [("name", "where".into()), ("kind", "count".into()), ("target", 1_u64.into())];
+    let entries = entries.into_iter().chain([("conditions", Json::List(vec![json]))]);
+    let definition = Json::Map(entries.map(|(key, value)| (key.into(), value)).collect());
+    let definition = TrackerDefinition::from_json(&definition).map_err(|error| error.to_string())?;
+    let Some(condition) = definition.conditions().first() else { return Err("expected a condition".to_owned()) };
+    if definition.asks_custom() {
+        return Err("custom conditions need a program; expected a condition that this command knows".to_owned());
+    }
+    Ok(condition.clone())
+}
+
+fn delimiter(text: &str) -> Result<u8, &'static str> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [b'"' | b'\n' | b'\r'] => Err("quotes and line ends have their own meaning; expected another character"),
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => Err("expected one ASCII character, or \"tab\""),
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use csv_core::ReadRecordResult;
-use dictrack::json::{Json, MAX_BYTES, Map};
+use dictrack::Path;
+use dictrack::json::{Json, MAX_BYTES, Map, Text as Key};
 use dictrack::number::Number;
 use dictrack::text::{plain, quoted};
 
@@ -61,8 +62,8 @@ pub(super) struct Records<'t> {
 
 impl<'t> Records<'t> {
     /// Starts between two records, on `line`.
-    pub(super) fn new(text: &'t mut Text, line: u64) -> Self {
-        Self { text, core: csv_core::Reader::new(), line }
+    pub(super) fn new(text: &'t mut Text, line: u64, delimiter: u8) -> Self {
+        Self { text, core: csv_core::ReaderBuilder::new().delimiter(delimiter).build(), line }
     }
 
     /// Moves to the first byte of a record; `false` at the end.
@@ -130,11 +131,16 @@ fn make_room<T: Clone + Default>(buffer: &mut Vec<T>, used: usize) -> usize {
 }
 
 /// The columns of a CSV input.
-pub(super) struct Header(Vec<Column>);
+pub(super) struct Header {
+    columns: Vec<Column>,
+    decimal_comma: bool,
+}
 
 struct Column {
     /// If empty, the cells of this column are ignored.
     name: String,
+    /// Where the value of a cell is in the document: a column `a.b` is the field `b` of a map `a`.
+    path: Vec<Key>,
     reading: Reading,
 }
 
@@ -149,13 +155,19 @@ enum Reading {
     Number,
 }
 
-/// The columns whose type is given by an option.
+/// How cells are read, and which columns there have to be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Typing {
-    /// The names given by `--text`.
+    /// The columns given by `--text`.
     pub(super) text: Vec<String>,
-    /// The names given by `--number`.
+    /// The columns given by `--number`.
     pub(super) number: Vec<String>,
+    /// Whether these have a decimal comma.
+    pub(super) decimal_comma: bool,
+    /// What separates cells, if it was given.
+    pub(super) delimiter: Option<u8>,
+    /// The options that name a path, and the path.
+    pub(super) paths: Vec<(&'static str, Path)>,
 }
 
 impl Typing {
@@ -183,8 +195,11 @@ impl Header {
         let set = |names: &'t [String]| -> HashSet<&'t str> { names.iter().map(String::as_str).collect() };
         let (text, number) = (set(&typing.text), set(&typing.number));
         let names = record.cells().map(|name| String::from_utf8_lossy(name).into_owned());
-        let columns = names.map(|name| Ok(Column { reading: Typing::reading(&text, &number, &name)?, name }));
-        let columns = columns.collect::<Result<Vec<Column>, String>>()?;
+        let columns = names.map(|name| {
+            let reading = Typing::reading(&text, &number, &name)?;
+            Ok(Column { path: vec![name.as_str().into()], name, reading })
+        });
+        let mut columns = columns.collect::<Result<Vec<Column>, String>>()?;
         let mut names = HashSet::new();
         let mut named = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
         if let Some(twice) = named.find(|name| !names.insert(*name)) {
@@ -199,7 +214,9 @@ impl Header {
                 ));
             }
         }
-        Ok(Self(columns))
+        nest(&mut columns);
+        check_paths(&columns, typing)?;
+        Ok(Self { columns, decimal_comma: typing.decimal_comma })
     }
 
     /// The document for a record. Empty cells are left out.
@@ -210,7 +227,7 @@ impl Header {
                 record.bytes
             ));
         }
-        let Self(columns) = self;
+        let Self { columns, decimal_comma } = self;
         if record.cells != columns.len() {
             return Err(format!("record has {} cells; expected {}, as in the header", record.cells, columns.len()));
         }
@@ -218,7 +235,7 @@ impl Header {
             return Err("the header is repeated; are these several files in one?".to_owned());
         }
         let mut map = Map::default();
-        for (Column { name, reading }, cell) in columns.iter().zip(record.cells()) {
+        for (Column { name, path, reading }, cell) in columns.iter().zip(record.cells()) {
             if name.is_empty() {
                 continue;
             }
@@ -226,25 +243,90 @@ impl Header {
             let value = match (reading, cell) {
                 (_, "") => continue,
                 (Reading::Text, cell) => cell.into(),
+                (Reading::Number, cell) if *decimal_comma => with_comma(cell).map_or_else(|| cell.into(), Json::Number),
                 (Reading::Number, cell) => Number::parse_text(cell).map_or_else(|| cell.into(), Json::Number),
                 (Reading::Plain, "true") => true.into(),
                 (Reading::Plain, "false") => false.into(),
                 (Reading::Plain, cell) => canonical(cell).map_or_else(|| cell.into(), Json::Number),
             };
-            map.insert(name.as_str().into(), value);
+            put(&mut map, path, value);
         }
         Ok(Json::Map(map))
     }
 
     /// Whether a record repeats the header.
     fn is_repeated(&self, record: &Record) -> bool {
-        let Self(columns) = self;
-        let mut cells = record.cells().zip(columns);
+        let mut cells = record.cells().zip(&self.columns);
         let first = cells.next().is_some_and(|(cell, Column { name, .. })| {
             cell == name.as_bytes() || cell.strip_prefix(BOM) == Some(name.as_bytes())
         });
         first && cells.all(|(cell, Column { name, .. })| cell == name.as_bytes())
     }
+}
+
+/// Makes the names of columns paths where that does not hide another column: with a column `a`, the name of a column `a.b` is one
+/// key.
+fn nest(columns: &mut [Column]) {
+    let names: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
+    for Column { name, path, .. } in columns {
+        let parts: Vec<&str> = name.split('.').collect();
+        let hides = (1..parts.len()).any(|count| names.contains(&parts[..count].join(".")));
+        if !hides && parts.iter().all(|part| !part.is_empty()) {
+            *path = parts.into_iter().map(Key::from).collect();
+        }
+    }
+}
+
+/// Checks that the header has the columns that options name.
+fn check_paths(columns: &[Column], typing: &Typing) -> Result<(), String> {
+    for (option, path) in &typing.paths {
+        let keys: Vec<&str> = path.segments().iter().map(|segment| segment.key()).collect();
+        let is_named = |column: &Column| {
+            column.path.iter().map(|part| &**part).eq(keys.iter().copied()) || keys == [column.name.as_str()]
+        };
+        if columns.iter().any(is_named) {
+            continue;
+        }
+        let other = match &columns {
+            [Column { name, .. }] => [';', '\t', '|', ','].into_iter().find(|delimiter| name.contains(*delimiter)),
+            _ => None,
+        };
+        let hint = match other {
+            None => String::new(),
+            Some('\t') => "; is it separated by tabs? use --delimiter tab".to_owned(),
+            Some(other) => format!("; is it separated by {other}? use --delimiter '{other}'"),
+        };
+        return Err(format!(
+            "{option}: unknown column {}; expected one of {}{hint}",
+            quoted(&path.to_string()),
+            listed(columns)
+        ));
+    }
+    Ok(())
+}
+
+/// Puts a value where a path says.
+fn put(map: &mut Map, path: &[Key], value: Json) {
+    match path {
+        [] => {}
+        [key] => map.insert(key.clone(), value),
+        [key, rest @ ..] => {
+            let mut inner = match map.get(key) {
+                Some(Json::Map(inner)) => inner.clone(),
+                _ => Map::default(),
+            };
+            put(&mut inner, rest, value);
+            map.insert(key.clone(), Json::Map(inner));
+        }
+    }
+}
+
+/// Reads a number with a decimal comma, such as `12,50`.
+fn with_comma(text: &str) -> Option<Number> {
+    if text.contains('.') {
+        return None;
+    }
+    Number::parse_text(&text.replacen(',', ".", 1))
 }
 
 /// The column names for an error; of many, the first ones.
@@ -305,7 +387,7 @@ mod tests {
     /// The line, the end and the cells of each record.
     fn records(text: &str, step: usize) -> Vec<(u64, End, Vec<String>)> {
         let mut text_read = slow(text, step);
-        let mut records = Records::new(&mut text_read, 0);
+        let mut records = Records::new(&mut text_read, 0, b',');
         let (mut record, mut all) = (Record::default(), Vec::new());
         while records.read(&mut record).unwrap() {
             let cells = record.cells().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect();
@@ -346,7 +428,7 @@ mod tests {
     fn a_record_that_is_too_long_is_reported_and_skipped() {
         let text = format!("a\n{}\n{}\nlast\n", "x".repeat(3 * MAX_BYTES), ",".repeat(3 * MAX_BYTES));
         let mut text = slow(&text, 1 << 16);
-        let mut records = Records::new(&mut text, 0);
+        let mut records = Records::new(&mut text, 0, b',');
         let mut record = Record::default();
         assert!(records.read(&mut record).unwrap());
         let header = Header::of(&record, &Typing::default()).unwrap();
@@ -362,9 +444,10 @@ mod tests {
     #[test]
     fn options_choose_strings_or_numbers_for_a_column() {
         let text = "a,b,c\n1.50,1.50,1.50\n1,1e3,none\n";
-        let typing = Typing { text: vec!["a".to_owned()], number: vec!["b".to_owned(), "c".to_owned()] };
+        let typing =
+            Typing { text: vec!["a".to_owned()], number: vec!["b".to_owned(), "c".to_owned()], ..Typing::default() };
         let mut text = slow(text, 1 << 16);
-        let mut records = Records::new(&mut text, 0);
+        let mut records = Records::new(&mut text, 0, b',');
         let mut record = Record::default();
         records.read(&mut record).unwrap();
         let header = Header::of(&record, &typing).unwrap();

@@ -18,6 +18,7 @@ use super::csv::{End, Header, Record, Records, Typing};
 use super::parquet::Table;
 use super::text::{Taken, Text};
 use super::trail::{Fingerprint, Trail};
+use super::values;
 use crate::Failure;
 use crate::print::warn;
 
@@ -26,8 +27,12 @@ use crate::print::warn;
 pub(super) enum Format {
     /// A JSON document on each line.
     Ndjson,
+    /// JSON documents one after another, each on one line or several, or in a list.
+    Json,
     /// Comma-separated values below a header.
     Csv,
+    /// Tab-separated values below a header.
+    Tsv,
     /// A Parquet file; its rows are documents.
     Parquet,
 }
@@ -42,6 +47,8 @@ pub(super) struct Input {
     path: Option<PathBuf>,
     pub(super) name: Arc<str>,
     pub(super) format: Format,
+    /// Whether an option gave the format.
+    is_format_given: bool,
     /// The name of its mark; an input that cannot be read twice has none.
     pub(super) key: Option<String>,
     /// How far an earlier run counted it.
@@ -61,8 +68,9 @@ pub(super) struct Begun {
 /// What an input contains.
 pub(super) enum Content {
     Lines(Text),
-    /// With the columns; `None` if the header is incomplete.
-    Csv(Text, Option<Header>),
+    Json(Text),
+    /// With the columns, which are `None` if the header is incomplete, and what separates cells.
+    Csv(Text, Option<Header>, u8),
     #[cfg(feature = "parquet")]
     Parquet(Box<Table>),
 }
@@ -91,7 +99,7 @@ impl Paths {
     pub(super) fn of(args: &Args) -> Self {
         let text = |path: &dictrack::Path| path.to_string();
         Self([
-            ("group-by", Some(text(&args.group_by))),
+            ("group-by", args.group_by.as_ref().map(ToString::to_string)),
             ("time", args.time.as_ref().map(text)),
             ("id", args.id.as_ref().map(text)),
         ])
@@ -158,6 +166,7 @@ impl Input {
             path: None,
             name: "standard input".into(),
             format: format.unwrap_or(Format::Ndjson),
+            is_format_given: format.is_some(),
             key: None,
             resumed: None,
             size: None,
@@ -172,13 +181,10 @@ impl Input {
         }
         let fail = |error: io::Error| Failure(format!("{}: {error}", url::shown_path(path)));
         let metadata = std::fs::metadata(path).map_err(fail)?;
-        if metadata.is_dir() {
-            return Err(Failure(format!("{}: is a folder; expected a file", url::shown_path(path))));
-        }
         let mut input = Self {
             path: Some(path.to_owned()),
             name: url::shown_path(path).into(),
-            format: format.unwrap_or_else(|| format_of(path)),
+            format: format.or_else(|| format_of(path)).unwrap_or(Format::Ndjson),
             ..Self::stdin(format)
         };
         if !metadata.is_file() {
@@ -196,18 +202,18 @@ impl Input {
         Ok(input)
     }
 
-    /// Rejects a file with an invalid header before anything is counted. A file that cannot be read is reported when its turn
-    /// comes, since the other inputs still count.
-    pub(super) fn check(&mut self, typing: &Typing, taken: &Taken, at: usize) -> Result<(), Failure> {
+    /// Opens a file before anything is counted. If it cannot be read, that is reported when its turn comes, since the other inputs
+    /// still count. Returns what is wrong with its header.
+    pub(super) fn check(&mut self, typing: &Typing, taken: &Taken, at: usize) -> Option<Failure> {
         if self.is_pipe() {
-            return Ok(());
+            return None;
         }
         match self.begin(typing, taken) {
             Ok(begun) => self.checked = (at < KEPT_OPEN).then_some(begun),
-            Err(Unfit::Header(line, problem)) => return Err(Failure(format!("{}:{line}: {problem}", self.name))),
+            Err(Unfit::Header(line, problem)) => return Some(Failure(format!("{}:{line}: {problem}", self.name))),
             Err(Unfit::Differs(_) | Unfit::Unread(_)) => {}
         }
-        Ok(())
+        None
     }
 
     /// Resumes where an earlier run stopped. A file that differs from the one it read is counted from the beginning if
@@ -298,7 +304,7 @@ impl Input {
     }
 
     fn open_content(&self, typing: &Typing, taken: &Taken) -> Result<Begun, Unfit> {
-        let text = match &self.path {
+        let mut text = match &self.path {
             None => Text::of_stream(io::stdin(), taken)?,
             Some(path) if self.is_pipe() => Text::of_stream(File::open(path)?, taken)?,
             Some(path) => {
@@ -312,9 +318,15 @@ impl Input {
         if let Some(words) = text.foreign() {
             return Err(Unfit::Unread(format!("input is {words}")));
         }
+        let at = Position::default();
         match self.format {
-            Format::Ndjson => Ok(Begun { content: Content::Lines(text), at: Position::default() }),
-            Format::Csv => Begun::below_header(text, typing),
+            Format::Ndjson if !self.is_format_given && values::are_in(text.begin()?) => {
+                Ok(Begun { content: Content::Json(text), at })
+            }
+            Format::Ndjson => Ok(Begun { content: Content::Lines(text), at }),
+            Format::Json => Ok(Begun { content: Content::Json(text), at }),
+            Format::Csv => Begun::below_header(text, typing, typing.delimiter.unwrap_or(b',')),
+            Format::Tsv => Begun::below_header(text, typing, typing.delimiter.unwrap_or(b'\t')),
             Format::Parquet => Err(Unfit::Unread("input is a pipe; expected a file, which Parquet needs".to_owned())),
         }
     }
@@ -334,9 +346,9 @@ impl Begun {
         Err(Unfit::Unread(problem.to_owned()))
     }
 
-    fn below_header(mut text: Text, typing: &Typing) -> Result<Self, Unfit> {
+    fn below_header(mut text: Text, typing: &Typing, delimiter: u8) -> Result<Self, Unfit> {
         let mut record = Record::default();
-        let mut records = Records::new(&mut text, 0);
+        let mut records = Records::new(&mut text, 0, delimiter);
         let is_there = records.read(&mut record)? && !(record.end == End::Input && records.text.may_grow());
         let at = Position { line: records.line, offset: text.offset(), fingerprint: None };
         let at = at.on(text.trail());
@@ -344,14 +356,14 @@ impl Begun {
         if is_there {
             header = Some(Header::of(&record, typing).map_err(|problem| Unfit::Header(record.line, problem))?);
         }
-        Ok(Self { content: Content::Csv(text, header), at })
+        Ok(Self { content: Content::Csv(text, header, delimiter), at })
     }
 
     /// Skips to where an earlier run stopped, if this is the data that it read.
     fn resume(mut self, position: Position) -> Result<Self, Unfit> {
         let Some(fingerprint) = &position.fingerprint else { return Ok(self) };
         let text = match &mut self.content {
-            Content::Lines(text) | Content::Csv(text, _) => text,
+            Content::Lines(text) | Content::Json(text) | Content::Csv(text, ..) => text,
             #[cfg(feature = "parquet")]
             Content::Parquet(table) if table.fingerprint() == fingerprint && position.offset <= table.rows() => {
                 return Ok(Self { at: position, ..self });
@@ -405,15 +417,19 @@ fn host() -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-fn is_gz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
-}
-
-fn format_of(path: &Path) -> Format {
-    let plain = if is_gz(path) { path.with_extension("") } else { path.to_owned() };
-    match plain.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv,
-        Some(extension) if extension.eq_ignore_ascii_case("parquet") => Format::Parquet,
-        _ => Format::Ndjson,
+/// The format that a name stands for, without the ending of a packed file.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    let extension = |path: &Path| path.extension().map(|extension| extension.to_ascii_lowercase());
+    let plain = match extension(path)?.to_str()? {
+        "gz" | "zst" => path.with_extension(""),
+        _ => path.to_owned(),
+    };
+    match extension(&plain)?.to_str()? {
+        "csv" => Some(Format::Csv),
+        "tsv" | "tab" => Some(Format::Tsv),
+        "parquet" => Some(Format::Parquet),
+        // A file of this name may have lines as well as one list, so its beginning tells.
+        "ndjson" | "jsonl" | "json" => Some(Format::Ndjson),
+        _ => None,
     }
 }

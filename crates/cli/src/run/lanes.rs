@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use dictrack::clock::{Clock as _, SystemClock};
 use dictrack::{
-    Blocking, Document as _, Error, Event, Outcome, Path, Timestamp,
-    document::Value,
+    Blocking, Error, Event, Outcome, Path, Timestamp,
     group::{Differing, TrackerList},
     json::{Projection, Projector},
     manager::Submission,
@@ -20,6 +19,7 @@ use dictrack::{
 };
 
 use super::args::Output;
+use super::grouping::Grouping;
 use super::malformed::Problem;
 use super::reader::{Batch, Item, Reader};
 use super::rows::Found;
@@ -120,7 +120,7 @@ impl Lanes {
     }
 
     /// Parses the documents of some batches, and finds out which lane counts each.
-    pub(super) fn read(&mut self, batches: &mut [Batch], group_by: &Path) {
+    pub(super) fn read(&mut self, batches: &mut [Batch], grouping: &Grouping) {
         if let Some(wider) = self.projection.widened() {
             self.projection = Arc::new(wider);
         }
@@ -139,7 +139,7 @@ impl Lanes {
                 if count > 1 {
                     let Batch { items, rows, lanes, .. } = batch;
                     lanes.extend(items.iter().map(|item| match &item.document {
-                        Ok(row) => lane_of(&rows.document(row), group_by, hasher, count),
+                        Ok(row) => lane_of(&rows.document(row), grouping, hasher, count),
                         Err(_) => 0,
                     }));
                 }
@@ -149,14 +149,9 @@ impl Lanes {
 }
 
 /// The lane of a document's group, of `count`.
-fn lane_of(document: &Found<'_>, group_by: &Path, hasher: &foldhash::quality::RandomState, count: usize) -> u16 {
-    let hash = match document.value_at(group_by) {
-        Some(Value::Text(group)) => hasher.hash_one(&*group),
-        // A number names the same group as the string of its digits.
-        Some(Value::Number(number)) => hasher.hash_one(number.to_plain().as_str()),
-        // It is not counted, but somebody has to say why.
-        _ => 0,
-    };
+fn lane_of(document: &Found<'_>, grouping: &Grouping, hasher: &foldhash::quality::RandomState, count: usize) -> u16 {
+    // Without a group it is not counted, but somebody has to say why.
+    let hash = grouping.group(document).map_or(0, |group| hasher.hash_one(&*group));
     (hash % count as u64) as u16
 }
 
@@ -191,10 +186,11 @@ impl Lane {
                 })
                 .collect();
             let mut good = Vec::with_capacity(found.len());
-            let mut bad = Vec::new();
+            let (mut bad, mut others) = (Vec::new(), Vec::new());
             for (place, document) in &found {
                 match Read::of(work.args, document, work.clock) {
-                    Ok(read) => good.push((*place, read, document)),
+                    Ok(Some(read)) => good.push((*place, read, document)),
+                    Ok(None) => others.push(*place),
                     Err(problem) => bad.push((*place, problem)),
                 }
                 if work.args.strict && !bad.is_empty() {
@@ -232,6 +228,7 @@ impl Lane {
             // What comes before the document that failed is done.
             let end = good.get(done).map(|(place, ..)| *place).filter(|_| failed.is_some());
             *counted += some.iter().take_while(|place| end.is_none_or(|end| **place < end)).count();
+            summary.filtered += others.iter().filter(|place| end.is_none_or(|end| **place < end)).count() as u64;
             let ends_here = work.args.strict && !bad.is_empty();
             problems.extend(bad.into_iter().filter(|(place, _)| end.is_none_or(|end| *place < end)));
             if let Some(error) = failed {
@@ -254,7 +251,7 @@ impl Run<'_> {
         {
             batches.push(batch);
         }
-        lanes.read(&mut batches, &self.args.group_by);
+        lanes.read(&mut batches, self.args.grouping());
         let counted = self.count_at_once(lanes, &batches)?;
         self.finish_batches(batches, counted, reader)
     }

@@ -15,6 +15,7 @@ use super::malformed::Problem;
 use super::rows::{Row, Rows};
 use super::text::{Taken, Text};
 use super::trail::Trail;
+use super::values::Values;
 
 /// How many batches may wait to be counted: enough to keep both threads busy, few enough to limit memory.
 const AHEAD: usize = 8;
@@ -82,7 +83,12 @@ impl Reader {
                     items: Vec::new(),
                     rows: Rows::default(),
                     lanes: Vec::new(),
-                    at: begun.as_ref().map(|begun| begun.at.clone()).unwrap_or_default(),
+                    at: match &begun {
+                        Ok(begun) => begun.at.clone(),
+                        // That of its header.
+                        Err(Unfit::Header(line, _)) => Position::default().at(0, line - 1),
+                        Err(_) => Position::default(),
+                    },
                     broken: false,
                 };
                 let result = match begun {
@@ -162,8 +168,12 @@ impl Source<'_> {
                 let result = self.lines(&mut text);
                 (text, result)
             }
-            Content::Csv(mut text, header) => {
-                let result = header.map_or(Ok(()), |header| self.records(&mut text, &header));
+            Content::Json(mut text) => {
+                let result = self.values(&mut text);
+                (text, result)
+            }
+            Content::Csv(mut text, header, delimiter) => {
+                let result = header.map_or(Ok(()), |header| self.records(&mut text, &header, delimiter));
                 (text, result)
             }
             #[cfg(feature = "parquet")]
@@ -277,6 +287,25 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// Reads JSON documents that are not one a line.
+    fn values(&mut self, text: &mut Text) -> Result<(), Stop> {
+        let mut values = Values::new(self.at.offset, self.at.line);
+        loop {
+            let chunk = text.fill_buf()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let length = chunk.len();
+            values.read(chunk, |value| self.line(value.text, value.length, value.line, value.last_line, value.end));
+            text.consume(length);
+            self.send(text)?;
+        }
+        match values.end(|value| self.line(value.text, value.length, value.line, value.last_line, value.end)) {
+            Some(problem) => Err(Stop::Failed(Problem::Input(problem.to_owned()))),
+            None => Ok(()),
+        }
+    }
+
     fn line(&mut self, text: &[u8], length: u64, line: u64, last_line: u64, end: u64) {
         if let Some(document) = document(text, length, |line| Ok(self.rows.push(line))) {
             self.items.push(Item { document, line, last_line, end });
@@ -284,9 +313,9 @@ impl Source<'_> {
     }
 
     /// Reads CSV records after the header.
-    fn records(&mut self, text: &mut Text, header: &Header) -> Result<(), Stop> {
+    fn records(&mut self, text: &mut Text, header: &Header, delimiter: u8) -> Result<(), Stop> {
         let mut record = Record::default();
-        let mut records = Records::new(text, self.at.line);
+        let mut records = Records::new(text, self.at.line, delimiter);
         let most = if self.input.is_pipe() { 1 } else { CSV_BATCH };
         let (mut end, mut last_line) = (records.text.offset(), records.line);
         while records.read(&mut record)? {

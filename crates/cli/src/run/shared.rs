@@ -71,7 +71,7 @@ impl Run<'_> {
             documents += batch.items.len();
             batches.push(batch);
         }
-        lanes.read(&mut batches, &self.args.group_by);
+        lanes.read(&mut batches, self.args.grouping());
         let counted = self.count_together(&batches)?;
         self.finish_batches(batches, counted, reader)
     }
@@ -89,10 +89,11 @@ impl Run<'_> {
             let mut is_bad = document.is_err();
             if let Ok(document) = document {
                 match Read::of(self.args, document, clock) {
-                    Ok(read) => {
+                    Ok(Some(read)) => {
                         self.note_date(&read);
                         open.push((*place, read, document));
                     }
+                    Ok(None) => self.summary.filtered += 1,
                     Err(problem) => {
                         problems.push((*place, problem));
                         is_bad = true;

@@ -35,6 +35,8 @@ pub(super) struct Summary {
     pub(super) malformed: u64,
     /// Documents that `--ahead` rejected.
     pub(super) ahead: u64,
+    /// Documents that `--where` left out.
+    pub(super) filtered: u64,
     duplicates: u64,
     untouched: u64,
     groups: u64,
@@ -94,6 +96,7 @@ impl Summary {
             documents: 0,
             malformed: 0,
             ahead: 0,
+            filtered: 0,
             duplicates: 0,
             untouched: 0,
             groups: 0,
@@ -130,6 +133,7 @@ impl Summary {
             part.said = line.said;
         }
         self.documents += std::mem::take(&mut part.documents);
+        self.filtered += std::mem::take(&mut part.filtered);
         self.duplicates += std::mem::take(&mut part.duplicates);
         self.untouched += std::mem::take(&mut part.untouched);
         self.latest = self.latest.max(part.latest.take());
@@ -244,7 +248,7 @@ impl Summary {
 
     /// Whether earlier runs had already counted everything in the inputs.
     pub(super) fn is_nothing_new(&self) -> bool {
-        self.resumed && !self.interrupted && [self.documents, self.malformed, self.ahead] == [0; 3]
+        self.resumed && !self.interrupted && [self.documents, self.malformed, self.ahead, self.filtered] == [0; 4]
     }
 
     /// The text of the progress bar.
@@ -263,6 +267,7 @@ impl Summary {
         for (count, what) in [
             (self.malformed, "malformed"),
             (self.ahead, "ahead of the clock"),
+            (self.filtered, "left out by --where"),
             (self.duplicates, "repeated"),
             (self.untouched, "matched no tracker"),
         ] {
@@ -361,6 +366,7 @@ impl Summary {
             ("documents", number(self.documents)),
             ("malformed", number(self.malformed)),
             ("ahead", number(self.ahead)),
+            ("filtered", number(self.filtered)),
             ("repeated", number(self.duplicates)),
             ("matched_nothing", number(self.untouched)),
             ("groups", number(self.groups)),

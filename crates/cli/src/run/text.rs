@@ -5,6 +5,8 @@ use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use encoding_rs_io::DecodeReaderBytes;
+
 use super::gzip::{self, Unpacked};
 use super::trail::Trail;
 
@@ -12,14 +14,54 @@ use super::trail::Trail;
 const CHUNK_BYTES: usize = 1 << 16;
 
 /// Magic bytes of unsupported formats, and their description.
-const FOREIGN: [(&[u8], &str); 6] = [
-    (b"\xff\xfe", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
-    (b"\xfe\xff", "UTF-16; expected UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd; expected plain text or gzip"),
-    (b"\xfd7zXZ\0", "compressed with xz; expected plain text or gzip"),
-    (b"PK\x03\x04", "a zip archive; expected plain text or gzip"),
+const FOREIGN: [(&[u8], &str); 4] = [
+    #[cfg(not(feature = "zstd"))]
+    (&ZSTD, "zstd; this build of dictrack does not include the feature \"zstd\""),
+    #[cfg(feature = "zstd")]
+    (&ZSTD, "packed with zstd twice; expected it once"),
+    (b"\xfd7zXZ\0", "packed with xz; expected plain text, gzip or zstd: unpack it with `xz -dc`"),
+    (b"PK\x03\x04", "a zip archive; expected plain text, gzip or zstd: unpack it with `unzip -p`"),
     (b"PAR1", "Parquet, but a pipe or incomplete; expected a whole file"),
 ];
+
+/// The first bytes of zstd.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What an input has to go through to become UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Gzip,
+    #[cfg(feature = "zstd")]
+    Zstd,
+    Utf16,
+}
+
+impl Form {
+    fn of(first: &[u8]) -> Self {
+        match first {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Self::Utf16,
+            first if first.starts_with(&gzip::MAGIC) => Self::Gzip,
+            #[cfg(feature = "zstd")]
+            first if first.starts_with(&ZSTD) => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    fn decode(self, data: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Plain => Box::new(data),
+            Self::Gzip => Box::new(Unpacked::new(BufReader::with_capacity(CHUNK_BYTES / 2, data))),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Box::new(super::zstd::Unpacked::new(data)?),
+            Self::Utf16 => Box::new(DecodeReaderBytes::new(data)),
+        })
+    }
+}
+
+/// How many bytes tell the format: as few as possible of a pipe, which may have no more for a while.
+const FIRST: u64 = 6;
+const FIRST_OF_FILE: u64 = 64;
 
 /// The bytes read from disk so far, over all inputs, for the progress bar.
 pub(super) type Taken = Arc<AtomicU64>;
@@ -52,30 +94,31 @@ impl Read for Source {
 impl Text {
     /// The data of a file.
     pub(super) fn of_file(mut file: File, taken: &Taken, is_marked: bool) -> io::Result<Self> {
-        let first = first(&mut file)?;
+        let first = first(&mut file, FIRST_OF_FILE)?;
         file.seek(SeekFrom::Start(0))?;
         let file = Counted { inner: file, taken: Arc::clone(taken) };
-        if first.starts_with(&gzip::MAGIC) {
-            return Self::unpacked(file, is_marked);
+        match Form::of(&first) {
+            Form::Plain => Ok(Self::new(first, Source::File(file), is_marked)),
+            form => Self::decoded(form, file, is_marked),
         }
-        Ok(Self::new(first, Source::File(file), is_marked))
     }
 
     /// The data of a stream that can be read only once.
     pub(super) fn of_stream(stream: impl Read + Send + 'static, taken: &Taken) -> io::Result<Self> {
         let mut stream = Counted { inner: stream, taken: Arc::clone(taken) };
-        let first = first(&mut stream)?;
-        let whole = io::Cursor::new(first.clone()).chain(stream);
-        if first.starts_with(&gzip::MAGIC) {
-            return Self::unpacked(whole, false);
-        }
-        Ok(Self::new(first, Source::Stream(Box::new(whole)), false))
+        let first = first(&mut stream, FIRST)?;
+        let form = Form::of(&first);
+        Self::decoded(form, io::Cursor::new(first).chain(stream), false)
     }
 
-    fn unpacked(packed: impl Read + Send + 'static, is_marked: bool) -> io::Result<Self> {
-        let mut text = Unpacked::new(BufReader::with_capacity(CHUNK_BYTES / 4, packed));
-        let first = first(&mut text)?;
+    fn decoded(form: Form, data: impl Read + Send + 'static, is_marked: bool) -> io::Result<Self> {
+        let mut text = form.decode(data)?;
+        let first = first(&mut text, FIRST)?;
         let whole = io::Cursor::new(first.clone()).chain(text);
+        // What was unpacked may be UTF-16.
+        if form != Form::Utf16 && Form::of(&first) == Form::Utf16 {
+            return Self::decoded(Form::Utf16, whole, is_marked);
+        }
         Ok(Self::new(first, Source::Stream(Box::new(whole)), is_marked))
     }
 
@@ -92,6 +135,14 @@ impl Text {
     /// Why it cannot be read, if its first bytes tell.
     pub(super) fn foreign(&self) -> Option<&'static str> {
         FOREIGN.iter().find(|(magic, _)| self.first.starts_with(magic)).map(|(_, words)| *words)
+    }
+
+    /// How it begins. A file is not read for this, since it is only read when its turn comes, and may have changed by then.
+    pub(super) fn begin(&mut self) -> io::Result<&[u8]> {
+        match self.reader.get_ref() {
+            Source::File(_) => Ok(&self.first),
+            Source::Stream(_) => self.reader.fill_buf(),
+        }
     }
 
     /// The byte after what was read.
@@ -178,9 +229,9 @@ impl io::Seek for Source {
 }
 
 /// The first bytes, which identify the format.
-fn first(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+fn first(reader: &mut impl Read, count: u64) -> io::Result<Vec<u8>> {
     let mut first = Vec::new();
-    reader.take(6).read_to_end(&mut first)?;
+    reader.take(count).read_to_end(&mut first)?;
     Ok(first)
 }
 
