@@ -14,6 +14,7 @@ mod explain;
 mod fill;
 #[cfg(feature = "legacy")]
 mod legacy;
+mod man;
 mod moment;
 mod peek;
 mod print;
@@ -55,6 +56,7 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    Man(man::Args),
 }
 
 /// Why a command failed, as shown to the user.
@@ -143,6 +145,7 @@ fn main() -> ExitCode {
             say(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Man(args) => man::man(&args).map(exit_code),
     };
     ended.unwrap_or_else(|Failure(problem)| {
         warn(format_args!("dictrack: {problem}"));

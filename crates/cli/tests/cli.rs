@@ -262,7 +262,7 @@ fn usage_errors_exit_with_2_and_failures_with_1() {
 #[test]
 fn every_command_shows_an_example_and_bash_completes_them_all() {
     let folder = folder(&[]);
-    let commands = ["run", "check", "test", "show", "explain", "doctor", "export", "import", "completions"];
+    let commands = ["run", "check", "test", "show", "explain", "doctor", "export", "import", "completions", "man"];
     let script = dictrack(folder.path(), "completions bash").good();
     for command in commands {
         let help = dictrack(folder.path(), &format!("{command} --help")).good();
@@ -270,4 +270,23 @@ fn every_command_shows_an_example_and_bash_completes_them_all() {
         assert!(script.contains(&format!("dictrack__subcmd__{command}")), "{command} is not completed");
     }
     assert!(script.contains("complete -F _dictrack"));
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let folder = folder(&[("file", "")]);
+    dictrack(folder.path(), "man share/man1").good();
+    let page = |name: &str| std::fs::read_to_string(folder.path().join("share/man1").join(name)).unwrap();
+    let main = page("dictrack.1");
+    let help = dictrack(folder.path(), "--help").good();
+    let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
+    // Further lines of a description are indented more.
+    let named = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for command in named.filter(|name| !["", "help"].contains(name)) {
+        assert!(main.contains(&format!("dictrack\\-{command}(1)")), "{command}: {main}");
+        assert!(page(&format!("dictrack-{command}.1")).contains("Example"), "{command}");
+    }
+    assert!(page("dictrack-run.1").contains("\\-\\-trackers"));
+    let failed = dictrack(folder.path(), "man file");
+    assert_eq!((failed.code, failed.error.starts_with("dictrack: file: ")), (Some(1), true), "{}", failed.error);
 }

@@ -9,7 +9,7 @@ use dictrack::json::Json;
 use dictrack::{Manager, Timestamp, clock::TestClock};
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 
-#[path = "workload.rs"]
+#[path = "../../crates/dictrack/benches/workload.rs"]
 mod workload;
 
 use workload::now;
@@ -43,9 +43,9 @@ fn track(ready: (Manager, Vec<Json>)) -> (Manager, Vec<Json>) {
     ready
 }
 
-library_benchmark_group!(name = instructions, benchmarks = track);
+library_benchmark_group!(name = counts, benchmarks = track);
 
 main!(
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
-    library_benchmark_groups = instructions
+    library_benchmark_groups = counts
 );
