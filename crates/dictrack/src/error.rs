@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use dictrack_core::json::{Json, Map};
 use dictrack_core::text::quoted;
 use dictrack_core::{DefinitionError, Span, Timestamp, custom::BoxError, group::GroupError};
 
@@ -311,6 +312,28 @@ impl Error {
     /// or `unavailable`.
     pub fn code(&self) -> &'static str {
         self.kind().code()
+    }
+
+    /// The error as JSON: its `code`, the `message`, `advice` on what to do and, where they apply, the `group`, and `field`,
+    /// `problem` and `expected` of an invalid definition.
+    pub fn to_json(&self) -> Json {
+        let definition = match self {
+            Self::Definition(error) => Some(&**error),
+            Self::Group { problem, .. } => match &**problem {
+                GroupError::Definition(error) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut map = definition.map_or_else(Map::new, DefinitionError::to_map);
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("code", self.code().into());
+        put("message", self.to_string().into());
+        put("advice", self.kind().advice().into());
+        if let Self::Group { group, .. } | Self::Lost { group } = self {
+            put("group", (&**group).into());
+        }
+        map.into()
     }
 
     /// Whether the same call may succeed once the backend is reachable again.

@@ -16,7 +16,7 @@
 //! let login = Json::parse(br#"{"event": "login"}"#)?;
 //! let outcome = manager.track("user_001", &login)?;
 //! let logins = outcome.dirtied().next().unwrap();
-//! assert_eq!(format!("{}: {}/{}", logins.name(), logins.progress(), logins.target()), "logins: 1/3");
+//! assert_eq!(format!("{}: {}", logins.name(), logins.tally()), "logins: 1/3");
 //! # Ok(())
 //! # }
 //! ```
@@ -71,11 +71,13 @@ pub use cache::redis::RedisCache;
 pub use crash::CRASH_POINTS;
 #[doc(hidden)]
 pub use crash::crash_point;
+#[doc(hidden)]
+pub use dictrack_core::View;
 #[doc(inline)]
 pub use dictrack_core::{
     Amount, CompletedTracker, Condition, DefinitionError, Document, Event, EventCode, Explanation, Kind,
     LimiterDefinition, LimiterView, Outcome, Path, PeriodRecord, Reason, Renewal, ResetPolicy, SkipReason, Span,
-    Status, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
+    Status, Tally, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
 };
 pub use dictrack_core::{
     amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source, text,

@@ -14,7 +14,7 @@ use crate::value;
 pub(crate) struct State {
     definition: Arc<TrackerDefinition>,
     amount: Amount,
-    target: Amount,
+    target: Option<Amount>,
     limiters: Vec<LimiterView>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
@@ -149,10 +149,10 @@ impl State {
         value::exact_for(py, self.amount)
     }
 
-    /// The current target: an ``int`` if it is whole, otherwise a ``float``.
+    /// The current target: an ``int`` if it is whole, otherwise a ``float``; ``None`` without targets.
     #[getter]
-    fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        value::amount_for(py, self.target)
+    fn target<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.target.map(|target| value::amount_for(py, target)).transpose()
     }
 
     /// When the tracker expires, in seconds since 1970 UTC.
