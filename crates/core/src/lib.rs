@@ -38,6 +38,8 @@ pub mod number;
 mod outcome;
 pub mod path;
 mod period;
+#[cfg(feature = "serde")]
+mod serial;
 mod set;
 pub mod source;
 mod state;

@@ -350,6 +350,22 @@ impl Error {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Error {
+    /// As [`to_json`](Self::to_json) prints it.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ErrorKind {
+    /// Its [`code`](Self::code).
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
 impl From<BackendError> for Error {
     fn from(error: BackendError) -> Self {
         Self::Backend(Arc::new(error))

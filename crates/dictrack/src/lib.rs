@@ -28,6 +28,7 @@
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
+//! | `serde` | | `Serialize` for what the manager returns, `Deserialize` for definitions, and any `Serialize` value as a document |
 //! | `legacy` | | importing the data of Python's dictrack 2.1.5; with `redis` and `mongodb`, from its servers |
 //! | `arrow` | | rows of Arrow tables as documents |
 //! | `scenario` | | scenario files: expected behaviour as JSON, replayed |
@@ -96,3 +97,8 @@ pub use store::sqlite::SqliteStore;
 #[cfg(all(doctest, feature = "sqlite", feature = "redis", feature = "mongodb"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The code of `docs/json.md`, run as a test.
+#[cfg(all(doctest, feature = "memory", feature = "serde"))]
+#[doc = include_str!("../../../docs/json.md")]
+struct Documents;
