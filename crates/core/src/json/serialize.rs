@@ -57,12 +57,15 @@ impl Serialize for Number {
         let text = self.to_string();
         let float = text.parse().unwrap_or(f64::INFINITY);
         if float.is_infinite() || Self::from(float) != *self {
-            // Without that feature, its text is that of a float.
-            match serde_json::Number::from_str(&text) {
-                Ok(number) if number.to_string() == text => return number.serialize(serializer),
-                Ok(_) | Err(_) if float.is_infinite() => return serializer.serialize_unit(),
-                Ok(_) | Err(_) => {}
+            // Only with that feature does it keep the text.
+            if let Ok(number) = serde_json::Number::from_str(&text)
+                && number.to_string() == text
+            {
+                return number.serialize(serializer);
             }
+        }
+        if float.is_infinite() {
+            return serializer.serialize_unit();
         }
         serializer.serialize_f64(float)
     }
