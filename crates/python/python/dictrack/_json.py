@@ -19,7 +19,7 @@ __all__ = ["JSONReady", "ready", "ready_list"]
 class _Serializer:
     """The serializer of a class for pydantic, made when pydantic looks for it."""
 
-    def __get__(self, _: object, cls: type[Any]) -> Any:
+    def __get__(self, _: object, cls: Any) -> Any:
         return pydantic_serializer(cls)
 
 

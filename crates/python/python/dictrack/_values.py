@@ -10,7 +10,7 @@ import numbers
 import re
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from dictrack._dictrack import Exact
@@ -92,15 +92,10 @@ class _Plain:
             raise ValueError(
                 f"{where:.60} is nested deeper than {MAX_DEPTH} levels, which is the maximum; does it contain itself?"
             )
-        if isinstance(value, enum.Enum):
-            return self.made(value.value, where, depth + 1)
-        fields = fields_of(value)
-        if fields is not None:
-            return self.mapping(fields, where, depth + 1)
-        if isinstance(value, (list, tuple, Set)) or (
-            isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview))
-        ):
-            return [self.made(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
+        if isinstance(value, Mapping):
+            return self.mapping(value, where, depth + 1)
+        if type(value) in (list, tuple):
+            return self.items(value, where, depth + 1)
         if isinstance(value, datetime.date) and value != value:
             # The missing moment of pandas.
             return self.foreign(value, where, depth)
@@ -113,7 +108,19 @@ class _Plain:
             return _seconds(value)
         if isinstance(value, uuid.UUID):
             return str(uuid.UUID(int=value.int))
+        if isinstance(value, enum.Enum):
+            return self.made(value.value, where, depth + 1)
+        fields = fields_of(value)
+        if fields is not None:
+            return self.mapping(fields, where, depth + 1)
+        if isinstance(value, (list, tuple, Set)) or (
+            isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview))
+        ):
+            return self.items(value, where, depth + 1)
         return self.foreign(value, where, depth)
+
+    def items(self, values: Iterable[Any], where: str, depth: int) -> list[Any]:
+        return [self.made(item, f"{where}[{at}]", depth) for at, item in enumerate(values)]
 
     def mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
         made = {}
