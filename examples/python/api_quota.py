@@ -17,9 +17,9 @@ import dictrack as dt
 import dictrack.aio
 
 CLIENTS = {"key-of-anna": "anna", "key-of-ben": "ben"}
-# The same for all clients, each of whom gets a count of their own. The target is out of reach: only the limits matter.
+# The same for all clients, each of whom gets a count of their own. Without a target, only the limits matter.
 LIMITS = [dt.CountLimiter(100, per="minute"), dt.CountLimiter(10_000, per="month")]
-QUOTA = dt.CountTracker("api_quota", target=10**12, limiters=LIMITS)
+QUOTA = dt.CountTracker("api_quota", limiters=LIMITS)
 
 
 async def count(request: Request, response: Response, x_api_key: Annotated[str, Header()]) -> None:

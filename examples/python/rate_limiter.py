@@ -21,9 +21,7 @@ def main(manager: dt.TrackingManager, clock: dt.TestClock) -> list[str]:
         print(line)
 
     limit = dt.CountLimiter(100, per="minute")
-    requests = dt.CountTracker(
-        "api_rate_limit", [dt.KeyValueEQ("endpoint", "/api/v1/data")], target=10**12, limiters=[limit]
-    )
+    requests = dt.CountTracker("api_rate_limit", [dt.KeyValueEQ("endpoint", "/api/v1/data")], limiters=[limit])
     manager.ensure_tracker(CLIENT, requests)
     for request in range(105):
         outcome = manager.track(CLIENT, {"endpoint": "/api/v1/data", "request_id": request})

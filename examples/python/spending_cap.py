@@ -14,7 +14,7 @@ NOON = "2026-06-15T12:00:00Z"
 def spent() -> dt.AccumulationTracker:
     """What one user spends. Without a key, a limiter adds up what the tracker does, which is ``amount``."""
     caps = [dt.SumLimiter(500, per="month"), dt.SumLimiter(10_000, key="usage.tokens", per="day")]
-    return dt.AccumulationTracker("spent", target=10**12, limiters=caps)
+    return dt.AccumulationTracker("spent", limiters=caps)
 
 
 def main(manager: dt.TrackingManager) -> list[str]:

@@ -104,11 +104,10 @@ fn limits(trackers: &[TrackerSnapshot], words: &Words) -> Table {
 /// The row of a tracker itself: its period, its progress, whether it rests, and the end of its period.
 fn own(tracker: &TrackerSnapshot, words: &Words) -> [String; 4] {
     let renews = tracker.period.map_or_else(String::new, |period| words.away(period.end()));
-    let mut limit = format!("target {}", tracker.target());
-    if let Some(every) = tracker.definition.every() {
-        limit.push_str(&format!(", every {}", every.window.length()));
-    }
-    let progress = format!("{}/{}", tracker.progress, tracker.target());
+    let target = tracker.target().map(|target| format!("target {target}"));
+    let every = tracker.definition.every().map(|every| format!("every {}", every.window.length()));
+    let limit = target.into_iter().chain(every).collect::<Vec<_>>().join(", ");
+    let progress = tracker.tally().to_string();
     match tracker.status {
         Status::Resting => [limit, format!("{progress} resting"), renews.clone(), renews],
         // Its limiters have rows of their own.

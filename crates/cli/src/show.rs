@@ -63,17 +63,12 @@ pub(crate) fn show(args: &Args) -> Outcome {
 }
 
 fn group_json(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Json {
-    let completed = |completed: &CompletedTracker| {
-        let Json::Map(mut map) = completed.tracker.to_json() else { return Json::Null };
-        map.insert("completed_at".into(), completed.completed_at.to_string().into());
-        Json::Map(map)
-    };
     let trackers = group.trackers(engine, None, now).iter().map(tracker_json).collect();
     let entries = [
         ("group", Json::from(id)),
         ("attributes", group.attributes().clone().into()),
         ("trackers", Json::List(trackers)),
-        ("completed", Json::List(group.completed().iter().map(completed).collect())),
+        ("completed", Json::List(group.completed().iter().map(CompletedTracker::to_json).collect())),
     ];
     Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect::<Map>())
 }
@@ -146,20 +141,27 @@ fn is_empty(group: &Group, now: Timestamp) -> bool {
     group.active_names(now).next().is_none() && group.completed().is_empty()
 }
 
+/// The progress as a fraction of the target, if there is one.
+fn part(tracker: &TrackerSnapshot) -> Option<f64> {
+    Some(tracker.progress.to_f64() / tracker.target()?.to_f64())
+}
+
 /// One row per tracker, with bars of `cells` cells.
 fn trackers(active: &[TrackerSnapshot], completed: &[CompletedTracker], words: &Words, cells: usize) -> Table {
     let header = ["tracker", "progress", "", "stage", "status"];
     let mut table = table(presets::NOTHING, &header, &["tracker", "status"]);
     for tracker in active {
-        let stages = tracker.definition.targets().len();
-        let mut stage = format!("{} of {stages}", tracker.stage);
+        let mut stage = match tracker.definition.targets().len() {
+            0 => String::new(),
+            stages => format!("{} of {stages}", tracker.stage),
+        };
         if tracker.definition.loop_forever() {
             stage.push_str(&format!(", cycle {}", tracker.cycle + 1));
         }
         table.add_row([
             plain(tracker.name()).into_owned(),
-            bar(tracker.progress.to_f64() / tracker.target().to_f64(), cells),
-            format!("{}/{}", tracker.progress, tracker.target()),
+            part(tracker).map_or_else(String::new, |part| bar(part, cells)),
+            tracker.tally().to_string(),
             stage,
             words.status(tracker).join("\n"),
         ]);
@@ -169,7 +171,7 @@ fn trackers(active: &[TrackerSnapshot], completed: &[CompletedTracker], words: &
         table.add_row([
             plain(tracker.name()).into_owned(),
             bar(1.0, cells),
-            format!("{}/{}", tracker.progress, tracker.target()),
+            tracker.tally().to_string(),
             "completed".to_owned(),
             words.date(completed.completed_at),
         ]);
@@ -232,16 +234,15 @@ struct Overview {
 impl Overview {
     fn of(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Self {
         let trackers = group.trackers(engine, None, now);
-        let part = |tracker: &TrackerSnapshot| tracker.progress.to_f64() / tracker.target().to_f64();
-        let furthest = trackers.iter().max_by(|a, b| part(a).total_cmp(&part(b)));
-        let words =
-            |tracker: &TrackerSnapshot| format!("{} {}/{}", plain(tracker.name()), tracker.progress, tracker.target());
+        let parts = trackers.iter().filter_map(|tracker| Some((part(tracker)?, tracker)));
+        let furthest = parts.max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let words = |tracker: &TrackerSnapshot| format!("{} {}", plain(tracker.name()), tracker.tally());
         Self {
             group: plain(id).into_owned(),
             active: trackers.len(),
             completed: group.completed().len(),
             limited: trackers.iter().filter(|tracker| tracker.limited).count(),
-            furthest: furthest.map(|tracker| (part(tracker), words(tracker))),
+            furthest: furthest.map(|(part, tracker)| (part, words(tracker))),
         }
     }
 }

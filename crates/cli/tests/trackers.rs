@@ -228,3 +228,27 @@ fn an_update_does_not_report_groups_that_had_documents() {
     let answer = dictrack(folder.path(), &format!("{run} --update 2.ndjson"));
     assert_eq!((answer.code, answer.error.contains("without new documents")), (Some(0), false), "{}", answer.error);
 }
+
+#[test]
+fn a_tracker_without_a_target_is_shown_without_one() {
+    let trackers = "[[trackers]]\nname = \"all\"\nkind = \"count\"\n\
+                    [[trackers]]\nname = \"calls\"\nkind = \"count\"\nlimiters = [{ count = 2 }]\n";
+    let folder = folder(&[("t.toml", trackers), ("in.ndjson", &"{\"user\":\"a\"}\n".repeat(3))]);
+    run(folder.path(), "in.ndjson").good();
+    let shown = dictrack(folder.path(), "show a --store s.db").good();
+    let line = |name: &str| {
+        let found = shown.lines().find(|line| line.starts_with(name));
+        found.unwrap_or_else(|| panic!("{name} is not in {shown}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("all"), "all 3");
+    assert!(line("calls").starts_with("calls 2 ") && !shown.contains('/') && !shown.contains(" of "), "{shown}");
+    let groups = dictrack(folder.path(), "show --store s.db").good();
+    assert!(groups.lines().any(|line| line.trim_end().ends_with("a       2         0       1")), "{groups}");
+    let peeked = dictrack(folder.path(), "peek a all --store s.db").good();
+    assert!(!peeked.contains("target") && !peeked.contains('/'), "{peeked}");
+    let group = dictrack(folder.path(), "show a --store s.db --output json").json();
+    assert_eq!(number(&group, "trackers.0.progress"), 3);
+    assert!(group.to_string().contains("\"target\":null,\"stage\":1,\"stages\":0"), "{group}");
+    let checked = dictrack(folder.path(), "check t.toml").good();
+    assert!(!checked.contains("warning"), "{checked}");
+}

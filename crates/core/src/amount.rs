@@ -25,6 +25,9 @@ impl Amount {
     /// What a `count` tracker adds for each document.
     pub const ONE: Self = Self(SCALE);
 
+    /// Above every amount in range: the goal of a tracker that never completes.
+    pub(crate) const UNREACHABLE: Self = Self(LIMIT as i128);
+
     /// The amount of `count` times 10⁻¹⁸, or `None` if it is out of range.
     #[inline]
     pub const fn from_units(count: i128) -> Option<Self> {

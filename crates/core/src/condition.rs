@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::custom::{CustomError, Registry};
+use crate::definition::{DefinitionError, MAX_CONDITIONS};
 use crate::document::{Document, Value};
 use crate::json::{Json, Text, object};
 use crate::path::Path;
+use crate::source::Node;
 
 mod affix;
 mod build;
@@ -254,6 +256,16 @@ impl Condition {
     /// The number of conditions, counting this one and all nested ones.
     pub fn count(&self) -> usize {
         1 + self.parts().iter().map(Self::count).sum::<usize>()
+    }
+
+    /// Reads a condition by itself.
+    ///
+    /// # Errors
+    /// A [`DefinitionError`] that names the field and what was expected there.
+    pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
+        let condition = read(node, Place::OUTERMOST, &mut { MAX_CONDITIONS })?;
+        check(&condition, Place::OUTERMOST, &mut { MAX_CONDITIONS })?;
+        Ok(condition)
     }
 
     /// The condition as written in definitions.

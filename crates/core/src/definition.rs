@@ -160,9 +160,30 @@ impl TrackerDefinition {
         &self.parts.kind
     }
 
-    /// The targets in order, at least one.
+    /// The targets in order. Without any, the tracker only counts and limits, and never completes.
     pub fn targets(&self) -> &[Amount] {
         &self.parts.targets
+    }
+
+    /// The target of a stage, counted from one; `None` if the tracker has no targets.
+    pub fn target_of(&self, stage: usize) -> Option<Amount> {
+        self.targets().get(stage.checked_sub(1)?).copied()
+    }
+
+    /// What progress is compared with, at least one: the targets, or what none reaches.
+    #[inline]
+    pub(crate) fn goals(&self) -> &[Amount] {
+        if self.targets().is_empty() { &[Amount::UNREACHABLE] } else { self.targets() }
+    }
+
+    /// The stage, from 0, at which a tracker goes on that has reached the last target of `old` and gets this definition;
+    /// `None` if this one gives it nothing more to reach.
+    pub(crate) fn stage_after(&self, old: &Self) -> Option<u16> {
+        match (old.targets().len(), self.targets().len()) {
+            // It counts on without a target.
+            (1.., 0) => Some(0),
+            (old, new) => (old > 0 && new > old).then_some(old as u16),
+        }
     }
 
     /// The conditions, all of which must hold.
@@ -242,13 +263,11 @@ impl Parts {
         map.insert("name".into(), self.name.as_str().into());
         self.kind.write(&mut map);
         let mut put = |key: &str, value: Json| map.insert(key.into(), value);
-        put(
-            "target",
-            match &*self.targets {
-                [target] => exact(*target),
-                targets => targets.iter().copied().map(exact).collect::<Vec<_>>().into(),
-            },
-        );
+        match &*self.targets {
+            [] => {}
+            [target] => put("target", exact(*target)),
+            targets => put("target", targets.iter().copied().map(exact).collect::<Vec<_>>().into()),
+        }
         if !self.conditions.is_empty() {
             put("conditions", self.conditions.iter().map(Condition::to_json).collect::<Vec<_>>().into());
         }

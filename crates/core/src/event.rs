@@ -7,7 +7,7 @@ use crate::amount::{Amount, push_integer};
 use crate::hash::ContentHash;
 use crate::json::{Json, Map, Text, write_text};
 use crate::number::Number;
-use crate::state::TrackerSnapshot;
+use crate::state::{Tally, TrackerSnapshot};
 use crate::text::plain;
 use crate::time::Timestamp;
 use crate::window::Period;
@@ -91,8 +91,8 @@ pub struct Event {
     pub group: Text,
     /// The stage that was just completed, counted from one; for other codes, the current stage.
     pub stage: usize,
-    /// The target of that stage.
-    pub target: Amount,
+    /// The target of that stage; `None` if the tracker has no targets.
+    pub target: Option<Amount>,
     /// The progress when it happened.
     pub progress: Amount,
     /// The number of this event among the tracker's events of this code, from 0. An event that represents several has
@@ -125,6 +125,11 @@ impl Event {
         self.tracker.name()
     }
 
+    /// The progress and the target of the event: `3/10`.
+    pub fn tally(&self) -> Tally {
+        Tally { progress: self.progress, target: self.target }
+    }
+
     /// Of a tracker with `every`, the start of the period in which it happened.
     pub fn period_start(&self) -> Option<Timestamp> {
         self.tracker.period.map(Period::start)
@@ -145,7 +150,10 @@ impl Event {
         out.push_str(",\"progress\":");
         self.progress.push_to(out);
         out.push_str(",\"target\":");
-        self.target.push_to(out);
+        match self.target {
+            Some(target) => target.push_to(out),
+            None => out.push_str("null"),
+        }
         out.push_str(",\"stage\":");
         push_integer(out, self.stage as u64);
         out.push_str(",\"occurred_at\":\"");
@@ -174,7 +182,7 @@ impl Event {
         put("group", self.group.as_str().into());
         put("tracker", self.name().into());
         put("progress", Number::Exact(self.progress).into());
-        put("target", Number::Exact(self.target).into());
+        put("target", self.target.map_or(Json::Null, |target| Number::Exact(target).into()));
         put("stage", (self.stage as u64).into());
         put("occurred_at", self.occurred_at.to_string().into());
         put("id", self.id().to_string().into());

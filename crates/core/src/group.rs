@@ -13,7 +13,7 @@ pub use crate::engine::{Engine, Limits};
 use crate::event::{Event, EventCode};
 use crate::explain::{Explanation, Reason};
 pub use crate::hash::ContentHash;
-use crate::json::Text;
+use crate::json::{Json, Text, object};
 use crate::limiter::{LimiterDefinition, LimiterState, Renewal};
 use crate::measure::MeasureState;
 use crate::period::Entered;
@@ -149,6 +149,21 @@ pub struct Added {
     pub removed: Vec<String>,
     /// The ADDED events.
     pub events: Vec<Arc<Event>>,
+}
+
+impl Added {
+    /// What was done, as JSON: lists of names, and `events`.
+    pub fn to_json(&self) -> Json {
+        let names = |names: &[String]| names.iter().map(|name| Json::from(name.as_str())).collect::<Vec<_>>().into();
+        object([
+            ("added", names(&self.added)),
+            ("existing", names(&self.existing)),
+            ("completed", names(&self.completed)),
+            ("updated", names(&self.updated)),
+            ("removed", names(&self.removed)),
+            ("events", self.events.iter().map(|event| event.to_json()).collect::<Vec<_>>().into()),
+        ])
+    }
 }
 
 /// A list of definitions that many groups must have, prepared once.
@@ -308,10 +323,11 @@ impl Slot {
         if let Some(extra) = &mut self.extra {
             extra.measure = measure;
         }
-        let targets = (old.targets().len() as u16, new.targets().len() as u16);
-        self.stage = self.stage.min(targets.1 - 1);
-        if targets.1 > targets.0 && self.rests_since().is_some() {
-            self.stage = targets.0;
+        self.stage = self.stage.min(new.goals().len() as u16 - 1);
+        if let Some(stage) = new.stage_after(old)
+            && self.rests_since().is_some()
+        {
+            self.stage = stage;
             if let Some(periods) = self.periods_mut() {
                 periods.here.completed_at = None;
             }
@@ -796,15 +812,16 @@ impl Group {
         completed.expire_at.is_none_or(|moment| now < moment).then_some(completed)
     }
 
-    /// The completed tracker with this name, if `definition` gives it more targets than it had.
-    fn revivable(&self, definition: &TrackerDefinition, now: Timestamp) -> Option<TrackerSnapshot> {
+    /// The completed tracker with this name, and the stage at which it goes on, if `definition` gives it more targets than it
+    /// had, or none.
+    fn revivable(&self, definition: &TrackerDefinition, now: Timestamp) -> Option<(TrackerSnapshot, u16)> {
         let completed = self.last_completed(definition.name(), now)?;
-        (definition.targets().len() > completed.definition.targets().len()).then_some(completed)
+        definition.stage_after(&completed.definition).map(|stage| (completed, stage))
     }
 
     /// Makes the completed tracker with this name active again if it gains targets. Returns `false` if there is none.
     fn revive(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
-        let Some(completed) = self.revivable(definition, call.now) else { return Ok(false) };
+        let Some((completed, stage)) = self.revivable(definition, call.now) else { return Ok(false) };
         self.spare_generations(call.engine, 1)?;
         // Its earlier events were numbered from 0, and how many there were may no longer be known. The new generation
         // gives the next events new ids.
@@ -818,7 +835,6 @@ impl Group {
             measure: kept_measure(&completed.definition, completed.slot(), definition),
             ..Extra::default()
         };
-        let stage = completed.definition.targets().len() as u16;
         let marks = Marks { limited: completed.limited, completed: false };
         self.rebuild(|present, _| (present.name() != definition.name()).then(|| Arc::clone(present)));
         let all = self.set.trackers().iter().chain([definition]).cloned().collect();
@@ -966,7 +982,7 @@ impl Group {
             occurred_at: call.now,
             group: call.group.into(),
             stage: usize::from(stage) + 1,
-            target: definition.targets()[usize::from(stage)],
+            target: definition.target_of(usize::from(stage) + 1),
             progress,
             times,
             limiter,

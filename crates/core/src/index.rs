@@ -287,7 +287,7 @@ impl Index {
             let start = index.predicate_starts[at];
             let count = index.predicate_starts[at + 1] - start;
             index.hot.push(Hot {
-                target: tracker.targets()[0],
+                target: tracker.goals()[0],
                 amount,
                 tracker: at as u32,
                 predicate: index.predicate_ids.get(start as usize).copied().unwrap_or(0),

@@ -9,10 +9,16 @@ use hashbrown::HashTable;
 use crate::number::Number;
 use crate::path::Segment;
 
+#[cfg(feature = "serde")]
+mod of;
 mod parse;
 mod projection;
+#[cfg(feature = "serde")]
+mod serialize;
 mod text;
 
+#[cfg(feature = "serde")]
+pub use of::UnsupportedValue;
 pub use parse::{Bounds, Builder, MAX_BYTES, MAX_DEPTH, Position, SyntaxError, parse_with};
 pub use projection::{Projected, Projection, Projector};
 pub use text::Text;

@@ -38,6 +38,8 @@ pub mod number;
 mod outcome;
 pub mod path;
 mod period;
+#[cfg(feature = "serde")]
+mod serial;
 mod set;
 pub mod source;
 mod state;
@@ -59,7 +61,9 @@ pub use measure::Kind;
 pub use outcome::{Outcome, SkipReason, Tracked};
 pub use path::Path;
 pub use period::{Every, PeriodRecord};
-pub use state::{Status, TrackerSnapshot};
+#[doc(hidden)]
+pub use state::View;
+pub use state::{Status, Tally, TrackerSnapshot};
 pub use time::{Span, Timestamp};
 pub use window::{Period, Window};
 pub use zone::Zone;

@@ -474,6 +474,16 @@ impl LimiterDefinition {
         Custom::new(name, params.into()).into()
     }
 
+    /// Reads a limiter by itself.
+    ///
+    /// # Errors
+    /// A [`DefinitionError`] that names the field and what was expected there.
+    pub fn from_node(node: &Node) -> Result<Self, DefinitionError> {
+        let limiter = Self::read(node)?;
+        limiter.check()?;
+        Ok(limiter)
+    }
+
     /// Reads a limiter.
     pub(crate) fn read(node: &Node) -> Read<Self> {
         if let Some(instead) = rate("count", "per", node) {

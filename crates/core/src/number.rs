@@ -374,6 +374,28 @@ impl From<u64> for Number {
     }
 }
 
+impl From<i128> for Number {
+    fn from(whole: i128) -> Self {
+        Self::parse(&whole.to_string()).unwrap_or(Self::NotANumber)
+    }
+}
+
+impl From<u128> for Number {
+    fn from(whole: u128) -> Self {
+        Self::parse(&whole.to_string()).unwrap_or(Self::NotANumber)
+    }
+}
+
+impl From<f32> for Number {
+    /// The shortest decimal that reads back to the same 32-bit float: 0.1 is 0.1.
+    fn from(float: f32) -> Self {
+        if float.is_finite() {
+            return Self::parse(&format!("{float:e}")).unwrap_or(Self::NotANumber);
+        }
+        Self::from(f64::from(float))
+    }
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,9 +8,10 @@ use crate::custom::CustomError;
 use crate::definition::TrackerDefinition;
 use crate::engine::When;
 use crate::event::Event;
+use crate::json::{Json, Map, object};
 use crate::limiter::{LimiterState, LimiterView, Refusal};
 use crate::set::DefinitionSet;
-use crate::state::{LimiterStates, Status};
+use crate::state::{LimiterStates, Status, Tally, View};
 use crate::time::Timestamp;
 use crate::window::{Period, Place};
 
@@ -290,6 +291,29 @@ impl Outcome {
         self.rare.is_none()
     }
 
+    /// The outcome as JSON. `trackers` has each tracker that counted, changed or refused, as it is after the document.
+    /// `counted`, `dirtied`, `completed`, `limited` and `refused` list names. `refusals`, `skipped` and `failed` are maps
+    /// from names to what refused, why, and the error. `events` has the events, and `duplicate` is true or false.
+    pub fn to_json(&self) -> Json {
+        let names = |flag: u8| self.listed(flag).map(|tracker| Json::from(tracker.name())).collect::<Vec<_>>().into();
+        let by_name = |entries: &mut dyn Iterator<Item = (&str, Json)>| {
+            entries.map(|(name, value)| (name.into(), value)).collect::<Map>().into()
+        };
+        object([
+            ("trackers", self.touched().map(|tracker| tracker.to_json()).collect::<Vec<_>>().into()),
+            ("counted", names(COUNTED)),
+            ("dirtied", names(DIRTIED)),
+            ("completed", names(COMPLETED)),
+            ("limited", names(LISTED)),
+            ("refused", names(REFUSED)),
+            ("refusals", by_name(&mut self.refused().filter_map(|it| Some((it.name(), it.refusal()?.to_json()))))),
+            ("skipped", by_name(&mut self.skipped().map(|(name, reason)| (name, reason.name().into())))),
+            ("failed", by_name(&mut self.failed().map(|(name, error)| (name, error.to_string().into())))),
+            ("events", self.events().iter().map(|event| event.to_json()).collect::<Vec<_>>().into()),
+            ("duplicate", self.duplicate.into()),
+        ])
+    }
+
     /// How many trackers the document touched, and how many of them refused it.
     pub fn counts(&self) -> (usize, usize) {
         (self.entries.len(), self.entries.iter().filter(|entry| entry.flags & REFUSED != 0).count())
@@ -348,9 +372,14 @@ impl<'a> Tracked<'a> {
         usize::from(self.entry.stage) + 1
     }
 
-    /// The current target.
-    pub fn target(&self) -> Amount {
-        self.definition.targets()[usize::from(self.entry.stage)]
+    /// The current target; `None` if the tracker has no targets.
+    pub fn target(&self) -> Option<Amount> {
+        self.definition.target_of(self.stage())
+    }
+
+    /// The progress and the target: `3/10`.
+    pub fn tally(&self) -> Tally {
+        Tally { progress: self.progress(), target: self.target() }
     }
 
     /// Whether it is marked limited.
@@ -399,6 +428,24 @@ impl<'a> Tracked<'a> {
             Some(seen) => seen.limiters[at].clone(),
             None => definition.limiters()[at].view(&states[at], when),
         })
+    }
+
+    /// The tracker as JSON, like [`TrackerSnapshot::to_json`](crate::TrackerSnapshot::to_json) but without `cycle` and
+    /// `expire_at`.
+    pub fn to_json(&self) -> Json {
+        let view = View {
+            definition: self.definition,
+            progress: self.progress(),
+            target: self.target(),
+            stage: self.stage(),
+            limited: self.is_limited(),
+            status: self.status(),
+            period: self.period(),
+            freezes: self.freezes(),
+            cycle: None,
+            expire_at: None,
+        };
+        view.to_map(self.limiters().map(|limiter| limiter.to_json())).into()
     }
 
     /// What remains of its first limiter that counts.

@@ -499,7 +499,7 @@ impl Slot {
     pub(crate) fn seen(&self, definition: &TrackerDefinition) -> (Amount, u16) {
         match self.run(definition) {
             Some(run) => {
-                let last = definition.targets().len() as u16 - 1;
+                let last = definition.goals().len() as u16 - 1;
                 (run.length.into(), run.fired.min(last))
             }
             None => (self.progress, self.stage),

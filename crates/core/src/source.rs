@@ -1,9 +1,10 @@
 //! A parsed definition source: values with their positions, for any file format.
 
-use crate::json::Text;
-
-use crate::json::{Bounds, Builder, Json, MAX_DEPTH, Map, SyntaxError, parse_with};
+use crate::json::{Bounds, Builder, Json, MAX_DEPTH, Map, SyntaxError, Text, parse_with};
 use crate::number::Number;
+
+#[cfg(feature = "serde")]
+mod deserialize;
 
 /// The maximum size of a definition source in bytes.
 pub const MAX_SOURCE_BYTES: usize = 64 * 1024 * 1024;

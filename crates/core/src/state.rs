@@ -178,7 +178,7 @@ impl Slot {
     /// Whether 64 bits are enough to number the stage events up to `progress`. A document that needs more is out of
     /// range.
     pub(crate) fn numbers_events(&self, definition: &TrackerDefinition, progress: Amount) -> bool {
-        let targets = definition.targets();
+        let targets = definition.goals();
         if progress < targets[usize::from(self.stage)] {
             return true;
         }
@@ -240,6 +240,22 @@ pub struct TrackerSnapshot {
     pub expire_at: Option<Timestamp>,
     slot: Slot,
     place: Place,
+}
+
+/// How far a tracker has come. It prints as `3/10` or, without a target, as `3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    pub(crate) progress: Amount,
+    pub(crate) target: Option<Amount>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.target {
+            Some(target) => write!(f, "{}/{target}", self.progress),
+            None => self.progress.fmt(f),
+        }
+    }
 }
 
 /// Whether a tracker counts.
@@ -353,19 +369,65 @@ impl TrackerSnapshot {
         self.definition.name()
     }
 
-    /// The current target.
-    pub fn target(&self) -> Amount {
-        self.definition.targets()[self.stage - 1]
+    /// The current target; `None` if the tracker has no targets.
+    pub fn target(&self) -> Option<Amount> {
+        self.definition.target_of(self.stage)
+    }
+
+    /// The progress and the target: `3/10`.
+    pub fn tally(&self) -> Tally {
+        Tally { progress: self.progress, target: self.target() }
     }
 
     /// The snapshot as JSON: name, progress, target, stage, stages, limited, status, limiters and, where they apply, period,
     /// freezes, cycle and `expire_at`.
     pub fn to_json(&self) -> Json {
+        self.to_map().into()
+    }
+
+    /// The fields of [`to_json`](Self::to_json).
+    pub(crate) fn to_map(&self) -> Map {
+        let view = View {
+            definition: &self.definition,
+            progress: self.progress,
+            target: self.target(),
+            stage: self.stage,
+            limited: self.limited,
+            status: self.status,
+            period: self.period,
+            freezes: self.freezes,
+            cycle: self.definition.loop_forever().then_some(self.cycle),
+            expire_at: self.expire_at,
+        };
+        view.to_map(self.limiters.iter().map(LimiterView::to_json))
+    }
+}
+
+/// What every view of a tracker shows. Public for the Python package only.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct View<'a> {
+    pub definition: &'a TrackerDefinition,
+    pub progress: Amount,
+    pub target: Option<Amount>,
+    pub stage: usize,
+    pub limited: bool,
+    pub status: Status,
+    pub period: Option<Period>,
+    pub freezes: Option<u64>,
+    /// If it is known and the targets start again.
+    pub cycle: Option<u64>,
+    pub expire_at: Option<Timestamp>,
+}
+
+impl View<'_> {
+    /// The fields as JSON, with those of its limiters.
+    pub fn to_map(&self, limiters: impl Iterator<Item = Json>) -> Map {
         let mut map = Map::default();
         let mut put = |key: &str, value: Json| map.insert(key.into(), value);
-        put("name", self.name().into());
+        put("name", self.definition.name().into());
         put("progress", Number::Exact(self.progress).into());
-        put("target", Number::Exact(self.target()).into());
+        put("target", self.target.map_or(Json::Null, |target| Number::Exact(target).into()));
         put("stage", (self.stage as u64).into());
         put("stages", (self.definition.targets().len() as u64).into());
         put("limited", self.limited.into());
@@ -377,13 +439,13 @@ impl TrackerSnapshot {
         if let Some(freezes) = self.freezes {
             put("freezes", freezes.into());
         }
-        put("limiters", self.limiters.iter().map(LimiterView::to_json).collect::<Vec<_>>().into());
-        if self.definition.loop_forever() {
-            put("cycle", self.cycle.into());
+        put("limiters", limiters.collect::<Vec<_>>().into());
+        if let Some(cycle) = self.cycle {
+            put("cycle", cycle.into());
         }
         if let Some(moment) = self.expire_at {
             put("expire_at", moment.to_number().into());
         }
-        map.into()
+        map
     }
 }

@@ -67,9 +67,8 @@ async fn count(State(quotas): State<Quotas>, request: Request, next: Next) -> Re
 
 /// The app. Several processes would share Redis instead of a file.
 pub(crate) fn app(manager: Manager) -> Result<Router, Box<dyn std::error::Error>> {
-    // The target is out of reach: only the limits matter.
+    // Without a target, only the limits matter.
     let quota = TrackerDefinition::count("api_quota")
-        .target(1_000_000_000_000_i64)
         .limiter(LimiterDefinition::count_per(100, Window::new("minute".parse()?)))
         .limiter(LimiterDefinition::count_per(10_000, Window::new("month".parse()?)));
     let trackers = manager.tracker_list([quota.build()?])?;

@@ -54,11 +54,8 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         println!("  counted by {}", touched.join(", "));
     }
 
-    let stats: Vec<_> = manager
-        .trackers(CAMPAIGN)?
-        .iter()
-        .map(|tracker| format!("{}: {}/{}", tracker.name(), tracker.progress, tracker.target()))
-        .collect();
+    let stats: Vec<_> =
+        manager.trackers(CAMPAIGN)?.iter().map(|tracker| format!("{}: {}", tracker.name(), tracker.tally())).collect();
     println!("\n{}", "=".repeat(50));
     println!("Final Campaign Stats:");
     stats.iter().for_each(|line| println!("  {line}"));

@@ -104,7 +104,7 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     assert_eq!(tracked, ["ORD002", "ORD003", "ORD006"]);
 
     let tracker = manager.tracker("orders", "high_value_orders")?.ok_or("there is no such tracker")?;
-    let total = format!("{}/{}", tracker.progress, tracker.target());
+    let total = tracker.tally().to_string();
     println!("\n{}", "-".repeat(60));
     println!("High-value orders tracked: {total}");
     assert_eq!(total, "3/10");

@@ -29,7 +29,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{} days in a row", length(4)?.0);
     assert_eq!(length(4)?, (4.into(), Some(0)), "the missed day took the freeze");
-    assert_eq!(fired, [(3, 3.into())]);
+    assert_eq!(fired, [(3, Some(3.into()))]);
     // Nobody came on day 5, and there is no freeze left.
     assert_eq!(length(6)?, (0.into(), Some(0)));
 

@@ -34,9 +34,8 @@ fn log_in(manager: &Blocking, password: &str, now: Timestamp) -> Result<Answer, 
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::in_memory().blocking();
-    let attempts = TrackerDefinition::count("login_attempts")
-        .target(1_000_000_000_000_i64)
-        .limiter(LimiterDefinition::count_within(5, "10 minutes".parse()?));
+    let attempts =
+        TrackerDefinition::count("login_attempts").limiter(LimiterDefinition::count_within(5, "10 minutes".parse()?));
     let noon: Timestamp = "2026-06-01T12:00:00Z".parse()?;
     manager.at(noon).ensure_tracker(ACCOUNT, attempts.build()?)?;
 

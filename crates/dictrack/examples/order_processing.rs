@@ -11,7 +11,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Adds the trackers, as a service does every time it starts.
 fn prepare(manager: Blocking) -> Result<Blocking> {
     manager.add_listener(EventCode::StageCompleted, |event| {
-        println!("📦 Order {} stage completed: ${}/${}", event.name(), event.progress, event.target);
+        let target = event.target.unwrap_or_default();
+        println!("📦 Order {} stage completed: ${}/${target}", event.name(), event.progress);
     });
     manager.add_listener(EventCode::AllCompleted, |event| {
         println!("✅ Order {} fully processed! Total amount: ${}", event.name(), event.progress);
@@ -41,7 +42,7 @@ fn process(manager: &Blocking, order: &Value) -> Result<bool> {
 fn totals(manager: &Blocking) -> Result<[String; 2]> {
     let trackers = manager.trackers("orders")?;
     let [orders, revenue] = trackers.as_slice() else { return Err("there are two trackers".into()) };
-    Ok([format!("{}/{}", orders.progress, orders.target()), format!("{}/${}", revenue.progress, revenue.target())])
+    Ok([orders.tally().to_string(), revenue.tally().to_string().replace('/', "/$")])
 }
 
 pub(crate) fn main() -> Result<()> {

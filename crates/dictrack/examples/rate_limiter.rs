@@ -2,8 +2,8 @@
 //! rate_limiter`
 //!
 //! Nothing here waits: the manager uses a test clock, as your tests should. The document that uses up a limit still counts and
-//! is listed as limited; the next one is listed as refused, and the refusal says when to come back. The target is out of
-//! reach, so that the tracker never completes.
+//! is listed as limited; the next one is listed as refused, and the refusal says when to come back. Without a
+//! target, the tracker never completes.
 
 use std::sync::Arc;
 
@@ -42,7 +42,6 @@ pub(crate) fn run(builder: ManagerBuilder) -> Result<(), Box<dyn std::error::Err
     let clock = Arc::new(TestClock::new("2026-03-01T12:00:20Z".parse()?));
     let manager = dictrack::block_on(builder.shared_clock(clock.clone()).open())?.blocking();
     let quota = TrackerDefinition::count("api_quota")
-        .target(i64::MAX)
         .limiter(LimiterDefinition::count_per(100, Window::new("minute".parse()?)))
         .limiter(LimiterDefinition::count_per(10_000, Window::new("month".parse()?)));
     manager.ensure_tracker(CLIENT, quota.build()?)?;

@@ -8,7 +8,6 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::in_memory().blocking();
     let tokens = Path::parse("usage.tokens");
     let spent = TrackerDefinition::sum("spent")
-        .target(i64::MAX)
         // Without a key, the limiter adds up what the tracker does: `amount`.
         .limiter(LimiterDefinition::sum_per(500, None, Window::new("month".parse()?)))
         .limiter(LimiterDefinition::sum_per(10_000, tokens, Window::new("day".parse()?)));

@@ -9,7 +9,7 @@ use dictrack::{Blocking, EventCode, Manager, Outcome, TrackerDefinition};
 use serde_json::{Value, json};
 
 fn progress(outcome: &Outcome) -> Vec<String> {
-    outcome.dirtied().map(|tracker| format!("{}/{}", tracker.progress(), tracker.target())).collect()
+    outcome.dirtied().map(|tracker| tracker.tally().to_string()).collect()
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,13 +21,13 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     // A listener runs before the call that caused its event returns.
     let (milestones, heard) = mpsc::channel();
     manager.add_listener(EventCode::StageCompleted, move |event| {
-        let milestone = format!("{}/{}", event.progress, event.target);
+        let milestone = event.tally().to_string();
         println!("🎯 Milestone reached! User {} completed stage: {milestone}", event.group);
         // The other end is there for as long as the manager.
         let _ = milestones.send((event.group.to_string(), milestone));
     });
     manager.add_listener(EventCode::AllCompleted, |event| {
-        println!("🎉 User {} completed all milestones! Target: {}", event.group, event.target);
+        println!("🎉 User {} completed all milestones! Target: {}", event.group, event.target.unwrap_or_default());
     });
 
     let milestone = TrackerDefinition::count("activity_milestone")
@@ -67,7 +67,7 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
     assert!(heard.try_recv().is_err(), "each milestone is delivered once");
 
     let after = manager.trackers("user_001")?;
-    assert_eq!((after[0].progress, after[0].target(), after[0].stage), (10.into(), 50.into(), 2));
+    assert_eq!((after[0].progress, after[0].target(), after[0].stage), (10.into(), Some(50.into()), 2));
     let others = manager.trackers("user_002")?;
     assert_eq!(others[0].progress, 0.into());
     Ok(())

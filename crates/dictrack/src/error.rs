@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use dictrack_core::json::{Json, Map};
 use dictrack_core::text::quoted;
 use dictrack_core::{DefinitionError, Span, Timestamp, custom::BoxError, group::GroupError};
 
@@ -313,6 +314,28 @@ impl Error {
         self.kind().code()
     }
 
+    /// The error as JSON: its `code`, the `message`, `advice` on what to do and, where they apply, the `group`, and `field`,
+    /// `problem` and `expected` of an invalid definition.
+    pub fn to_json(&self) -> Json {
+        let definition = match self {
+            Self::Definition(error) => Some(&**error),
+            Self::Group { problem, .. } => match &**problem {
+                GroupError::Definition(error) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut map = definition.map_or_else(Map::new, DefinitionError::to_map);
+        let mut put = |key: &str, value: Json| map.insert(key.into(), value);
+        put("code", self.code().into());
+        put("message", self.to_string().into());
+        put("advice", self.kind().advice().into());
+        if let Self::Group { group, .. } | Self::Lost { group } = self {
+            put("group", (&**group).into());
+        }
+        map.into()
+    }
+
     /// Whether the same call may succeed once the backend is reachable again.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -324,6 +347,22 @@ impl Error {
             Self::Backend(error) | Self::Unavailable(error) | Self::Stopped { failure: error } => error,
             other => Arc::new(BackendError { backend: "store", action: "save".to_owned(), source: Box::new(other) }),
         }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Error {
+    /// As [`to_json`](Self::to_json) prints it.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for ErrorKind {
+    /// Its [`code`](Self::code).
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 

@@ -16,7 +16,7 @@
 //! let login = Json::parse(br#"{"event": "login"}"#)?;
 //! let outcome = manager.track("user_001", &login)?;
 //! let logins = outcome.dirtied().next().unwrap();
-//! assert_eq!(format!("{}: {}/{}", logins.name(), logins.progress(), logins.target()), "logins: 1/3");
+//! assert_eq!(format!("{}: {}", logins.name(), logins.tally()), "logins: 1/3");
 //! # Ok(())
 //! # }
 //! ```
@@ -28,6 +28,7 @@
 //! | `memory` | yes | a store in memory, for tests |
 //! | `mongodb` | | the store for many machines: `MongoStore::open("mongodb://…")` |
 //! | `files` | yes | definition files in TOML, YAML and JSON |
+//! | `serde` | | `Serialize` for what the manager returns, `Deserialize` for definitions, and any `Serialize` value as a document |
 //! | `legacy` | | importing the data of Python's dictrack 2.1.5; with `redis` and `mongodb`, from its servers |
 //! | `arrow` | | rows of Arrow tables as documents |
 //! | `scenario` | | scenario files: expected behaviour as JSON, replayed |
@@ -71,11 +72,13 @@ pub use cache::redis::RedisCache;
 pub use crash::CRASH_POINTS;
 #[doc(hidden)]
 pub use crash::crash_point;
+#[doc(hidden)]
+pub use dictrack_core::View;
 #[doc(inline)]
 pub use dictrack_core::{
     Amount, CompletedTracker, Condition, DefinitionError, Document, Event, EventCode, Explanation, Kind,
     LimiterDefinition, LimiterView, Outcome, Path, PeriodRecord, Reason, Renewal, ResetPolicy, SkipReason, Span,
-    Status, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
+    Status, Tally, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
 };
 pub use dictrack_core::{
     amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source, text,
@@ -94,3 +97,8 @@ pub use store::sqlite::SqliteStore;
 #[cfg(all(doctest, feature = "sqlite", feature = "redis", feature = "mongodb"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The code of `docs/json.md`, run as a test.
+#[cfg(all(doctest, feature = "memory", feature = "serde"))]
+#[doc = include_str!("../../../docs/json.md")]
+struct Documents;

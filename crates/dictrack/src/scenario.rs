@@ -431,7 +431,7 @@ impl ScenarioStep {
     /// What the call returned, as JSON in the form of the expectations.
     fn run(&self, group: &str, host: &mut dyn Host) -> Json {
         let now = self.now;
-        let found = |found: bool| vec![("found", Json::from(found))];
+        let found = |found: bool| host::map([("found", Json::from(found))]);
         let result = match &self.call {
             Op::Track { document, id } => {
                 host.track(group, document, now, id.as_deref()).map(|outcome| host::outcome(&outcome))
@@ -439,10 +439,10 @@ impl ScenarioStep {
             Op::Add { trackers, expire } => {
                 let read: Result<Vec<_>, _> = trackers.iter().map(TrackerDefinition::from_json).collect();
                 let added = read.map_err(|error| error.to_string());
-                added.and_then(|trackers| host.add(group, trackers, now, *expire)).map(host::added)
+                added.and_then(|trackers| host.add(group, trackers, now, *expire)).map(|added| host::added(&added))
             }
             Op::Ensure { trackers, differing } => {
-                host.ensure(group, trackers.clone(), *differing, now).map(host::added)
+                host.ensure(group, trackers.clone(), *differing, now).map(|added| host::added(&added))
             }
             Op::Update { tracker } => TrackerDefinition::from_json(tracker)
                 .map_err(|error| error.to_string())
@@ -451,29 +451,37 @@ impl ScenarioStep {
             Op::SetProgress { name, progress } => host.set_progress(group, name, *progress, now).map(found),
             Op::AddTargets { name, targets } => host.add_targets(group, name, targets.clone(), now).map(found),
             Op::Remove { names } => {
-                host.remove(group, names, now).map(|removed| vec![("removed", host::list(removed))])
+                host.remove(group, names, now).map(|removed| host::map([("removed", host::list(removed))]))
             }
             Op::Reset { name, policy, renewal } => host.reset(group, name, *policy, *renewal, now).map(|event| {
                 let events = event.iter().map(|event| host::event(event)).collect::<Vec<_>>();
-                vec![("found", event.is_some().into()), ("events", events.into())]
+                host::map([("found", event.is_some().into()), ("events", events.into())])
             }),
             Op::Get { names } => host.trackers(group, names.as_deref(), now).map(|trackers| {
-                vec![("trackers", host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))))]
+                host::map([(
+                    "trackers",
+                    host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))),
+                )])
             }),
             Op::Explain { document } => host.explain(group, document, now).map(|reasons| {
-                vec![("explain", host::by_name(reasons.iter().map(|reason| (reason.name.as_str(), reason.to_json()))))]
+                host::map([(
+                    "explain",
+                    host::by_name(reasons.iter().map(|reason| (reason.name.as_str(), reason.to_json()))),
+                )])
             }),
-            Op::Completed => host.completed(group).map(|names| vec![("names", host::list(names))]),
+            Op::Completed => host.completed(group).map(|names| host::map([("names", host::list(names))])),
             Op::Peek { names } => host.peek(group, names.as_deref(), now).map(|trackers| {
-                vec![("trackers", host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))))]
+                host::map([(
+                    "trackers",
+                    host::by_name(trackers.iter().map(|tracker| (tracker.name(), tracker.to_json()))),
+                )])
             }),
-            Op::Periods { name } => host
-                .periods(group, name, now)
-                .map(|periods| vec![("periods", periods.iter().map(PeriodRecord::to_json).collect::<Vec<_>>().into())]),
-            Op::SetAttributes { attributes } => host.set_attributes(group, attributes, now).map(|()| Vec::new()),
-            Op::DeleteGroup => host.delete_group(group, now).map(|()| Vec::new()),
+            Op::Periods { name } => host.periods(group, name, now).map(|periods| {
+                host::map([("periods", periods.iter().map(PeriodRecord::to_json).collect::<Vec<_>>().into())])
+            }),
+            Op::SetAttributes { attributes } => host.set_attributes(group, attributes, now).map(|()| Map::new()),
+            Op::DeleteGroup => host.delete_group(group, now).map(|()| Map::new()),
         };
-        let entries = result.unwrap_or_else(|error| vec![("error", error.to_lowercase().into())]);
-        Json::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+        result.unwrap_or_else(|error| host::map([("error", error.to_lowercase().into())])).into()
     }
 }

@@ -72,7 +72,7 @@ impl Named {
                     Err(error) => error.into_value(py),
                 };
                 if let Err(other) = raised_function(py).and_then(|raised| raised.call1((kind, &self.0, error))) {
-                    tracing::error!(%other, %message, kind, name = self.0, "custom code failed");
+                    tracing::error!(target: "dictrack::custom", %other, %message, kind, name = self.0, "custom code failed");
                 }
                 message.into()
             })

@@ -62,6 +62,11 @@ impl Event {
         self.0.limiter
     }
 
+    /// The event as ``docs/json.md`` describes it.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::write_ready(py, &self.0.to_json())
+    }
+
     /// An id that is the same for every delivery of this event.
     #[getter]
     fn id(&self) -> String {

@@ -64,7 +64,7 @@ mod _dictrack {
     #[pymodule_export]
     use super::url::{check_cache, names_a_file, shown_url};
     #[pymodule_export]
-    use super::value::Exact;
+    use super::value::{Exact, as_json};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

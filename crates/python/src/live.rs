@@ -193,7 +193,7 @@ impl Following {
                 changed.call1(py, (PyList::new(py, states?)?,)).map(drop)
             });
             if let Err(error) = told {
-                tracing::error!(%error, group, name, "a limiter did not accept its state");
+                tracing::error!(target: "dictrack::live", %error, group, name, "a limiter did not accept its state");
             }
         }
     }

@@ -8,11 +8,13 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
 
 use crate::errors;
 use crate::event::event_for;
-use crate::python::tracker_function;
+use crate::python::{
+    pydantic_function, pydantic_json_function, pydantic_serializer_function, ready_list_function, tracker_function,
+};
 use crate::state::State;
 use crate::value;
 
@@ -160,7 +162,44 @@ impl Outcome {
     }
 
     fn __getitem__<'py>(this: &Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if index.is_instance_of::<PyString>() {
+            return this.get().to_dict(this.py())?.get_item(index);
+        }
         Self::tuple(this)?.as_any().get_item(index)
+    }
+
+    /// The outcome as JSON, as ``docs/json.md`` describes it.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        value::write_ready(py, &self.outcome().to_json())
+    }
+
+    /// The fields of ``to_dict``: so ``dict(outcome)`` is the same, which is how web frameworks make JSON of it.
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_dict(py)?.call_method0("keys")
+    }
+
+    /// What pydantic serializes this with where it knows no type.
+    #[getter]
+    fn __pydantic_serializer__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_serializer_function(this.py())?.call1((this.get_type(),))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_core_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _source: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_function(class.py())?.call1((class,))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_json_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _schema: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_json_function(class.py())?.call1((class,))
     }
 
     fn __repr__(&self) -> String {
@@ -295,6 +334,40 @@ impl Trackers {
         self.items(py)?.call_method1("count", (tracker,))
     }
 
+    /// Each as JSON, as ``docs/json.md`` describes it.
+    fn to_list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        ready_list_function(py)?.call1((self.items(py)?,))
+    }
+
+    /// The same as ``to_list``, under the name that Django REST framework looks for.
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_list(py)
+    }
+
+    /// What pydantic serializes this with where it knows no type.
+    #[getter]
+    fn __pydantic_serializer__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_serializer_function(this.py())?.call1((this.get_type(),))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_core_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _source: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_function(class.py())?.call1((class,))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_json_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _schema: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_json_function(class.py())?.call1((class,))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.items(py)?.repr()?.to_string())
     }
@@ -390,6 +463,40 @@ impl Outcomes {
 
     fn __contains__(&self, py: Python<'_>, outcome: &Bound<'_, PyAny>) -> PyResult<bool> {
         self.items(py)?.contains(outcome)
+    }
+
+    /// Each as JSON, as ``docs/json.md`` describes it; an error as its ``code``, ``message`` and ``advice``.
+    fn to_list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        ready_list_function(py)?.call1((self.items(py)?,))
+    }
+
+    /// The same as ``to_list``, under the name that Django REST framework looks for.
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_list(py)
+    }
+
+    /// What pydantic serializes this with where it knows no type.
+    #[getter]
+    fn __pydantic_serializer__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_serializer_function(this.py())?.call1((this.get_type(),))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_core_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _source: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_function(class.py())?.call1((class,))
+    }
+
+    #[classmethod]
+    fn __get_pydantic_json_schema__<'py>(
+        class: &Bound<'py, PyType>,
+        _schema: &Bound<'py, PyAny>,
+        _handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        pydantic_json_function(class.py())?.call1((class,))
     }
 
     fn __repr__(&self) -> String {

@@ -52,6 +52,22 @@ imported!(
     tell_function, "dictrack.events", "tell"
 );
 imported!(
+    /// What pydantic asks a class for: how to validate and serialize it.
+    pydantic_function, "dictrack._json", "pydantic_schema"
+);
+imported!(
+    /// The serializer of a class for pydantic.
+    pydantic_serializer_function, "dictrack._json", "pydantic_serializer"
+);
+imported!(
+    /// The same for the JSON schema of a class.
+    pydantic_json_function, "dictrack._json", "pydantic_json_schema"
+);
+imported!(
+    /// Values as JSON.
+    ready_list_function, "dictrack._json", "ready_list"
+);
+imported!(
     /// The error class with this name.
     error_function, "dictrack.utils.errors", "error_of"
 );

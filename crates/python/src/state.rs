@@ -14,7 +14,7 @@ use crate::value;
 pub(crate) struct State {
     definition: Arc<TrackerDefinition>,
     amount: Amount,
-    target: Amount,
+    target: Option<Amount>,
     limiters: Vec<LimiterView>,
     expire_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
@@ -28,9 +28,8 @@ pub(crate) struct State {
     /// The current stage, counted from 1.
     #[pyo3(get)]
     stage: usize,
-    /// How many times a looping tracker has completed its list of targets; 0 in an outcome.
-    #[pyo3(get)]
-    cycle: u64,
+    /// How many times a looping tracker has completed its list of targets; unknown in an outcome.
+    cycle: Option<u64>,
     /// Whether it is marked as limited.
     #[pyo3(get)]
     limited: bool,
@@ -60,7 +59,7 @@ impl State {
             freezes: snapshot.freezes,
             as_of: None,
             stage: snapshot.stage,
-            cycle: snapshot.cycle,
+            cycle: Some(snapshot.cycle),
             limited: snapshot.limited,
             completed: false,
             removed: false,
@@ -82,7 +81,7 @@ impl State {
             freezes: tracked.freezes(),
             as_of: None,
             stage: tracked.stage(),
-            cycle: 0,
+            cycle: None,
             limited: tracked.is_limited(),
             completed: tracked.status() == Status::Completed,
             removed: false,
@@ -143,16 +142,50 @@ impl State {
         value::amount_for(py, self.amount)
     }
 
+    /// How many times a looping tracker has completed its list of targets; 0 in an outcome.
+    #[getter]
+    fn cycle(&self) -> u64 {
+        self.cycle.unwrap_or(0)
+    }
+
+    /// The tracker as ``docs/json.md`` describes it.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let view = dictrack::View {
+            definition: &self.definition,
+            progress: self.amount,
+            target: self.target,
+            stage: self.stage,
+            limited: self.limited,
+            status: self.status,
+            period: self.period,
+            freezes: self.freezes,
+            cycle: self.cycle.filter(|_| self.definition.loop_forever()),
+            expire_at: self.expire_at,
+        };
+        let mut map = view.to_map(self.limiters.iter().map(LimiterView::to_json));
+        if let Some(moment) = self.completed_at {
+            map.insert("completed_at".into(), moment.to_string().into());
+        }
+        value::write_ready(py, &map.into())
+    }
+
+    /// What remains of the first limiter that counts; ``None`` if none does.
+    #[getter]
+    fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let remaining = self.limiters.iter().find_map(|limiter| limiter.remaining);
+        remaining.map(|remaining| value::amount_for(py, remaining)).transpose()
+    }
+
     /// The progress as ``decimal.Decimal``.
     #[getter]
     fn progress_exact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         value::exact_for(py, self.amount)
     }
 
-    /// The current target: an ``int`` if it is whole, otherwise a ``float``.
+    /// The current target: an ``int`` if it is whole, otherwise a ``float``; ``None`` without targets.
     #[getter]
-    fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        value::amount_for(py, self.target)
+    fn target<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.target.map(|target| value::amount_for(py, target)).transpose()
     }
 
     /// When the tracker expires, in seconds since 1970 UTC.

@@ -117,22 +117,41 @@ pub(crate) fn a_type(value: &Bound<'_, PyAny>) -> String {
 /// Converts a value for Python. A number becomes an `int` if it is whole, a `float` if that represents the same
 /// decimal, else a `Decimal`.
 pub(crate) fn write<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
+    write_with(py, json, number_for)
+}
+
+/// Converts a value for Python's `json`, and for whatever else knows only the types of JSON. A number becomes an `int` if it is
+/// whole, otherwise the nearest `float`. NaN and infinities, which JSON does not have, become `None`.
+pub(crate) fn write_ready<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
+    write_with(py, json, |py, number| match number {
+        Number::Exact(amount) => amount_for(py, *amount),
+        Number::Wide(_) => {
+            let float = number.to_string().parse().unwrap_or(f64::INFINITY);
+            Ok(if float.is_finite() { PyFloat::new(py, float).into_any() } else { py.None().into_bound(py) })
+        }
+        Number::Infinite(_) | Number::NotANumber => Ok(py.None().into_bound(py)),
+    })
+}
+
+type WriteNumber = for<'py> fn(Python<'py>, &Number) -> PyResult<Bound<'py, PyAny>>;
+
+fn write_with<'py>(py: Python<'py>, json: &Json, number: WriteNumber) -> PyResult<Bound<'py, PyAny>> {
     Ok(match json {
         Json::Null => py.None().into_bound(py),
         Json::Bool(truth) => PyBool::new(py, *truth).to_owned().into_any(),
-        Json::Number(number) => number_for(py, number)?,
+        Json::Number(value) => number(py, value)?,
         Json::Text(text) => PyString::new(py, text).into_any(),
         Json::List(items) => {
             let list = PyList::empty(py);
             for item in items {
-                list.append(write(py, item)?)?;
+                list.append(write_with(py, item, number)?)?;
             }
             list.into_any()
         }
         Json::Map(map) => {
             let dict = PyDict::new(py);
             for (key, value) in map.iter() {
-                dict.set_item(key, write(py, value)?)?;
+                dict.set_item(key, write_with(py, value, number)?)?;
             }
             dict.into_any()
         }
@@ -214,4 +233,10 @@ pub(crate) fn span(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Span> {
 /// A timestamp as seconds since 1970 UTC.
 pub(crate) fn seconds_for(py: Python<'_>, moment: Timestamp) -> PyResult<Bound<'_, PyAny>> {
     number_for(py, &moment.to_number())
+}
+
+/// The value, with only the types of JSON in it.
+#[pyfunction]
+pub(crate) fn as_json<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    write_ready(py, &read_any(value)?)
 }

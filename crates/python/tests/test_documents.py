@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import collections
 import copy
+import dataclasses
 import datetime
 import decimal
 import enum
+import sqlite3
 import types
 import unittest.mock
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import attrs
 import numpy
+import pandas
+import polars
+import pydantic
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -61,6 +68,35 @@ class Forward:
         if self.answer is None:
             raise RuntimeError(f"no {name}")
         return self.answer
+
+
+class Point(NamedTuple):
+    x: int
+    y: str
+
+
+@dataclasses.dataclass
+class Part:
+    size: int
+    tags: list[Any]
+
+
+@attrs.define
+class Bolt:
+    part: Part
+
+
+class Nut(pydantic.BaseModel):
+    part: Part
+    grade: float
+
+
+def _row() -> sqlite3.Row:
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    row: sqlite3.Row = connection.execute("SELECT 5 AS id, 'x' AS name").fetchone()
+    connection.close()
+    return row
 
 
 Bag = type("Bag", (dict,), {})
@@ -196,7 +232,11 @@ def test_values_of_other_types_are_read_as_what_they_stand_for() -> None:
         (numpy.float32(0.1), 0.1), (numpy.int8(1), 1), (numpy.bool_(True), True), (numpy.array([1, 2]), [1, 2]),
         (numpy.datetime64("2026-01-01T12:00:00.500000000"), seconds), (numpy.timedelta64(1500, "ms"), 1.5),
         (numpy.array(["2026-01-01"], "datetime64[ns]"), [1_767_225_600]), (numpy.datetime64("NaT"), None),
-        (Size.SMALL, 1), (Level.HIGH, "high"), (Word("a"), "a"), (Whole(7), 7), (frozenset([3]), [3]),
+        (Size.SMALL, 1), (Level.HIGH, "high"), (Colour.RED, "red"), (Point(1, "a"), {"x": 1, "y": "a"}),
+        (Part(1, [Colour.RED]), {"size": 1, "tags": ["red"]}), (Bolt(Part(2, [])), {"part": {"size": 2, "tags": []}}),
+        (Nut(part=Part(3, []), grade=8.8), {"part": {"size": 3, "tags": []}, "grade": 8.8}),
+        (pandas.Series([1, 2]), [1, 2]), (pandas.Series({"a": 1.5, "b": 2}), {"a": 1.5, "b": 2}),
+        (pandas.Series(["x", "y"]), ["x", "y"]), (polars.Series([1, 2]), [1, 2]), (_row(), {"id": 5, "name": "x"}), (Word("a"), "a"), (Whole(7), 7), (frozenset([3]), [3]),
         (range(2), [0, 1]), (types.MappingProxyType({"a": 1}), {"a": 1}),
         (Bag(a=[(1,)]), {"a": [[1]]}), (10**30, decimal.Decimal(10**30)),
     ]:  # fmt: skip
@@ -204,7 +244,7 @@ def test_values_of_other_types_are_read_as_what_they_stand_for() -> None:
         assert dt.KeyValueEQ("k", value).check({"k": read}), value
 
 
-_OPAQUE = [b"a", bytearray(b"a"), object(), Odd(), 1j, "a\ud800", Colour.RED, Forward(None)]
+_OPAQUE = [b"a", bytearray(b"a"), object(), Odd(), 1j, "a\ud800", len, Colour, Forward(None)]
 
 
 @pytest.mark.parametrize("opaque", _OPAQUE, ids=map(str, range(len(_OPAQUE))))
@@ -296,3 +336,55 @@ def test_what_is_no_mapping_is_a_type_error_that_names_its_type(data: Any) -> No
     for call in (manager.track, manager.explain):
         with pytest.raises(TypeError, match=f"^data is {a_type(data)}; expected a dict or another mapping$"):
             call("g", data)
+
+
+def test_objects_with_fields_are_documents() -> None:
+    with dt.TrackingManager() as manager:
+        tracker = dt.CountTracker("big", [dt.KeyValueGE("part.size", 2)])
+        spent = dt.AccumulationTracker("grades", key="grade")
+        manager.add_trackers("g", [tracker, spent])
+        nut, bolt = Nut(part=Part(3, []), grade=8.8), Bolt(Part(2, []))
+        outcomes = [manager.track("g", it) for it in (nut, bolt, Bolt(Part(1, [])))]
+        outcomes += manager.track_many([("g", nut), ("g", pandas.Series({"grade": 0.2, "part": Part(5, [])}))])  # type: ignore[arg-type]
+        assert [len(outcome.counted) for outcome in outcomes] == [2, 1, 0, 2, 2]
+        assert tracker.progress == 4 and spent.progress == 17.8
+        (explained, _) = manager.explain("g", Bolt(Part(1, [])))
+        assert explained.seen == 1 and "the value is 1" in explained.why
+        seen: list[Any] = []
+
+        @dt.condition(name="sees")
+        def sees(data: Any) -> bool:
+            seen.append(data)
+            return True
+
+        manager.add_tracker("h", dt.CountTracker("sees", [sees()]))
+        assert manager.track("h", nut).counted and seen == [nut] and seen[0] is nut
+
+
+class Strange:
+    pass
+
+
+def test_a_type_that_equals_nothing_is_named_once() -> None:
+    class Stranger:
+        pass
+
+    with dt.TrackingManager() as manager:
+        manager.add_tracker("g", dt.CountTracker("t", [dt.KeyValueEQ("a.0", 1)]))
+        with pytest.warns(dt.DictrackWarning) as warned:
+            for _ in range(3):
+                manager.track("g", {"a": [Strange(), Stranger()]})
+                manager.track_many([("g", {"b": {"c": Strange()}})])
+        assert [str(one.message) for one in warned] == [
+            f"a document has a value of type {name}, which JSON cannot represent: it exists, but equals nothing in conditions"
+            for name in (
+                f"{__name__}.Strange",
+                f"{__name__}.test_a_type_that_equals_nothing_is_named_once.<locals>.Stranger",
+            )
+        ]
+        assert all(one.filename == __file__ for one in warned)
+        (explained,) = manager.explain("g", {"a": [Strange()]})
+        assert explained.why == "a.0 eq 1 does not hold: the value is a Strange, which equals nothing"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            manager.track("g", {"a": [Strange(), float("nan"), "\ud800"]})

@@ -260,30 +260,40 @@ def test_a_document_that_closes_the_manager_is_refused(manager: dt.TrackingManag
     manager.close()
 
 
-def test_members_of_an_enum_are_explained_by_their_type() -> None:
+class Tone:
+    """Something that JSON does not have."""
+
+    RED: Any = None
+
+
+Tone.RED = Tone()
+
+
+def test_values_that_json_cannot_hold_are_explained_by_their_type() -> None:
     with dt.TrackingManager() as manager:
         manager.add_tracker("g", dt.CountTracker("c", [dt.KeyValueEQ("a.0.color", "red")], target=5))
         manager.add_tracker("g", dt.AccumulationTracker("s", key="a.0.color", target=5))
-        condition, amount = manager.explain("g", {"a": [{"color": Color.RED}]})
-        assert condition.seen is Color.RED
-        assert condition.why.endswith("the value is a Color, which equals nothing; use its value")
-        assert amount.why == "the value at a.0.color is a Color, which is not a number; use its value"
+        condition, amount = manager.explain("g", {"a": [{"color": Tone.RED}]})
+        assert condition.seen is Tone.RED
+        assert condition.why.endswith("the value is a Tone, which equals nothing")
+        assert amount.why == "the value at a.0.color is a Tone, which is not a number"
         condition, amount = manager.explain("g", {"a": [{"color": float("nan")}]})
         assert condition.why.endswith("the value is NaN, which equals nothing")
         assert amount.why == "the value at a.0.color is not finite"
         assert "a bytes, which" in manager.explain("g", {"a": [{"color": b"red"}]})[0].why
         assert "a string with a lone surrogate" in manager.explain("g", {"a": [{"color": "\ud800"}]})[0].why
         manager.add_tracker("h", dt.CountTracker("f", [dt.KeyEQKey("a", "b")], target=5))
-        (condition,) = manager.explain("h", {"a": Color.RED, "b": "red"})
-        assert condition.why.endswith('the values are a Color and "red"; use its value') and condition.seen is Color.RED
-        (condition,) = manager.explain("h", {"a": "NaN and", "b": Color.RED})
-        assert condition.why.endswith('the values are "NaN and" and a Color; use its value')
-        assert condition.other_seen is Color.RED
+        (condition,) = manager.explain("h", {"a": Tone.RED, "b": "red"})
+        assert condition.why.endswith('the values are a Tone and "red"') and condition.seen is Tone.RED
+        (condition,) = manager.explain("h", {"a": "NaN and", "b": Tone.RED})
+        assert condition.why.endswith('the values are "NaN and" and a Tone')
+        assert condition.other_seen is Tone.RED
         (condition,) = manager.explain("h", {"a": "\ud800", "b": b"red"})
         assert condition.why.endswith("the values are a string with a lone surrogate and a bytes")
-        (condition,) = manager.explain("h", {"a": float("nan"), "b": {"c": [Color.RED, None]}})
+        (condition,) = manager.explain("h", {"a": float("nan"), "b": {"c": [Tone.RED, None]}})
         assert condition.why.endswith('the values are NaN and {"c":[NaN,null]}')
-        # A member that is also a string or an int counts as its value.
+        # A member of an enum counts as its value.
+        assert manager.explain("g", {"a": [{"color": Color.RED}]})[0].verdict == "counted"
         assert manager.explain("g", {"a": [{"color": Word.RED}]})[0].verdict == "counted"
         assert manager.explain("g", {"a": [{"color": Number.TWO}]})[1].amount == 2
 
@@ -291,9 +301,9 @@ def test_members_of_an_enum_are_explained_by_their_type() -> None:
 def test_a_value_that_json_cannot_hold_is_refused_with_its_place_and_type() -> None:
     cases: list[tuple[Callable[[], Any], str, str]] = [
         (
-            lambda: dt.KeyValueEQ("a", Color.RED),
+            lambda: dt.KeyValueEQ("a", Tone.RED),
             "KeyValueEQ['eq']",
-            "is a Color, which JSON cannot represent; use its value",
+            "is a Tone, which JSON cannot represent",
         ),
         (
             lambda: dt.KeyValueInList("a", [1, {2: 3}]),

@@ -66,7 +66,7 @@ impl TrackerBuilder {
         self
     }
 
-    /// Appends a target.
+    /// Appends a target. A tracker without targets only counts and limits, and never completes.
     pub fn target(mut self, target: impl Into<Amount>) -> Self {
         self.parts.targets.push(target.into());
         self
@@ -74,7 +74,11 @@ impl TrackerBuilder {
 
     /// Appends targets.
     pub fn targets<T: Into<Amount>>(mut self, targets: impl IntoIterator<Item = T>) -> Self {
+        let before = self.parts.targets.len();
         self.parts.targets.extend(targets.into_iter().map(Into::into));
+        if self.parts.targets.len() == before {
+            self.refuse("target", "an empty list", "a number or a non-empty list of numbers");
+        }
         self
     }
 

@@ -18,9 +18,6 @@ impl TrackerDefinition {
             let problem = format!("name is {} bytes long", parts.name.len());
             return Err(of("name", problem, format!("up to {MAX_NAME_BYTES} bytes")));
         }
-        if parts.targets.is_empty() {
-            return Err(of("target", "an empty list".into(), "a number or a non-empty list of numbers".into()));
-        }
         if parts.targets.len() > MAX_TARGETS {
             return Err(of("target", format!("{} targets", parts.targets.len()), format!("up to {MAX_TARGETS}")));
         }
@@ -30,9 +27,14 @@ impl TrackerDefinition {
         }
         if parts.loop_forever {
             let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
-            if !ascending || !parts.targets[0].is_positive() {
-                let expected = "positive, ascending targets because `loop_forever` is set";
-                return Err(of("target", "these targets cannot loop".into(), expected.into()));
+            let expected = "positive, ascending targets because `loop_forever` is set";
+            let problem = match parts.targets.first() {
+                None => "required field is missing",
+                Some(first) if !ascending || !first.is_positive() => "these targets cannot loop",
+                Some(_) => "",
+            };
+            if !problem.is_empty() {
+                return Err(of("target", problem.into(), expected.into()));
             }
         }
         if let Some(every) = &parts.every
@@ -59,7 +61,7 @@ impl TrackerDefinition {
             return Err(DefinitionError::of("every", "required field is missing", expected));
         }
         let ascending = parts.targets.windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascending || !parts.targets[0].is_positive() {
+        if !ascending || parts.targets.first().is_some_and(|first| !first.is_positive()) {
             let expected = "positive, ascending targets with kind streak";
             return Err(DefinitionError::of("target", "a streak cannot reach these targets in order", expected));
         }

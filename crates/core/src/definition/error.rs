@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::json::{Json, Map};
+
 /// Why a definition is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,26 @@ impl fmt::Display for DefinitionError {
             write!(f, "; expected {}", self.expected)?;
         }
         Ok(())
+    }
+}
+
+impl DefinitionError {
+    /// The error as JSON: its `code`, which is `definition`, the `message`, and `field`, `problem` and `expected`.
+    pub fn to_json(&self) -> Json {
+        self.to_map().into()
+    }
+
+    /// The fields of [`to_json`](Self::to_json).
+    pub fn to_map(&self) -> Map {
+        let message = self.to_string();
+        let fields = [
+            ("code", "definition"),
+            ("message", &*message),
+            ("field", &*self.field),
+            ("problem", &*self.problem),
+            ("expected", &*self.expected),
+        ];
+        fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 }
 

@@ -78,15 +78,16 @@ impl TrackerDefinition {
             if name.is_empty() { Err(node.expected("a non-empty string")) } else { Ok(name.clone()) }
         })?;
         let kind = Kind::read(&mut fields)?;
-        let targets =
-            fields.required("target", "a number or a non-empty list of numbers", |node| match &node.value {
+        let targets = fields
+            .take("target", |node| match &node.value {
                 NodeValue::List(_) => {
                     let items = node.filled_list("a number or a non-empty list of numbers")?;
                     Node::each(items, Node::amount)
                 }
                 NodeValue::Number(_) => Ok(vec![node.amount()?]),
                 _ => Err(node.expected("a number or a non-empty list of numbers")),
-            })?;
+            })?
+            .unwrap_or_default();
         let conditions = fields
             .take("conditions", |node| {
                 let mut left = MAX_CONDITIONS;

@@ -465,7 +465,7 @@ impl Group {
     /// reached fires. Returns whether the last one did.
     fn meet(&mut self, step: &mut Step<'_>, counting: &Counting<'_>, kind: &Streak) -> Result<bool, CustomError> {
         let Counting { definition, at, .. } = *counting;
-        let targets = definition.targets();
+        let targets = definition.goals();
         let slot = &mut self.slots[at as usize];
         let (link, reached) = (slot.link(), slot.progress >= kind.each());
         let Some(streak) = slot.periods_mut().and_then(|periods| periods.streak.as_mut()) else { return Ok(false) };
@@ -504,7 +504,7 @@ impl Group {
     /// Completes every stage whose target the progress has reached. Returns whether the tracker completed.
     fn advance(&mut self, step: &mut Step<'_>, counting: &Counting<'_>) -> Result<bool, CustomError> {
         let Counting { definition, at, .. } = *counting;
-        let targets = definition.targets();
+        let targets = definition.goals();
         let policy = definition.reset_policy();
         if definition.loop_forever() && !policy.progress {
             return self.advance_loop(step, counting).map(|()| false);
@@ -547,7 +547,7 @@ impl Group {
     /// cycle. The work does not depend on the number of cycles.
     fn advance_loop(&mut self, step: &mut Step<'_>, counting: &Counting<'_>) -> Result<(), CustomError> {
         let Counting { definition, at, .. } = *counting;
-        let targets = definition.targets();
+        let targets = definition.goals();
         let last = targets[targets.len() - 1];
         let slot = &mut self.slots[at as usize];
         let (first, reached) = (usize::from(slot.stage), slot.progress);
@@ -644,7 +644,7 @@ impl Group {
 fn count_within(slot: &mut Slot, hot: &Hot, step: &mut Step<'_>) -> Option<Entry> {
     let target = match slot.stage {
         0 => hot.target,
-        stage => step.trackers[hot.tracker as usize].targets()[usize::from(stage)],
+        stage => step.trackers[hot.tracker as usize].goals()[usize::from(stage)],
     };
     let (progress, ahead) = slot.progress.add_below(step.sums[hot.amount as usize].0, target);
     if !ahead {

@@ -309,7 +309,8 @@ impl Shape {
     }
 
     pub(crate) fn builder(&self, name: &str) -> TrackerBuilder {
-        let rises = self.targets[0].is_positive() && self.targets.is_sorted_by(|a, b| a < b);
+        let rises =
+            self.targets.first().is_none_or(|first| first.is_positive()) && self.targets.is_sorted_by(|a, b| a < b);
         let streak = self.streak.filter(|_| rises && self.every.is_some());
         let mut builder = match streak {
             Some((start, per)) => {
@@ -322,7 +323,9 @@ impl Shape {
                 builder.reset_policy(self.policy).init_progress(self.init)
             }
         };
-        builder = builder.targets(self.targets.iter().copied());
+        for target in &self.targets {
+            builder = builder.target(*target);
+        }
         if let Some((window, keep)) = &self.every {
             builder = builder.every(window.clone()).keep(*keep);
         }
@@ -338,7 +341,7 @@ impl Shape {
         if let Some(moment) = self.expire_at {
             builder = builder.expire_at(moment);
         }
-        if self.loops && rises && streak.is_none() {
+        if self.loops && rises && !self.targets.is_empty() && streak.is_none() {
             builder = builder.loop_forever();
         }
         builder
@@ -362,6 +365,7 @@ fn shape_with(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Val
             steps.iter().scan(0, |sum, step| { *sum += step; Some(Amount::from(*sum)) }).collect()
         }),
         1 => vec(amount(), 1..4),
+        1 => Just(Vec::new()),
     ];
     let init = prop_oneof![3 => Just(Amount::ZERO), 1 => amount()];
     (

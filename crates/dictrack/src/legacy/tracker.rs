@@ -118,8 +118,12 @@ impl Tracker {
             .map_err(|error| format!("its definition is not valid here: {error}"))?;
         let (mut progress, mut cycle) = (self.progress, 0);
         let targets = definition.targets();
-        let last = targets[targets.len() - 1];
-        if self.loop_forever && !self.reset_progress && at_last && progress >= last {
+        if let Some(&last) = targets.last()
+            && self.loop_forever
+            && !self.reset_progress
+            && at_last
+            && progress >= last
+        {
             // Beyond its last target, 2.1.5 fires at every document and lets progress grow. The part that has fired becomes
             // cycles here, and the rest becomes progress.
             cycle = u64::try_from(progress.units() / last.units()).unwrap_or(u64::MAX);

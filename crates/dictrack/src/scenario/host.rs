@@ -9,7 +9,6 @@ use dictrack_core::{
     Amount, Event, Explanation, Outcome, PeriodRecord, Renewal, ResetPolicy, Span, Status, Timestamp,
     TrackerDefinition, TrackerSnapshot, Zone,
     group::{Added, Call, ContentHash, Differing, Engine, Group, Track, TrackerList},
-    number::Number,
 };
 
 use crate::clock::TestClock;
@@ -351,7 +350,10 @@ impl Host for OnManager {
     }
 }
 
-type Fields = Vec<(&'static str, Json)>;
+/// A map of these fields.
+pub(super) fn map(fields: impl IntoIterator<Item = (&'static str, Json)>) -> Map {
+    fields.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
 
 pub(super) fn list(names: impl IntoIterator<Item = String>) -> Json {
     Json::List(names.into_iter().map(Json::from).collect())
@@ -361,16 +363,15 @@ pub(super) fn by_name<'a>(entries: impl Iterator<Item = (&'a str, Json)>) -> Jso
     Json::Map(entries.map(|(name, value)| (name.into(), value)).collect())
 }
 
-pub(super) fn added(added: Added) -> Fields {
-    let events: Vec<Json> = added.events.iter().map(|found| event(found)).collect();
-    vec![
-        ("added", list(added.added)),
-        ("existing", list(added.existing)),
-        ("completed", list(added.completed)),
-        ("updated", list(added.updated)),
-        ("removed", list(added.removed)),
-        ("events", events.into()),
-    ]
+fn fields(json: &Json) -> impl Iterator<Item = (&str, Json)> {
+    json.as_map().into_iter().flat_map(Map::iter).map(|(name, value)| (name, value.clone()))
+}
+
+/// What [`Added::to_json`] prints, with events as scenarios have them.
+pub(super) fn added(added: &Added) -> Map {
+    let mut map: Map = fields(&added.to_json()).map(|(name, value)| (name.into(), value)).collect();
+    map.insert("events".into(), events(&added.events));
+    map
 }
 
 pub(super) fn event(event: &Event) -> Json {
@@ -383,45 +384,20 @@ pub(super) fn event(event: &Event) -> Json {
     Json::Map(map)
 }
 
-pub(super) fn outcome(outcome: &Outcome) -> Fields {
-    let names = |trackers: &mut dyn Iterator<Item = &str>| list(trackers.map(str::to_owned));
-    let dirtied = outcome.dirtied().filter(|tracker| tracker.status() != Status::Completed).map(|tracker| {
-        let exact = |amount| Json::Number(Number::Exact(amount));
-        let moment = |moment: Timestamp| Json::Number(moment.to_number());
-        let period = tracker.period().map(|period| {
-            let bounds = [("start", period.start()), ("end", period.end())];
-            Json::Map(bounds.into_iter().map(|(key, bound)| (key.into(), moment(bound))).collect())
-        });
-        let freezes = tracker.freezes().map(Json::from);
-        let snapshot: Map = [
-            ("name", tracker.name().into()),
-            ("progress", exact(tracker.progress())),
-            ("target", exact(tracker.target())),
-            ("stage", (tracker.stage() as u64).into()),
-            ("limited", tracker.is_limited().into()),
-            ("limiters", Json::List(tracker.limiters().map(|limiter| limiter.to_json()).collect())),
-            ("status", tracker.status().name().into()),
-        ]
-        .into_iter()
-        .chain(period.map(|period| ("period", period)))
-        .chain(freezes.map(|freezes| ("freezes", freezes)))
-        .map(|(key, value)| (key.into(), value))
+fn events(events: &[Arc<Event>]) -> Json {
+    Json::List(events.iter().map(|found| event(found)).collect())
+}
+
+/// What [`Outcome::to_json`] prints, with the trackers that are still there after the document in `dirtied`, only the names of
+/// those that failed, and events as scenarios have them.
+pub(super) fn outcome(outcome: &Outcome) -> Map {
+    let dirtied = outcome.dirtied().filter(|tracker| tracker.status() != Status::Completed);
+    let mut map: Map = fields(&outcome.to_json())
+        .filter(|(name, _)| *name != "trackers")
+        .map(|(name, value)| (name.into(), value))
         .collect();
-        (tracker.name(), Json::Map(snapshot))
-    });
-    vec![
-        ("dirtied", by_name(dirtied)),
-        ("completed", names(&mut outcome.completed().map(|tracker| tracker.name()))),
-        ("limited", names(&mut outcome.limited().map(|tracker| tracker.name()))),
-        ("refused", names(&mut outcome.refused().map(|tracker| tracker.name()))),
-        ("counted", names(&mut outcome.counted().map(|tracker| tracker.name()))),
-        (
-            "refusals",
-            by_name(outcome.refused().filter_map(|tracker| Some((tracker.name(), tracker.refusal()?.to_json())))),
-        ),
-        ("skipped", by_name(outcome.skipped().map(|(name, reason)| (name, reason.name().into())))),
-        ("failed", names(&mut outcome.failed().map(|(name, _)| name))),
-        ("duplicate", outcome.duplicate().into()),
-        ("events", Json::List(outcome.events().iter().map(|found| event(found)).collect())),
-    ]
+    map.insert("dirtied".into(), by_name(dirtied.map(|tracker| (tracker.name(), tracker.to_json()))));
+    map.insert("failed".into(), list(outcome.failed().map(|(name, _)| name.to_owned())));
+    map.insert("events".into(), events(outcome.events()));
+    map
 }

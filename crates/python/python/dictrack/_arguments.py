@@ -62,7 +62,7 @@ def checked_code(code: Any) -> int:
     return int(code)
 
 
-def moment_of(where: str, now: Moment, keywords: dict[str, Any]) -> Moment:
+def moment_of(where: str, now: Moment, keywords: Any) -> Moment:
     """The time of a call: ``now``, or ``now_ts`` as in dictrack 2.1.5."""
     legacy = keywords.pop("now_ts", None)
     _compat.unexpected(where, keywords)
@@ -118,7 +118,7 @@ def _seconds(moment: Any) -> Any:
 _LIMITS = ("completed_kept", "id_window", "ids_at_least", "ids_at_most")
 
 
-def check_limits(limits: dict[str, Any]) -> None:
+def check_limits(limits: Mapping[str, Any]) -> None:
     """Raises if a limit of a manager is unknown or not a number."""
     _compat.unexpected("TrackingManager", {name: value for name, value in limits.items() if name not in _LIMITS})
     for name in ("completed_kept", "ids_at_least", "ids_at_most"):

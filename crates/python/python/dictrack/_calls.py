@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from dictrack import _compat, _dictrack, _windows
+from dictrack import _clock, _compat, _dictrack, _windows
 from dictrack._arguments import (
     Moment,
     checked_attributes,
@@ -39,7 +39,7 @@ def opened(
     data_cache: BaseDataCache | None,
     data_store: BaseDataStore | None,
     durability: str | None,
-    clock: TestClock | None,
+    clock: TestClock | Callable[[], object] | None,
     zone: Any,
     ahead: Any,
     limits: Mapping[str, Any],
@@ -48,8 +48,6 @@ def opened(
     options: dict[str, Any] = {}
     if durability is not None and not isinstance(durability, str):
         raise TypeError(f"durability is {a_type(durability)}; expected str")
-    if clock is not None and not isinstance(clock, TestClock):
-        raise TypeError(f"clock is {a_type(clock)}; expected a TestClock")
     for name, given, cls in (("data_cache", data_cache, BaseDataCache), ("data_store", data_store, BaseDataStore)):
         if given is not None:
             if not isinstance(given, cls):
@@ -60,7 +58,7 @@ def opened(
             options |= given._options()
     zone = _windows.zone_name(zone)
     manager: Manager = yield _dictrack.open(
-        **options, durability=durability, clock=clock, zone=zone, ahead=ahead, **limits
+        **options, durability=durability, clock=_clock.checked(clock), zone=zone, ahead=ahead, **limits
     )
     return manager
 

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import enum
 import numbers
 import re
 from typing import Any, NamedTuple
 
 from dictrack import _values
 from dictrack._dictrack import TableEvents
+from dictrack._json import JSONReady, ready, ready_list
 from dictrack._values import a_type
 from dictrack.events import TrackerEvent
 
 
+class _Result(JSONReady):
+    """A dataclass that a call returns. As JSON, it has no fields that do not apply."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON. ``dict(...)`` of it is the same."""
+        return self._json()
+
+    def _json(self) -> dict[str, Any]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        kept = {name: value for name, value in fields.items() if self._has(name, value)}
+        return {name: ready_list(value) if isinstance(value, list) else ready(value) for name, value in kept.items()}
+
+    def _has(self, name: str, value: Any) -> bool:
+        """Whether the JSON has a field with this value."""
+        return value is not None
+
+
 @dataclasses.dataclass(frozen=True)
-class Added:
+class Added(_Result):
     """The result of adding trackers, by name.
 
     Attributes
@@ -87,7 +104,7 @@ class Period(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PeriodRecord:
+class PeriodRecord(_Result):
     """What a tracker counted in one period.
 
     Attributes
@@ -114,9 +131,12 @@ class PeriodRecord:
     completed_at: int | float | None = None
     met: bool | None = None
 
+    def _has(self, name: str, value: Any) -> bool:
+        return name not in (("met",) if self.met is None else ("stage", "cycle", "completed_at"))
+
 
 @dataclasses.dataclass(frozen=True)
-class Explanation:
+class Explanation(_Result):
     """What a document would do to one tracker, and why.
 
     Attributes
@@ -176,9 +196,7 @@ def typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
         of_amount = _kind(data, amount["key"])
         if of_amount is None:
             return found
-        _, kind, hint = of_amount
-        return found | {"why": why.removesuffix("not finite") + f"{kind}, which is not a number{hint}"}
-    hints = ""
+        return found | {"why": why.removesuffix("not finite") + f"{of_amount[1]}, which is not a number"}
     for key, field, before, after in (
         ("key", "seen", "the value is ", ", which equals nothing"),
         ("key", "seen", "the values are ", " and "),
@@ -190,16 +208,15 @@ def typed(data: Any, found: dict[str, Any]) -> dict[str, Any]:
             continue
         of_value = _kind(data, found[key])
         if of_value is not None:
-            value, kind, hint = of_value
+            value, kind = of_value
             at = why.rindex(nan)
             why = why[:at] + f"{before}{kind}{after}" + why[at + len(nan) :]
             found = found | {field: value}
-            hints = hint or hints
-    return found | {"why": why + hints}
+    return found | {"why": why}
 
 
-def _kind(data: Any, key: str) -> tuple[Any, str, str] | None:
-    """The value at ``key``, what it is, and a hint; None if it is a number after all."""
+def _kind(data: Any, key: str) -> tuple[Any, str] | None:
+    """The value at ``key``, and what it is; None if it is a number after all."""
     try:
         value = _values.at(data, key)
     except Exception:
@@ -208,4 +225,4 @@ def _kind(data: Any, key: str) -> tuple[Any, str, str] | None:
     if value is None or isinstance(value, (numbers.Real, decimal.Decimal)):
         return None
     kind = "a string with a lone surrogate" if isinstance(value, str) else a_type(value)
-    return value, kind, "; use its value" if isinstance(value, enum.Enum) else ""
+    return value, kind

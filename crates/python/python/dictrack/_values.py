@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import enum
 import numbers
 import re
 import uuid
-from collections.abc import Mapping, Sequence, Set
+import weakref
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from dictrack._dictrack import Exact
@@ -52,11 +54,11 @@ def _refuse(where: str, problem: str) -> UnsupportedValueError:
 def plain(value: Any, strict: bool = False, where: str = "value") -> Any:
     """The value, converted to exactly dict, list, str, int, float, bool, None and ``Exact``.
 
-    Mappings become dicts; sequences and sets become lists. A ``datetime`` or ``date`` becomes seconds since 1970 UTC (UTC if it
-    has no time zone), a ``timedelta`` its seconds, a ``Decimal`` its exact value, a ``UUID`` its string form, a numpy scalar
-    its value. Any other value, and a string that is not valid Unicode (lone surrogates), becomes a value that exists but
-    equals nothing. Keys that are not Unicode strings are ignored. If ``strict``, such a value or key raises
-    ``UnsupportedValueError`` with its place.
+    Mappings and objects with fields (see ``fields_of``) become dicts; sequences and sets become lists. A ``datetime`` or ``date``
+    becomes seconds since 1970 UTC (UTC if it has no time zone), a ``timedelta`` its seconds, a ``Decimal`` its exact value, a
+    ``UUID`` its string form, a member of an ``Enum`` its value, a numpy scalar its value. Any other value, and a string that is
+    not valid Unicode (lone surrogates), becomes a value that exists but equals nothing; a warning names its type once. Keys that
+    are not Unicode strings are ignored. If ``strict``, such a value or key raises ``UnsupportedValueError`` with its place.
     """
     return _Plain(strict).made(value, where, 0)
 
@@ -92,10 +94,11 @@ class _Plain:
             )
         if isinstance(value, Mapping):
             return self.mapping(value, where, depth + 1)
-        if isinstance(value, (list, tuple, Set)) or (
-            isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview))
-        ):
-            return [self.made(item, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
+        if type(value) in (list, tuple):
+            return self.items(value, where, depth + 1)
+        if isinstance(value, datetime.date) and value != value:
+            # The missing moment of pandas.
+            return self.foreign(value, where, depth)
         if isinstance(value, datetime.datetime):
             aware = value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)
             return _seconds(aware - EPOCH)
@@ -105,7 +108,19 @@ class _Plain:
             return _seconds(value)
         if isinstance(value, uuid.UUID):
             return str(uuid.UUID(int=value.int))
+        if isinstance(value, enum.Enum):
+            return self.made(value.value, where, depth + 1)
+        fields = fields_of(value)
+        if fields is not None:
+            return self.mapping(fields, where, depth + 1)
+        if isinstance(value, (list, tuple, Set)) or (
+            isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview))
+        ):
+            return self.items(value, where, depth + 1)
         return self.foreign(value, where, depth)
+
+    def items(self, values: Iterable[Any], where: str, depth: int) -> list[Any]:
+        return [self.made(item, f"{where}[{at}]", depth) for at, item in enumerate(values)]
 
     def mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
         made = {}
@@ -135,8 +150,12 @@ class _Plain:
 
     def foreign(self, value: Any, where: str, depth: int) -> Any:
         """A value of a type that is not from the standard library."""
+        cls = type(value)
         # Scalars and arrays of numpy and compatible libraries. Checked on the class, since the object may have any attribute.
-        if hasattr(type(value), "dtype") and hasattr(type(value), "tolist"):
+        if hasattr(cls, "dtype") and hasattr(cls, "to_list"):
+            # A Series: of pandas or polars.
+            return self.made(value.to_list(), where, depth + 1)
+        if hasattr(cls, "dtype") and hasattr(cls, "tolist"):
             kind = getattr(value.dtype, "kind", "")
             if kind == "f" and isinstance(value, numbers.Real):
                 # The shortest decimal for its own precision: float32(0.1) is 0.1.
@@ -149,10 +168,8 @@ class _Plain:
         if isinstance(value, numbers.Integral):
             return _whole(int.__int__(int(value)))
         if self.strict:
-            hint = (
-                f"; use its value ({type(value).__name__}.{value.name}.value)" if isinstance(value, enum.Enum) else ""
-            )
-            raise _refuse(where, f"is {a_type(value)}, which JSON cannot represent{hint}")
+            raise _refuse(where, f"is {a_type(value)}, which JSON cannot represent")
+        _warn_of(value)
         return OPAQUE
 
     def moments(self, value: Any, where: str, depth: int) -> Any:
@@ -164,12 +181,60 @@ class _Plain:
         return _seconds(moment * MICROSECOND) if isinstance(moment, int) else self.made(moment, where, depth)
 
 
+def fields_of(value: Any) -> Mapping[Any, Any] | None:
+    """The fields of a mapping, dataclass, attrs object, pydantic model, named tuple, row with keys or labelled Series, by name;
+    ``None`` for any other value.
+
+    Kinds are told by the class, since an object may have any attribute, and no library needs to be there.
+    """
+    if isinstance(value, Mapping):
+        return value
+    cls = type(value)
+    if hasattr(cls, "model_dump") and hasattr(cls, "__pydantic_serializer__"):
+        dumped = value.model_dump()
+        return dumped if isinstance(dumped, Mapping) else None
+    if hasattr(cls, "__dataclass_fields__"):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(cls, "__attrs_attrs__"):
+        return {field.name: getattr(value, field.name) for field in cls.__attrs_attrs__}
+    if isinstance(value, tuple):
+        names = getattr(cls, "_fields", None)
+        return dict(zip(names, value)) if isinstance(names, tuple) else None
+    if not hasattr(cls, "keys") or not hasattr(cls, "__getitem__"):
+        return None
+    if hasattr(cls, "dtype"):
+        # A Series of pandas. Without names, it is a list.
+        labels = list(value.keys())
+        return dict(zip(labels, value.to_list())) if labels and all(isinstance(one, str) for one in labels) else None
+    return {key: value[key] for key in value.keys()}
+
+
+_warned: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _warn_of(value: Any) -> None:
+    """Warns once about each type whose values equal nothing."""
+    cls = type(value)
+    if cls in _warned:
+        return
+    _warned.add(cls)
+    from dictrack import _warnings
+
+    name = f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
+    _warnings.warn(
+        [
+            f"a document has a value of type {name}, which JSON cannot represent: it exists, but equals nothing in conditions"
+        ]
+    )
+
+
 def at(value: Any, path: str) -> Any:
     """The value at a dotted path of a document, as the program passed it; ``None`` if there is none."""
     for segment in re.split(r"(?<!\\)\.", path):
         name = segment.replace("\\.", ".")
-        if isinstance(value, Mapping):
-            value = value.get(name)
+        fields = fields_of(value)
+        if fields is not None:
+            value = fields.get(name)
         elif isinstance(value, Sequence) and not isinstance(value, str) and re.fullmatch("-?[0-9]{1,9}", name):
             index = int(name)
             value = value[index] if -len(value) <= index < len(value) else None

@@ -19,18 +19,22 @@ import datetime
 import os
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome
+from dictrack._types import Document, Limits, Moment, Options, TimeKeywords
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
 __all__ = ["TrackingManager"]
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -73,7 +77,7 @@ class TrackingManager:
     on the thread of the event loop.
     """
 
-    def __init__(self, *native: Any, **options: Any) -> None:
+    def __init__(self, *native: Any, **options: Unpack[Options]) -> None:
         if options or len(native) != 1 or not isinstance(native[0], Manager):
             raise TypeError("do not create this directly; use await dictrack.aio.TrackingManager.open(...)")
         self._native = native[0]
@@ -89,10 +93,10 @@ class TrackingManager:
         data_cache: BaseDataCache | None = None,
         data_store: BaseDataStore | None = None,
         durability: str | None = None,
-        clock: TestClock | None = None,
+        clock: TestClock | Callable[[], Moment] | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
         ahead: float | datetime.timedelta | None = None,
-        **limits: Any,
+        **limits: Unpack[Limits],
     ) -> TrackingManager:
         """Opens a manager with ``place`` and ``cache``, like ``dictrack.TrackingManager.open``, or with a cache and a store, like
         its constructor."""
@@ -110,12 +114,12 @@ class TrackingManager:
     async def track(
         self,
         group_id: str,
-        data: Any,
+        data: Document,
         *,
-        now: Any = None,
+        now: Moment | None = None,
         event_id: str | None = None,
         ensure: TrackerList | Iterable[BaseTracker] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TimeKeywords],
     ) -> Outcome:
         """Applies a document to a group."""
         if kwargs:
@@ -160,7 +164,7 @@ class TrackingManager:
             raise
         return tracked.outcome()
 
-    async def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
+    async def explain(self, group_id: str, data: Document, *, now: Moment | None = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing."""
         return await _run(_calls.explain(self._native, group_id, data, now))
 
@@ -168,11 +172,11 @@ class TrackingManager:
         self,
         group_id: str,
         tracker: BaseTracker,
-        expire: Any = None,
-        expire_at: Any = None,
+        expire: int | float | datetime.timedelta | None = None,
+        expire_at: Moment | None = None,
         *,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> bool:
         """Adds a tracker. False if an equal one existed and nothing changed. A completed tracker of the same name starts over;
         every time your program starts, call ``ensure_tracker`` instead."""
@@ -183,42 +187,44 @@ class TrackingManager:
         self,
         group_id: str,
         trackers: Iterable[BaseTracker],
-        expire: Any = None,
-        expire_at: Any = None,
+        expire: int | float | datetime.timedelta | None = None,
+        expire_at: Moment | None = None,
         *,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> Added:
         """Adds trackers: all or none. Completed trackers of the same names start over."""
         now = _arguments.moment_of("add_trackers", now, kwargs)
         return await _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
 
-    async def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+    async def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Moment | None = None) -> bool:
         """Makes sure that a group has a tracker: adds it, unless it exists or has completed. True if it is new."""
         return bool((await _run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now))).added)
 
     async def ensure_trackers(
-        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
+        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Moment | None = None
     ) -> Added:
         """Makes sure that a group has these trackers. Completed ones are left alone, unless ``update`` is true and they gain
         targets."""
         return await _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
     async def get_trackers(
-        self, group_id: str, name: str | list[str] | None = None, *, now: Any = None
+        self, group_id: str, name: str | list[str] | None = None, *, now: Moment | None = None
     ) -> list[BaseTracker]:
         """The active trackers of a group, in the order in which they were added."""
         return await _run(_calls.get_trackers(self._native, group_id, name, now))
 
-    async def peek(self, group_id: str, names: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
+    async def peek(
+        self, group_id: str, names: str | list[str] | None = None, *, now: Moment | None = None
+    ) -> list[BaseTracker]:
         """What a group's trackers allow, before you act. Changes nothing."""
         return await _run(_calls.peek(self._native, group_id, names, now))
 
-    async def periods(self, group_id: str, name: str, *, now: Any = None) -> list[PeriodRecord]:
+    async def periods(self, group_id: str, name: str, *, now: Moment | None = None) -> list[PeriodRecord]:
         """What a tracker with ``every`` counted in its latest periods, oldest first."""
         return await _run(_calls.periods(self._native, group_id, name, now))
 
-    async def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Any = None) -> bool:
+    async def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Moment | None = None) -> bool:
         """Merges attributes, ``zone`` among them, into those of a group. Returns whether that changed anything."""
         return await _run(_calls.set_attributes(self._native, group_id, attributes, now))
 
@@ -234,23 +240,25 @@ class TrackingManager:
         """The last 100 trackers that a group completed, in that order."""
         return await _run(_calls.completed(self._native, group_id))
 
-    async def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+    async def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Moment | None = None) -> bool:
         """Applies what was set on a tracker object. False if there is no active tracker of that name."""
         return await _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
-    async def set_progress(self, group_id: str, name: str, progress: Any, *, now: Any = None) -> bool:
+    async def set_progress(self, group_id: str, name: str, progress: Any, *, now: Moment | None = None) -> bool:
         """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
         that counts. False if there is no such tracker."""
         group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
         return await _wait(self._native.set_progress(group_id, name, progress, now))
 
-    async def add_targets(self, group_id: str, name: str, targets: Any, *, now: Any = None) -> bool:
+    async def add_targets(self, group_id: str, name: str, targets: Any, *, now: Moment | None = None) -> bool:
         """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         group_id, name = _arguments.checked_group(group_id), _arguments.checked_name(name)
         return await _wait(self._native.add_targets(group_id, name, more, now))
 
-    async def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
+    async def remove_tracker(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Moment | None = None
+    ) -> list[str]:
         """Removes active trackers. Returns the names of those that existed."""
         return await _wait(
             self._native.remove_trackers(_arguments.checked_group(group_id), _arguments.names_of(name), now)
@@ -264,8 +272,8 @@ class TrackingManager:
         *,
         reset_count: int | None = None,
         reset_seconds: Any = None,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> bool:
         """Resets an active tracker. False if there is no such tracker."""
         now = _arguments.moment_of("reset_tracker", now, kwargs)
@@ -282,6 +290,10 @@ class TrackingManager:
     def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
         """Removes a listener. False if there is no such listener."""
         return self._listeners.remove(self._native, code, cb)
+
+    def now(self) -> int | float:
+        """The time by the manager's clock, in seconds since 1970 UTC."""
+        return self._native.now()
 
     async def flush(self, confirm: bool = False) -> None:
         """Deletes everything in the cache and the store, permanently."""

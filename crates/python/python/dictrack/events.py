@@ -7,6 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from dictrack._json import JSONReady
+
 if typing.TYPE_CHECKING:
     from dictrack._dictrack import Event
     from dictrack.limiters.base import BaseLimiter
@@ -45,7 +47,7 @@ EVENT_ALL = [
 ]
 
 
-class BaseEvent:
+class BaseEvent(JSONReady):
     """Something that happened.
 
     Attributes
@@ -65,6 +67,17 @@ class BaseEvent:
         """The same as ``occurred_at``."""
         return self.occurred_at
 
+    def to_dict(self) -> dict[str, Any]:
+        """The event as JSON. ``dict(event)`` is the same."""
+        return self._json()
+
+    def _json(self) -> dict[str, Any]:
+        return {"code": self.code, "occurred_at": self.occurred_at}
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        # Nothing changes an event.
+        return self
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (code={self.code})>"
 
@@ -81,7 +94,7 @@ class TrackerEvent(BaseEvent):
     stage : int
         The stage that was just reached, counted from 1; for other codes, the current stage.
     target, progress : int or float
-        The target of that stage, and the progress.
+        The target of that stage, ``None`` if the tracker has no targets, and the progress.
     times : int
         How many events this one represents: more than 1 if one document completed several cycles of a loop.
     period_start : int or float, optional
@@ -101,6 +114,12 @@ class TrackerEvent(BaseEvent):
         self.times = 1
         self.period_start: int | float | None = None
         self.id = ""
+        self._native: Event | None = None
+
+    def _json(self) -> dict[str, Any]:
+        if self._native is not None:
+            return self._native.to_dict()
+        return super()._json() | {"group": self.group_id, "tracker": self.name}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (code={self.code} group_id={self.group_id} name={self.name} tracker={self.tracker})>"
@@ -145,6 +164,7 @@ def event_of(event: Event) -> TrackerEvent:
     made.times = event.times
     made.period_start = event.period_start
     made.id = event.id
+    made._native = event
     return made
 
 

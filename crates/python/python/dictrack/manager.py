@@ -6,18 +6,22 @@ import datetime
 import os
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, Period, PeriodRecord, TableOutcome
+from dictrack._types import Document, Limits, Moment, Options, TimeKeywords
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
 __all__ = ["Added", "Explanation", "Period", "PeriodRecord", "TableOutcome", "TrackingManager"]
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -55,8 +59,9 @@ class TrackingManager(Tracking):
         When a call returns: ``fsync`` (when the change is on disk), ``os`` (when the operating system has it; the default
         for SQLite), or ``interval(100ms)`` (immediately, and the store gets it within that time; the default for MongoDB
         and Redis).
-    clock : TestClock, optional
-        Use this clock instead of the system clock.
+    clock : TestClock or callable, optional
+        Use this clock instead of the system clock. A callable, such as ``time.time``, returns seconds since 1970 UTC or a
+        datetime with a time zone; if it fails later, the error is logged and the time stays what it was.
     zone : str or ZoneInfo, optional
         The time zone of windows for which neither the limiter, the tracker nor the group has one: an IANA name such as
         ``"Europe/Berlin"``. Default UTC.
@@ -83,10 +88,10 @@ class TrackingManager(Tracking):
         data_store: BaseDataStore | None = None,
         *,
         durability: str | None = None,
-        clock: TestClock | None = None,
+        clock: TestClock | Callable[[], Moment] | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
         ahead: float | datetime.timedelta | None = None,
-        **limits: Any,
+        **limits: Unpack[Limits],
     ) -> None:
         _arguments.check_limits(limits)
         self.data_cache = data_cache
@@ -96,7 +101,9 @@ class TrackingManager(Tracking):
         open_managers.add(self._native)
 
     @classmethod
-    def open(cls, place: str | os.PathLike[str], cache: str | None = None, **options: Any) -> TrackingManager:
+    def open(
+        cls, place: str | os.PathLike[str], cache: str | None = None, **options: Unpack[Options]
+    ) -> TrackingManager:
         """Opens the store at a path or URL, behind the Redis cache at ``cache`` if given.
 
         Parameters
@@ -207,7 +214,7 @@ class TrackingManager(Tracking):
             raise
         return tracked.outcome()
 
-    def explain(self, group_id: str, data: Any, *, now: Any = None) -> list[Explanation]:
+    def explain(self, group_id: str, data: Document, *, now: Moment | None = None) -> list[Explanation]:
         """What a document would do to each tracker of a group, and why. Changes nothing.
 
         Parameters
@@ -221,11 +228,11 @@ class TrackingManager(Tracking):
         self,
         group_id: str,
         tracker: BaseTracker,
-        expire: Any = None,
-        expire_at: Any = None,
+        expire: int | float | datetime.timedelta | None = None,
+        expire_at: Moment | None = None,
         *,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> bool:
         """Adds a tracker. If a tracker of this name has completed, it starts over, and its rewards are given again. Every time
         your program starts, call ``ensure_tracker`` instead.
@@ -262,11 +269,11 @@ class TrackingManager(Tracking):
         self,
         group_id: str,
         trackers: Iterable[BaseTracker],
-        expire: Any = None,
-        expire_at: Any = None,
+        expire: int | float | datetime.timedelta | None = None,
+        expire_at: Moment | None = None,
         *,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> Added:
         """Adds trackers: all or none. Completed trackers of the same names start over. Every time your program starts, call
         ``ensure_trackers`` instead. The parameters are those of ``add_tracker``.
@@ -281,7 +288,7 @@ class TrackingManager(Tracking):
         now = _arguments.moment_of("add_trackers", now, kwargs)
         return _run(_calls.add_trackers(self._native, group_id, trackers, expire, expire_at, now))
 
-    def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+    def ensure_tracker(self, group_id: str, tracker: BaseTracker, *, now: Moment | None = None) -> bool:
         """Makes sure that a group has a tracker: adds it, unless it exists or has completed. Call this every time your program
         starts.
 
@@ -309,7 +316,7 @@ class TrackingManager(Tracking):
         return bool(_run(_calls.ensure_trackers(self._native, group_id, [tracker], False, now)).added)
 
     def ensure_trackers(
-        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Any = None
+        self, group_id: str, trackers: Iterable[BaseTracker], *, update: bool = False, now: Moment | None = None
     ) -> Added:
         """Makes sure that a group has these trackers. Completed ones are left alone.
 
@@ -325,7 +332,9 @@ class TrackingManager(Tracking):
         """
         return _run(_calls.ensure_trackers(self._native, group_id, trackers, update, now))
 
-    def get_trackers(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
+    def get_trackers(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Moment | None = None
+    ) -> list[BaseTracker]:
         """The active trackers of a group, in the order in which they were added.
 
         Parameters
@@ -342,7 +351,9 @@ class TrackingManager(Tracking):
         """
         return _run(_calls.get_trackers(self._native, group_id, name, now))
 
-    def peek(self, group_id: str, names: str | list[str] | None = None, *, now: Any = None) -> list[BaseTracker]:
+    def peek(
+        self, group_id: str, names: str | list[str] | None = None, *, now: Moment | None = None
+    ) -> list[BaseTracker]:
         """What a group's trackers allow, before you act: ``limiter.remaining``, ``limiter.retry_at``, ``tracker.status``,
         ``tracker.resets_at``, and so on. Changes nothing.
 
@@ -362,7 +373,7 @@ class TrackingManager(Tracking):
         """
         return _run(_calls.peek(self._native, group_id, names, now))
 
-    def periods(self, group_id: str, name: str, *, now: Any = None) -> list[PeriodRecord]:
+    def periods(self, group_id: str, name: str, *, now: Moment | None = None) -> list[PeriodRecord]:
         """What a tracker with ``every`` counted in its latest periods, oldest first. Periods in which nothing counted are left
         out.
 
@@ -375,7 +386,7 @@ class TrackingManager(Tracking):
         """
         return _run(_calls.periods(self._native, group_id, name, now))
 
-    def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Any = None) -> bool:
+    def set_attributes(self, group_id: str, attributes: Mapping[str, Any], *, now: Moment | None = None) -> bool:
         """Merges attributes into those of a group, key by key.
 
         ``zone``, an IANA name or a ``ZoneInfo``, is the time zone of the group's limits and trackers. A new zone takes hold when
@@ -414,7 +425,7 @@ class TrackingManager(Tracking):
         """The last 100 trackers that a group completed, in that order and in their final state."""
         return _run(_calls.completed(self._native, group_id))
 
-    def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Any = None) -> bool:
+    def update_tracker(self, group_id: str, tracker: BaseTracker, *, now: Moment | None = None) -> bool:
         """Applies what was set on a tracker object. Its definition replaces that of the active tracker of its name, which keeps
         its state, except for a progress that was set. A limiter that differs only in its ``count`` keeps what was used.
 
@@ -427,21 +438,23 @@ class TrackingManager(Tracking):
         """
         return _run(_calls.update_tracker(self._native, group_id, tracker, now))
 
-    def set_progress(self, group_id: str, name: str, progress: Any, *, now: Any = None) -> bool:
+    def set_progress(self, group_id: str, name: str, progress: Any, *, now: Moment | None = None) -> bool:
         """Sets the progress of an active tracker. Fires no events: targets that it reaches are completed by the next document
         that counts. With ``every``, this is the progress in the period of ``now``. False if there is no such tracker."""
         return self._native.set_progress(
             _arguments.checked_group(group_id), _arguments.checked_name(name), progress, now
         ).wait()
 
-    def add_targets(self, group_id: str, name: str, targets: Any, *, now: Any = None) -> bool:
+    def add_targets(self, group_id: str, name: str, targets: Any, *, now: Moment | None = None) -> bool:
         """Adds targets after those of a tracker. A completed one becomes active again. False if there is no such tracker."""
         more = list(targets) if isinstance(targets, (list, tuple)) else [targets]
         return self._native.add_targets(
             _arguments.checked_group(group_id), _arguments.checked_name(name), more, now
         ).wait()
 
-    def remove_tracker(self, group_id: str, name: str | list[str] | None = None, *, now: Any = None) -> list[str]:
+    def remove_tracker(
+        self, group_id: str, name: str | list[str] | None = None, *, now: Moment | None = None
+    ) -> list[str]:
         """Removes active trackers.
 
         Parameters
@@ -466,8 +479,8 @@ class TrackingManager(Tracking):
         *,
         reset_count: int | None = None,
         reset_seconds: Any = None,
-        now: Any = None,
-        **kwargs: Any,
+        now: Moment | None = None,
+        **kwargs: Unpack[TimeKeywords],
     ) -> bool:
         """Resets an active tracker and fires RESET.
 
@@ -512,6 +525,10 @@ class TrackingManager(Tracking):
     def remove_listener(self, code: int, cb: Callable[[Any], Any]) -> bool:
         """Removes a listener. False if there is no such listener."""
         return self._listeners.remove(self._native, code, cb)
+
+    def now(self) -> int | float:
+        """The time by the manager's clock, in seconds since 1970 UTC."""
+        return self._native.now()
 
     def flush(self, confirm: bool = False) -> None:
         """Deletes everything in the cache and the store, permanently.

@@ -78,7 +78,7 @@ impl Inner {
             let shared = Arc::new(event.clone());
             let told = Python::attach(|py| tell_function(py)?.call1((&callback, event_for(py, &shared)?)).map(drop));
             if let Err(error) = told.or_else(interrupted::unless_failed) {
-                tracing::error!(event = %event.id(), group = %event.group, %error, "a listener could not be called");
+                tracing::error!(target: "dictrack::listeners", event = %event.id(), group = %event.group, %error, "a listener could not be called");
             }
         };
         let id = self.manager.add_listener(code, tell);

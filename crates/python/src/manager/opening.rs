@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::Manager;
 use super::inner::Inner;
-use crate::clock::TestClock;
+use crate::clock::{ProgramClock, TestClock};
 use crate::custom::PythonCode;
 use crate::pending::Pending;
 use crate::{errors, value};
@@ -37,7 +37,7 @@ pub(crate) fn open(
     sqlite: Option<PathBuf>,
     mongodb: Option<(String, Option<String>, Option<String>)>,
     durability: Option<&str>,
-    clock: Option<&Bound<'_, TestClock>>,
+    clock: Option<&Bound<'_, PyAny>>,
     zone: Option<&str>,
     ahead: Option<&Bound<'_, PyAny>>,
     completed_kept: Option<usize>,
@@ -62,7 +62,10 @@ pub(crate) fn open(
         builder = builder.durability(read);
     }
     if let Some(clock) = clock {
-        builder = builder.shared_clock(Arc::clone(&clock.get().0) as _);
+        builder = match clock.cast::<TestClock>() {
+            Ok(clock) => builder.shared_clock(Arc::clone(&clock.get().0) as _),
+            Err(_) => builder.clock(ProgramClock::new(clock)?),
+        };
     }
     if let Some(zone) = zone {
         builder = builder.zone(zone_named(zone)?);

@@ -91,7 +91,7 @@ impl Events {
         self.group.append_value(&event.group);
         self.tracker.append_value(event.name());
         self.progress.append_option(units(event.progress));
-        self.target.append_option(units(event.target));
+        self.target.append_option(event.target.and_then(units));
         self.stage.append_value(event.stage as u32);
         self.times.append_value(event.times);
         self.limiter.append_option(event.limiter.map(|limiter| limiter as u32));

@@ -17,6 +17,15 @@ pub struct CompletedTracker {
     pub completed_at: Timestamp,
 }
 
+impl CompletedTracker {
+    /// The tracker as JSON: its final state, and `completed_at`.
+    pub fn to_json(&self) -> Json {
+        let mut map = self.tracker.to_map();
+        map.insert("completed_at".into(), self.completed_at.to_string().into());
+        map.into()
+    }
+}
+
 /// A completed tracker as it is stored: its name, and its record while that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{RecordError, amount, member, moment, natural, parse, text_at, whole};
+use super::{RecordError, amount, exact, member, moment, natural, parse, text_at, whole};
 use crate::event::Event;
 use crate::json::{Json, write_text};
 use crate::state::TrackerSnapshot;
@@ -57,7 +57,7 @@ impl Event {
             self.number,
             self.occurred_at.micros(),
             self.stage,
-            self.target,
+            self.target.map_or_else(|| "null".to_owned(), |target| target.to_string()),
             self.progress,
             self.times,
         );
@@ -84,7 +84,10 @@ impl Event {
             occurred_at,
             group: text_at(stored, "group")?.into(),
             stage: whole(stored, "stage")? as usize,
-            target: amount(stored, "target")?,
+            target: match member(stored, "target")? {
+                Json::Null => None,
+                target => Some(exact(target).ok_or_else(|| bad("`target` is not an amount"))?),
+            },
             progress: amount(stored, "progress")?,
             times: whole(stored, "times")?,
             limiter,

@@ -146,7 +146,7 @@ impl Part {
 
     fn restore(stored: &Json, definition: &TrackerDefinition) -> Result<Self, RecordError> {
         let Some([progress, stage, Json::Map(more)]) = stored.as_list() else { return Err(bad("`previous`")) };
-        let stage = natural(stage).filter(|&stage| (stage as usize) < definition.targets().len());
+        let stage = natural(stage).filter(|&stage| (stage as usize) < definition.goals().len());
         let mut states = more.get("limiters").map_or(Some(&[][..]), Json::as_list).unwrap_or_default().iter();
         let mut limiters = crate::state::LimiterStates::new();
         for limiter in definition.limiters() {

@@ -88,7 +88,7 @@ impl Slot {
             return Err(bad("the state is not a list of generation, progress and stage"));
         };
         let generation = natural(generation).and_then(|generation| u32::try_from(generation).ok());
-        let stage = natural(stage).filter(|&stage| (stage as usize) < definition.targets().len());
+        let stage = natural(stage).filter(|&stage| (stage as usize) < definition.goals().len());
         let blank = Json::Map(Map::default());
         let more = rest.first().unwrap_or(&blank);
         let flag = |key: &str| more.as_map().and_then(|map| map.get(key)) == Some(&Json::Bool(true));

@@ -10,7 +10,7 @@ use dictrack_core::json::Json;
 use dictrack_core::json::Text;
 use dictrack_core::text::quoted;
 use dictrack_core::{
-    Timestamp, TrackerDefinition,
+    Amount, Timestamp, TrackerDefinition,
     group::{
         ContentHash, DefinitionSet, Engine, Group, GroupChange, RecordError, StoredGroup, StoredMore, StoredState,
         StoredTracker,
@@ -228,6 +228,11 @@ fn states(change: &GroupChange, at: usize) -> String {
     out
 }
 
+/// The current target; empty if the tracker has none.
+fn shown_target(target: Option<Amount>) -> String {
+    target.map(|target| target.to_string()).unwrap_or_default()
+}
+
 fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
     let readable = change.readable(at);
     let mut state = String::new();
@@ -236,7 +241,7 @@ fn tracker(change: &GroupChange, at: usize) -> RawDocumentBuf {
     tracker.append(cstr!("name"), readable.definition.name());
     tracker.append(cstr!("kind"), readable.definition.kind().name());
     tracker.append(cstr!("progress"), readable.progress.to_string());
-    tracker.append(cstr!("target"), readable.definition.targets()[readable.stage - 1].to_string());
+    tracker.append(cstr!("target"), shown_target(readable.definition.target_of(readable.stage)));
     tracker.append(cstr!("stage"), i32::try_from(readable.stage).unwrap_or(i32::MAX));
     tracker.append(cstr!("status"), status(readable.status.name(), readable.limited));
     if let Some(period) = readable.period {
@@ -388,7 +393,7 @@ fn checked_state(at: usize, tracker: &Bson, definition: &TrackerDefinition) -> R
         ("name", definition.name().to_owned()),
         ("kind", definition.kind().name().to_owned()),
         ("progress", part(1).map(ToString::to_string).unwrap_or_default()),
-        ("target", definition.targets().get(reached).map(ToString::to_string).unwrap_or_default()),
+        ("target", shown_target(definition.targets().get(reached).copied())),
         ("status", status(stored_status, flag("limited")).to_owned()),
     ];
     for (key, expected) in expected {

@@ -262,7 +262,7 @@ class KeyValueNotContained(KeyValueContained):
 class _KeyValues(_KeyValue):
     """A condition whose operand is a list."""
 
-    def __init__(self, key: str, value: Any) -> None:
+    def __init__(self, key: str, value: list[Any] | tuple[Any, ...]) -> None:
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"value is {a_type(value)}; expected a list or tuple")
         super().__init__(key, value)

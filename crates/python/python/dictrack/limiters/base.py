@@ -8,12 +8,13 @@ from typing import Any
 
 from dictrack import _custom, _values
 from dictrack._dictrack import Definition, Limiter
+from dictrack._json import JSONReady, ready
 from dictrack.utils.errors import DictrackError
 
 __all__ = ["BaseLimiter", "FunctionLimiter"]
 
 
-class BaseLimiter:
+class BaseLimiter(JSONReady):
     """A limiter of a tracker.
 
     A subclass with ``pre_track`` or ``post_track`` is a custom limiter. It registers itself, its attributes are stored with
@@ -76,14 +77,26 @@ class BaseLimiter:
         self.limited = False
         return True
 
-    def to_dict(self) -> dict[str, Any]:
+    def _json(self) -> dict[str, Any]:
+        names = ("limit", "remaining", "retry_at", "reset_at", "limited")
+        return {name: ready(getattr(self, name)) for name in names}
+
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
         """The limiter as written in definitions.
+
+        Parameters
+        ----------
+        state : bool
+            Return the state instead, with only the types of JSON: ``limit``, ``remaining``, ``retry_at``, ``reset_at`` and
+            ``limited``. ``dict(limiter)`` is the same.
 
         Raises
         ------
         TypeError
             If an attribute of a custom limiter is not JSON.
         """
+        if state:
+            return self._json()
         source = self.__dict__.get("_dt") if hasattr(self, "__dict__") else None
         if source is not None and _custom.attributes(self) == source.handed:
             # The attributes are the state in a tracker. Its definition has the initial ones.
@@ -183,9 +196,9 @@ class FunctionLimiter(BaseLimiter):
         super().__init__()
         self._reference = _custom.Reference("limiter", name, params)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The limiter as written in definitions."""
-        return self._reference.to_dict()
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
+        """The limiter as written in definitions, or its state."""
+        return self._json() if state else self._reference.to_dict()
 
     def _changed(self, state: Any) -> None:
         # The attributes of an unregistered class do not belong to this object.

@@ -127,9 +127,9 @@ class CountLimiter(_Builtin):
     def _renews_itself(self) -> bool:
         return len(self._definition) > 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """The limiter as written in definitions."""
-        return dict(self._definition)
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
+        """The limiter as written in definitions, or its state."""
+        return self._json() if state else dict(self._definition)
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document may count."""

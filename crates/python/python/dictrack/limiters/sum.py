@@ -102,9 +102,9 @@ class SumLimiter(_Builtin):
         """How much is left."""
         return self._state()["remaining"]  # type: ignore[no-any-return]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The limiter as written in definitions."""
-        return dict(self._definition)
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
+        """The limiter as written in definitions, or its state."""
+        return self._json() if state else dict(self._definition)
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document may count. Without a ``key``, its amount is taken to be 1."""

@@ -130,9 +130,9 @@ class TimeLimiter(_Builtin):
         length = decimal.Decimal(str(state["end"])) - decimal.Decimal(str(state["start"]))
         return datetime.timedelta(microseconds=int(length * 1_000_000))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The limiter as written in definitions."""
-        return dict(self._definition)
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
+        """The limiter as written in definitions, or its state."""
+        return self._json() if state else dict(self._definition)
 
     def pre_track(self, data: Any, pre_tracker: Any, *args: Any, **kwargs: Any) -> bool:
         """Whether a document may count at ``now_ts``, by default now."""

@@ -13,7 +13,9 @@ from typing import Any
 
 from dictrack import _custom, _values, _warnings, _windows
 from dictrack._dictrack import Definition, Live, State
+from dictrack._json import JSONReady
 from dictrack._results import Period
+from dictrack._types import Moment, Number, Target
 from dictrack._values import a_type, shown
 from dictrack.conditions.base import BaseCondition
 from dictrack.conditions.read import condition_of
@@ -29,7 +31,6 @@ from dictrack.utils.errors import (
 
 __all__ = ["BaseTracker", "ResetPolicy"]
 
-MISSING: Any = object()
 _FLAGS = ("progress", "limiter")
 _TIMES = ("every", "from", "zone", "keep")
 _MEASURED = ("key", "measure", "params", "each", "freezes")
@@ -58,9 +59,11 @@ class _Fields:
     """The fields of a definition as objects."""
 
     def __init__(self, definition: dict[str, Any]) -> None:
-        target = definition["target"]
+        target = definition.get("target")
         self.name: str = definition["name"]
-        self.targets: list[Any] = list(target) if isinstance(target, list) else [target]
+        self.targets: list[Any] = [] if target is None else list(target) if isinstance(target, list) else [target]
+        # An empty list is a mistake.
+        self.has_target = target is not None
         self.conditions = [condition_of(condition) for condition in definition.get("conditions", [])]
         self.limiters = [limiter_of(limiter) for limiter in definition.get("limiters", [])]
         flags = definition.get("reset_policy", ["limiter"])
@@ -78,7 +81,7 @@ class _Fields:
             "name": self.name,
             "kind": kind,
             **self.measured,
-            "target": self.targets,
+            **({"target": self.targets} if self.has_target or self.targets else {}),
             "conditions": [condition.to_dict() for condition in self.conditions],
             "limiters": [limiter.to_dict() for limiter in self.limiters],
             "reset_policy": [flag for bit, flag in enumerate(_FLAGS) if self.reset_policy >> bit & 1],
@@ -103,7 +106,7 @@ class _Data:
         self.edited = False
 
 
-class BaseTracker:
+class BaseTracker(JSONReady):
     """A tracker: its definition, and its state if it is in a group.
 
     An object that was added to a manager stays up to date with what that manager does to the tracker. Objects in outcomes
@@ -120,8 +123,9 @@ class BaseTracker:
         Unique in its group.
     conditions : iterable of BaseCondition
         All of them must hold for a document to count. Without conditions, every document counts.
-    target : number, or list or tuple of them
-        How far to count. Several targets are stages, reached one after another.
+    target : number, or list or tuple of them, optional
+        How far to count. Several targets are stages, reached one after another. Without a target, the tracker only counts and
+        limits, and never completes.
     group_id : str, optional
         The group; set when the tracker is added.
     limiters : iterable of BaseLimiter, optional
@@ -181,14 +185,14 @@ class BaseTracker:
         self,
         name: str,
         conditions: Iterable[BaseCondition] = (),
-        target: Any = MISSING,
+        target: Target = None,
         group_id: str | None = None,
         limiters: Iterable[BaseLimiter] | None = None,
         reset_policy: int = ResetPolicy.DEFAULT,
         loop_forever: bool = False,
-        init_progress: Any = 0,
+        init_progress: Number = 0,
         *,
-        expire_at: Any = None,
+        expire_at: Moment | None = None,
         every: str | datetime.timedelta | None = None,
         from_: str | datetime.date | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
@@ -206,7 +210,7 @@ class BaseTracker:
             raise TypeError(f"group_id is {a_type(group_id)}; expected str")
         if not isinstance(loop_forever, bool):
             raise TypeError(f"loop_forever is {a_type(loop_forever)}; expected bool")
-        fields = _Fields({"name": name, "target": _targets(target)})
+        fields = _Fields({"name": name, "target": None if target is None else _targets(target)})
         fields.conditions = all_of("conditions", conditions, BaseCondition, "BaseCondition", "BaseCondition")
         fields.limiters = all_of(
             "limiters", () if limiters is None else limiters, BaseLimiter, "BaseLimiter", "BaseLimiter"
@@ -239,9 +243,27 @@ class BaseTracker:
         _warnings.warn(made.warnings())
         return _made(_Data(made))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The definition in the form of definition files, without fields that have their default value."""
-        return self._definition().to_dict()
+    def to_dict(self, *, state: bool = False) -> dict[str, Any]:
+        """The definition in the form of definition files, without fields that have their default value.
+
+        Parameters
+        ----------
+        state : bool
+            Return the state instead, with only the types of JSON: name, progress, target, stage, status, limiters, and so on.
+            ``dict(tracker)`` is the same.
+
+        Raises
+        ------
+        DictrackError
+            If the state is wanted and the tracker is in no group.
+        """
+        return self._json() if state else self._definition().to_dict()
+
+    def _json(self) -> dict[str, Any]:
+        found = self._state()
+        if found is None:
+            raise DictrackError(f"tracker {self.name!r} has no state: it is in no group")
+        return found.to_dict()
 
     def _definition(self) -> Definition:
         """The definition, read and checked again if it may have changed."""
@@ -406,10 +428,21 @@ class BaseTracker:
         )
 
     @property
-    def target(self) -> int | float:
-        """The current target; for a completed tracker, the last one."""
+    def target(self) -> int | float | None:
+        """The current target; for a completed tracker, the last one. ``None`` without targets."""
         state = self._state()
-        return state.target if state is not None else self.targets[0]
+        if state is not None:
+            return state.target
+        targets = self.targets
+        return targets[0] if targets else None
+
+    @property
+    def remaining(self) -> int | float | None:
+        """What remains of the first limiter that counts, such as a ``CountLimiter``; ``None`` if none does."""
+        state = self._state()
+        if state is not None:
+            return state.remaining
+        return next((limiter.remaining for limiter in self.limiters if limiter.remaining is not None), None)
 
     @property
     def multi_target(self) -> list[int | float]:
@@ -659,7 +692,7 @@ class _LimitersChanged:
 
 def all_of(name: str, values: Any, cls: type[Any], one: str, more: str) -> list[Any]:
     """The values as a list, checked to be of a class. ``one`` and ``more`` are its names in errors."""
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         instead = _windows.instead_of(values)
         raise TypeError(f"{name} is {shown(values) if instead else a_type(values)}; expected a list of {more}{instead}")
     found = list(values)
@@ -679,8 +712,6 @@ def _number(name: str, value: Any) -> Any:
 
 
 def _targets(target: Any) -> list[Any]:
-    if target is MISSING:
-        raise TypeError("target is missing; expected a number, or a list or tuple of numbers")
     if isinstance(target, (list, tuple)):
         return [_number(f"target[{at}]", value) for at, value in enumerate(target)]
     return [_number("target", target)]

@@ -67,9 +67,14 @@ class DictrackError(Exception):
     # KeyError would put the message in quotes.
     __str__ = Exception.__str__
 
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON: ``code``, ``message`` and, where they apply, ``advice`` and the ``group``."""
+        made = {"code": self.code, "message": str(self), "advice": self.advice, "group": self.group_id}
+        return {name: value for name, value in made.items() if value is not None}
+
 
 class DictrackWarning(UserWarning):
-    """A definition is valid, but often not what its author meant."""
+    """A definition is valid but often not what its author meant, or documents have values of a type that equals nothing."""
 
 
 class DefinitionError(DictrackError, ValueError):

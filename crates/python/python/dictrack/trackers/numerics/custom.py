@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
-from typing import Any
+from collections.abc import Iterable
 
 from dictrack import _custom
-from dictrack.trackers.base import MISSING, ResetPolicy
+from dictrack._types import Moment, Number, Target
+from dictrack.conditions.base import BaseCondition
+from dictrack.limiters.base import BaseLimiter
+from dictrack.trackers.base import ResetPolicy
 from dictrack.trackers.numerics.numeric import NumericTracker
 
 __all__ = ["CustomTracker"]
@@ -32,16 +35,16 @@ class CustomTracker(NumericTracker):
     def __init__(
         self,
         name: str,
-        conditions: Any = (),
-        target: Any = MISSING,
-        measure: Any = MISSING,
+        conditions: Iterable[BaseCondition] = (),
+        target: Target = None,
+        measure: _custom.Reference | str | None = None,
         group_id: str | None = None,
-        limiters: Any = None,
+        limiters: Iterable[BaseLimiter] | None = None,
         reset_policy: int = ResetPolicy.DEFAULT,
         loop_forever: bool = False,
-        init_progress: Any = 0,
+        init_progress: Number = 0,
         *,
-        expire_at: Any = None,
+        expire_at: Moment | None = None,
         every: str | datetime.timedelta | None = None,
         from_: str | datetime.date | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dictrack import _values
+from dictrack._types import Moment, Number, Target
 from dictrack._values import a_type
-from dictrack.trackers.base import MISSING, ResetPolicy
+from dictrack.conditions.base import BaseCondition
+from dictrack.limiters.base import BaseLimiter
+from dictrack.trackers.base import ResetPolicy
 from dictrack.trackers.numerics.numeric import NumericTracker
 
 __all__ = ["StreakTracker"]
@@ -48,20 +51,20 @@ class StreakTracker(NumericTracker):
     def __init__(
         self,
         name: str,
-        conditions: Any = (),
-        target: Any = MISSING,
+        conditions: Iterable[BaseCondition] = (),
+        target: Target = None,
         group_id: str | None = None,
-        limiters: Any = None,
+        limiters: Iterable[BaseLimiter] | None = None,
         reset_policy: int = ResetPolicy.DEFAULT,
         *,
         every: str | datetime.timedelta,
-        each: Any = 1,
+        each: Number = 1,
         key: str | None = None,
         freezes: Mapping[str, int] | None = None,
         from_: str | datetime.date | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
         keep: int | None = None,
-        expire_at: Any = None,
+        expire_at: Moment | None = None,
     ) -> None:
         if key is not None and not isinstance(key, str):
             raise TypeError(f"key is {a_type(key)}; expected str")
