@@ -1,15 +1,13 @@
 //! `dictrack attributes`: what a group has besides trackers, such as its time zone.
 
-use dictrack::clock::SystemClock;
 use dictrack::group::{Engine, Group};
 use dictrack::json::{Bounds, Json, Map};
-use dictrack::open::OpenOptions;
 use dictrack::text::{plain, quoted};
-use dictrack::{Durability, Manager};
 
+use crate::moment::ZoneArg;
 use crate::print::{say, say_json};
 use crate::report::Output;
-use crate::store::{Where, open, unread, wait};
+use crate::store::{Where, wait};
 use crate::{Failure, Outcome};
 
 /// Show or set the attributes of a group, such as its time zone.
@@ -87,18 +85,7 @@ fn set(args: &Args) -> Result<Map, Failure> {
     }
     // Before opening the store, which creates it.
     Group::default().set_attributes(&changes)?;
-    let (cache, store) = args.place.named()?.read()?;
-    let options = OpenOptions::default();
-    // Commands that change something return once it is kept.
-    let durability = if cache.is_some() { Durability::Os } else { Durability::Fsync };
-    let mut builder = Manager::builder().clock(SystemClock).durability(durability);
-    if let Some(cache) = cache {
-        builder = builder.cache(cache.open(&options)?);
-    }
-    if let Some(store) = store {
-        builder = builder.store(open(&store, &options)?);
-    }
-    let manager = wait(builder.open()).map_err(|error| unread(&error))?;
+    let manager = args.place.named()?.manager(ZoneArg::default())?;
     wait(manager.set_attributes(&args.group, changes))?;
     let attributes = wait(manager.attributes(&args.group))?;
     wait(manager.close())?;

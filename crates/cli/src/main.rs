@@ -16,8 +16,10 @@ mod fill;
 mod legacy;
 mod man;
 mod moment;
+mod operate;
 mod peek;
 mod print;
+mod ranking;
 mod report;
 mod run;
 mod show;
@@ -45,6 +47,9 @@ enum Command {
     Show(show::Args),
     Peek(peek::Args),
     Attributes(attributes::Args),
+    Reset(operate::ResetArgs),
+    SetProgress(operate::SetProgressArgs),
+    Delete(operate::DeleteArgs),
     Explain(explain::Args),
     Doctor(doctor::Args),
     Export(transfer::ExportArgs),
@@ -134,6 +139,9 @@ fn main() -> ExitCode {
         Command::Show(args) => show::show(&args).map(exit_code),
         Command::Peek(args) => peek::peek(&args).map(exit_code),
         Command::Attributes(args) => attributes::attributes(&args).map(exit_code),
+        Command::Reset(args) => operate::reset(&args).map(exit_code),
+        Command::SetProgress(args) => operate::set_progress(&args).map(exit_code),
+        Command::Delete(args) => operate::delete(&args).map(exit_code),
         Command::Explain(args) => explain::explain(&args).map(exit_code),
         Command::Doctor(args) => doctor::doctor(&args).map(exit_code),
         Command::Export(args) => transfer::export(&args).map(exit_code),

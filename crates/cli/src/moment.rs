@@ -31,7 +31,7 @@ pub(crate) fn read(now: Option<&str>) -> Result<Timestamp, Failure> {
 }
 
 /// The time zone of windows that have none.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct ZoneArg {
     /// The time zone of windows for which neither the limiter, the tracker nor the group has one: an IANA name such as
     /// Europe/Berlin.

@@ -524,6 +524,10 @@ impl Run<'_> {
         let text = match self.args.output {
             Output::Table if nothing_new => Some("nothing new since the last run".to_owned()),
             Output::Table => Some(self.summary.table()),
+            Output::Csv => {
+                self.summary.say_csv()?;
+                None
+            }
             Output::Json => Some(dictrack::text::json(&self.summary.to_json().to_string()).into_owned()),
             Output::Ndjson => None,
         };

@@ -11,7 +11,8 @@ use dictrack::{
 
 use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
-use crate::report::{Output, bar, counted, fitted, table};
+use crate::ranking::{self, Place, Top, Wanted, say_csv};
+use crate::report::{bar, counted, fitted, table};
 use crate::store::{Where, unread, wait};
 use crate::words::Words;
 use crate::{Failure, Outcome, attributes};
@@ -27,6 +28,8 @@ use crate::{Failure, Outcome, attributes};
 ///   dictrack show user_001 --store dictrack.db
 ///   dictrack show user_001 --store dictrack.db --now 2026-12-31T23:59:59Z
 ///   dictrack show user_001 --cache redis://localhost --store mongodb://localhost/shop
+///   dictrack show --tracker purchases --top 10 --store dictrack.db
+///   dictrack show --tracker purchases --at-least 100 --status active --output csv --store dictrack.db
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -34,8 +37,10 @@ pub(crate) struct Args {
     group: Option<String>,
     #[command(flatten)]
     place: Where,
-    /// The output format.
-    #[arg(long, default_value = "table")]
+    #[command(flatten)]
+    wanted: Wanted,
+    /// The output format; csv has a record for each group and tracker.
+    #[arg(short, long, default_value = "table")]
     output: Output,
     /// Show trackers and limiters as of this time: seconds since 1970, an RFC 3339 timestamp or a date [default: the
     /// clock].
@@ -43,9 +48,19 @@ pub(crate) struct Args {
     now: Option<String>,
     #[command(flatten)]
     zone: ZoneArg,
-    /// The maximum number of groups to list; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    /// The maximum number of groups to list; 0 for all [default: 50, with csv all].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// A table for people.
+    Table,
+    /// JSON for programs.
+    Json,
+    /// Comma-separated values for spreadsheets.
+    Csv,
 }
 
 pub(crate) fn show(args: &Args) -> Outcome {
@@ -55,8 +70,13 @@ pub(crate) fn show(args: &Args) -> Outcome {
     match &args.group {
         Some(id) => {
             let group = shown.group(id, &engine)?;
-            show_group(id, &group, &engine, args.output, now);
+            match args.output {
+                Output::Table => show_group(id, &group, &engine, now),
+                Output::Json => say_json(&group_json(id, &group, &engine, now)),
+                Output::Csv => say_csv(&Place::all(id, &group, &engine, now), true)?,
+            }
         }
+        None if args.wanted.tracker.is_some() => show_places(store, &engine, args, now)?,
         None => show_groups(store, &engine, args, now)?,
     }
     Ok(true)
@@ -82,11 +102,7 @@ fn tracker_json(tracker: &TrackerSnapshot) -> Json {
     Json::Map(map)
 }
 
-fn show_group(id: &str, group: &Group, engine: &Engine, output: Output, now: Timestamp) {
-    if output.is_json() {
-        say_json(&group_json(id, group, engine, now));
-        return;
-    }
+fn show_group(id: &str, group: &Group, engine: &Engine, now: Timestamp) {
     let attributes = attributes::lines(group.attributes());
     if is_empty(group, now) && attributes.is_empty() {
         say(format_args!("group {}: all trackers were removed or have expired", plain(id)));
@@ -179,44 +195,95 @@ fn trackers(active: &[TrackerSnapshot], completed: &[CompletedTracker], words: &
     table
 }
 
-fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
+/// Shows the groups of a store to `visit`, in order, until it returns `false`. Returns whether it did.
+fn each_group(
+    store: &dyn DataStore,
+    engine: &Engine,
+    mut visit: impl FnMut(&str, &Group) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
     const PAGE: usize = 1000;
-    let most = if args.limit == 0 { usize::MAX } else { args.limit };
-    let mut rows = Vec::new();
-    let (mut shown, mut empty, mut last): (usize, u64, Option<String>) = (0, 0, None);
-    let more = loop {
-        let page = wait(store.groups(last.as_deref(), PAGE));
-        let page = page.map_err(|error| unread(&error))?;
-        let Some(end) = page.last().cloned() else { break false };
-        let mut full = false;
+    let mut last: Option<String> = None;
+    loop {
+        let page = wait(store.groups(last.as_deref(), PAGE)).map_err(|error| unread(&error))?;
+        let Some(end) = page.last().cloned() else { return Ok(false) };
         for id in &page {
-            if shown == most {
-                full = true;
-                break;
+            if let Some(group) = wait(store.load(id, engine)).map_err(|error| unread(&error))?
+                && !visit(id, &group)?
+            {
+                return Ok(true);
             }
-            let group = wait(store.load(id, engine)).map_err(|error| unread(&error))?;
-            let Some(group) = group else { continue };
-            if is_empty(&group, now) {
-                empty += 1;
-                continue;
-            }
-            shown += 1;
-            if args.output.is_json() {
-                say_json(&group_json(id, &group, engine, now));
-            } else {
-                rows.push(Overview::of(id, &group, engine, now));
-            }
-        }
-        if full {
-            break true;
         }
         last = Some(end);
-    };
-    if !args.output.is_json() {
+    }
+}
+
+impl Args {
+    /// The maximum number of groups to list.
+    fn most(&self) -> usize {
+        match self.limit {
+            None if self.output == Output::Csv => usize::MAX,
+            None => 50,
+            Some(0) => usize::MAX,
+            Some(most) => most,
+        }
+    }
+}
+
+fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    let (mut shown, mut empty): (usize, u64) = (0, 0);
+    if args.output == Output::Csv {
+        say_csv(&[], true)?;
+    }
+    let more = each_group(store, engine, |id, group| {
+        if is_empty(group, now) {
+            empty += 1;
+            return Ok(true);
+        }
+        if shown == args.most() {
+            return Ok(false);
+        }
+        shown += 1;
+        match args.output {
+            Output::Table => rows.push(Overview::of(id, group, engine, now)),
+            Output::Json => say_json(&group_json(id, group, engine, now)),
+            Output::Csv => say_csv(&Place::all(id, group, engine, now), false)?,
+        }
+        Ok(true)
+    })?;
+    if args.output == Output::Table {
         say(fitted(12, |cells| overviews(&rows, cells)));
         let empty = if empty > 0 { format!(", {} without trackers", counted(empty, "other")) } else { String::new() };
         let rest = if more { " shown; use --limit 0 to list all" } else { "" };
         say(format_args!("{}{empty}{rest}", counted(shown as u64, "group")));
+    }
+    Ok(())
+}
+
+/// Lists the groups that have a tracker.
+fn show_places(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
+    let mut places = Vec::new();
+    let mut top = args.wanted.top.map(Top::new);
+    let more = each_group(store, engine, |id, group| {
+        let Some(place) = args.wanted.place(id, group, engine, now) else { return Ok(true) };
+        match &mut top {
+            Some(top) => top.add(place),
+            None if places.len() == args.most() => return Ok(false),
+            None => places.push(place),
+        }
+        Ok(true)
+    })?;
+    if let Some(top) = top {
+        places = top.into_sorted();
+    }
+    match args.output {
+        Output::Json => places.iter().for_each(|place| say_json(&place.to_json())),
+        Output::Csv => say_csv(&places, true)?,
+        Output::Table => {
+            say(fitted(20, |cells| ranking::places(&places, cells)));
+            let rest = if more { " shown; use --limit 0 to list all" } else { "" };
+            say(format_args!("{}{rest}", counted(places.len() as u64, "group")));
+        }
     }
     Ok(())
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dictrack::clock::SystemClock;
 use dictrack::group::{Engine, Group};
 use dictrack::open::{CacheAddress, OpenOptions, StoreAddress};
 use dictrack::store::DataStore;
-use dictrack::{Error, overlay::Overlay, url, url::quoted};
+use dictrack::{Durability, Error, Manager, overlay::Overlay, url, url::quoted};
 
+use crate::moment::ZoneArg;
 use crate::{Failure, misused};
 
 /// The value of an option or of its environment variable. Arguments are visible to every user of the machine.
@@ -119,6 +121,21 @@ impl Where {
     pub(crate) fn read(&self) -> Result<(Option<CacheAddress>, Option<StoreAddress>), Failure> {
         let store = self.store.as_deref().map(address).transpose()?;
         Ok((self.cache.as_deref().map(cache_address).transpose()?, store))
+    }
+
+    /// A manager that may change groups. Its calls return once what they changed is kept.
+    pub(crate) fn manager(&self, zone: ZoneArg) -> Result<Manager, Failure> {
+        let (cache, store) = self.read()?;
+        let options = OpenOptions::default();
+        let durability = if cache.is_some() { Durability::Os } else { Durability::Fsync };
+        let mut builder = Manager::builder().clock(SystemClock).zone(zone.zone).durability(durability);
+        if let Some(cache) = cache {
+            builder = builder.cache(cache.open(&options)?);
+        }
+        if let Some(store) = store {
+            builder = builder.store(open(&store, &options)?);
+        }
+        wait(builder.open()).map_err(|error| unread(&error))
     }
 
     /// Opens the store and the cache for reading.

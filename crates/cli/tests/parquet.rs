@@ -189,7 +189,9 @@ fn what_cannot_be_read_is_said_and_the_other_files_count() {
     let lacking = dictrack(folder.path(), "run --trackers t.toml --group-by usr in.parquet");
     assert_eq!(lacking.code, Some(1));
     assert!(
-        lacking.error.contains("no document in in.parquet has a value at usr; none was counted"),
+        lacking.error.contains(
+            "in.parquet:1: --group-by: unknown column \"usr\"; expected one of \"user\", \"at\", \"item\", \"price\""
+        ),
         "{}",
         lacking.error
     );

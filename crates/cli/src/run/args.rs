@@ -87,7 +87,7 @@ pub(crate) struct Args {
     /// Stop at the first document that is malformed or rejected by --ahead.
     #[arg(long)]
     pub(super) strict: bool,
-    /// What to print: a table at the end, that table as JSON, or each event as a line of JSON.
+    /// What to print: a table at the end, that table as JSON or CSV, or each event as a line of JSON.
     #[arg(short, long, default_value = "table")]
     pub(super) output: Output,
     /// The events that --output ndjson prints [default: all].
@@ -137,6 +137,7 @@ fn thread_count(text: &str) -> Result<NonZeroUsize, &'static str> {
 pub(super) enum Output {
     Table,
     Json,
+    Csv,
     Ndjson,
 }
 

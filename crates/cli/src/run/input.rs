@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use dictrack::json::{Json, Map};
 use dictrack::store::Mark;
+#[cfg(feature = "parquet")]
+use dictrack::text::quoted;
 use dictrack::url;
 
 use super::Args;
@@ -310,7 +312,7 @@ impl Input {
             Some(path) => {
                 let mut file = File::open(path)?;
                 if self.format == Format::Parquet || is_parquet(&mut file)? {
-                    return Begun::table(file);
+                    return Begun::table(file, typing);
                 }
                 Text::of_file(file, taken, self.key.is_some())?
             }
@@ -334,14 +336,21 @@ impl Input {
 
 impl Begun {
     #[cfg(feature = "parquet")]
-    fn table(file: File) -> Result<Self, Unfit> {
+    fn table(file: File, typing: &Typing) -> Result<Self, Unfit> {
         let table = Table::open(file)?;
+        for (option, path) in &typing.paths {
+            if let Some(names) = table.lacks(path) {
+                let path = quoted(&path.to_string()).to_string();
+                let problem = format!("{option}: unknown column {path}; expected one of {names}");
+                return Err(Unfit::Header(1, problem));
+            }
+        }
         let at = Position { fingerprint: Some(table.fingerprint().clone()), ..Position::default() };
         Ok(Self { content: Content::Parquet(Box::new(table)), at })
     }
 
     #[cfg(not(feature = "parquet"))]
-    fn table(_: File) -> Result<Self, Unfit> {
+    fn table(_: File, _: &Typing) -> Result<Self, Unfit> {
         let problem = "input is Parquet; this build of dictrack does not include the feature \"parquet\"";
         Err(Unfit::Unread(problem.to_owned()))
     }

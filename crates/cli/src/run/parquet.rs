@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use arrow_array::RecordBatch;
+use dictrack::Path;
 use dictrack::arrow::Columns;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -38,6 +40,11 @@ impl Table {
     /// Identifies the file: it is a hash of its last part, which has the columns, and the place and size of each of their pieces.
     pub(super) fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    /// The names of the columns, if none of them is the one that `path` begins with.
+    pub(super) fn lacks(&self, path: &Path) -> Option<String> {
+        Columns::new(&RecordBatch::new_empty(self.builder.schema().clone())).lacks(path)
     }
 
     /// How many rows there are.

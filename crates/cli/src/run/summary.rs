@@ -10,8 +10,10 @@ use dictrack::{
     number::Number,
 };
 
+use crate::Failure;
 use crate::explain::still_completed;
 use crate::print::warn;
+use crate::ranking::say_records;
 use crate::report::{bar, counted, fitted, object, table, thousands};
 use crate::store::wait;
 use crate::words::Words;
@@ -339,6 +341,30 @@ impl Summary {
             table.add_row(cells.into_iter().chain([completed, limited, counted, refused, line.skipped_words()]));
         }
         table
+    }
+
+    /// One record for each tracker.
+    pub(super) fn say_csv(&self) -> Result<(), Failure> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let header =
+            ["tracker", "groups", "completed", "limited", "counted", "refused", "skipped", "late", "resting", "failed"];
+        writer.write_record(header)?;
+        for line in &self.trackers {
+            let numbers = [
+                line.groups,
+                line.completed,
+                line.limited,
+                line.counted,
+                line.refused,
+                line.skipped,
+                line.late,
+                line.resting,
+                line.failed,
+            ];
+            let name = std::iter::once(line.definition.name().to_owned());
+            writer.write_record(name.chain(numbers.map(|number| number.to_string())))?;
+        }
+        say_records(writer)
     }
 
     pub(super) fn to_json(&self) -> Json {
