@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOTICE = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
+# Also in the folders of C code that a crate contains.
+NOTICE = re.compile(r"(un)?(licen[cs]e|copying|copyright|notice)[-_.a-z0-9]*", re.IGNORECASE)
+CODE = {".c", ".h", ".html", ".json", ".py", ".rs", ".toml", ".yml"}
 
 root = Path(__file__).resolve().parent.parent
 
@@ -26,11 +28,8 @@ for package in packages:
     if package["source"] is None or (package["name"], f"v{package['version']}") not in linked:
         continue
     folder = Path(package["manifest_path"]).parent
-    texts = [
-        path.read_text(errors="replace").strip()
-        for path in sorted(folder.iterdir())
-        if NOTICE.match(path.name) and path.is_file()
-    ]
+    paths = sorted(path for path in folder.rglob("*") if NOTICE.fullmatch(path.name) and path.suffix not in CODE)
+    texts = [path.read_text(errors="replace").strip() for path in paths if path.is_file()]
     if not texts:
         texts = [f"Licence: {package['license']}. Authors: {', '.join(package['authors'])}."]
     for text in texts:
