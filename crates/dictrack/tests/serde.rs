@@ -308,7 +308,11 @@ fn definitions_are_read_by_the_definition_reader() {
     for json in scenario_definitions() {
         let by_serde = serde_json::from_str::<TrackerDefinition>(&json.to_string());
         // serde_json reads a decimal as the nearest float.
-        let as_floats = Json::from(&serde_json::from_str::<serde_json::Value>(&json.to_string()).unwrap());
+        let Ok(as_floats) = serde_json::from_str::<serde_json::Value>(&json.to_string()) else {
+            assert!(by_serde.is_err(), "{json}: {by_serde:?}");
+            continue;
+        };
+        let as_floats = Json::from(&as_floats);
         match (TrackerDefinition::from_json(&as_floats), by_serde) {
             (Ok(expected), Ok(definition)) => {
                 assert_eq!(definition, expected);
