@@ -12,16 +12,20 @@ use crate::{Failure, Outcome};
 
 /// Show or set the attributes of a group, such as its time zone.
 ///
-/// Without KEY=VALUE, shows them. VALUE is JSON, or else a string; `KEY=` and `KEY=null` remove a key. A group
-/// may have up to 64 attributes, of up to 4 KiB as JSON.
+/// Without KEY=VALUE, shows them. VALUE is JSON, or else a string; `KEY=` and
+/// `KEY=null` remove a key. A group may have up to 64 attributes, of up to 4 KiB
+/// as JSON.
 ///
-/// `zone` is the time zone of the group's windows, an IANA name. A new zone takes hold when the current period of
-/// a window ends, and at once where nothing was counted yet.
+/// `zone` is the time zone of the group's windows, an IANA name. A new zone takes
+/// hold when the current period of a window ends, and at once where nothing was
+/// counted yet.
 ///
 /// Examples:
 ///   dictrack attributes user_001 --store dictrack.db
-///   dictrack attributes user_001 zone=Europe/Berlin plan=pro seats=5 --store dictrack.db
-///   dictrack attributes user_001 plan= --cache redis://localhost --store mongodb://localhost/shop
+///   dictrack attributes user_001 zone=Europe/Berlin plan=pro seats=5 \
+///       --store dictrack.db
+///   dictrack attributes user_001 plan= --cache redis://localhost \
+///       --store mongodb://localhost/shop
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -33,7 +37,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
     /// The output format.
-    #[arg(long, default_value = "table")]
+    #[arg(short, long, default_value = "table")]
     output: Output,
 }
 

@@ -13,15 +13,17 @@ use crate::print::{say, say_json};
 use crate::report::{Output, counted, object, spinner};
 use crate::store::{Where, wait};
 
-/// Examine a cache and a store: versions, round trips, what could lose progress, and how to fix it.
+/// Examine a cache and a store: what could lose progress, and how to fix it.
 ///
-/// Checks every row of a file against its checksum. If both a cache and a store are given, examines the
-/// cache as one with a store behind it. Writes a few keys to the cache and a small file beside the store,
-/// and removes them again. Exits with 1 if there is a problem.
+/// Checks every row of a file against its checksum. If both a cache and a store
+/// are given, examines the cache as one with a store behind it. Writes a few keys
+/// to the cache and a small file beside the store, and removes them again. Exits
+/// with 1 if there is a problem.
 ///
-/// Also says which version of the time zone database is compiled in, and notes programs that wrote the cache or the
-/// store with another one. Programs that share groups should have the same one, so that they agree about when the
-/// days of a zone begin.
+/// Also says which version of the time zone database is compiled in, and notes
+/// programs that wrote the cache or the store with another one. Programs that
+/// share groups should have the same one, so that they agree about when the days
+/// of a zone begin.
 ///
 /// Examples:
 ///   dictrack doctor --store dictrack.db
@@ -33,7 +35,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     place: Where,
     /// The output format.
-    #[arg(long, default_value = "table")]
+    #[arg(short, long, default_value = "table")]
     output: Output,
 }
 

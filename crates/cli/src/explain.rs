@@ -19,16 +19,19 @@ use crate::store::Where;
 use crate::words::Words;
 use crate::{Failure, Outcome};
 
-/// Show what a document would do to each tracker of a group, and why, without changing anything.
+/// Show what a document would do to each tracker of a group, and why.
 ///
-/// A refusal says until when; a document that is too late says when its period ended; a tracker that rests says
-/// when it starts again.
+/// Changes nothing. A refusal says until when; a document that is too late says
+/// when its period ended; a tracker that rests says when it starts again.
 ///
 /// Examples:
-///   dictrack explain user_001 --store dictrack.db '{"event": "purchase", "amount": 12}'
+///   dictrack explain user_001 --store dictrack.db \
+///       '{"event": "purchase", "amount": 12}'
 ///   dictrack explain user_001 --trackers trackers.toml '{"event": "purchase"}'
-///   dictrack explain user_001 --store dictrack.db --now 2026-12-31T23:59:59Z --zone Europe/Berlin '{}'
-///   dictrack explain user_001 --cache redis://localhost --store mongodb://localhost/shop -
+///   dictrack explain user_001 --store dictrack.db --now 2026-12-31T23:59:59Z \
+///       --zone Europe/Berlin '{}'
+///   dictrack explain user_001 --cache redis://localhost \
+///       --store mongodb://localhost/shop -
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

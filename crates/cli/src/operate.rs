@@ -15,7 +15,8 @@ use crate::{Failure, Outcome};
 
 /// Reset a tracker of a group: its progress, its limiters or both.
 ///
-/// Without --what, the tracker's own `reset_policy` says what is reset. This fires RESET.
+/// Without --what, the tracker's own `reset_policy` says what is reset. This
+/// fires RESET.
 ///
 /// Examples:
 ///   dictrack reset user_001 daily_posts --store dictrack.db
@@ -46,7 +47,8 @@ enum What {
 
 /// Set the progress of a tracker of a group, without firing events.
 ///
-/// The next document that counts completes the stages that the progress has reached. A streak has no progress to set.
+/// The next document that counts completes the stages that the progress has
+/// reached. A streak has no progress to set.
 ///
 /// Examples:
 ///   dictrack set-progress user_001 purchases 7 --store dictrack.db
@@ -65,7 +67,10 @@ pub(crate) struct SetProgressArgs {
     how: How,
 }
 
-/// Delete a group: its trackers, history, ids of documents, undelivered events and attributes.
+/// Delete a group with all that belongs to it.
+///
+/// That is its trackers, history, ids of documents, undelivered events and
+/// attributes.
 ///
 /// Examples:
 ///   dictrack delete user_001 --dry --store dictrack.db
@@ -169,7 +174,7 @@ fn operate(how: &How, id: &str, operation: &Operation<'_>) -> Outcome {
         after = wait(manager.trackers(id))?;
         wait(manager.close())?;
     }
-    report(how, id, operation, &before, &after);
+    report(how, id, operation, &group, &before, &after);
     Ok(true)
 }
 
@@ -183,12 +188,26 @@ fn refusal(operation: &Operation<'_>, id: &str, group: &Group, now: Timestamp) -
     if matches!(operation, Operation::SetProgress(..)) && definition.iter().any(|found| is_streak(&found)) {
         return Failure(format!("tracker {} is a streak, which has no progress to set", quoted(tracker)));
     }
+    if group.completed().iter().any(|completed| completed.tracker.name() == tracker) {
+        return Failure(format!(
+            "group {} has completed tracker {}; expected an active one",
+            quoted(id),
+            quoted(tracker)
+        ));
+    }
     let names: Vec<_> = group.active_names(now).map(|name| quoted(name).to_string()).collect();
     let names = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
     Failure(format!("group {} has no active tracker {}; {names}", quoted(id), quoted(tracker)))
 }
 
-fn report(how: &How, id: &str, operation: &Operation<'_>, before: &[TrackerSnapshot], after: &[TrackerSnapshot]) {
+fn report(
+    how: &How,
+    id: &str,
+    operation: &Operation<'_>,
+    group: &Group,
+    before: &[TrackerSnapshot],
+    after: &[TrackerSnapshot],
+) {
     let find = |trackers: &[TrackerSnapshot]| {
         let found = trackers.iter().find(|found| Some(found.name()) == operation.tracker());
         found.map_or(Json::Null, TrackerSnapshot::to_json)
@@ -205,7 +224,7 @@ fn report(how: &How, id: &str, operation: &Operation<'_>, before: &[TrackerSnaps
     }
     let would = if how.dry { "would be " } else { "" };
     let Some(tracker) = operation.tracker() else {
-        let trackers = counted(before.len() as u64, "tracker");
+        let trackers = counted((before.len() + group.completed().len()) as u64, "tracker");
         say(format_args!("group {} {would}deleted, with {trackers}", plain(id)));
         return;
     };

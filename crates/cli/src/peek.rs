@@ -17,14 +17,18 @@ use crate::{Failure, Outcome};
 
 /// Show what the trackers of a group allow now, without changing anything.
 ///
-/// Each limiter shows what is left, when it admits the next document, and when it is as new. A tracker with
-/// `every` also shows its period. Times are relative, or in the time zone of the terminal (TZ); --output json
-/// has exact ones: limit, remaining, retry_at and reset_at of each limiter, period and resets_at of each tracker.
+/// Each limiter shows what is left, when it admits the next document, and when it
+/// is as new. A tracker with `every` also shows its period. Times are relative,
+/// or in the time zone of the terminal (TZ); --output json has exact ones: limit,
+/// remaining, retry_at and reset_at of each limiter, period and resets_at of each
+/// tracker.
 ///
 /// Examples:
 ///   dictrack peek user_001 --store dictrack.db
-///   dictrack peek user_001 api_calls --store dictrack.db --output json | jq '.. | .retry_at? // empty'
-///   dictrack peek user_001 --cache redis://localhost --now 2026-12-31T23:59:59Z --zone Europe/Berlin
+///   dictrack peek user_001 api_calls --store dictrack.db --output json | jq \
+///       '.. | .retry_at? // empty'
+///   dictrack peek user_001 --cache redis://localhost \
+///       --now 2026-12-31T23:59:59Z --zone Europe/Berlin
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -41,7 +45,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     zone: ZoneArg,
     /// The output format.
-    #[arg(long, default_value = "table")]
+    #[arg(short, long, default_value = "table")]
     output: Output,
 }
 

@@ -19,17 +19,20 @@ use crate::{Failure, Outcome, attributes};
 
 /// Show the groups of a store or a cache, or the trackers of one group.
 ///
-/// Can be used while programs are counting. With both --cache and --store, shows the store together with
-/// changes that are only in the cache yet. Looking at a group does not change it. Times are relative, or in
-/// the time zone of the terminal (TZ); --output json has exact ones.
+/// Can be used while programs are counting. With both --cache and --store, shows
+/// the store together with changes that are only in the cache yet. Looking at a
+/// group does not change it. Times are relative, or in the time zone of the
+/// terminal (TZ); --output json has exact ones.
 ///
 /// Examples:
 ///   dictrack show --store dictrack.db
 ///   dictrack show user_001 --store dictrack.db
 ///   dictrack show user_001 --store dictrack.db --now 2026-12-31T23:59:59Z
-///   dictrack show user_001 --cache redis://localhost --store mongodb://localhost/shop
+///   dictrack show user_001 --cache redis://localhost \
+///       --store mongodb://localhost/shop
 ///   dictrack show --tracker purchases --top 10 --store dictrack.db
-///   dictrack show --tracker purchases --at-least 100 --status active --output csv --store dictrack.db
+///   dictrack show --tracker purchases --at-least 100 --status active \
+///       --output csv --store dictrack.db
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

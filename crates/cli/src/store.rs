@@ -64,7 +64,7 @@ impl Named {
 pub(crate) struct Where {
     /// The store: a file, or mongodb://…
     /// [env: DICTRACK_STORE, or DICTRACK_STORE_FILE with the name of a file that contains it]
-    #[arg(long, value_name = "FILE|URL")]
+    #[arg(short, long, value_name = "FILE|URL")]
     store: Option<PathBuf>,
     /// The Redis cache, redis://…: includes changes that the store does not have yet.
     /// [env: DICTRACK_CACHE, or DICTRACK_CACHE_FILE with the name of a file that contains it]

@@ -18,14 +18,16 @@ use crate::{Failure, Outcome, misused};
 
 /// Write the contents of a store as lines of JSON.
 ///
-/// The export is complete: definitions, progress, limiters, periods, attributes, document ids, undelivered
-/// events, completed trackers, and how far inputs were read. The store is checked first, and each line gets a checksum. Can be
-/// used while programs are counting. With both --cache and --store, changes that are only in the cache yet are
-/// included.
+/// The export is complete: definitions, progress, limiters, periods, attributes,
+/// document ids, undelivered events, completed trackers, and how far inputs were
+/// read. The store is checked first, and each line gets a checksum. Can be used
+/// while programs are counting. With both --cache and --store, changes that are
+/// only in the cache yet are included.
 ///
 /// Examples:
 ///   dictrack export --store dictrack.db > backup.ndjson
-///   dictrack export --cache redis://localhost --store mongodb://localhost/shop backup.ndjson
+///   dictrack export --cache redis://localhost --store mongodb://localhost/shop \
+///       backup.ndjson
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ExportArgs {
@@ -36,16 +38,19 @@ pub(crate) struct ExportArgs {
     output: Option<PathBuf>,
 }
 
-/// Import an export into a store that does not have its groups. Imports everything or nothing.
+/// Import an export into a store that does not have its groups.
 ///
-/// Each line is checked against its checksum. The export may be gzipped. If the store exists, everything is
-/// written in one commit, which has to fit in memory.
+/// Imports everything or nothing. Each line is checked against its checksum. The
+/// export may be gzipped. If the store exists, everything is written in one
+/// commit, which has to fit in memory.
 ///
-/// With --from-dictrack, imports what Python's dictrack 2.1.5 stored in Redis and MongoDB instead.
+/// With --from-dictrack, imports what Python's dictrack 2.1.5 stored in Redis and
+/// MongoDB instead.
 ///
 /// Examples:
 ///   dictrack import --store copy.db backup.ndjson
-///   dictrack export --store shop.db | dictrack import --store mongodb://localhost/shop
+///   dictrack export --store shop.db | dictrack import \
+///       --store mongodb://localhost/shop
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ImportArgs {

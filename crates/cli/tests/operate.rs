@@ -80,12 +80,16 @@ fn an_operator_sees_what_would_change_and_then_changes_it() {
     assert!(dictrack(folder, "reset c n --what progress --store s.db").good().contains("4/5 before, 0/2 after"));
     assert_eq!(progress(folder, "c"), 0);
 
-    assert_eq!(dictrack(folder, "delete a --dry --store s.db").good(), "group a would be deleted, with 1 tracker\n");
+    assert_eq!(dictrack(folder, "delete a --dry --store s.db").good(), "group a would be deleted, with 2 trackers\n");
     assert_eq!(progress(folder, "a"), 3);
-    assert_eq!(dictrack(folder, "delete a --store s.db").good(), "group a deleted, with 1 tracker\n");
+    assert_eq!(dictrack(folder, "delete a --store s.db").good(), "group a deleted, with 2 trackers\n");
     assert!(dictrack(folder, "show a --store s.db").good().contains("all trackers were removed"));
 
     refused(dictrack(folder, "delete a --store s.db"), "group \"a\" has nothing to delete");
+    refused(
+        dictrack(folder, "reset c x --store s.db"),
+        "group \"c\" has completed tracker \"x\"; expected an active one",
+    );
     refused(dictrack(folder, "delete z --store s.db"), "s.db: group \"z\" does not exist");
     refused(dictrack(folder, "reset b m --store s.db"), "group \"b\" has no active tracker \"m\"; it has \"n\", \"x\"");
     let answer = dictrack(folder, "set-progress b n many --store s.db");

@@ -18,13 +18,15 @@ use crate::{Failure, misused, store};
 
 /// Count the documents in files or on standard input.
 ///
-/// Every group that appears gets the trackers in FILE. With --store, each commit also records how far each
-/// input was read. If a run is interrupted or killed, start it again: it resumes and counts nothing twice.
+/// Every group that appears gets the trackers in FILE. With --store, each commit
+/// also records how far each input was read. If a run is interrupted or killed,
+/// start it again: it resumes and counts nothing twice.
 ///
-/// With --cache, runs and programs on many machines count for the same groups at the same time.
+/// With --cache, runs and programs on many machines count for the same groups at
+/// the same time.
 ///
-/// On a signal (Ctrl-C, SIGTERM, SIGHUP) the run commits what it has counted and prints its events, for up
-/// to 5 seconds. A second signal ends the run at once.
+/// On a signal (Ctrl-C, SIGTERM, SIGHUP) the run commits what it has counted and
+/// prints its events, for up to 5 seconds. A second signal ends the run at once.
 ///
 /// Exit codes:
 ///   0    everything was counted
@@ -33,10 +35,14 @@ use crate::{Failure, misused, store};
 ///   141  standard output was closed, as by `| head`
 ///
 /// Examples:
-///   dictrack run --trackers shop.toml --group-by customer_id --time date --store shop.db sales.csv
-///   dictrack run --trackers quests.toml --group-by player --time at --ahead 5m --zone Europe/Berlin log.ndjson
-///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request --store q.db
-///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user --id request \
+///   dictrack run --trackers shop.toml --group-by customer_id --time date \
+///       --store shop.db sales.csv
+///   dictrack run --trackers quests.toml --group-by player --time at --ahead 5m \
+///       --zone Europe/Berlin log.ndjson
+///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user \
+///       --id request --store q.db
+///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user \
+///       --id request \
 ///       --cache redis://cache.internal --store mongodb://db.internal/quotas
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
