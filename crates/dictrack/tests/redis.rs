@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dictrack::cache::DataCache as _;
-use dictrack::doctor::Setup;
+use dictrack::doctor::{Level, Setup};
 use dictrack::json::Json;
 use dictrack::{
-    Blocking, Durability, Error, Manager, MongoStore, RedisCache, clock::Stopwatch, group::Differing,
-    manager::Submission, store::MemoryStore,
+    Blocking, Durability, Error, Manager, MongoStore, RedisCache, Timestamp, TrackerDefinition, clock::Stopwatch,
+    group::Differing, manager::Submission, store::MemoryStore,
 };
 use dictrack_testkit::{Mongo, Proxy, Redis, RedisCluster, bson, eventually};
 
@@ -255,6 +255,71 @@ const FOREIGN: [(&[&str], &str); 19] = [
     (&["HDEL", "KEY", "stored"], "\"stored\""),
 ];
 
+/// What dictrack wrote to Redis while each tracker of every group had a field: one line for each key, with the command that sets it.
+/// Two groups, with 20 and with 150 trackers, have counted [`document`]s 0 to 9, in turn by two processes.
+const EARLIER: &str = include_str!("stored/redis-1.txt");
+
+/// The documents that those groups counted, and their times.
+fn document(number: u64) -> (Json, Timestamp) {
+    let game = ["a", "b"][(number % 3 % 2) as usize];
+    let document = format!(r#"{{"game": "{game}", "bet": {}}}"#, 7 * number + 1);
+    (Json::parse(document.as_bytes()).unwrap(), Timestamp::from_secs(1_700_000_000 + 600 * number as i64))
+}
+
+fn track(managers: &[Blocking], group: &str, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let ((document, moment), id) = (document(number), format!("id {number}"));
+        let submission = Submission::new(group, &document).id(&id).at(moment);
+        let outcome = managers[number as usize % managers.len()].track_one(submission).unwrap();
+        assert!(outcome.changed() && !outcome.duplicate());
+    }
+}
+
+#[test]
+fn a_group_of_an_earlier_version_is_read_and_takes_the_new_form_with_its_next_change() {
+    let redis = Redis::start();
+    for line in EARLIER.lines() {
+        redis.cli(&line.split('\t').collect::<Vec<_>>());
+    }
+    let open = |url: String| manager(&Plan { cache: url, ..Plan::default() });
+    let managers = [0, 1].map(|_| open(redis.url()));
+    let anew = [open(format!("{}?prefix=anew", redis.url()))];
+    for (group, line) in ["many", "few"].into_iter().zip(EARLIER.lines().step_by(2)) {
+        let text = line.rsplit('\t').next().unwrap();
+        let Json::List(definitions) = Json::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
+        let definitions = definitions.iter().map(|definition| TrackerDefinition::from_json(definition).unwrap());
+        let start = anew[0].at(document(0).1);
+        start.add_trackers(group, definitions).unwrap();
+        let attributes = Json::parse(br#"{"zone": "Europe/Berlin"}"#).unwrap();
+        start.set_attributes(group, attributes.as_map().unwrap().clone()).unwrap();
+        track(&anew, group, 0..10);
+        let same = |manager: &Blocking| {
+            let of = |manager: &Blocking| {
+                let trackers = manager.at(document(100).1).trackers(group).unwrap();
+                format!("{:?}", (trackers, manager.completed(group).unwrap()))
+            };
+            assert_eq!(of(manager), of(&anew[0]), "{group}");
+        };
+        let key = redis.cli(&["--scan", "--pattern", &format!("dictrack:*:g:{group}")]);
+        let before = content(&redis, &key);
+        managers.iter().for_each(same);
+        assert_eq!(content(&redis, &key), before, "reading changes nothing");
+        let known = managers[0].track_one(Submission::new(group, &document(3).0).id("id 3").at(document(3).1)).unwrap();
+        assert!(known.duplicate());
+        // Over several rounds of changes on top of the blocks.
+        track(&managers, group, 10..80);
+        track(&anew, group, 10..80);
+        managers.iter().for_each(same);
+        same(&open(redis.url()));
+        let fields = redis.cli(&["HKEYS", &key]);
+        let has = |kind: &str| fields.lines().any(|field| field.starts_with(kind));
+        let many = group == "many";
+        assert_eq!((has("t:"), has("b:"), has("d:")), (!many, many, many), "{fields}");
+    }
+    let examined = pollster::block_on(RedisCache::new(&redis.url()).unwrap().examine(&Setup::both()));
+    assert!(examined.level() < Some(Level::Problem), "{examined:#?}");
+}
+
 /// The content of a key. DUMP does not compare for hashes, because Redis may reorder a hash that is only read.
 fn content(redis: &Redis, key: &str) -> Vec<String> {
     if redis.cli(&["TYPE", key]).trim() != "hash" {
@@ -269,31 +334,49 @@ fn content(redis: &Redis, key: &str) -> Vec<String> {
 
 #[test]
 fn a_field_that_dictrack_did_not_write_is_refused_by_name() {
+    refuses_by_name(fleet::trackers(0), &FOREIGN);
+    refuses_by_name(fleet::trackers(1), &FOREIGN_IN_BLOCKS);
+}
+
+fn refuses_by_name(trackers: Vec<TrackerDefinition>, foreign: &[(&[&str], &str)]) {
     let redis = Redis::start();
     let plan = Plan { cache: redis.url(), ..Plan::default() };
     let first = manager(&plan);
-    first.add_trackers("g", fleet::definitions()).unwrap();
+    first.add_trackers("g", trackers).unwrap();
     first.track_one(Submission::new("g", &Json::parse(b"{}").unwrap()).id("1")).unwrap();
     let key = redis.cli(&["--scan", "--pattern", "dictrack:*:g:g"]).trim().to_owned();
     let good = redis.cli(&["HGETALL", &key]);
     let good: Vec<&str> = good.lines().collect();
-    for (command, named) in FOREIGN {
+    for (command, named) in foreign {
         let command: Vec<&str> = command.iter().map(|word| if *word == "KEY" { &key } else { *word }).collect();
         redis.cli(&command);
         let before = content(&redis, &key);
         let error = manager(&plan).trackers("g").unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{command:?}: {error}");
         let text = error.to_string();
-        assert!(text.contains(named) && text.contains(&format!("{key:?}")), "{command:?}: {text}");
+        assert!(text.contains(*named) && text.contains(&format!("{key:?}")), "{command:?}: {text}");
         let cache = RedisCache::new(&plan.cache).unwrap();
         let examined = pollster::block_on(cache.examine(&Setup::both()));
-        assert!(examined.findings.iter().any(|finding| finding.found.contains(named)), "{command:?}: {examined:#?}");
+        assert!(examined.findings.iter().any(|finding| finding.found.contains(*named)), "{command:?}: {examined:#?}");
         assert_eq!(content(&redis, &key), before, "{command:?}");
         redis.cli(&["DEL", &key]);
         redis.cli(&[&["HSET", &key][..], &good].concat());
         assert_eq!(fleet::counted(&manager(&plan), "g").0, 1, "{command:?}");
     }
 }
+
+/// The same for a group whose trackers are in blocks.
+const FOREIGN_IN_BLOCKS: [(&[&str], &str); 9] = [
+    (&["HSET", "KEY", "t:all", "[1,1,0]"], "\"t:all\""),
+    (&["HSET", "KEY", "b:0", "[]"], "\"b:0\""),
+    (&["HSET", "KEY", "b:00", "{}"], "\"b:00\""),
+    (&["HSET", "KEY", "b:9", "{}"], "\"b:9\""),
+    (&["HSET", "KEY", "b:0", "{\"more 299\": [301,0,0]}"], "\"more 299\", which belongs to another block"),
+    (&["HDEL", "KEY", "b:1"], "\"b:1\" lacks the tracker \"more 127\""),
+    (&["HDEL", "KEY", "b:0", "b:1", "b:2"], "without blocks"),
+    (&["HSET", "KEY", "d:2", "{\"ghost\": [1,0,0]}"], "\"ghost\""),
+    (&["HSET", "KEY", "d:99", "{}"], "\"d:99\""),
+];
 
 /// Two managers that share a store, as two processes would, and what they acknowledged.
 struct Pair {
@@ -332,12 +415,13 @@ impl Pair {
         let manager = &self.managers[worker % 2];
         let mut report = fleet::Report::default();
         let document = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
-        let list = manager.tracker_list(fleet::definitions()).unwrap();
+        let lists = [0, 1].map(|number| manager.tracker_list(fleet::trackers(number)).unwrap());
         for number in 0..self.documents {
             let group = fleet::group(number % 5);
+            let list = &lists[(number % 5 % 2) as usize];
             let id = format!("{worker}-{number}");
             loop {
-                let plain = Submission::new(&group, &document).ensure(&list, Differing::Refuse);
+                let plain = Submission::new(&group, &document).ensure(list, Differing::Refuse);
                 let submission = if self.ids { plain.id(&id) } else { plain };
                 let watch = Stopwatch::start();
                 let result = manager.track_one(submission);

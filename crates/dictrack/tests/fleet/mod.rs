@@ -97,6 +97,25 @@ pub fn definitions() -> Vec<TrackerDefinition> {
     ]
 }
 
+/// How many more trackers a group with many of them has: enough for several blocks in Redis.
+const MORE: u64 = 300;
+
+/// The trackers of the group with this number: those of [`definitions`] and, in every other group, many more of which every tenth
+/// counts each document, too.
+pub fn trackers(number: u64) -> Vec<TrackerDefinition> {
+    let mut trackers = definitions();
+    if number % 2 == 1 {
+        let more = (0..MORE).map(|at| {
+            let tracker = TrackerDefinition::count(&format!("more {at}")).target(1_000_000_000);
+            let tracker = if at % 10 == 0 { tracker } else { tracker.eq("kind", "none") };
+            tracker.build().unwrap()
+        });
+        // The others are far apart.
+        trackers.splice(1..1, more);
+    }
+    trackers
+}
+
 /// How many documents a second the limiters of [`limited`] admit; of `within`, in two seconds.
 pub const PER_SECOND: u64 = 10;
 /// How much a second the limiter of the tracker `sum` admits.
@@ -203,7 +222,7 @@ pub fn count(plan: &Plan, manager: &Blocking, stopped: &AtomicBool) -> Report {
 fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> Report {
     let mut report = Report::default();
     let tenth = Json::parse(br#"{"tenth": 0.1}"#).unwrap();
-    let trackers = if plan.speed > 0 { limited } else { definitions };
+    let trackers = |number| if plan.speed > 0 { limited() } else { trackers(number) };
     let call = |report: &mut Report, again: bool, call: &mut dyn FnMut() -> Result<(), Error>| {
         loop {
             let watch = Stopwatch::start();
@@ -220,7 +239,7 @@ fn work(plan: &Plan, manager: &Blocking, thread: u64, stopped: &AtomicBool) -> R
         }
     };
     for number in 0..plan.groups {
-        call(&mut report, true, &mut || manager.add_trackers(&group(number), trackers()).map(drop));
+        call(&mut report, true, &mut || manager.add_trackers(&group(number), trackers(number)).map(drop));
     }
     let documents = if plan.endless { u64::MAX } else { plan.documents };
     for number in (thread..documents).step_by(plan.threads as usize) {
@@ -451,7 +470,7 @@ pub fn run(plans: &[Plan], meanwhile: impl Fn(&[Member])) -> Report {
     all
 }
 
-/// What a group counted: documents, the sum of tenths, and stages.
+/// What a group counted: documents, the sum of tenths, and stages. Its other trackers counted as many documents, or none.
 pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
     let trackers = manager.trackers(group).unwrap();
     let find = |name: &str| trackers.iter().find(|tracker| tracker.name() == name);
@@ -459,6 +478,10 @@ pub fn counted(manager: &Blocking, group: &str) -> (u64, String, u64) {
         return Default::default();
     };
     let count = |amount: Amount| amount.to_string().parse::<u64>().unwrap();
+    for more in trackers.iter().filter_map(|tracker| Some((tracker.name().strip_prefix("more ")?, tracker))) {
+        let counts = more.0.ends_with('0');
+        assert_eq!(more.1.progress, if counts { all.progress } else { Amount::ZERO }, "{group}: {}", more.1.name());
+    }
     (count(all.progress), tenths.progress.to_string(), stages.cycle)
 }
 

@@ -31,6 +31,8 @@ fn what_stands_in_redis_is_what_the_page_says() {
     let manager = pollster::block_on(builder.store(store).open()).unwrap().blocking();
     let once = TrackerDefinition::count("once").target(1).build().unwrap();
     manager.add_trackers("user_001", fleet::definitions().into_iter().chain([once])).unwrap();
+    manager.add_trackers("user_002", fleet::trackers(1)).unwrap();
+    manager.track("user_002", &document()).unwrap();
     // What is not saved stays dirty.
     mongo.pause();
     for number in 0..100 {
@@ -45,6 +47,11 @@ fn what_stands_in_redis_is_what_the_page_says() {
     };
     let found: BTreeSet<String> = fields.lines().map(kind).collect();
     assert_eq!(found, documented("The fields of a group:"), "{fields}");
+    let many = "A group with more than 128 trackers has these fields instead of";
+    let other = redis.cli(&["--scan", "--pattern", "dictrack:*:g:user_002"]);
+    let blocks: BTreeSet<String> = redis.cli(&["HKEYS", &other]).lines().map(kind).collect();
+    assert_eq!(blocks.difference(&found).cloned().collect::<BTreeSet<_>>(), documented(many), "{blocks:?}");
+    assert!(!blocks.contains("t:"), "{blocks:?}");
     assert_eq!(redis.cli(&["HGET", &key, "t:all"]), "[1,100,0]");
     assert_eq!(redis.cli(&["HGET", &key, "t:tenths"]), "[2,10,0]");
     let bucket = key.split_once(":g:").unwrap().0.to_owned();

@@ -326,7 +326,7 @@ impl Look {
         let swap: [&[u8]; 10] = [b"0", b"", b"1", b"t", b"w:doctor", b"2", b"y", b"~60000", b"[]", b"+4"];
         connection.run("change a group", &script::SWAP, &[group, dirty, set, lease, pieces], &swap).await?;
         connection.run("read a group", &script::READ, &[group], &[]).await?;
-        connection.run("read a group", &script::REST, &[group], &[b"0", b"0", b"0", b"0"]).await?;
+        connection.run("read a group", &script::REST, &[group], &[b"0", b"0", b"0", b"0", b""]).await?;
         let mut command = redis::cmd("HSCAN");
         command.arg(group).arg(0);
         connection.command("read a group", &command).await.map(drop)

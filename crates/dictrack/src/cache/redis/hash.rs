@@ -1,23 +1,22 @@
 //! A group as a hash in Redis: which field holds what. `docs/redis.md` describes it for users.
 //!
 //! `version`, `token`, `claim`, `base`, `stored`, `kept`, `set`, `generation`, `sequence`, `delivered`, `more`, `ids`, `ring`;
-//! `t:<name>` the state of a tracker; `i:<version>` the document ids that a swap added, `i:<version>.<part>` a part of
-//! the ids that a large group was loaded with; `c:<version>` the trackers that a swap completed; `e:<sequence>` an
-//! undelivered event; `w:<writer>` the last sequence of a process. Any other field is refused.
+//! `t:<name>`, `b:<number>`, `d:<version>` the states of trackers, see [`states`](super::states); `i:<version>` the document
+//! ids that a swap added, `i:<version>.<part>` a part of the ids that a large group was loaded with; `c:<version>` the trackers
+//! that a swap completed; `e:<sequence>` an undelivered event; `w:<writer>` the last sequence of a process. Any other field is
+//! refused.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use dictrack_core::json::{Json, write_text};
-use dictrack_core::{
-    TrackerDefinition,
-    group::{
-        ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion,
-        StoredEvent, StoredGroup, StoredMore, StoredState, StoredTracker, read_ids, write_ids,
-    },
+use dictrack_core::group::{
+    ContentHash, DefinitionSet, Group, GroupChange, GroupPatch, Kept, Limits, SeenId, StoredCompletion, StoredEvent,
+    StoredGroup, StoredMore, StoredState, read_ids, write_ids,
 };
+use dictrack_core::json::{Json, write_text};
 
+use super::states::{Layout, States};
 use super::texts::Texts;
 
 /// The ring of the last swaps is limited to this many swaps, and this many bytes, so that a small group stays small.
@@ -50,6 +49,9 @@ pub(super) struct Replica {
     pub(super) lease: String,
     /// The connection over which it was last compared with the store.
     pub(super) connection: u64,
+    states: Layout,
+    /// The numbers in the hash.
+    numbers: Numbers,
     ring: VecDeque<String>,
     /// If the group is large: what the store has, as noted by the process that last saved it.
     pub(super) kept: Option<Kept>,
@@ -73,9 +75,22 @@ pub(super) struct Fields {
 
 #[derive(Debug, Default)]
 pub(super) struct After {
-    ring: VecDeque<String>,
+    states: Layout,
+    numbers: Numbers,
+    /// How many entries of the ring go, from the oldest, and the new one.
+    ring: (usize, String),
     ids: VecDeque<(IdField, usize)>,
     completed: Vec<u64>,
+}
+
+/// The fields that most changes leave as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    generation: u32,
+    sequence: u64,
+    delivered: u64,
+    /// Whether there is the field `more`.
+    more: bool,
 }
 
 /// A field with document ids: those of one version, or part of them.
@@ -121,6 +136,8 @@ impl Replica {
             claim,
             lease,
             connection: 0,
+            states: Layout::default(),
+            numbers: Numbers::default(),
             ring: VecDeque::new(),
             ids: VecDeque::new(),
             completed: Vec::new(),
@@ -132,7 +149,7 @@ impl Replica {
     pub(super) fn heap_bytes(&self) -> usize {
         let ring = self.ring.iter().map(|swap| size_of::<String>() + swap.capacity() + ALLOCATED).sum::<usize>();
         let lists = self.ids.capacity() * size_of::<(IdField, usize)>() + self.completed.capacity() * size_of::<u64>();
-        self.group.heap_bytes() + ring + lists
+        self.group.heap_bytes() + self.states.heap_bytes() + ring + lists
     }
 
     /// Whether the group is so large that it is read and written in pieces.
@@ -156,20 +173,12 @@ impl Replica {
         let mut fields = Fields::default();
         let cold = self.token.is_empty();
         let reshaped = change.changed.is_none();
-        let trackers = change.set.trackers();
-        let all: Vec<u32>;
-        let positions = match &change.changed {
-            Some(positions) => positions,
-            None => {
-                all = (0..trackers.len() as u32).collect();
-                &all
-            }
-        };
-        let mut set = Texts::with_capacity(positions.len() * 2 + 24);
-        for &at in positions {
-            set.push_with(|out| out.extend(["t:", trackers[at as usize].name()]));
-            set.push_with(|out| change.write_tracker(at as usize, out));
-        }
+        let trackers = change.set.trackers().len();
+        let mut set = Texts::with_capacity(change.changed.as_ref().map_or(trackers, Vec::len) * 2 + 24);
+        let before = (!cold).then(|| &**self.group.definition_set());
+        let states = self.states.write(before, change, &mut set, &mut fields.gone);
+        // Who has the group as it was has to read it anew.
+        let replaced = reshaped || !states.is_like(&self.states);
         let mut ids = if cold { VecDeque::new() } else { self.ids.clone() };
         let parts = if cold && change.ids.len() > LARGE { PART } else { change.ids.len().max(1) };
         for (some, part) in change.ids.chunks(parts).zip(u32::from(parts == PART)..) {
@@ -219,37 +228,42 @@ impl Replica {
             }
             completed.push(change.version);
         }
-        if reshaped && !cold {
-            let kept = |name: &str| change.set.position(name).is_some();
-            let lost = self.group.definition_set().trackers().iter().filter(|tracker| !kept(tracker.name()));
-            fields.gone.extend(lost.map(|tracker| format!("t:{}", tracker.name())));
-        }
         fields.gone.extend(self.old_writers.iter().cloned());
-        let mut ring = if cold || reshaped || rewritten { VecDeque::new() } else { self.ring.clone() };
         // If Redis lacks the group, nobody has an earlier state of it.
-        ring.push_back(ring_entry(token, if cold { &NOTHING } else { &set }));
-        let mut bytes: usize = ring.iter().map(String::len).sum();
-        while ring.len() > 1 && (ring.len() > RING.0 || bytes > RING.1) {
-            bytes -= ring.pop_front().map_or(0, |entry| entry.len());
-        }
-        let numbers = [
-            ("generation", u64::from(change.generation())),
-            ("sequence", change.sequence),
-            ("delivered", change.delivered),
-        ];
-        for (name, number) in numbers {
-            set.push(name);
-            set.push_with(|out| {
-                let _ = write!(out, "{number}");
-            });
+        let entry = ring_entry(token, if cold { &NOTHING } else { &set });
+        let mut dropped = if cold || replaced || rewritten { self.ring.len() } else { 0 };
+        let mut bytes = entry.len() + self.ring.range(dropped..).map(String::len).sum::<usize>();
+        while dropped < self.ring.len() && (self.ring.len() - dropped >= RING.0 || bytes > RING.1) {
+            bytes -= self.ring[dropped].len();
+            dropped += 1;
         }
         let mut more = String::new();
         change.write_more(&mut more);
-        if more.is_empty() {
-            fields.gone.push("more".to_owned());
-        } else {
+        let numbers = Numbers {
+            generation: change.generation(),
+            sequence: change.sequence,
+            delivered: change.delivered,
+            more: !more.is_empty(),
+        };
+        let was = (!cold).then_some(self.numbers);
+        let all = [
+            ("generation", u64::from(numbers.generation), was.map(|was| u64::from(was.generation))),
+            ("sequence", numbers.sequence, was.map(|was| was.sequence)),
+            ("delivered", numbers.delivered, was.map(|was| was.delivered)),
+        ];
+        for (name, number, was) in all {
+            if was != Some(number) {
+                set.push(name);
+                set.push_with(|out| {
+                    let _ = write!(out, "{number}");
+                });
+            }
+        }
+        if numbers.more {
             set.push("more");
             set.push(&more);
+        } else if was.is_some_and(|was| was.more) {
+            fields.gone.push("more".to_owned());
         }
         let known: usize = ids.iter().map(|(_, count)| count).sum();
         if known > LARGE {
@@ -262,11 +276,11 @@ impl Replica {
         }
         set.push("ring");
         set.push_with(|out| {
-            for (at, entry) in ring.iter().enumerate() {
-                out.push(if at == 0 { '[' } else { ',' });
-                out.push_str(entry);
+            out.push('[');
+            for earlier in self.ring.range(dropped..) {
+                out.extend([earlier, ","]);
             }
-            out.push(']');
+            out.extend([&entry, "]"]);
         });
         if reshaped {
             set.push("set");
@@ -281,7 +295,7 @@ impl Replica {
             }
         }
         fields.set = set;
-        fields.after = After { ring, ids, completed };
+        fields.after = After { states, numbers, ring: (dropped, entry), ids, completed };
         fields
     }
 
@@ -289,7 +303,10 @@ impl Replica {
     pub(super) fn kept_as(&mut self, token: String, after: After) {
         self.token = token;
         self.lease = String::new();
-        self.ring = after.ring;
+        self.states = after.states;
+        self.numbers = after.numbers;
+        self.ring.drain(..after.ring.0);
+        self.ring.push_back(after.ring.1);
         self.ids = after.ids;
         self.completed = after.completed;
         self.old_writers.clear();
@@ -299,15 +316,11 @@ impl Replica {
     pub(super) fn patch(&mut self, fields: &[(String, Option<String>)], limits: &Limits) -> Result<(), Unreadable> {
         let mut head: HashMap<&str, &str> = HashMap::new();
         let (mut states, mut ids, mut events, mut completed) =
-            (Vec::new(), Ids::default(), BTreeMap::new(), BTreeMap::new());
-        let set = std::sync::Arc::clone(self.group.definition_set());
+            (States::default(), Ids::default(), BTreeMap::new(), BTreeMap::new());
         for (name, value) in fields {
             let Some(value) = value else { continue };
             match name.split_once(':') {
-                Some(("t", of)) => {
-                    let at = set.position(of).ok_or_else(|| format!("the field {name:?} belongs to no tracker"))?;
-                    states.push((at, tracker(name, value)?));
-                }
+                _ if states.take(name, value)? => {}
                 Some(("i", field)) => ids.read(name, field, value)?,
                 Some(("e", sequence)) => drop(events.insert(number(name, sequence)?, event(name, sequence, value)?)),
                 Some(("c", version)) => drop(completed.insert(number(name, version)?, completions(name, value)?)),
@@ -323,11 +336,19 @@ impl Replica {
         let mut patch = GroupPatch::default();
         (patch.version, patch.generation) = (get("version")?, generation);
         (patch.sequence, patch.delivered) = (get("sequence")?, get("delivered")?);
+        let (layout, states) = states.changes(&self.states, self.group.definition_set())?;
         (patch.trackers, patch.ids) = (states, ids);
-        patch.more = more(head.get("more").copied())?;
+        patch.more = read_more(head.get("more").copied())?;
         patch.events = events.into_values().collect();
         patch.completed = completed.into_values().flatten().collect();
         self.group.patch(&patch, limits).map_err(|error| error.to_string())?;
+        self.states = layout;
+        self.numbers = Numbers {
+            generation,
+            sequence: patch.sequence,
+            delivered: patch.delivered,
+            more: head.contains_key("more"),
+        };
         self.token = (*head.get("token").ok_or("the field \"token\" is missing")?).to_owned();
         (self.claim, self.stored) = (get("claim")?, get("stored")?);
         self.kept = head.get("kept").map(|text| kept_of(text)).transpose()?;
@@ -367,7 +388,7 @@ impl Ids {
 }
 
 /// Reads the field `more`.
-fn more(text: Option<&str>) -> Result<StoredMore, Unreadable> {
+fn read_more(text: Option<&str>) -> Result<StoredMore, Unreadable> {
     let read = text.map(StoredMore::parse).transpose();
     Ok(read.map_err(|error| format!("the field \"more\": {error}"))?.unwrap_or_default())
 }
@@ -393,7 +414,7 @@ pub(super) const HEAD: [&str; 13] = [
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     head: HashMap<String, String>,
-    states: HashMap<String, String>,
+    states: States,
     ids: Ids,
     events: BTreeMap<u64, StoredEvent>,
     completed: BTreeMap<u64, Vec<StoredCompletion>>,
@@ -415,7 +436,7 @@ impl Whole {
     /// Adds a field.
     pub(super) fn take(&mut self, name: String, value: String) -> Result<(), Unreadable> {
         match name.split_once(':') {
-            Some(("t", tracker)) => drop(self.states.insert(tracker.to_owned(), value)),
+            _ if self.states.take(&name, &value)? => {}
             Some(("i", field)) => self.ids.read(&name, field, &value)?,
             Some(("e", sequence)) => {
                 drop(self.events.insert(number(&name, sequence)?, event(&name, sequence, &value)?));
@@ -430,7 +451,7 @@ impl Whole {
 
     /// The names of the fields that change in place, or may be removed, while the others are read.
     pub(super) fn changeable(&self) -> Vec<String> {
-        let trackers = self.states.keys().map(|name| format!("t:{name}"));
+        let trackers = self.states.names();
         let completed = self.completed.keys().map(|version| format!("c:{version}"));
         let head = HEAD.iter().map(|name| (*name).to_owned());
         head.chain(trackers).chain(completed).chain(self.writers.keys().cloned()).collect()
@@ -439,7 +460,7 @@ impl Whole {
     /// Forgets the [`changeable`](Self::changeable) fields, so that they can be added as they are now.
     pub(super) fn forget_changeable(&mut self) {
         self.head.clear();
-        self.states.clear();
+        self.states = States::default();
         self.completed.clear();
         self.writers.clear();
     }
@@ -468,10 +489,7 @@ impl Whole {
     }
 
     /// Checks that the fields named after a version or a sequence fit the group.
-    fn check(&self, set: &DefinitionSet) -> Result<(), Unreadable> {
-        if let Some(ghost) = self.states.keys().filter(|name| set.position(name).is_none()).min() {
-            return Err(format!("the field \"t:{ghost}\" belongs to no tracker of the group"));
-        }
+    fn check(&self) -> Result<(), Unreadable> {
         let (version, sequence) = (self.version()?, self.get("sequence")?);
         let beyond = |name: &str| Err(format!("the field {name:?} belongs to a version that the group never had"));
         if let Some((field, _)) = self.ids.fields.iter().find(|(field, _)| field.version > version) {
@@ -495,22 +513,20 @@ impl Whole {
     /// The replica, with its definition set.
     pub(super) fn replica(
         self,
-        set: std::sync::Arc<DefinitionSet>,
+        set: Arc<DefinitionSet>,
         limits: &Limits,
         connection: u64,
     ) -> Result<Replica, Unreadable> {
-        self.check(&set)?;
-        let state = |definition: &Arc<TrackerDefinition>| {
-            let field = format!("t:{}", definition.name());
-            let text = self.states.get(definition.name()).ok_or_else(|| format!("the field {field:?} is missing"))?;
-            tracker(&field, text)
-        };
-        let trackers: Vec<_> = set.trackers().iter().map(state).collect::<Result<_, Unreadable>>()?;
+        self.check()?;
+        let (states, trackers) = self.states.whole(&set, self.version()?)?;
         let generation = self.get("generation")?;
         let generation = u32::try_from(generation).map_err(|_| "the field \"generation\" is too large")?;
+        let (sequence, delivered, more) =
+            (self.get("sequence")?, self.get("delivered")?, self.head.contains_key("more"));
+        let numbers = Numbers { generation, sequence, delivered, more };
         let state = StoredState::new(set.hash(), generation, trackers)
-            .with_events(self.get("sequence")?, self.get("delivered")?)
-            .with_more(more(self.head.get("more").map(String::as_str))?);
+            .with_events(sequence, delivered)
+            .with_more(read_more(self.head.get("more").map(String::as_str))?);
         let (version, claim, token) = (self.version()?, self.get("claim")?, self.token()?.to_owned());
         let (stored, base) = (self.get("stored")?, self.get("base")?);
         let ring = ring(self.head.get("ring").map(String::as_str))?;
@@ -539,6 +555,8 @@ impl Whole {
             stored,
             lease,
             connection,
+            states,
+            numbers,
             ring,
             kept,
             ids: chunks,
@@ -599,24 +617,20 @@ fn event(name: &str, sequence: &str, text: &str) -> Result<StoredEvent, Unreadab
     }
 }
 
-fn tracker(name: &str, text: &str) -> Result<StoredTracker, Unreadable> {
-    StoredTracker::parse(text).map_err(|error| in_field(name, &error))
-}
-
 fn completions(name: &str, text: &str) -> Result<Vec<StoredCompletion>, Unreadable> {
     let Json::List(items) = parse(name, text)? else { return Err(format!("the field {name:?} is not a list")) };
     items.iter().map(|item| StoredCompletion::of(item).map_err(|error| in_field(name, &error))).collect()
 }
 
-fn parse(name: &str, text: &str) -> Result<Json, Unreadable> {
+pub(super) fn parse(name: &str, text: &str) -> Result<Json, Unreadable> {
     crate::store::record::parse_stored(text).map_err(|error| in_field(name, &error))
 }
 
-fn in_field(name: &str, error: &dyn fmt::Display) -> Unreadable {
+pub(super) fn in_field(name: &str, error: &dyn fmt::Display) -> Unreadable {
     format!("the field {name:?}: {error}")
 }
 
-fn number(name: &str, text: &str) -> Result<u64, Unreadable> {
+pub(super) fn number(name: &str, text: &str) -> Result<u64, Unreadable> {
     // Only the canonical form: no sign, no leading zero.
     let plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain).ok_or_else(|| format!("the field {name:?} is not a whole number"))

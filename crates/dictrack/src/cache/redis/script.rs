@@ -35,8 +35,10 @@ impl Script {
 }
 
 fn call(command: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let mut call = redis::cmd(command);
-    call.arg(script).arg(keys.len()).arg(keys);
+    let texts = keys.iter().map(|key| key.len()).chain(arguments.iter().map(|argument| argument.len()));
+    let bytes = command.len() + script.len() + texts.sum::<usize>() + 20;
+    let mut call = Cmd::with_capacity(keys.len() + arguments.len() + 3, bytes);
+    call.arg(command).arg(script).arg(keys.len()).arg(keys);
     arguments.iter().for_each(|argument| {
         call.arg(*argument);
     });

@@ -49,19 +49,20 @@ impl Shared {
         let unreadable = |problem: Unreadable| self.corrupt(id, problem);
         let texts = |error: redis::ParsingError| unreadable(format!("its fields are not strings ({error})"));
         let mut command = redis::cmd("HMGET");
-        command.arg(&keys.group).arg(&["version", "sequence", "claim", "set"]);
+        command.arg(&keys.group).arg(&["version", "sequence", "claim", "set", "b:0"]);
         let head = self.connection.command("read a group", &command).await?;
         let head: Vec<Option<String>> = redis::from_redis_value(head).map_err(texts)?;
-        let [Some(version), Some(sequence), Some(claim), Some(set)] = &head[..] else {
+        let [Some(version), Some(sequence), Some(claim), Some(set), block] = &head[..] else {
             // The group is gone, or something else wrote it, which its fields will show.
             return Ok(head.iter().all(Option::is_none).then_some(None));
         };
         let mut whole = self.scanned(id, keys, (fields, ids)).await?;
+        let blocks: &[u8] = if block.is_some() { b"1" } else { b"" };
         let (mut version, mut sequence) = (version.clone(), sequence.clone());
         loop {
             let changeable = whole.changeable();
             let mut arguments: Vec<&[u8]> =
-                vec![version.as_bytes(), sequence.as_bytes(), claim.as_bytes(), set.as_bytes()];
+                vec![version.as_bytes(), sequence.as_bytes(), claim.as_bytes(), set.as_bytes(), blocks];
             arguments.extend(changeable.iter().map(|name| name.as_bytes()));
             let rest = self.connection.run("read a group", &script::REST, &[&keys.group], &arguments).await?;
             let mut rest = redis::from_redis_value::<Vec<String>>(rest).map_err(texts)?.into_iter();

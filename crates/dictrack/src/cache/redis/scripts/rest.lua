@@ -1,12 +1,12 @@
 -- Reads what a caller lacks of a large group, having read its fields piece by piece while others changed it.
 --
 -- KEYS: the group. ARGV: 1 the version and 2 the sequence up to which the caller has all that came with them; 3 the claim
--- and 4 the definition set that it saw; then the fields that may have changed.
+-- and 4 the definition set that it saw, and 5 whether it saw blocks of trackers (1) or none; then the fields that may have changed.
 --
 -- Answers nothing if the group is absent, or is another one by now; else with a word (more: there is too much for one answer; all),
 -- the version and the sequence up to which the caller then has everything, and fields with their values.
-local now = redis.call('HMGET', KEYS[1], 'version', 'sequence', 'claim', 'set')
-if not now[1] or now[3] ~= ARGV[3] or now[4] ~= ARGV[4] then return {} end
+local now = redis.call('HMGET', KEYS[1], 'version', 'sequence', 'claim', 'set', 'b:0')
+if not now[1] or now[3] ~= ARGV[3] or now[4] ~= ARGV[4] or (now[5] and '1' or '') ~= ARGV[5] then return {} end
 local answer = {'all', now[1], now[2]}
 local function take(names)
   for at = 1, #names, 1000 do
@@ -32,9 +32,10 @@ local function new(from, to, word, at)
 end
 new(ARGV[1], now[1], 'i:', 2)
 new(ARGV[1], answer[2], 'c:', 2)
+new(ARGV[1], answer[2], 'd:', 2)
 new(ARGV[2], now[2], 'e:', 3)
 if answer[1] == 'all' then
-  take({unpack(ARGV, 5, math.min(#ARGV, 7000))})
+  take({unpack(ARGV, 6, math.min(#ARGV, 7000))})
   for at = 7001, #ARGV, 7000 do take({unpack(ARGV, at, math.min(#ARGV, at + 6999))}) end
 end
 return answer

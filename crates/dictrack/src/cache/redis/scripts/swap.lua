@@ -68,10 +68,11 @@ end
 for at = 11, first - 1, 1000 do
   redis.call('HDEL', KEYS[1], unpack(ARGV, at, math.min(at + 999, first - 1)))
 end
-for at = first, #ARGV, 1000 do
+local last = math.min(#ARGV, first + 999)
+redis.call('HSET', KEYS[1], 'version', ARGV[3], 'token', ARGV[4], ARGV[5], ARGV[6], unpack(ARGV, first, last))
+for at = last + 1, #ARGV, 1000 do
   redis.call('HSET', KEYS[1], unpack(ARGV, at, math.min(at + 999, #ARGV)))
 end
-redis.call('HSET', KEYS[1], 'version', ARGV[3], 'token', ARGV[4], ARGV[5], ARGV[6])
 local follow = string.sub(ARGV[8], 1, 1)
 if follow == '~' then
   redis.call('PEXPIRE', KEYS[1], string.sub(ARGV[8], 2))
