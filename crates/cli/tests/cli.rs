@@ -283,7 +283,8 @@ fn there_is_a_manual_page_for_every_command() {
     // Further lines of a description are indented more.
     let named = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     for command in named.filter(|name| !["", "help"].contains(name)) {
-        assert!(main.contains(&format!("dictrack\\-{command}(1)")), "{command}: {main}");
+        let escaped = command.replace('-', "\\-");
+        assert!(main.contains(&format!("dictrack\\-{escaped}(1)")), "{command}: {main}");
         assert!(page(&format!("dictrack-{command}.1")).contains("Example"), "{command}");
     }
     assert!(page("dictrack-run.1").contains("\\-\\-trackers"));

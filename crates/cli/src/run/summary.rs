@@ -227,7 +227,8 @@ impl Summary {
                         None if shown.cycle > 0 || shown.status == Status::Resting => usize::MAX,
                         None => shown.stage - 1,
                     };
-                    let is_done = shown.cycle == 0 && reached >= targets.len();
+                    // One without a target never is.
+                    let is_done = !targets.is_empty() && shown.cycle == 0 && reached >= targets.len();
                     line.completed += u64::from(is_done);
                     reached
                 });
