@@ -1,12 +1,12 @@
 //! Reading and counting documents, on several threads.
 //!
 //! A few batches are handled at the same time, in two steps. First the batches are parsed, each by one thread. Then the documents
-//! are counted in lanes, one a thread: each group belongs to one lane, which counts its documents in the order of the input. All
-//! lanes finish before anything else happens. So a commit never contains half of a batch, and what the lanes found is put in the
+//! are counted in lanes, each by one thread: each group belongs to one lane, which counts its documents in the order of the input.
+//! All lanes finish before anything else happens. So a commit never contains half of a batch, and what the lanes found is put in the
 //! order of the documents: the results do not depend on the number of threads.
 
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dictrack::clock::{Clock as _, SystemClock};
@@ -27,11 +27,13 @@ use super::summary::Summary;
 use super::{Args, Read, Run, refusal};
 use crate::Failure;
 
-/// The maximum number of batches that are handled together by several threads. Starting threads costs little beside two batches
-/// for each, and more batches would not stay in the cache.
+/// How many batches several threads handle together, if that many are there: starting threads costs little beside them, and more
+/// would not stay in the cache.
 const GATHERED: usize = 8;
 /// How long to wait for each of them.
 const MOMENT: Duration = Duration::from_millis(1);
+/// How many lanes there are for each thread. If one has a group with a great many documents, other threads count the others.
+const LANES_A_THREAD: usize = 4;
 /// How many documents are counted together.
 const TOGETHER: usize = 64;
 
@@ -50,16 +52,17 @@ pub(super) struct Counted {
 /// The lanes of a run.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
+    threads: usize,
+    projectors: Vec<Projector>,
     /// Which values of documents are read.
     projection: Arc<Projection>,
     hasher: foldhash::quality::RandomState,
 }
 
-/// One thread's share of the documents.
+/// A part of the groups, and their documents.
 struct Lane {
     /// The trackers of its groups. A list of its own, because threads would fight for the reference counts of a shared one.
     list: TrackerList,
-    projector: Projector,
     /// Where its documents are; the first `counted` of them are done.
     places: Vec<Place>,
     counted: usize,
@@ -81,29 +84,30 @@ struct Work<'a> {
     clock: Timestamp,
 }
 
-/// Does some work for each item, the first on this thread and each other on one of its own.
-pub(super) fn at_once<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let mut items = items.into_iter();
-    let Some(own) = items.next() else { return Vec::new() };
+/// Does some work for each item on this thread and on others, up to `threads` in all. The results are in no order.
+pub(super) fn at_once<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(items.len());
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let some = || std::iter::from_fn(next).map(&work).collect::<Vec<_>>();
     std::thread::scope(|scope| {
-        let work = &work;
-        let others: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
-        let own = work(own);
-        let others = others.into_iter().map(|other| match other.join() {
-            Ok(result) => result,
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
+        let own = some();
+        let others = others.into_iter().flat_map(|other| match other.join() {
+            Ok(results) => results,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        std::iter::once(own).chain(others).collect()
+        own.into_iter().chain(others).collect()
     })
 }
 
 impl Lanes {
     /// At first, only what is at `paths` is read of each document.
-    pub(super) fn new(count: usize, paths: Vec<Path>, list: &TrackerList, summary: &Summary) -> Self {
+    pub(super) fn new(threads: usize, paths: Vec<Path>, list: &TrackerList, summary: &Summary) -> Self {
         let projection = Arc::new(Projection::new(paths));
+        let count = if threads == 1 { 1 } else { threads * LANES_A_THREAD };
         let lane = |_| Lane {
             list: list.apart(),
-            projector: Projector::new(Arc::clone(&projection)),
             places: Vec::new(),
             counted: 0,
             summary: summary.part(),
@@ -111,38 +115,32 @@ impl Lanes {
             problems: Vec::new(),
             date: None,
         };
-        Self { lanes: (0..count).map(lane).collect(), projection, hasher: Default::default() }
+        let lanes = (0..count).map(lane).collect();
+        Self { lanes, threads, projectors: Vec::new(), projection, hasher: Default::default() }
     }
 
     /// How many batches to handle together.
     fn batches(&self) -> usize {
-        if self.lanes.len() == 1 { 1 } else { (2 * self.lanes.len()).min(GATHERED) }
+        if self.threads == 1 { 1 } else { GATHERED }
     }
 
     /// Parses the documents of some batches, and finds out which lane counts each.
     pub(super) fn read(&mut self, batches: &mut [Batch], grouping: &Grouping) {
         if let Some(wider) = self.projection.widened() {
             self.projection = Arc::new(wider);
+            self.projectors.clear();
         }
-        let Self { lanes, projection, hasher } = self;
+        let Self { lanes, threads, projectors, projection, hasher } = self;
+        projectors.resize_with(batches.len().max(projectors.len()), || Projector::new(Arc::clone(projection)));
         let count = lanes.len();
-        let mut shares: Vec<Vec<&mut Batch>> = Vec::new();
-        shares.resize_with(count.min(batches.len()), Vec::new);
-        let threads = shares.len().max(1);
-        batches.iter_mut().enumerate().for_each(|(at, batch)| shares[at % threads].push(batch));
-        at_once(lanes.iter_mut().zip(shares), |(lane, share)| {
-            if !Arc::ptr_eq(lane.projector.projection(), projection) {
-                lane.projector = Projector::new(Arc::clone(projection));
-            }
-            for batch in share {
-                batch.rows.read(&mut batch.items, &mut lane.projector);
-                if count > 1 {
-                    let Batch { items, rows, lanes, .. } = batch;
-                    lanes.extend(items.iter().map(|item| match &item.document {
-                        Ok(row) => lane_of(&rows.document(row), grouping, hasher, count),
-                        Err(_) => 0,
-                    }));
-                }
+        at_once(batches.iter_mut().zip(projectors).collect(), *threads, |(batch, projector)| {
+            let Batch { items, rows, lanes, .. } = batch;
+            rows.read(items, projector);
+            if count > 1 {
+                lanes.extend(items.iter().map(|item| match &item.document {
+                    Ok(row) => lane_of(&rows.document(row), grouping, hasher, count),
+                    Err(_) => 0,
+                }));
             }
         });
     }
@@ -258,14 +256,15 @@ impl Run<'_> {
 
     /// Counts documents in the lanes of their groups.
     fn count_at_once(&mut self, lanes: &mut Lanes, batches: &[Batch]) -> Result<Counted, Failure> {
+        let threads = lanes.threads;
         let lanes = &mut lanes.lanes;
         lanes.iter_mut().enumerate().for_each(|(number, lane)| lane.take(number, batches, self.args.strict));
         let mut end = None;
         loop {
             let clock = SystemClock.now();
             let work = Work { args: self.args, manager: &self.manager, batches, differing: self.differing, clock };
-            let busy = lanes.iter_mut().filter(|lane| lane.counted < lane.places.len());
-            let results = at_once(busy, |lane| lane.count(work));
+            let busy = lanes.iter_mut().filter(|lane| lane.counted < lane.places.len()).collect();
+            let results = at_once(busy, threads, |lane: &mut Lane| lane.count(work));
             match results.into_iter().find_map(Result::err) {
                 None => break,
                 // Its group could not be loaded, so nothing has changed.

@@ -173,7 +173,8 @@ impl Run<'_> {
         let mut lanes: Vec<Vec<usize>> = vec![Vec::new(); LANES];
         (0..count).for_each(|at| lanes[of_lane(group(&at))].push(at));
         lanes.retain(|lane| !lane.is_empty());
-        at_once(&lanes, |lane| work(lane)).into_iter().flatten().collect()
+        let threads = lanes.len();
+        at_once(lanes, threads, |lane| work(&lane)).into_iter().flatten().collect()
     }
 }
 
