@@ -1,12 +1,15 @@
 //! `dictrack show`: the contents of a store.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::DataStore;
 use dictrack::text::plain;
 use dictrack::{
     CompletedTracker, PeriodRecord, Timestamp, TrackerSnapshot,
-    group::{Engine, Group},
+    group::{DefinitionSet, Engine, Group},
 };
 
 use crate::moment::{self, ZoneArg};
@@ -205,14 +208,22 @@ fn each_group(
     mut visit: impl FnMut(&str, &Group) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
     const PAGE: usize = 1000;
+    /// How many sets of definitions are kept. One that no group has any more would be read again for the next group with it.
+    const SETS: usize = 64;
+    let mut sets: VecDeque<Arc<DefinitionSet>> = VecDeque::new();
     let mut last: Option<String> = None;
     loop {
         let page = wait(store.groups(last.as_deref(), PAGE)).map_err(|error| unread(&error))?;
         let Some(end) = page.last().cloned() else { return Ok(false) };
         for id in &page {
-            if let Some(group) = wait(store.load(id, engine)).map_err(|error| unread(&error))?
-                && !visit(id, &group)?
-            {
+            let Some(group) = wait(store.load(id, engine)).map_err(|error| unread(&error))? else { continue };
+            if !sets.iter().any(|set| Arc::ptr_eq(set, group.definition_set())) {
+                sets.push_back(Arc::clone(group.definition_set()));
+                if sets.len() > SETS {
+                    sets.pop_front();
+                }
+            }
+            if !visit(id, &group)? {
                 return Ok(true);
             }
         }
