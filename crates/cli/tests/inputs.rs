@@ -123,7 +123,7 @@ fn other_encodings_and_packings_are_read() {
             assert!(answer.error.contains("read error: the zstd data is"), "{}", answer.error);
             assert!(number(&Json::parse(answer.out.as_bytes()).unwrap(), "documents") >= 3);
         }
-        // A run goes on in the unpacked data.
+        // The position at which a run resumes is one in the unpacked data.
         write("a.zst", &pack(lines.as_bytes()));
         assert_eq!(number(&run(folder.path(), "a.zst").json(), "documents"), 3);
         write("a.zst", &pack(format!("{lines}{lines}").as_bytes()));
@@ -151,7 +151,7 @@ fn documents_may_be_in_a_list_or_on_several_lines() {
         assert_eq!(number(&piped, "documents"), 2, "{name}");
     }
 
-    // Errors name the line at which a document starts, and the run goes on after it.
+    // Errors name the line where a document starts, and a run resumes after it.
     fs::write(folder.path().join("in.json"), "[\n{\"user\":\"a\"},\n{\n\"user\" 1},\n{\"user\":\"a\"}, 7\n]\n")
         .unwrap();
     let stopped = run(folder.path(), "--strict in.json");

@@ -176,8 +176,8 @@ impl TrackerDefinition {
         if self.targets().is_empty() { &[Amount::UNREACHABLE] } else { self.targets() }
     }
 
-    /// The stage, from 0, at which a tracker goes on that has reached the last target of `old` and gets this definition;
-    /// `None` if this one gives it nothing more to reach.
+    /// At which stage, counted from 0, a tracker resumes that had reached the last target of `old` before it was given this
+    /// definition; `None` if this definition gives it nothing more to reach.
     pub(crate) fn stage_after(&self, old: &Self) -> Option<u16> {
         match (old.targets().len(), self.targets().len()) {
             // It counts on without a target.

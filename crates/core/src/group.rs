@@ -812,8 +812,8 @@ impl Group {
         completed.expire_at.is_none_or(|moment| now < moment).then_some(completed)
     }
 
-    /// The completed tracker with this name, and the stage at which it goes on, if `definition` gives it more targets than it
-    /// had, or none.
+    /// The completed tracker with this name and the stage at which it resumes, if `definition` has more targets than it had, or
+    /// none at all.
     fn revivable(&self, definition: &TrackerDefinition, now: Timestamp) -> Option<(TrackerSnapshot, u16)> {
         let completed = self.last_completed(definition.name(), now)?;
         definition.stage_after(&completed.definition).map(|stage| (completed, stage))

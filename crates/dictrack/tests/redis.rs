@@ -283,22 +283,22 @@ fn a_group_of_an_earlier_version_is_read_and_takes_the_new_form_with_its_next_ch
     }
     let open = |url: String| manager(&Plan { cache: url, ..Plan::default() });
     let managers = [0, 1].map(|_| open(redis.url()));
-    let anew = [open(format!("{}?prefix=anew", redis.url()))];
+    let replayed = [open(format!("{}?prefix=replayed", redis.url()))];
     for (group, line) in ["many", "few"].into_iter().zip(EARLIER.lines().step_by(2)) {
         let text = line.rsplit('\t').next().unwrap();
         let Json::List(definitions) = Json::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
         let definitions = definitions.iter().map(|definition| TrackerDefinition::from_json(definition).unwrap());
-        let start = anew[0].at(document(0).1);
+        let start = replayed[0].at(document(0).1);
         start.add_trackers(group, definitions).unwrap();
         let attributes = Json::parse(br#"{"zone": "Europe/Berlin"}"#).unwrap();
         start.set_attributes(group, attributes.as_map().unwrap().clone()).unwrap();
-        track(&anew, group, 0..10);
+        track(&replayed, group, 0..10);
         let same = |manager: &Blocking| {
             let of = |manager: &Blocking| {
                 let trackers = manager.at(document(100).1).trackers(group).unwrap();
                 format!("{:?}", (trackers, manager.completed(group).unwrap()))
             };
-            assert_eq!(of(manager), of(&anew[0]), "{group}");
+            assert_eq!(of(manager), of(&replayed[0]), "{group}");
         };
         let key = redis.cli(&["--scan", "--pattern", &format!("dictrack:*:g:{group}")]);
         let before = content(&redis, &key);
@@ -308,7 +308,7 @@ fn a_group_of_an_earlier_version_is_read_and_takes_the_new_form_with_its_next_ch
         assert!(known.duplicate());
         // Over several rounds of changes on top of the blocks.
         track(&managers, group, 10..80);
-        track(&anew, group, 10..80);
+        track(&replayed, group, 10..80);
         managers.iter().for_each(same);
         same(&open(redis.url()));
         let fields = redis.cli(&["HKEYS", &key]);

@@ -1,12 +1,12 @@
-//! JSON documents that are not one a line: pretty-printed ones, one after another or in a list. Finds where each begins and ends; what is
-//! between is for the parser.
+//! JSON documents that do not take one line each: pretty-printed, one after another, or in a list. Finds where each document
+//! begins and ends, and leaves reading it to the parser.
 
 use dictrack::json::MAX_BYTES;
 
 use super::csv::BOM;
 
-/// Whether a text that begins like this has such documents: it begins with a list, or its first line has only the brace of a
-/// document that goes on in the next.
+/// Whether a text that begins like this has such documents: it begins with a list, or its first line is only the opening brace
+/// of a document.
 pub(super) fn are_in(begin: &[u8]) -> bool {
     let begin = begin.strip_prefix(BOM).unwrap_or(begin).trim_ascii_start();
     match begin.split_first() {

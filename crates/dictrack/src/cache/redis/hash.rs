@@ -177,7 +177,7 @@ impl Replica {
         let mut set = Texts::with_capacity(change.changed.as_ref().map_or(trackers, Vec::len) * 2 + 24);
         let before = (!cold).then(|| &**self.group.definition_set());
         let states = self.states.write(before, change, &mut set, &mut fields.gone);
-        // Who has the group as it was has to read it anew.
+        // Processes that hold the group as it was must read all of it again.
         let replaced = reshaped || !states.is_like(&self.states);
         let mut ids = if cold { VecDeque::new() } else { self.ids.clone() };
         let parts = if cold && change.ids.len() > LARGE { PART } else { change.ids.len().max(1) };
