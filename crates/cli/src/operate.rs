@@ -164,16 +164,18 @@ fn operate(how: &How, id: &str, operation: &Operation<'_>) -> Outcome {
     if !operation.try_on(&mut copy, &Call::new(&engine, id, now))? {
         return Err(refusal(operation, id, &group, now));
     }
-    let mut after = copy.trackers(&engine, None, now);
-    if !how.dry {
+    let after = if how.dry {
+        copy.trackers(&engine, None, now)
+    } else {
         drop(shown);
         let manager = place.manager(how.zone)?;
         if !operation.carry_out(&manager, id)? {
             return Err(refusal(operation, id, &group, now));
         }
-        after = wait(manager.trackers(id))?;
+        let after = wait(manager.trackers(id))?;
         wait(manager.close())?;
-    }
+        after
+    };
     report(how, id, operation, &group, &before, &after);
     Ok(true)
 }
@@ -183,9 +185,8 @@ fn refusal(operation: &Operation<'_>, id: &str, group: &Group, now: Timestamp) -
     let Some(tracker) = operation.tracker() else {
         return Failure(format!("group {} has nothing to delete", quoted(id)));
     };
-    let definition = group.trackers(&Engine::default(), None, now);
-    let is_streak = |found: &&TrackerSnapshot| found.name() == tracker && found.freezes.is_some();
-    if matches!(operation, Operation::SetProgress(..)) && definition.iter().any(|found| is_streak(&found)) {
+    let active = group.trackers(&Engine::default(), Some(&[tracker]), now);
+    if matches!(operation, Operation::SetProgress(..)) && active.iter().any(|tracker| tracker.freezes.is_some()) {
         return Failure(format!("tracker {} is a streak, which has no progress to set", quoted(tracker)));
     }
     if group.completed().iter().any(|completed| completed.tracker.name() == tracker) {
@@ -208,34 +209,28 @@ fn report(
     before: &[TrackerSnapshot],
     after: &[TrackerSnapshot],
 ) {
-    let find = |trackers: &[TrackerSnapshot]| {
-        let found = trackers.iter().find(|found| Some(found.name()) == operation.tracker());
-        found.map_or(Json::Null, TrackerSnapshot::to_json)
-    };
-    if how.output.is_json() {
-        let entries = [("group", Json::from(id)), ("dry", how.dry.into())];
-        say_json(&match operation.tracker() {
-            Some(_) => {
-                object([entries[0].clone(), entries[1].clone(), ("before", find(before)), ("after", find(after))])
-            }
-            None => object([entries[0].clone(), entries[1].clone(), ("deleted", true.into())]),
-        });
-        return;
-    }
     let would = if how.dry { "would be " } else { "" };
-    let Some(tracker) = operation.tracker() else {
-        let trackers = counted((before.len() + group.completed().len()) as u64, "tracker");
-        say(format_args!("group {} {would}deleted, with {trackers}", plain(id)));
-        return;
-    };
-    let tally = |trackers: &[TrackerSnapshot]| {
-        let found = trackers.iter().find(|found| found.name() == tracker);
-        found.map_or_else(String::new, |found| found.tally().to_string())
-    };
     let done = match operation {
         Operation::Reset(..) => "reset",
-        Operation::SetProgress(..) | Operation::Delete => "set",
+        Operation::SetProgress(..) => "set",
+        Operation::Delete => "deleted",
     };
-    let tracker = plain(tracker);
-    say(format_args!("group {}: {tracker} {would}{done}, {} before, {} after", plain(id), tally(before), tally(after)));
+    let Some(tracker) = operation.tracker() else {
+        if how.output.is_json() {
+            say_json(&object([("group", id.into()), ("dry", how.dry.into()), ("deleted", true.into())]));
+            return;
+        }
+        let trackers = counted((before.len() + group.completed().len()) as u64, "tracker");
+        say(format_args!("group {} {would}{done}, with {trackers}", plain(id)));
+        return;
+    };
+    let [before, after] = [before, after].map(|trackers| trackers.iter().find(|found| found.name() == tracker));
+    if how.output.is_json() {
+        let [before, after] = [before, after].map(|found| found.map_or(Json::Null, TrackerSnapshot::to_json));
+        say_json(&object([("group", id.into()), ("dry", how.dry.into()), ("before", before), ("after", after)]));
+        return;
+    }
+    let tally = |found: Option<&TrackerSnapshot>| found.map_or_else(String::new, |found| found.tally().to_string());
+    let (id, tracker) = (plain(id), plain(tracker));
+    say(format_args!("group {id}: {tracker} {would}{done}, {} before, {} after", tally(before), tally(after)));
 }

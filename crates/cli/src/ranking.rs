@@ -1,18 +1,20 @@
 //! How far groups are: `dictrack show --tracker`, and all output as CSV.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::io::IsTerminal as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::group::{Engine, Group};
 use dictrack::json::Json;
+use dictrack::number::Number;
 use dictrack::text::plain;
 use dictrack::{Amount, Status, Timestamp, TrackerSnapshot};
 
 use crate::Failure;
 use crate::print::say;
 use crate::report::{bar, object, table};
+use crate::show::part;
 
 /// Which groups are listed.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,18 +49,38 @@ enum Wants {
 }
 
 /// How far a group is with a tracker.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
-    cycle: u64,
-    progress: Amount,
-    /// Of groups that are equally far, the first by name comes first.
-    group: Reverse<String>,
-    tracker: String,
-    target: Option<Amount>,
-    stage: usize,
-    stages: usize,
-    status: &'static str,
+    group: String,
+    tracker: TrackerSnapshot,
 }
+
+impl Place {
+    /// What the furthest group has most of. Of groups that are equally far, the first by name comes first.
+    fn rank(&self) -> (u64, Amount, Reverse<&str>) {
+        (self.tracker.cycle, self.tracker.progress, Reverse(&self.group))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Place {}
 
 impl Wanted {
     /// How far a group is, if it is wanted.
@@ -74,7 +96,7 @@ impl Wanted {
         };
         let is_within = self.at_least.is_none_or(|least| tracker.progress >= least)
             && self.at_most.is_none_or(|most| tracker.progress <= most);
-        (is_wanted && is_within).then(|| Place::of(id, &tracker))
+        (is_wanted && is_within).then(|| Place { group: id.to_owned(), tracker })
     }
 }
 
@@ -88,34 +110,32 @@ fn all(group: &Group, engine: &Engine, names: Option<&[&str]>, now: Timestamp) -
 impl Place {
     /// How far a group is with each of its trackers.
     pub(crate) fn all(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Vec<Self> {
-        all(group, engine, None, now).iter().map(|tracker| Self::of(id, tracker)).collect()
+        let trackers = all(group, engine, None, now).into_iter();
+        trackers.map(|tracker| Self { group: id.to_owned(), tracker }).collect()
     }
 
-    fn of(id: &str, tracker: &TrackerSnapshot) -> Self {
-        let limited = tracker.status == Status::Active && tracker.limited;
-        Self {
-            cycle: tracker.cycle,
-            progress: tracker.progress,
-            group: Reverse(id.to_owned()),
-            tracker: tracker.name().to_owned(),
-            target: tracker.target(),
-            stage: tracker.stage,
-            stages: tracker.definition.targets().len(),
-            status: if limited { "limited" } else { tracker.status.name() },
-        }
+    fn status(&self) -> &'static str {
+        let Self { tracker, .. } = self;
+        if tracker.status == Status::Active && tracker.limited { "limited" } else { tracker.status.name() }
+    }
+
+    /// How many stages the tracker has.
+    fn stages(&self) -> usize {
+        self.tracker.definition.targets().len()
     }
 
     pub(crate) fn to_json(&self) -> Json {
-        let amount = |amount: Amount| Json::Number(dictrack::number::Number::Exact(amount));
+        let Self { group, tracker } = self;
+        let amount = |amount: Amount| Json::Number(Number::Exact(amount));
         object([
-            ("group", self.group.0.as_str().into()),
-            ("tracker", self.tracker.as_str().into()),
-            ("progress", amount(self.progress)),
-            ("target", self.target.map_or(Json::Null, amount)),
-            ("stage", (self.stage as u64).into()),
-            ("stages", (self.stages as u64).into()),
-            ("cycle", self.cycle.into()),
-            ("status", self.status.into()),
+            ("group", group.as_str().into()),
+            ("tracker", tracker.name().into()),
+            ("progress", amount(tracker.progress)),
+            ("target", tracker.target().map_or(Json::Null, amount)),
+            ("stage", (tracker.stage as u64).into()),
+            ("stages", (self.stages() as u64).into()),
+            ("cycle", tracker.cycle.into()),
+            ("status", self.status().into()),
         ])
     }
 }
@@ -152,17 +172,17 @@ pub(crate) fn places(places: &[Place], cells: usize) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for place in places {
-        let part = place.target.map(|target| place.progress.to_f64() / target.to_f64());
-        let tally = match place.target {
-            Some(target) => format!("{}/{target}", place.progress),
-            None => place.progress.to_string(),
+        let Place { group, tracker } = place;
+        let mut stage = match place.stages() {
+            0 => String::new(),
+            stages => format!("{} of {stages}", tracker.stage),
         };
-        let mut stage = if place.stages > 0 { format!("{} of {}", place.stage, place.stages) } else { String::new() };
-        if place.cycle > 0 {
-            stage.push_str(&format!(", cycle {}", place.cycle + 1));
+        if tracker.cycle > 0 {
+            stage.push_str(&format!(", cycle {}", tracker.cycle + 1));
         }
-        let bar = part.map_or_else(String::new, |part| bar(part, cells));
-        table.add_row([plain(&place.group.0).into_owned(), bar, tally, stage, place.status.to_owned()]);
+        let bar = part(tracker).map_or_else(String::new, |part| bar(part, cells));
+        let tally = tracker.tally().to_string();
+        table.add_row([plain(group).into_owned(), bar, tally, stage, place.status().to_owned()]);
     }
     table
 }
@@ -174,27 +194,31 @@ pub(crate) fn say_csv(places: &[Place], first: bool) -> Result<(), Failure> {
         writer.write_record(["group", "tracker", "progress", "target", "stage", "stages", "cycle", "status"])?;
     }
     for place in places {
+        let Place { group, tracker } = place;
         writer.write_record([
-            &place.group.0,
-            &place.tracker,
-            &place.progress.to_string(),
-            &place.target.map_or_else(String::new, |target| target.to_string()),
-            &place.stage.to_string(),
-            &place.stages.to_string(),
-            &place.cycle.to_string(),
-            place.status,
+            group,
+            tracker.name(),
+            &tracker.progress.to_string(),
+            &tracker.target().map_or_else(String::new, |target| target.to_string()),
+            &tracker.stage.to_string(),
+            &place.stages().to_string(),
+            &tracker.cycle.to_string(),
+            place.status(),
         ])?;
     }
-    say_records(writer)
+    match records(writer)? {
+        text if text.is_empty() => {}
+        text => say(text),
+    }
+    Ok(())
 }
 
-/// Prints the records of a writer. On a terminal, control characters are escaped.
-pub(crate) fn say_records(writer: csv::Writer<Vec<u8>>) -> Result<(), Failure> {
-    let text = String::from_utf8(writer.into_inner()?)?;
-    let is_terminal = std::io::stdout().is_terminal();
-    text.strip_suffix('\n').into_iter().flat_map(|text| text.split('\n')).for_each(|line| match is_terminal {
-        true => say(plain(line)),
-        false => say(line),
-    });
-    Ok(())
+/// The records of a writer as text, without the last newline. On a terminal, control characters are escaped.
+pub(crate) fn records(writer: csv::Writer<Vec<u8>>) -> Result<String, Failure> {
+    let mut text = String::from_utf8(writer.into_inner()?)?;
+    text.truncate(text.trim_end_matches('\n').len());
+    if std::io::stdout().is_terminal() {
+        text = text.split('\n').map(plain).collect::<Vec<_>>().join("\n");
+    }
+    Ok(text)
 }

@@ -525,7 +525,8 @@ impl Run<'_> {
             Output::Table if nothing_new => Some("nothing new since the last run".to_owned()),
             Output::Table => Some(self.summary.table()),
             Output::Csv => {
-                self.summary.say_csv()?;
+                let csv = self.summary.csv()?;
+                self.print([csv])?;
                 None
             }
             Output::Json => Some(dictrack::text::json(&self.summary.to_json().to_string()).into_owned()),

@@ -164,7 +164,7 @@ fn is_empty(group: &Group, now: Timestamp) -> bool {
 }
 
 /// The progress as a fraction of the target, if there is one.
-fn part(tracker: &TrackerSnapshot) -> Option<f64> {
+pub(crate) fn part(tracker: &TrackerSnapshot) -> Option<f64> {
     Some(tracker.progress.to_f64() / tracker.target()?.to_f64())
 }
 

@@ -176,7 +176,7 @@ fn a_run_whose_output_is_closed_says_what_is_kept_and_the_next_one_prints_the_re
 #[test]
 fn a_summary_that_nobody_reads_is_not_a_success() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\",\"id\":1}\n")]);
-    for output in ["table", "json"] {
+    for output in ["table", "json", "csv"] {
         let line =
             format!("run --trackers t.toml --group-by user --id id --store {output}.db --output {output} in.ndjson");
         let mut run = start(folder.path(), &line);

@@ -32,7 +32,9 @@ fn a_full_standard_output_is_a_clear_error() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"a\"}\n")]);
     for line in [
         "run --trackers t.toml --group-by user --store s.db --output ndjson in.ndjson",
+        "run --trackers t.toml --group-by user --output csv in.ndjson",
         "show --store s.db",
+        "show --store s.db --output csv",
         "check t.toml",
         "export --store s.db",
         "completions bash",
@@ -54,6 +56,7 @@ fn a_closed_pipe_ends_the_command_quietly() {
     for line in [
         "show --store s.db --limit 0",
         "show --store s.db --limit 0 --output json",
+        "show --store s.db --output csv",
         "show --store s.db",
         "explain user {} --store s.db",
         "doctor --store s.db",

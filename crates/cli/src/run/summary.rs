@@ -13,7 +13,7 @@ use dictrack::{
 use crate::Failure;
 use crate::explain::still_completed;
 use crate::print::warn;
-use crate::ranking::say_records;
+use crate::ranking::records;
 use crate::report::{bar, counted, fitted, object, table, thousands};
 use crate::store::wait;
 use crate::words::Words;
@@ -345,7 +345,7 @@ impl Summary {
     }
 
     /// One record for each tracker.
-    pub(super) fn say_csv(&self) -> Result<(), Failure> {
+    pub(super) fn csv(&self) -> Result<String, Failure> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let header =
             ["tracker", "groups", "completed", "limited", "counted", "refused", "skipped", "late", "resting", "failed"];
@@ -365,7 +365,7 @@ impl Summary {
             let name = std::iter::once(line.definition.name().to_owned());
             writer.write_record(name.chain(numbers.map(|number| number.to_string())))?;
         }
-        say_records(writer)
+        records(writer)
     }
 
     pub(super) fn to_json(&self) -> Json {
