@@ -52,6 +52,8 @@ pub const MAX_NAME_BYTES: usize = 1_024;
 pub struct TrackerDefinition {
     parts: Parts,
     hash: ContentHash,
+    /// The template that it comes from, if any. It is not part of what the definition means.
+    template: Option<Text>,
 }
 
 /// The fields of a definition, not yet checked together.
@@ -147,7 +149,36 @@ impl TrackerDefinition {
     /// Checks the fields together.
     pub(crate) fn new(parts: Parts) -> Self {
         let hash = ContentHash::of([parts.to_json().sorted().to_string()]);
-        Self { parts, hash }
+        Self { parts, hash, template: None }
+    }
+
+    /// The same definition, as it is in the [template](crate::template) of that name.
+    pub(crate) fn of_template(self, name: &str) -> Self {
+        Self { template: Some(name.into()), ..self }
+    }
+
+    /// The same definition, from no template.
+    #[must_use]
+    pub fn without_template(&self) -> Self {
+        Self { template: None, ..self.clone() }
+    }
+
+    /// The name of the [template](crate::template) that it comes from, if it comes from one.
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
+    /// Whether `other` means the same and comes from the same template.
+    pub(crate) fn is_identical(&self, other: &Self) -> bool {
+        self == other && self.template == other.template
+    }
+
+    /// The hash of everything that a store holds of it.
+    pub(crate) fn stored_hash(&self) -> ContentHash {
+        match &self.template {
+            None => self.hash,
+            Some(template) => ContentHash::of([self.hash.bytes().as_slice(), template.as_bytes()]),
+        }
     }
 
     /// The name, unique in its group.
@@ -248,12 +279,16 @@ impl TrackerDefinition {
     pub fn with_targets(&self, more: impl IntoIterator<Item = Amount>) -> Result<Self, DefinitionError> {
         let mut parts = self.parts.clone();
         parts.targets.extend(more);
-        Self::checked(parts)
+        Ok(Self { template: self.template.clone(), ..Self::checked(parts)? })
     }
 
     /// The definition as JSON, without the fields that have their default value.
     pub fn to_json(&self) -> Json {
-        self.parts.to_json()
+        let mut json = self.parts.to_json();
+        if let (Some(template), Json::Map(map)) = (&self.template, &mut json) {
+            map.insert("template".into(), template.as_str().into());
+        }
+        json
     }
 }
 

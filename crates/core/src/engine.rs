@@ -6,6 +6,7 @@ use crate::amount::Amount;
 use crate::custom::Registry;
 use crate::document::Document;
 use crate::set::SetPool;
+use crate::template::Templates;
 use crate::time::{Span, Timestamp};
 use crate::window::Place;
 use crate::zone::{Zone, Zones};
@@ -26,6 +27,8 @@ pub struct Engine {
     pub zones: &'static Zones,
     /// The zone of windows for which neither the limiter, the tracker nor the group has one.
     pub zone: Zone,
+    /// The trackers that groups have without being given them one by one.
+    pub templates: Templates,
 }
 
 impl Default for Engine {
@@ -37,6 +40,7 @@ impl Default for Engine {
             used_generations: AtomicU32::default(),
             zones: Zones::bundled(),
             zone: Zone::UTC,
+            templates: Templates::default(),
         }
     }
 }

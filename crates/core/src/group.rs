@@ -1,5 +1,6 @@
 //! Groups: what documents are counted for, usually a user; the unit of atomicity.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,6 +57,9 @@ pub struct Group {
     completed: u32,
     /// The key of the [`TrackerList`] that this group is known to have; 0 if there is none.
     ensured: u64,
+    /// The key of the [`TemplateSet`](crate::template::TemplateSet) whose trackers this group is known to have; 0 if there is
+    /// none.
+    templated: u64,
     /// Whether the list of trackers changed since the last change was taken. If so, their positions may have changed,
     /// too.
     reshaped: bool,
@@ -113,6 +117,14 @@ pub enum GroupError {
     RepeatedName {
         /// The name.
         name: String,
+    },
+    /// The tracker comes from a template, which would take back the change.
+    #[error("the tracker {} comes from the template {}; change the template instead", quoted(name), quoted(template))]
+    FromTemplate {
+        /// The name.
+        name: String,
+        /// The name of the template.
+        template: String,
     },
     /// The group has used all 2³² - 1 generations.
     #[error("the group has no generations left for more trackers")]
@@ -208,8 +220,25 @@ impl TrackerList {
 pub enum Differing {
     /// Fails with [`GroupError::ConflictingName`].
     Refuse,
-    /// Adopts the list's definitions, as `update` does, and removes trackers that are not in the list.
+    /// Adopts the list's definitions, as `update` does, and removes trackers that are not in the list, except those of
+    /// templates.
     Update,
+}
+
+/// What a list of definitions is to a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A list of the caller.
+    Caller(Differing),
+    /// The trackers of templates, which replace those that it had of templates.
+    Templates,
+}
+
+impl Source {
+    /// Whether it replaces the definitions of trackers.
+    fn updates(self) -> bool {
+        self != Self::Caller(Differing::Refuse)
+    }
 }
 
 /// What a group has for a definition in a list.
@@ -578,19 +607,74 @@ impl Group {
     /// # Errors
     /// A [`GroupError`] if an active tracker differs and `differing` refuses that, or if there are no generations left.
     pub fn ensure(&mut self, call: &Call<'_>, list: &TrackerList, differing: Differing) -> Result<Added, GroupError> {
+        let added = self.adopt(call, list, Source::Caller(differing))?;
+        self.ensured = if self.has_for_good(list) { list.key(differing) } else { 0 };
+        Ok(added)
+    }
+
+    /// Whether the group has the trackers that the current [templates](crate::template) give it.
+    #[inline]
+    pub fn has_templates(&self, engine: &Engine) -> bool {
+        self.templated == engine.templates.key()
+    }
+
+    /// Makes sure that the group has the trackers that the current [templates](crate::template) give it, as
+    /// [`ensure`](Self::ensure) with [`Differing::Update`] does, and removes active ones that came from a template that no
+    /// longer gives them. What has completed stays.
+    ///
+    /// # Errors
+    /// [`GroupError::GenerationsExhausted`] if there are no generations left.
+    pub fn apply_templates(&mut self, call: &Call<'_>) -> Result<Added, GroupError> {
+        let Some(templates) = call.engine.templates.get().filter(|templates| templates.key() != self.templated) else {
+            return Ok(Added::default());
+        };
+        let list = templates.list(call.engine, call.group, self.attributes())?;
+        let added = self.adopt(call, &list, Source::Templates)?;
+        self.templated = if self.has_for_good(&list) { templates.key() } else { 0 };
+        Ok(added)
+    }
+
+    /// The group with the trackers that the current templates give it: itself if it has them, else a copy.
+    ///
+    /// # Errors
+    /// As [`apply_templates`](Self::apply_templates).
+    pub fn with_templates(&self, call: &Call<'_>) -> Result<Cow<'_, Self>, GroupError> {
+        if self.has_templates(call.engine) {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut copy = self.clone();
+        copy.apply_templates(call)?;
+        Ok(Cow::Owned(copy))
+    }
+
+    /// Makes sure that a caller may change the definition of the tracker of that name. [Templates](crate::template) would change
+    /// theirs back.
+    fn check_changeable(&self, call: &Call<'_>, name: &str) -> Result<(), GroupError> {
+        if call.engine.templates.key() == 0 {
+            return Ok(());
+        }
+        let found = self.active_slot(name, call.now).and_then(|at| self.set.trackers()[at].template());
+        match found {
+            Some(template) => Err(GroupError::FromTemplate { name: name.to_owned(), template: template.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the group the trackers in `list`.
+    fn adopt(&mut self, call: &Call<'_>, list: &TrackerList, source: Source) -> Result<Added, GroupError> {
         let mut result = Added::default();
         let mut new = Vec::new();
         let mut changed = Vec::new();
         let mut revived = 0;
         for definition in list.definitions() {
             let name = definition.name();
-            match self.found(definition, call.now) {
+            match self.found(definition, call.now, source) {
                 Found::Equal => result.existing.push(name.to_owned()),
-                Found::Different if differing == Differing::Refuse => {
+                Found::Different if !source.updates() => {
                     return Err(GroupError::ConflictingName { name: name.to_owned() });
                 }
                 Found::Different => changed.push(definition),
-                Found::Gains if differing == Differing::Update => {
+                Found::Gains if source.updates() => {
                     changed.push(definition);
                     revived += 1;
                 }
@@ -599,21 +683,25 @@ impl Group {
                 Found::Missing => new.push(Arc::clone(definition)),
             }
         }
+        if source == Source::Caller(Differing::Update) {
+            changed.iter().try_for_each(|definition| self.check_changeable(call, definition.name()))?;
+        }
         self.spare_generations(call.engine, new.len() + revived)?;
-        if differing == Differing::Update {
-            let listed = |name: &str| list.set.position(name).is_some();
-            let others: Vec<String> = self.active_names(call.now).map(str::to_owned).collect();
-            let others: Vec<&str> = others.iter().map(String::as_str).filter(|name| !listed(name)).collect();
-            result.removed = self.remove(&others, call.now);
+        let surplus: Vec<String> = self.surplus(list, source, call.now).map(str::to_owned).collect();
+        if !surplus.is_empty() {
+            let names: Vec<&str> = surplus.iter().map(String::as_str).collect();
+            result.removed = self.discard(&names, call.now);
         }
         for definition in changed {
-            self.update(call, definition)?;
+            self.replace(call, definition)?;
             result.updated.push(definition.name().to_owned());
         }
         if self.slots.is_empty() && new.len() == list.definitions().len() {
             // In the common case, a new group, the list's set is shared.
-            self.set = Arc::clone(&list.set);
-            self.start(call, 0, None, &mut result)?;
+            if !new.is_empty() {
+                self.set = Arc::clone(&list.set);
+                self.start(call, 0, None, &mut result)?;
+            }
         } else {
             self.append(call, new, None, &mut result)?;
         }
@@ -621,17 +709,44 @@ impl Group {
             // A group from a store has the definitions of all threads.
             self.set = Arc::clone(&list.set);
         }
-        let lasts = self.slots.iter().all(|slot| slot.expire_at().is_none())
-            && list.definitions().iter().all(|definition| definition.expire_at().is_none());
-        self.ensured = if lasts { list.key(differing) } else { 0 };
         Ok(result)
     }
 
+    /// Whether the group will have the trackers in `list`, which were just ensured, until its trackers change.
+    fn has_for_good(&self, list: &TrackerList) -> bool {
+        list.definitions().iter().all(|definition| match self.set.position(definition.name()) {
+            // If it expires when its definition does, it is not ensured again.
+            Some(at) => self.slots[at].completed() || self.slots[at].expire_at() == definition.expire_at(),
+            // Otherwise its definition had expired, which an earlier document may see differently.
+            None => self.has_completed(definition.name()),
+        })
+    }
+
+    /// The names of the active trackers that the group has from `source` and that are not in `list`.
+    fn surplus<'a>(&'a self, list: &'a TrackerList, source: Source, now: Timestamp) -> impl Iterator<Item = &'a str> {
+        let trackers = self.set.trackers().iter().zip(&self.slots);
+        let theirs = move |definition: &TrackerDefinition| match source {
+            Source::Caller(Differing::Refuse) => false,
+            Source::Caller(Differing::Update) => definition.template().is_none(),
+            Source::Templates => definition.template().is_some(),
+        };
+        trackers
+            .filter(move |(definition, slot)| {
+                slot.active(now) && theirs(definition) && list.set.position(definition.name()).is_none()
+            })
+            .map(|(definition, _)| definition.name())
+    }
+
     /// What the group has for a definition in a list.
-    fn found(&self, definition: &TrackerDefinition, now: Timestamp) -> Found {
+    fn found(&self, definition: &TrackerDefinition, now: Timestamp, source: Source) -> Found {
         match self.active_slot(definition.name(), now) {
-            Some(at) if *self.set.trackers()[at] == *definition => Found::Equal,
-            Some(_) => Found::Different,
+            Some(at) => {
+                let equal = match source {
+                    Source::Caller(_) => *self.set.trackers()[at] == *definition,
+                    Source::Templates => self.set.trackers()[at].is_identical(definition),
+                };
+                if equal { Found::Equal } else { Found::Different }
+            }
             None if self.has_completed(definition.name()) => match self.revivable(definition, now) {
                 Some(_) => Found::Gains,
                 None => Found::Completed,
@@ -643,11 +758,10 @@ impl Group {
 
     /// Whether [`ensure`](Self::ensure) with [`Differing::Update`] would change something at `now`.
     pub fn differs_from(&self, list: &TrackerList, now: Timestamp) -> bool {
+        let source = Source::Caller(Differing::Update);
         let unchanged = |found| matches!(found, Found::Equal | Found::Completed | Found::Expired);
-        let listed = |name: &str| list.set.position(name).is_some();
-        let others = self.set.trackers().iter().zip(&self.slots);
-        list.definitions().iter().any(|definition| !unchanged(self.found(definition, now)))
-            || others.into_iter().any(|(definition, slot)| slot.active(now) && !listed(definition.name()))
+        list.definitions().iter().any(|definition| !unchanged(self.found(definition, now, source)))
+            || self.surplus(list, source, now).next().is_some()
     }
 
     /// Adds `new` after the existing trackers.
@@ -662,7 +776,7 @@ impl Group {
             return Ok(());
         }
         self.spare_generations(call.engine, new.len())?;
-        self.ensured = 0;
+        (self.ensured, self.templated) = (0, 0);
         let replaced = new.iter().any(|definition| self.set.position(definition.name()).is_some());
         if replaced || self.completed > 0 {
             self.rebuild(|definition, slot| {
@@ -731,12 +845,20 @@ impl Group {
         self.set = Arc::new(DefinitionSet::new(definitions));
         self.adds.retain(self.slots.iter().map(|slot| slot.generation));
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
-        self.ensured = 0;
+        (self.ensured, self.templated) = (0, 0);
         self.reshaped = true;
     }
 
     /// Removes active trackers and returns the names of those that it removed.
-    pub fn remove(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
+    ///
+    /// # Errors
+    /// [`GroupError::FromTemplate`] if one comes from a [template](crate::template). Nothing has changed then.
+    pub fn remove(&mut self, call: &Call<'_>, names: &[&str]) -> Result<Vec<String>, GroupError> {
+        names.iter().try_for_each(|name| self.check_changeable(call, name))?;
+        Ok(self.discard(names, call.now))
+    }
+
+    fn discard(&mut self, names: &[&str], now: Timestamp) -> Vec<String> {
         let found: HashSet<&str> = names.iter().copied().filter(|name| self.active_slot(name, now).is_some()).collect();
         if found.is_empty() {
             return Vec::new();
@@ -762,11 +884,17 @@ impl Group {
     /// which only the name is known stays completed.
     ///
     /// # Errors
+    /// [`GroupError::FromTemplate`] if it comes from a [template](crate::template);
     /// [`GroupError::GenerationsExhausted`] if a completed tracker cannot be made active again.
     pub fn update(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
+        self.check_changeable(call, definition.name())?;
+        self.replace(call, definition)
+    }
+
+    fn replace(&mut self, call: &Call<'_>, definition: &Arc<TrackerDefinition>) -> Result<bool, GroupError> {
         let Some(at) = self.active_slot(definition.name(), call.now) else { return self.revive(call, definition) };
         let old = Arc::clone(&self.set.trackers()[at]);
-        if old == *definition {
+        if old.is_identical(definition) {
             return Ok(true);
         }
         let slot = self.updated(call, &old, at, definition);
@@ -1021,10 +1149,10 @@ impl Group {
     fn compact(&mut self) {
         const WORTH_IT: u32 = 64;
         if self.completed > WORTH_IT && self.completed as usize * 2 > self.slots.len() {
-            let ensured = self.ensured;
+            let had = (self.ensured, self.templated);
             self.rebuild(|definition, slot| (!slot.completed()).then(|| Arc::clone(definition)));
-            // `ensure` leaves completed trackers alone anyway, so the group still has the list.
-            self.ensured = ensured;
+            // Completed trackers are left alone anyway, so the group still has the list, and what templates give it.
+            (self.ensured, self.templated) = had;
         }
     }
 

@@ -44,6 +44,7 @@ mod set;
 pub mod source;
 mod state;
 mod streak;
+pub mod template;
 pub mod text;
 pub mod time;
 pub mod window;

@@ -68,7 +68,7 @@ impl DefinitionSet {
 
     fn hashed(&self) -> &(ContentHash, String) {
         self.hash.get_or_init(|| {
-            let hash = ContentHash::of(self.trackers.iter().map(|tracker| *tracker.hash().bytes()));
+            let hash = ContentHash::of(self.trackers.iter().map(|tracker| *tracker.stored_hash().bytes()));
             (hash, hash.to_string())
         })
     }

@@ -77,7 +77,7 @@ fn perform(group: &mut Group, engine: &Engine, step: &Step) -> String {
         Act::AddTargets { name, targets } => format!("{:?}", group.add_targets(&call, name, targets)),
         Act::SetProgress { name, progress } => group.set_progress(&call, name, *progress).to_string(),
         Act::Reset { name, policy, renewal } => format!("{:?}", group.reset(&call, name, *policy, *renewal)),
-        Act::Remove(name) => format!("{:?}", group.remove(&[name], now)),
+        Act::Remove(name) => format!("{:?}", group.remove(&call, &[name])),
         Act::Deliver(count) => {
             let events = group.undelivered();
             let last = events.iter().take(*count).next_back().map_or(0, |event| event.sequence);

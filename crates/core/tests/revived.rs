@@ -59,7 +59,7 @@ fn no_event_id_is_used_twice_however_often_a_tracker_is_revived() {
         assert!(group.update(&call(&engine), &counting("n", &all)).unwrap());
         if targets % 4 == 0 {
             // Remove the tracker. The update then revives it from its record of when it completed.
-            assert_eq!(group.remove(&["n"], NOW), ["n"]);
+            assert_eq!(group.remove(&call(&engine), &["n"]).unwrap(), ["n"]);
             assert!(group.update(&call(&engine), &counting("n", &all)).unwrap());
         }
         let tracker = &group.trackers(&Engine::default(), None, NOW)[0];

@@ -293,7 +293,7 @@ async fn changes_of_a_long_stream_add_up(stores: &dyn Stores) {
             let (id, group) = &mut groups[draw(5) as usize];
             match draw(12) {
                 0 => store.add(group, id, &definitions()[..1 + draw(5) as usize]),
-                1 => drop(group.remove(&["stages"], NOW)),
+                1 => drop(group.remove(&store.call(id), &["stages"])),
                 2 => drop(group.reset(&store.call(id), "sum", Some(ResetPolicy::ALL), Default::default())),
                 3 => {
                     if let Some(event) = group.undelivered().first() {

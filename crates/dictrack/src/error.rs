@@ -55,6 +55,9 @@ kinds! {
     /// A call names the same tracker twice.
     RepeatedName = "repeated_name", "RepeatedNameError",
         "name each tracker once in a call";
+    /// A tracker comes from a template, so that only the template can change it.
+    FromTemplate = "from_template", "FromTemplateError",
+        "change the template";
     /// The group has used all of its 2³² - 1 generations.
     GenerationsExhausted = "generations_exhausted", "GenerationsExhaustedError",
         "use another group";
@@ -282,6 +285,7 @@ impl Error {
             Self::Group { problem, .. } => match &**problem {
                 GroupError::ConflictingName { .. } => ErrorKind::ConflictingName,
                 GroupError::RepeatedName { .. } => ErrorKind::RepeatedName,
+                GroupError::FromTemplate { .. } => ErrorKind::FromTemplate,
                 GroupError::GenerationsExhausted => ErrorKind::GenerationsExhausted,
                 GroupError::Definition(_) => ErrorKind::Definition,
                 GroupError::Attributes { .. } => ErrorKind::Attributes,
@@ -411,6 +415,7 @@ mod tests {
         vec![
             group(GroupError::ConflictingName { name: "n".to_owned() }),
             group(GroupError::RepeatedName { name: "n".to_owned() }),
+            group(GroupError::FromTemplate { name: "n".to_owned(), template: "t".to_owned() }),
             group(GroupError::GenerationsExhausted),
             group(GroupError::Definition(definition())),
             group(GroupError::Custom(custom)),

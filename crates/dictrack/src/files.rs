@@ -10,6 +10,7 @@ use dictrack_core::source::{MAX_SOURCE_BYTES, Node, NodeValue};
 use dictrack_core::{
     DefinitionError, TrackerDefinition,
     definition::{DefinitionWarning, read_trackers},
+    template::{self, Template},
     text,
 };
 
@@ -146,13 +147,37 @@ pub fn read(path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
 /// # Errors
 /// As [`read`].
 pub fn read_with_warnings(path: &Path) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
+    let (format, text) = read_text(path)?;
+    Source::parse(&text, format, path)?.trackers()
+}
+
+/// Reads the trackers for groups in the file at `path`, in the format that its extension names: `trackers` for all of them,
+/// `templates` for some.
+///
+/// # Errors
+/// A [`FileError`] if the file cannot be read or is rejected.
+pub fn read_templates(path: &Path) -> Result<Vec<Template>, FileError> {
+    read_templates_with_warnings(path).map(|(templates, _)| templates)
+}
+
+/// Like [`read_templates`], with the [warnings](TrackerDefinition::warnings) of all trackers and their positions.
+///
+/// # Errors
+/// As [`read_templates`].
+pub fn read_templates_with_warnings(path: &Path) -> Result<(Vec<Template>, Vec<FileWarning>), FileError> {
+    let (format, text) = read_text(path)?;
+    Source::parse(&text, format, path)?.templates()
+}
+
+/// The format and the text of the file at `path`.
+fn read_text(path: &Path) -> Result<(Format, String), FileError> {
     let format = Format::of(path).ok_or_else(|| {
         FileError::new(path, "unknown file format", "a file name that ends in .json, .toml, .yaml or .yml")
     })?;
     let bytes = read_bytes(path).map_err(|error| FileError::new(path, error.to_string(), ""))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| FileError::new(path, format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()), ""))?;
-    parse_with_warnings(&text, format, path)
+    Ok((format, text))
 }
 
 /// Reads a whole handwritten file of up to [`MAX_SOURCE_BYTES`]; a pipe or a device will do.
@@ -175,38 +200,83 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// A [`FileError`] if the text is rejected.
 pub fn parse(text: &str, format: Format, path: &Path) -> Result<Vec<TrackerDefinition>, FileError> {
-    parse_with_warnings(text, format, path).map(|(trackers, _)| trackers)
+    Source::parse(text, format, path)?.read(read_trackers)
 }
 
-fn parse_with_warnings(
-    text: &str,
-    format: Format,
-    path: &Path,
-) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let node = match format {
-        Format::Json => Node::parse(text.as_bytes()).map_err(|error| Fault::new(error.problem.clone(), error.at)),
-        Format::Toml => toml::parse(text),
-        Format::Yaml => yaml::parse(text),
-    };
-    let node = node.map_err(|fault| FileError::new(path, fault.problem, "").at(text, fault.at))?;
-    let trackers = read_trackers(&node).map_err(|error| {
-        let DefinitionError { field, problem, expected, at, .. } = error;
-        let problem = if field.is_empty() { problem } else { format!("{field}: {problem}") };
-        FileError::new(path, problem, &expected).at(text, at)
-    })?;
-    let list = if matches!(node.value, NodeValue::Map(_)) { "trackers" } else { "" };
-    let warned = trackers.iter().enumerate().flat_map(|(at, tracker)| {
-        let node = &node;
-        tracker.warnings().into_iter().map(move |warning| {
-            let place = node.place(&format!("{list}[{at}].{}", warning.field()));
-            let problem = format!("warning: tracker {:?}: {warning}", tracker.name());
-            let shown = FileError::new(path, problem, "").at(text, place);
-            FileWarning { tracker: tracker.name().to_owned(), warning, shown }
+/// A file that was parsed, but not read as definitions yet.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+    node: Node,
+}
+
+impl<'a> Source<'a> {
+    fn parse(text: &'a str, format: Format, path: &'a Path) -> Result<Self, FileError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let node = match format {
+            Format::Json => Node::parse(text.as_bytes()).map_err(|error| Fault::new(error.problem.clone(), error.at)),
+            Format::Toml => toml::parse(text),
+            Format::Yaml => yaml::parse(text),
+        };
+        let node = node.map_err(|fault| FileError::new(path, fault.problem, "").at(text, fault.at))?;
+        Ok(Self { path, text, node })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Node) -> Result<T, DefinitionError>) -> Result<T, FileError> {
+        read(&self.node).map_err(|error| {
+            let DefinitionError { field, problem, expected, at, .. } = error;
+            let problem = if field.is_empty() { problem } else { format!("{field}: {problem}") };
+            FileError::new(self.path, problem, &expected).at(self.text, at)
         })
-    });
-    let warnings = warned.collect();
-    Ok((trackers, warnings))
+    }
+
+    /// The trackers, with their warnings.
+    fn trackers(&self) -> Result<(Vec<TrackerDefinition>, Vec<FileWarning>), FileError> {
+        let trackers = self.read(read_trackers)?;
+        let warnings = trackers.iter().enumerate().flat_map(|(at, tracker)| self.warnings(tracker, self.list(), at));
+        let warnings = warnings.collect();
+        Ok((trackers, warnings))
+    }
+
+    /// The templates, with the warnings of their trackers.
+    fn templates(&self) -> Result<(Vec<Template>, Vec<FileWarning>), FileError> {
+        let templates = self.read(template::read_templates)?;
+        let unlisted = usize::from(self.has_trackers());
+        let mut warnings = Vec::new();
+        for (at, template) in templates.iter().enumerate() {
+            let list = match at.checked_sub(unlisted) {
+                Some(at) => format!("templates[{at}].trackers"),
+                None => self.list().to_owned(),
+            };
+            let trackers = template.trackers().iter().enumerate();
+            warnings.extend(trackers.flat_map(|(at, tracker)| self.warnings(tracker, &list, at)));
+        }
+        Ok((templates, warnings))
+    }
+
+    /// The path of the list of trackers for everyone.
+    fn list(&self) -> &'static str {
+        if matches!(self.node.value, NodeValue::Map(_)) { "trackers" } else { "" }
+    }
+
+    /// Whether it has trackers outside of templates.
+    fn has_trackers(&self) -> bool {
+        match &self.node.value {
+            NodeValue::Map(entries) => entries.iter().any(|entry| entry.key == "trackers"),
+            _ => true,
+        }
+    }
+
+    /// The warnings of the tracker at a position in the list at a path.
+    fn warnings(&self, tracker: &TrackerDefinition, list: &str, at: usize) -> Vec<FileWarning> {
+        let shown = |warning: DefinitionWarning| {
+            let place = self.node.place(&format!("{list}[{at}].{}", warning.field()));
+            let problem = format!("warning: tracker {:?}: {warning}", tracker.name());
+            let shown = FileError::new(self.path, problem, "").at(self.text, place);
+            FileWarning { tracker: tracker.name().to_owned(), warning, shown }
+        };
+        tracker.warnings().into_iter().map(shown).collect()
+    }
 }
 
 /// A syntax error.
@@ -382,7 +452,7 @@ mod tests {
     #[test]
     fn warnings_show_the_position() {
         for (text, format) in in_every_format([r#"{"end": "2026-01-01"}"#, r#"{"count": 100}"#, r#"{"seconds": 60}"#]) {
-            let (trackers, warnings) = parse_with_warnings(&text, format, Path::new("t")).unwrap();
+            let (trackers, warnings) = Source::parse(&text, format, Path::new("t")).unwrap().trackers().unwrap();
             assert_eq!(trackers.len(), 3);
             let fields: Vec<_> = warnings.iter().map(|warning| warning.warning.field()).collect();
             assert_eq!(fields, ["limiters[1]", "limiters[2]"]);

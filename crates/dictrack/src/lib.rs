@@ -81,8 +81,8 @@ pub use dictrack_core::{
     Status, Tally, Timestamp, Tracked, TrackerDefinition, TrackerSnapshot, Window, Zone,
 };
 pub use dictrack_core::{
-    amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source, text,
-    time, window, zone,
+    amount, condition, custom, definition, document, event, group, json, limiter, measure, number, path, source,
+    template, text, time, window, zone,
 };
 pub use durability::Durability;
 pub use error::{Error, ErrorKind};

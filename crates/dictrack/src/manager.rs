@@ -8,6 +8,7 @@
 //! | `blocking` | its calls for programs without an async runtime |
 //! | `close` | closing it |
 //! | `track`, `batch`, `trackers`, `groups` | its calls on documents, on many documents, on trackers and on groups |
+//! | `templates` | its calls on the trackers that groups have without being given them |
 //! | `rows` | its call on the rows of a table, group by group |
 //! | `at` | its calls as of a moment |
 //! | `delivery`, `due` | calling listeners; deciding which events are due |
@@ -29,6 +30,7 @@ mod options;
 mod rows;
 mod shared;
 mod source;
+mod templates;
 mod track;
 mod trackers;
 

@@ -7,6 +7,8 @@
 use std::fmt;
 
 use dictrack_core::json::{Bounds, Json, Map};
+use dictrack_core::source::Node;
+use dictrack_core::template::read_templates;
 use dictrack_core::{
     Amount, PeriodRecord, Renewal, ResetPolicy, Span, Timestamp, TrackerDefinition, Zone, group::Differing,
     json::SyntaxError, number::Number,
@@ -55,6 +57,7 @@ enum Op {
     Periods { name: String },
     SetAttributes { attributes: Map },
     DeleteGroup,
+    SetTrackers { source: Json },
 }
 
 /// Why a text is not a valid scenario.
@@ -365,7 +368,7 @@ impl ScenarioStep {
             "remove" => (
                 "remove",
                 &["names"],
-                &["removed"],
+                &["removed", "error"],
                 Op::Remove { names: members.required("names", names, "a list of names")? },
             ),
             "reset" => (
@@ -409,9 +412,20 @@ impl ScenarioStep {
                 Op::SetAttributes { attributes: members.required("attributes", |map| map.as_map().cloned(), "a map")? },
             ),
             "delete_group" => ("delete_group", &[], &["error"], Op::DeleteGroup),
+            "set_trackers" => (
+                "set_trackers",
+                &["trackers", "templates"],
+                &["error"],
+                Op::SetTrackers {
+                    source: {
+                        let source = members.map.iter().filter(|(key, _)| matches!(*key, "trackers" | "templates"));
+                        Json::Map(source.map(|(key, value)| (key.into(), value.clone())).collect())
+                    },
+                },
+            ),
             _ => {
                 let expected = "track, add, ensure, update, set_progress, add_targets, remove, reset, get, explain, \
-                                completed, peek, periods, set_attributes, delete_group";
+                                completed, peek, periods, set_attributes, delete_group, set_trackers";
                 return Err(shape(&members.at("op"), format!("unknown step {op:?}; expected one of {expected}")));
             }
         };
@@ -481,6 +495,10 @@ impl ScenarioStep {
             }),
             Op::SetAttributes { attributes } => host.set_attributes(group, attributes, now).map(|()| Map::new()),
             Op::DeleteGroup => host.delete_group(group, now).map(|()| Map::new()),
+            Op::SetTrackers { source } => read_templates(&Node::from(source))
+                .map_err(|error| error.to_string())
+                .and_then(|templates| host.set_trackers(templates, now))
+                .map(|()| Map::new()),
         };
         result.unwrap_or_else(|error| host::map([("error", error.to_lowercase().into())])).into()
     }

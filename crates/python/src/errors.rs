@@ -46,7 +46,9 @@ pub(crate) fn exception_saying(py: Python<'_>, error: &Error, message: &str) -> 
 fn facts(error: &Error) -> Vec<(&'static str, &str)> {
     match error {
         Error::Group { group, problem } => match &**problem {
-            GroupError::ConflictingName { name } | GroupError::RepeatedName { name } => {
+            GroupError::ConflictingName { name }
+            | GroupError::RepeatedName { name }
+            | GroupError::FromTemplate { name, .. } => {
                 vec![("group_id", group), ("name", name)]
             }
             _ => vec![("group_id", group)],

@@ -23,6 +23,7 @@ mod pending;
 mod python;
 mod state;
 mod table;
+mod templates;
 mod tracking;
 mod url;
 mod value;
@@ -59,6 +60,8 @@ mod _dictrack {
     use super::state::State;
     #[pymodule_export]
     use super::table::{Table, TableEvents};
+    #[pymodule_export]
+    use super::templates::Templates;
     #[pymodule_export]
     use super::tracking::Tracking;
     #[pymodule_export]

@@ -34,6 +34,7 @@ use crate::outcome::Outcome;
 use crate::pending::Pending;
 use crate::state::State;
 use crate::table::Table;
+use crate::templates::Templates;
 use crate::{errors, value};
 
 /// A manager until it is closed: closing releases its file, even while the object still exists.
@@ -174,6 +175,12 @@ impl Manager {
             inner.at(now).ensure_trackers(&group_id, &list, differing).await
         };
         Ok(Pending::new(task, added))
+    }
+
+    /// Replaces the templates.
+    fn set_trackers(&self, templates: &Bound<'_, Templates>) -> PyResult<()> {
+        let (inner, templates) = (self.shared()?, templates.get().0.clone());
+        inner.manager.set_trackers(templates).map_err(|error| Python::attach(|py| errors::exception(py, &error)))
     }
 
     /// Begins to follow active trackers. Returns one for each name that exists, ``None`` for the others. With each name

@@ -215,6 +215,10 @@ class Host:
         self.run(self.manager.delete_group(group))
         return {}
 
+    def do_set_trackers(self, group: str, step: dict[str, Any]) -> dict[str, Any]:
+        self.manager.set_trackers({key: step[key] for key in ("trackers", "templates") if key in step})
+        return {}
+
     def do_completed(self, group: str, step: dict[str, Any]) -> dict[str, Any]:
         return {"names": [tracker.name for tracker in self.run(self.manager.completed(group))]}
 

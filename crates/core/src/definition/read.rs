@@ -14,7 +14,7 @@ use crate::window::Window;
 use crate::zone::Zone;
 
 /// The fields that trackers of every kind have.
-const TRACKER_FIELDS: [&str; 13] = [
+const TRACKER_FIELDS: [&str; 14] = [
     "name",
     "kind",
     "target",
@@ -28,6 +28,7 @@ const TRACKER_FIELDS: [&str; 13] = [
     "from",
     "keep",
     "zone",
+    "template",
 ];
 
 /// Reads `{"trackers": [ … ]}` or the bare list.
@@ -115,8 +116,11 @@ impl TrackerDefinition {
             every: Every::read(&mut fields)?,
             zone: fields.take("zone", Zone::read)?,
         };
+        let template = fields.take("template", |node| node.text("the name of a template").cloned())?;
         fields.finish(&format!("{}, `from` and `keep` only with `every`", Kind::fields_in_words()))?;
-        Self::checked(parts).map_err(|error| DefinitionError { at: node.place(&error.field), ..error })
+        let checked = Self::checked(parts);
+        let checked = checked.map_err(|error| DefinitionError { at: node.place(&error.field), ..error })?;
+        Ok(Self { template, ..checked })
     }
 }
 

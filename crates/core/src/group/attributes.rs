@@ -68,6 +68,8 @@ impl Group {
 
     /// Merges `changes` into the attributes, key by key; `null` removes a key. Returns whether that changed anything.
     ///
+    /// [`apply_templates`](Self::apply_templates) must follow, since other templates may apply now.
+    ///
     /// If `zone` changes, windows without a zone of their own change when their current period ends, so that no day gets
     /// shorter.
     ///
@@ -83,6 +85,7 @@ impl Group {
             return Ok(false);
         }
         self.attributes = Attributes::restore(&map)?;
+        self.templated = 0;
         self.version = self.version.saturating_add(1);
         Ok(true)
     }

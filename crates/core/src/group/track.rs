@@ -146,31 +146,42 @@ impl Group {
         track.id.is_some_and(|id| self.knows(id))
     }
 
-    /// Makes sure that the group has the trackers in `list`, then applies one document, both as one change.
+    /// Whether a document needs [`ensure_and_track`](Self::ensure_and_track): whether the group may lack trackers that the
+    /// current [templates](crate::template) give it, or trackers of a list.
+    #[inline]
+    pub fn may_lack(&self, engine: &Engine, ensure: Option<(&TrackerList, Differing)>) -> bool {
+        !self.has_templates(engine) || ensure.is_some_and(|(list, differing)| !self.has(list, differing))
+    }
+
+    /// Makes sure that the group has the trackers that the current [templates](crate::template) give it, and those in a list,
+    /// then applies one document, all as one change.
     ///
     /// # Errors
-    /// As [`ensure`](Self::ensure). Nothing has changed then.
+    /// As [`apply_templates`](Self::apply_templates) and [`ensure`](Self::ensure). The document has not been applied then, but
+    /// the group may have trackers of templates that it did not have before.
     pub fn ensure_and_track(
         &mut self,
         engine: &Engine,
         group: &str,
         track: &Track<'_>,
-        list: &TrackerList,
-        differing: Differing,
+        ensure: Option<(&TrackerList, Differing)>,
     ) -> Result<Outcome, GroupError> {
-        if self.has(list, differing) || self.repeats(track) {
+        if !self.may_lack(engine, ensure) || self.repeats(track) {
             return Ok(self.track(engine, group, track));
         }
-        let before = self.version;
-        let added = self.ensure(&track.call(engine, group), list, differing)?;
+        let (before, call) = (self.version, track.call(engine, group));
+        let mut events = self.apply_templates(&call)?.events;
+        if let Some((list, differing)) = ensure.filter(|(list, differing)| !self.has(list, *differing)) {
+            events.extend(self.ensure(&call, list, differing)?.events);
+        }
         let ensured = self.version != before;
         let mut outcome = self.track(engine, group, track);
         if ensured {
             outcome.mark_changed();
             outcome.made(self.version);
         }
-        if !added.events.is_empty() {
-            outcome.rare().events.splice(0..0, added.events);
+        if !events.is_empty() {
+            outcome.rare().events.splice(0..0, events);
         }
         Ok(outcome)
     }

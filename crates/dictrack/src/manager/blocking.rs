@@ -7,6 +7,7 @@ use dictrack_core::{
     TrackerDefinition, TrackerSnapshot,
     group::{Added, Differing, TrackerList},
     json::Map,
+    template::Template,
 };
 
 use super::at::At;
@@ -73,6 +74,7 @@ macro_rules! of_a_moment {
             peek(group: &str, names: Option<&[&str]>) -> Vec<TrackerSnapshot>;
             periods(group: &str, name: &str) -> Option<Vec<PeriodRecord>>;
             set_attributes(group: &str, attributes: Map) -> bool;
+            apply_templates(group: &str) -> Added;
         }
     };
 }
@@ -165,6 +167,14 @@ impl Blocking {
     /// The same errors.
     pub fn tracker_list(&self, definitions: impl IntoIterator<Item = TrackerDefinition>) -> Result<TrackerList, Error> {
         self.manager.tracker_list(definitions)
+    }
+
+    /// See [`Manager::set_trackers`].
+    ///
+    /// # Errors
+    /// The same errors.
+    pub fn set_trackers(&self, templates: impl IntoIterator<Item = Template>) -> Result<(), Error> {
+        self.manager.set_trackers(templates)
     }
 
     /// See [`Manager::add_listener`].

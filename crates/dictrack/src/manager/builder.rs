@@ -8,6 +8,7 @@ use dictrack_core::{
     Span,
     custom::{CustomCode, CustomCondition, CustomLimiter, Measure, Registry},
     group::{Engine, Limits, SetPool},
+    template::{Template, Templates},
     zone::{Zone, Zones},
 };
 
@@ -37,6 +38,7 @@ pub struct ManagerBuilder {
     by_hand: bool,
     zone: Zone,
     ahead: Option<Span>,
+    templates: Option<Vec<Template>>,
 }
 
 impl Default for ManagerBuilder {
@@ -53,6 +55,7 @@ impl Default for ManagerBuilder {
             by_hand: false,
             zone: Zone::UTC,
             ahead: None,
+            templates: None,
         }
     }
 }
@@ -138,6 +141,26 @@ impl ManagerBuilder {
         self
     }
 
+    /// Gives groups these trackers: each has those of the templates that it satisfies when it is next touched, in the same
+    /// change. See [`Manager::set_trackers`].
+    ///
+    /// ```
+    /// use dictrack::{Manager, TrackerDefinition, json::Json, template::Template};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let logins = TrackerDefinition::count("logins").target(3).build()?;
+    /// let manager = Manager::builder().trackers([Template::everyone([logins])?]).open().await?;
+    /// let outcome = manager.track("user_001", &Json::Null).await?;
+    /// assert_eq!(outcome.dirtied().next().map(|tracker| tracker.name()), Some("logins"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trackers(mut self, templates: impl IntoIterator<Item = Template>) -> Self {
+        self.templates = Some(templates.into_iter().collect());
+        self
+    }
+
     /// Keeps events until [`Manager::mark_delivered`], even without a listener.
     pub fn keep_events(mut self) -> Self {
         self.keep_events = true;
@@ -160,6 +183,7 @@ impl ManagerBuilder {
     }
 
     async fn begin(mut self) -> Result<Manager, Error> {
+        let templates = self.templates.take().map(super::templates::checked).transpose()?;
         let cache = self.cache.take().unwrap_or_else(|| {
             let budget = if self.store.is_some() { self.memory_budget } else { usize::MAX };
             Arc::new(MemoryCache::with_budget(budget))
@@ -176,6 +200,9 @@ impl ManagerBuilder {
                 self.build(Arc::clone(&cache), Some((store, begun)))
             }
         };
+        if let Some(templates) = templates {
+            manager.engine().templates.set(templates);
+        }
         cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
         Ok(manager)
     }
@@ -190,6 +217,7 @@ impl ManagerBuilder {
             used_generations: AtomicU32::new(begun.used_generations),
             zones: Zones::bundled(),
             zone: self.zone,
+            templates: Templates::default(),
         });
         let (durability, by_hand) = (self.durability.unwrap_or_default(), self.by_hand);
         let committer = store

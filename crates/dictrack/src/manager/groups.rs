@@ -60,16 +60,13 @@ impl Manager {
     }
 
     /// Deletes a group: its trackers, history, completed names, document ids, undelivered events and attributes. Returns whether
-    /// there was anything. Only numbers stay, so that no event id is used again.
+    /// there was anything. Only numbers stay, so that no event id is used again. The next call for the group gives it the
+    /// trackers of [templates](Self::set_trackers) again, from zero.
     ///
     /// # Errors
     /// A failure of the cache or the store.
     pub async fn delete_group(&self, group: &str) -> Result<bool, Error> {
-        self.change(group, None, |group, _| {
-            let changed = group.forget();
-            Ok(Changed::silent(changed, changed))
-        })
-        .await
+        self.change_only(group, None, |group, _| Ok(Changed::silent(group.forget()))).await
     }
 }
 
@@ -79,12 +76,7 @@ impl At<'_> {
     /// # Errors
     /// The same errors.
     pub async fn set_attributes(&self, group: &str, attributes: Map) -> Result<bool, Error> {
-        self.manager
-            .change(group, self.now, |group, _| {
-                let changed = group.set_attributes(&attributes)?;
-                Ok(Changed::silent(changed, changed))
-            })
-            .await
+        self.manager.change(group, self.now, |group, _| Ok(Changed::silent(group.set_attributes(&attributes)?))).await
     }
 
     /// See [`Manager::peek`].
@@ -94,7 +86,7 @@ impl At<'_> {
     pub async fn peek(&self, group: &str, names: Option<&[&str]>) -> Result<Vec<TrackerSnapshot>, Error> {
         let now = self.moment();
         let peek = |found: &Group| found.trackers(self.manager.engine(), names, now);
-        self.manager.view(self.manager.deadline(), group, peek).await
+        self.manager.view_at(group, now, peek).await
     }
 
     /// See [`Manager::periods`].

@@ -304,7 +304,8 @@ impl Manager {
             let Submission { document, now, event_id, ensure, .. } = submission;
             if is_first && !may_run_all {
                 let adds = |(list, _): (&TrackerList, _)| list.definitions().iter().any(|added| added.asks_custom());
-                ran.put_off = ensure.is_some_and(adds) || found.asks_custom(engine);
+                let templates = || engine.templates.get().is_some_and(|templates| templates.asks_custom());
+                ran.put_off = ensure.is_some_and(adds) || found.asks_custom(engine) || templates();
                 if ran.put_off {
                     return;
                 }
@@ -313,15 +314,19 @@ impl Manager {
                 .clock(clock)
                 .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
                 .keep_events(keep_events);
-            let outcome = match ensure.filter(|_| is_first) {
-                Some((list, differing)) => match found.ensure_and_track(engine, name, &track, list, differing) {
+            let ensure = ensure.filter(|_| is_first);
+            let before = found.version();
+            let outcome = match found.may_lack(engine, ensure) {
+                true => match found.ensure_and_track(engine, name, &track, ensure) {
                     Ok(outcome) => outcome,
                     Err(error) => {
+                        // It may have got trackers of templates.
+                        (changed, ran.version) = (changed || found.version() != before, found.version());
                         ran.refused = Some(error);
                         return;
                     }
                 },
-                None => found.track_again(engine, name, &track, std::mem::take(spare)),
+                false => found.track_again(engine, name, &track, std::mem::take(spare)),
             };
             is_first = false;
             ran.counts.note(&outcome);

@@ -73,17 +73,16 @@ thread_local! {
 /// A change is given up after this many commits did not keep it.
 const MOST_COMMITS: usize = 100;
 
-/// What a change other than a document did: whether the group changed, the events to deliver, the value to return.
+/// What a change other than a document did: the events to deliver, the value to return.
 pub(super) struct Changed<T> {
-    pub(super) changed: bool,
     pub(super) events: Vec<Arc<Event>>,
     pub(super) value: T,
 }
 
 impl<T> Changed<T> {
     /// A change that fires no events.
-    pub(super) fn silent(changed: bool, value: T) -> Self {
-        Self { changed, events: Vec::new(), value }
+    pub(super) fn silent(value: T) -> Self {
+        Self { events: Vec::new(), value }
     }
 }
 
@@ -232,6 +231,18 @@ impl Manager {
         Ok(seen.unwrap_or_else(|| view(&Group::default())))
     }
 
+    /// Looks at a group as of `now`, with the trackers that templates give it.
+    pub(super) async fn view_at<T: Send>(
+        &self,
+        group: &str,
+        now: Timestamp,
+        view: impl Fn(&Group) -> T + Send + Sync,
+    ) -> Result<T, Error> {
+        let call = Call::new(&self.shared.engine, group, now);
+        let seen = |found: &Group| found.with_templates(&call).map(|found| view(&found));
+        self.view(self.deadline(), group, seen).await?.map_err(|error| Error::group(group, error))
+    }
+
     /// Runs the step of a call on a group, within the call's deadline.
     pub(super) async fn update(
         &self,
@@ -242,8 +253,26 @@ impl Manager {
         deadline.bound(self.shared.cache.update(group, step), |time| self.unanswered(group, time)).await
     }
 
-    /// Makes a change other than a document: applies it, commits it, delivers its events.
+    /// Makes a change other than a document, on a group with the trackers that templates give it before and after: applies it,
+    /// commits it, delivers its events.
     pub(super) async fn change<T: Send>(
+        &self,
+        group: &str,
+        now: Option<Timestamp>,
+        mut change: impl FnMut(&mut Group, &Call<'_>) -> Result<Changed<T>, GroupError> + Send,
+    ) -> Result<T, Error> {
+        self.change_only(group, now, |found, call| {
+            let mut events = found.apply_templates(call)?.events;
+            let Changed { events: fired, value } = change(found, call)?;
+            events.extend(fired);
+            events.extend(found.apply_templates(call)?.events);
+            Ok(Changed { events, value })
+        })
+        .await
+    }
+
+    /// Like [`change`](Self::change), but leaves the trackers that templates give for the next call.
+    pub(super) async fn change_only<T: Send>(
         &self,
         group: &str,
         now: Option<Timestamp>,
@@ -253,18 +282,20 @@ impl Manager {
         let now = now.unwrap_or_else(|| self.now());
         let call = Call::new(&self.shared.engine, group, now).keep_events(self.keeps_events());
         let mut result = None;
-        let mut version = 0;
+        let (mut version, mut changed) = (0, false);
         let mut run = |found: &mut Group| {
+            let before = found.version();
             let done = self.within_step(|| change(found, &call));
             version = found.version();
-            let changed = done.as_ref().is_ok_and(|done| done.changed);
+            // Even if the call failed, the group may have got trackers of templates.
+            changed = version != before;
             result = Some(done);
             step(changed)
         };
         let mut deadline = self.deadline();
         let claim = self.update(deadline, group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
-        let Changed { changed, events, value } = done.map_err(|error| Error::group(group, error))?;
+        let Changed { events, value } = done.map_err(|error| Error::group(group, error))?;
         if changed {
             self.acknowledge(deadline, group, version, claim).await?;
         }

@@ -217,16 +217,19 @@ impl Manager {
             .clock(clock)
             .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
             .keep_events(self.keeps_events());
-        let apply = move |found: &mut Group| match ensure {
-            Some((list, differing)) => found.ensure_and_track(&shared.engine, group, &track, list, differing),
-            None => Ok(found.track(&shared.engine, group, &track)),
+        let apply = move |found: &mut Group| match found.may_lack(&shared.engine, ensure) {
+            true => found.ensure_and_track(&shared.engine, group, &track, ensure),
+            false => Ok(found.track(&shared.engine, group, &track)),
         };
         move |found: &mut Group| {
+            let before = found.version();
             *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
             match outcome {
                 Ok(outcome) if outcome.changed() && event_id.is_some() => Effect::ChangedById,
                 Ok(outcome) if outcome.changed() => Effect::Changed,
                 Ok(outcome) if outcome.duplicate() => Effect::Relied,
+                // The group got trackers of templates, but it cannot have those of the list.
+                Err(_) if found.version() != before => Effect::Changed,
                 _ => Effect::Unchanged,
             }
         }
@@ -262,7 +265,7 @@ impl At<'_> {
     pub async fn explain(&self, group: &str, document: &dyn Document) -> Result<Vec<Explanation>, Error> {
         let (manager, now) = (self.manager, self.moment());
         let explain = |found: &Group| manager.within_step(|| found.explain(manager.engine(), document, now));
-        manager.view(manager.deadline(), group, explain).await
+        manager.view_at(group, now, explain).await
     }
 
     /// The submission, at this moment if it has none.

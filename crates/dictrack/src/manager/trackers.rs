@@ -61,7 +61,8 @@ impl Manager {
     }
 
     /// Ensures that `group` has a tracker: adds it, unless it is there or has completed. Returns `true` if it was
-    /// added. Call this at every start of a program.
+    /// added. Call this at every start of a program. For trackers that all groups have, see
+    /// [`ManagerBuilder::trackers`](super::ManagerBuilder::trackers).
     ///
     /// # Errors
     /// [`Error::Group`] if an active tracker of that name has another definition.
@@ -71,7 +72,8 @@ impl Manager {
 
     /// Ensures that `group` has the trackers of `list`. Completed trackers are left alone.
     ///
-    /// With [`Differing::Update`], active trackers that the list lacks are removed, and completed ones that gain
+    /// With [`Differing::Update`], active trackers that the list lacks are removed, except those of
+    /// [templates](Self::set_trackers), and completed ones that gain
     /// targets become active again, as after [`update_tracker`](Self::update_tracker).
     ///
     /// To do this before each document, [`Submission::ensure`](super::Submission::ensure) is cheaper.
@@ -115,7 +117,7 @@ impl Manager {
     /// progress, on the first new target; one of which only the name is still known stays completed. No event fires.
     ///
     /// # Errors
-    /// A failure of the cache or the store.
+    /// [`Error::Group`] if the tracker comes from a [template](Self::set_trackers).
     pub async fn update_tracker(&self, group: &str, update: impl Into<TrackerUpdate>) -> Result<bool, Error> {
         self.by_clock().update_tracker(group, update).await
     }
@@ -133,7 +135,8 @@ impl Manager {
     /// one becomes active again. `false` if there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Group`] if the result would not be a valid definition.
+    /// [`Error::Group`] if the result would not be a valid definition, or the tracker comes from a
+    /// [template](Self::set_trackers).
     pub async fn add_targets<T: Into<Amount>>(
         &self,
         group: &str,
@@ -146,7 +149,7 @@ impl Manager {
     /// Removes an active tracker; `false` if there is none of that name.
     ///
     /// # Errors
-    /// A failure of the cache or the store.
+    /// [`Error::Group`] if one comes from a [template](Self::set_trackers).
     pub async fn remove_tracker(&self, group: &str, name: &str) -> Result<bool, Error> {
         self.by_clock().remove_tracker(group, name).await
     }
@@ -154,7 +157,7 @@ impl Manager {
     /// Removes active trackers; returns the names of those that were there.
     ///
     /// # Errors
-    /// A failure of the cache or the store.
+    /// [`Error::Group`] if one comes from a [template](Self::set_trackers).
     pub async fn remove_trackers(&self, group: &str, names: &[&str]) -> Result<Vec<String>, Error> {
         self.by_clock().remove_trackers(group, names).await
     }
@@ -211,7 +214,7 @@ impl At<'_> {
         self.manager
             .change(group, self.now, |found, call| {
                 let added = found.add(call, &definitions, expire)?;
-                Ok(Changed { changed: !added.added.is_empty(), events: added.events.clone(), value: added })
+                Ok(Changed { events: added.events.clone(), value: added })
             })
             .await
     }
@@ -232,10 +235,8 @@ impl At<'_> {
     pub async fn ensure_trackers(&self, group: &str, list: &TrackerList, differing: Differing) -> Result<Added, Error> {
         self.manager
             .change(group, self.now, |found, call| {
-                let before = found.version();
                 let ensured = found.ensure(call, list, differing)?;
-                let events = ensured.events.clone();
-                Ok(Changed { changed: found.version() != before, events, value: ensured })
+                Ok(Changed { events: ensured.events.clone(), value: ensured })
             })
             .await
     }
@@ -246,9 +247,7 @@ impl At<'_> {
     /// The same errors.
     pub async fn trackers(&self, group: &str) -> Result<Vec<TrackerSnapshot>, Error> {
         let now = self.moment();
-        self.manager
-            .view(self.manager.deadline(), group, |found| found.trackers(self.manager.engine(), None, now))
-            .await
+        self.manager.view_at(group, now, |found| found.trackers(self.manager.engine(), None, now)).await
     }
 
     /// See [`Manager::tracker`].
@@ -258,7 +257,7 @@ impl At<'_> {
     pub async fn tracker(&self, group: &str, name: &str) -> Result<Option<TrackerSnapshot>, Error> {
         let now = self.moment();
         let found = |found: &Group| found.trackers(self.manager.engine(), Some(&[name]), now).pop();
-        self.manager.view(self.manager.deadline(), group, found).await
+        self.manager.view_at(group, now, found).await
     }
 
     /// See [`Manager::update_tracker`].
@@ -270,12 +269,11 @@ impl At<'_> {
         let definition = Arc::new(definition);
         self.manager
             .change(group, self.now, |group, call| {
-                let before = group.version();
                 let found = group.update(call, &definition)?;
                 if let Some(progress) = progress.filter(|_| found) {
                     group.set_progress(call, definition.name(), progress);
                 }
-                Ok(Changed::silent(group.version() != before, found))
+                Ok(Changed::silent(found))
             })
             .await
     }
@@ -289,7 +287,7 @@ impl At<'_> {
         self.manager
             .change(group, self.now, |group, call| {
                 let found = group.set_progress(call, name, progress);
-                Ok(Changed::silent(found, found))
+                Ok(Changed::silent(found))
             })
             .await
     }
@@ -308,7 +306,7 @@ impl At<'_> {
         self.manager
             .change(group, self.now, |group, call| {
                 let found = group.add_targets(call, name, &targets)?;
-                Ok(Changed::silent(found, found))
+                Ok(Changed::silent(found))
             })
             .await
     }
@@ -326,12 +324,7 @@ impl At<'_> {
     /// # Errors
     /// The same errors.
     pub async fn remove_trackers(&self, group: &str, names: &[&str]) -> Result<Vec<String>, Error> {
-        self.manager
-            .change(group, self.now, |group, call| {
-                let removed = group.remove(names, call.now);
-                Ok(Changed::silent(!removed.is_empty(), removed))
-            })
-            .await
+        self.manager.change(group, self.now, |group, call| Ok(Changed::silent(group.remove(call, names)?))).await
     }
 
     /// See [`Manager::reset_tracker`].
@@ -342,7 +335,7 @@ impl At<'_> {
         self.manager
             .change(group, self.now, |group, call| {
                 let event = group.reset(call, name, reset.policy, reset.renewal)?;
-                Ok(Changed { changed: event.is_some(), events: event.iter().cloned().collect(), value: event })
+                Ok(Changed { events: event.iter().cloned().collect(), value: event })
             })
             .await
     }

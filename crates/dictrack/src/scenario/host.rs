@@ -8,7 +8,8 @@ use dictrack_core::json::{Json, Map};
 use dictrack_core::{
     Amount, Event, Explanation, Outcome, PeriodRecord, Renewal, ResetPolicy, Span, Status, Timestamp,
     TrackerDefinition, TrackerSnapshot, Zone,
-    group::{Added, Call, ContentHash, Differing, Engine, Group, Track, TrackerList},
+    group::{Added, Call, ContentHash, Differing, Engine, Group, GroupError, Track, TrackerList},
+    template::{Template, TemplateSet},
 };
 
 use crate::clock::TestClock;
@@ -56,6 +57,7 @@ pub trait Host {
     fn periods(&mut self, group: &str, name: &str, now: Timestamp) -> Answer<Vec<PeriodRecord>>;
     fn set_attributes(&mut self, group: &str, attributes: &Map, now: Timestamp) -> Answer<()>;
     fn delete_group(&mut self, group: &str, now: Timestamp) -> Answer<()>;
+    fn set_trackers(&mut self, templates: Vec<Template>, now: Timestamp) -> Answer<()>;
 }
 
 /// The engine alone: groups in a map.
@@ -77,14 +79,27 @@ impl Bare {
         (&self.engine, self.groups.entry(id.to_owned()).or_default())
     }
 
-    fn call<T, E: fmt::Display>(
+    fn call<T>(
         &mut self,
         group: &str,
         now: Timestamp,
-        call: impl FnOnce(&mut Group, &Call<'_>) -> Result<T, E>,
+        call: impl FnOnce(&mut Group, &Call<'_>) -> Result<T, GroupError>,
     ) -> Answer<T> {
         let (engine, found) = self.group(group);
-        call(found, &Call::new(engine, group, now)).map_err(|error| error.to_string())
+        let now = Call::new(engine, group, now);
+        let run = || {
+            found.apply_templates(&now)?;
+            let value = call(found, &now)?;
+            found.apply_templates(&now)?;
+            Ok(value)
+        };
+        run().map_err(|error: GroupError| error.to_string())
+    }
+
+    fn view<T>(&mut self, group: &str, now: Timestamp, view: impl FnOnce(&Engine, &Group) -> T) -> Answer<T> {
+        let (engine, found) = self.group(group);
+        let found = found.with_templates(&Call::new(engine, group, now)).map_err(|error| error.to_string())?;
+        Ok(view(engine, &found))
     }
 }
 
@@ -119,7 +134,7 @@ impl Host for Bare {
     }
 
     fn set_progress(&mut self, group: &str, name: &str, progress: Amount, now: Timestamp) -> Answer<bool> {
-        self.call(group, now, |found, call| Ok::<_, String>(found.set_progress(call, name, progress)))
+        self.call(group, now, |found, call| Ok(found.set_progress(call, name, progress)))
     }
 
     fn add_targets(&mut self, group: &str, name: &str, targets: Vec<Amount>, now: Timestamp) -> Answer<bool> {
@@ -128,7 +143,7 @@ impl Host for Bare {
 
     fn remove(&mut self, group: &str, names: &[String], now: Timestamp) -> Answer<Vec<String>> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.call(group, now, |found, call| Ok::<_, String>(found.remove(&names, call.now)))
+        self.call(group, now, |found, call| found.remove(call, &names))
     }
 
     fn reset(
@@ -145,18 +160,16 @@ impl Host for Bare {
     fn track(&mut self, group: &str, document: &Json, now: Timestamp, id: Option<&str>) -> Answer<Outcome> {
         let track = Track::new(document, now).id(id.map(|id| ContentHash::of([id])));
         let (engine, found) = self.group(group);
-        Ok(found.track(engine, group, &track))
+        found.ensure_and_track(engine, group, &track, None).map_err(|error| error.to_string())
     }
 
     fn explain(&mut self, group: &str, document: &Json, now: Timestamp) -> Answer<Vec<Explanation>> {
-        let (engine, found) = self.group(group);
-        Ok(found.explain(engine, document, now))
+        self.view(group, now, |engine, found| found.explain(engine, document, now))
     }
 
     fn trackers(&mut self, group: &str, names: Option<&[String]>, now: Timestamp) -> Answer<Vec<TrackerSnapshot>> {
         let names: Option<Vec<&str>> = names.map(|names| names.iter().map(String::as_str).collect());
-        let (engine, found) = self.group(group);
-        Ok(found.trackers(engine, names.as_deref(), now))
+        self.view(group, now, |engine, found| found.trackers(engine, names.as_deref(), now))
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
@@ -165,17 +178,21 @@ impl Host for Bare {
     }
 
     fn periods(&mut self, group: &str, name: &str, now: Timestamp) -> Answer<Vec<PeriodRecord>> {
-        let (engine, found) = self.group(group);
-        let tracker = found.trackers(engine, Some(&[name]), now).pop();
+        let tracker = self.view(group, now, |engine, found| found.trackers(engine, Some(&[name]), now).pop())?;
         tracker.map(|tracker| tracker.periods()).ok_or_else(|| format!("there is no tracker {name}"))
     }
 
-    fn set_attributes(&mut self, group: &str, attributes: &Map, _: Timestamp) -> Answer<()> {
-        self.group(group).1.set_attributes(attributes).map(drop).map_err(|error| error.to_string())
+    fn set_attributes(&mut self, group: &str, attributes: &Map, now: Timestamp) -> Answer<()> {
+        self.call(group, now, |found, _| found.set_attributes(attributes).map(drop))
     }
 
     fn delete_group(&mut self, group: &str, _: Timestamp) -> Answer<()> {
         self.group(group).1.forget();
+        Ok(())
+    }
+
+    fn set_trackers(&mut self, templates: Vec<Template>, _: Timestamp) -> Answer<()> {
+        self.engine.templates.set(TemplateSet::new(templates).map_err(|error| error.to_string())?);
         Ok(())
     }
 }
@@ -185,6 +202,8 @@ impl Host for Bare {
 pub struct OnManager {
     managers: Managers,
     clock: Arc<TestClock>,
+    /// What each manager is given before a call.
+    templates: Option<Vec<Template>>,
 }
 
 /// Which manager gets the next call.
@@ -231,7 +250,7 @@ impl OnManager {
     /// If there is no manager.
     pub fn in_turn(managers: Vec<Blocking>, clock: Arc<TestClock>) -> Self {
         assert!(!managers.is_empty(), "a scenario needs a manager");
-        Self { managers: Managers::InTurn { all: managers, next: 0 }, clock }
+        Self { managers: Managers::InTurn { all: managers, next: 0 }, clock, templates: None }
     }
 
     /// Runs each call on a new manager that `open` returns, after closing the previous one, as if the program was restarted
@@ -240,12 +259,21 @@ impl OnManager {
     /// # Panics
     /// A call panics if the previous manager cannot be closed.
     pub fn restarted(open: impl FnMut() -> Blocking + 'static, clock: Arc<TestClock>) -> Self {
-        Self { managers: Managers::Restarted { open: Box::new(open), current: None }, clock }
+        let managers = Managers::Restarted { open: Box::new(open), current: None };
+        Self { managers, clock, templates: None }
     }
 
     fn at(&mut self, now: Timestamp) -> &Blocking {
         self.clock.set(now);
-        self.managers.next()
+        self.next()
+    }
+
+    fn next(&mut self) -> &Blocking {
+        let manager = self.managers.next();
+        if let Some(templates) = &self.templates {
+            manager.set_trackers(templates.clone()).expect("a manager accepted them before");
+        }
+        manager
     }
 }
 
@@ -328,7 +356,7 @@ impl Host for OnManager {
     }
 
     fn completed(&mut self, group: &str) -> Answer<Vec<String>> {
-        let completed = text(self.managers.next().completed(group))?;
+        let completed = text(self.next().completed(group))?;
         Ok(completed.iter().map(|completed| completed.tracker.name().to_owned()).collect())
     }
 
@@ -347,6 +375,12 @@ impl Host for OnManager {
 
     fn delete_group(&mut self, group: &str, now: Timestamp) -> Answer<()> {
         text(self.at(now).delete_group(group)).map(drop)
+    }
+
+    fn set_trackers(&mut self, templates: Vec<Template>, now: Timestamp) -> Answer<()> {
+        text(self.at(now).set_trackers(templates.clone()))?;
+        self.templates = Some(templates);
+        Ok(())
     }
 }
 

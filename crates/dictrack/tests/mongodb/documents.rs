@@ -336,7 +336,7 @@ fn many_events_wait_in_documents_of_their_own() {
     // With few trackers again, people can read them.
     let names: Vec<String> = (1..30_000).map(|at| format!("tracker {at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_eq!(group.remove(&names, NOW).len(), 29_999);
+    assert_eq!(group.remove(&Call::new(&engine, "g", NOW), &names).unwrap().len(), 29_999);
     save(&store, &mut group, "g", &engine);
     let head = stored(mongo, &collection, "g");
     assert!(head.contains_key("trackers") && !head.contains_key("states"), "{head}");
@@ -383,10 +383,9 @@ fn a_set_larger_than_a_document_is_kept_in_pieces() {
     assert_eq!(kept(&found, "g"), kept(&group, "g"));
     assert_eq!(pollster::block_on(store.definitions()).unwrap().len(), 300);
     // Once it is unused, all its pieces are removed.
-    group.remove(
-        &(0..300).map(|at| format!("t{at}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
-        NOW,
-    );
+    let names: Vec<String> = (0..300).map(|at| format!("t{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    group.remove(&Call::new(&engine, "g", NOW), &names).unwrap();
     save(&store, &mut group, "g", &engine);
     pollster::block_on(store.maintain(true)).unwrap();
     assert_eq!(all(mongo, &format!("{collection}.sets")).len(), 1);

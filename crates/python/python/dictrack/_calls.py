@@ -22,6 +22,7 @@ from dictrack._arguments import (
 )
 from dictrack._dictrack import Manager, Outcomes, Pending, Table, TestClock
 from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome, typed
+from dictrack._templates import templates_of
 from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_caches.memory import MemoryDataCache
@@ -42,6 +43,7 @@ def opened(
     clock: TestClock | Callable[[], object] | None,
     zone: Any,
     ahead: Any,
+    trackers: Any,
     limits: Mapping[str, Any],
 ) -> Call[Manager]:
     """Opens a manager."""
@@ -56,9 +58,14 @@ def opened(
                 )
                 raise TypeError(f"{name} is {a_type(given)}; expected a {cls.__name__}{hint}")
             options |= given._options()
-    zone = _windows.zone_name(zone)
     manager: Manager = yield _dictrack.open(
-        **options, durability=durability, clock=_clock.checked(clock), zone=zone, ahead=ahead, **limits
+        **options,
+        durability=durability,
+        clock=_clock.checked(clock),
+        zone=_windows.zone_name(zone),
+        ahead=ahead,
+        trackers=None if trackers is None else templates_of(trackers),
+        **limits,
     )
     return manager
 
@@ -104,6 +111,10 @@ def ensure_trackers(native: Manager, group_id: Any, trackers: Any, update: bool,
     found = yield native.ensure_trackers(group_id, definitions, update, now)
     yield from _follow(native, group_id, trackers)
     return Added(**found)
+
+
+def set_trackers(native: Manager, trackers: Any) -> None:
+    native.set_trackers(templates_of(trackers))
 
 
 def _follow(native: Manager, group_id: str, trackers: Sequence[BaseTracker]) -> Call[None]:

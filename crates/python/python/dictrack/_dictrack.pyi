@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Table",
     "TableEvents",
+    "Templates",
     "TestClock",
     "TrackerList",
     "Trackers",
@@ -49,6 +50,14 @@ class Exact:
     """A number as an exact decimal string."""
 
     def __new__(cls, text: str) -> Exact: ...
+
+@final
+class Templates:
+    """The templates of a manager."""
+
+    def __new__(cls, source: Any) -> Templates: ...
+    @staticmethod
+    def read_file(path: str | os.PathLike[str]) -> tuple[Templates, list[str]]: ...
 
 @final
 class Definition:
@@ -330,6 +339,7 @@ class Manager:
     def ensure_trackers(
         self, group_id: str, definitions: list[Definition], update: bool = False, now: Any = None
     ) -> Pending[dict[str, Any]]: ...
+    def set_trackers(self, templates: Templates) -> None: ...
     def follow(self, group_id: str, names: list[tuple[str, Any]]) -> Pending[list[Live | None]]: ...
     def get_trackers(self, group_id: str, names: list[str] | None = None, now: Any = None) -> Pending[list[State]]: ...
     def update_tracker(
@@ -370,6 +380,7 @@ def open(
     clock: TestClock | Callable[[], object] | None = None,
     zone: str | None = None,
     ahead: Any = None,
+    trackers: Templates | None = None,
     completed_kept: int | None = None,
     id_window: Any = None,
     ids_at_least: int | None = None,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, SupportsFloat, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat, TypeAlias, TypedDict
 
-__all__ = ["Document", "Moment", "Number", "Target"]
+if TYPE_CHECKING:
+    from dictrack.conditions.base import BaseCondition
+    from dictrack.trackers.base import BaseTracker
+
+__all__ = ["Document", "Moment", "Number", "Target", "Template", "Templates", "Trackers"]
 
 #: An int, a float, a Decimal, or a scalar of numpy.
 Number: TypeAlias = SupportsFloat
@@ -55,6 +60,28 @@ class HasKeys(Protocol):
 Document: TypeAlias = Mapping[str, Any] | HasDataclassFields | HasAttrsFields | HasModelDump | HasNamedFields | HasKeys
 
 
+#: Trackers for the groups that satisfy conditions. These read the attributes of the group, and its id at the key ``group``.
+Template = TypedDict(
+    "Template",
+    {
+        "name": str,
+        "for": Iterable["BaseCondition | Mapping[str, Any]"],
+        "trackers": Iterable["BaseTracker | Mapping[str, Any]"],
+    },
+)
+
+
+class Templates(TypedDict, total=False):
+    """Trackers for all groups, and for some."""
+
+    trackers: Iterable[BaseTracker | Mapping[str, Any]]
+    templates: Iterable[Template]
+
+
+#: The trackers that groups have without being given them: for all groups, for all and for some, or a file with them.
+Trackers: TypeAlias = "Iterable[BaseTracker | Mapping[str, Any]] | Templates | str | os.PathLike[str]"
+
+
 class TimeKeywords(TypedDict, total=False):
     """The time of a call, as in dictrack 2.1.5."""
 
@@ -77,3 +104,4 @@ class Options(Limits, total=False):
     clock: Any
     zone: Any
     ahead: int | float | datetime.timedelta | None
+    trackers: Trackers | None

@@ -26,7 +26,7 @@ from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome
-from dictrack._types import Document, Limits, Moment, Options, TimeKeywords
+from dictrack._types import Document, Limits, Moment, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -96,6 +96,7 @@ class TrackingManager:
         clock: TestClock | Callable[[], Moment] | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
         ahead: float | datetime.timedelta | None = None,
+        trackers: Trackers | None = None,
         **limits: Unpack[Limits],
     ) -> TrackingManager:
         """Opens a manager with ``place`` and ``cache``, like ``dictrack.TrackingManager.open``, or with a cache and a store, like
@@ -109,7 +110,7 @@ class TrackingManager:
             if data_cache is not None:
                 raise TypeError("both cache and data_cache are given; use only one of them")
             data_cache = _calls.cache_at(cache)
-        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, limits)))
+        return cls(await _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, trackers, limits)))
 
     async def track(
         self,
@@ -136,6 +137,10 @@ class TrackingManager:
     ) -> Outcomes:
         """Applies many documents in order and commits them together."""
         return await _run(_calls.track_many(self._native, items, ensure))
+
+    def set_trackers(self, trackers: Trackers) -> None:
+        """Replaces the trackers that groups have without being given them. Not awaited."""
+        _calls.set_trackers(self._native, trackers)
 
     def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
         """Prepares a list of trackers for ``ensure=``, once for all groups and calls."""

@@ -13,7 +13,7 @@ from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Explanation, Period, PeriodRecord, TableOutcome
-from dictrack._types import Document, Limits, Moment, Options, TimeKeywords
+from dictrack._types import Document, Limits, Moment, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -68,6 +68,8 @@ class TrackingManager(Tracking):
     ahead : number or timedelta, optional
         How far, in seconds, a document may be ahead of the clock; one that is further ahead raises ``AheadError``. A document from
         the far future makes all that follow late. Default: any distance.
+    trackers : list, dict or path, optional
+        Trackers that groups have without being given them; see ``set_trackers``.
     completed_kept : int, optional
         How many completed trackers of a group stay readable; default 100.
     id_window : number or timedelta, optional
@@ -91,12 +93,13 @@ class TrackingManager(Tracking):
         clock: TestClock | Callable[[], Moment] | None = None,
         zone: str | zoneinfo.ZoneInfo | None = None,
         ahead: float | datetime.timedelta | None = None,
+        trackers: Trackers | None = None,
         **limits: Unpack[Limits],
     ) -> None:
         _arguments.check_limits(limits)
         self.data_cache = data_cache
         self.data_store = data_store
-        self._native = _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, limits))
+        self._native = _run(_calls.opened(data_cache, data_store, durability, clock, zone, ahead, trackers, limits))
         self._listeners = _calls.Listeners()
         open_managers.add(self._native)
 
@@ -136,6 +139,31 @@ class TrackingManager(Tracking):
             exceptions by position, ``events`` all events in order.
         """
         return _run(_calls.track_many(self._native, items, ensure))
+
+    def set_trackers(self, trackers: Trackers) -> None:
+        """Replaces the trackers that groups have without being given them.
+
+        Each group gets them with the next call that names it, in the same change; calls that only look at a group show it as it
+        will be. A tracker whose definition changes keeps its state, as with ``update_tracker``. One that is gone is removed,
+        unless it has completed; one that has completed is not added again. Trackers that a group was given by other calls stay,
+        except that one of the same name is taken over. ``update_tracker``, ``add_targets`` and ``remove_tracker`` refuse these
+        trackers, since they would come back.
+
+        Nothing of this is stored: every process that uses the store or the cache must be given the same trackers.
+
+        Parameters
+        ----------
+        trackers : list, dict or path
+            Trackers for all groups, or a dict with ``trackers`` for all and ``templates`` for some, or a definition file with
+            either. A template is a dict with ``name``, ``for`` and ``trackers``. ``for`` is a list of conditions; they read the
+            attributes of the group, and its id at the key ``group``.
+
+        Raises
+        ------
+        DefinitionError
+            If two templates, or two trackers, have the same name. Nothing is replaced then.
+        """
+        _calls.set_trackers(self._native, trackers)
 
     def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
         """Prepares a list of trackers for ``ensure=``, once for all groups and calls.

@@ -14,6 +14,7 @@ use super::inner::Inner;
 use crate::clock::{ProgramClock, TestClock};
 use crate::custom::PythonCode;
 use crate::pending::Pending;
+use crate::templates::Templates;
 use crate::{errors, value};
 
 /// The zone with this name, read like the zone of a definition.
@@ -29,7 +30,7 @@ fn zone_named(name: &str) -> PyResult<Zone> {
 /// URL, database and collection of MongoDB.
 #[pyfunction]
 #[pyo3(signature = (*, redis=None, cache_bytes=None, sqlite=None, mongodb=None, durability=None, clock=None,
-    zone=None, ahead=None, completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
+    zone=None, ahead=None, trackers=None, completed_kept=None, id_window=None, ids_at_least=None, ids_at_most=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn open(
     redis: Option<&str>,
@@ -40,6 +41,7 @@ pub(crate) fn open(
     clock: Option<&Bound<'_, PyAny>>,
     zone: Option<&str>,
     ahead: Option<&Bound<'_, PyAny>>,
+    trackers: Option<&Bound<'_, Templates>>,
     completed_kept: Option<usize>,
     id_window: Option<&Bound<'_, PyAny>>,
     ids_at_least: Option<usize>,
@@ -72,6 +74,9 @@ pub(crate) fn open(
     }
     if let Some(ahead) = ahead {
         builder = builder.ahead(value::span("ahead", ahead)?);
+    }
+    if let Some(templates) = trackers {
+        builder = builder.trackers(templates.get().0.clone());
     }
     if redis.is_none()
         && let Some(bytes) = cache_bytes

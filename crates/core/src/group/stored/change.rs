@@ -194,7 +194,11 @@ impl Group {
             self.slots[*at] = Slot::restore(definition, state)?;
         }
         check_generations(patch.generation, &self.set, &self.slots)?;
-        (self.adds, self.attributes) = patch.more.restore()?;
+        let (adds, attributes) = patch.more.restore()?;
+        if attributes::map_of(attributes.as_ref()) != self.attributes() {
+            self.templated = 0;
+        }
+        (self.adds, self.attributes) = (adds, attributes);
         self.deletions = patch.more.deletions;
         self.completed = self.slots.iter().filter(|slot| slot.completed()).count() as u32;
         (self.version, self.taken, self.generation) = (patch.version, patch.version, patch.generation);
@@ -235,6 +239,7 @@ impl Group {
             version: *version,
             generation: state.generation,
             ensured: 0,
+            templated: 0,
             reshaped: false,
             forgotten: false,
             deletions: state.more.deletions,

@@ -18,6 +18,7 @@ __all__ = [
     "DictrackError",
     "DictrackWarning",
     "ForkError",
+    "FromTemplateError",
     "GenerationsExhaustedError",
     "GroupIdAlreadySetError",
     "GroupIdDuplicateSetError",
@@ -95,6 +96,10 @@ class TableError(DictrackError, ValueError):
 
 class ConflictingNameError(DictrackError, KeyError):
     """An active tracker of that name has a different definition. Nothing was changed."""
+
+
+class FromTemplateError(DictrackError, ValueError):
+    """A tracker comes from a template, so that only the template can change it."""
 
 
 class RepeatedNameError(DictrackError, ValueError):
