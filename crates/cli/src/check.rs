@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition, url};
+use dictrack::{Condition, Kind, LimiterDefinition, TrackerDefinition, template::Template, url};
 
 use crate::Outcome;
 use crate::print::{say, warn};
@@ -23,19 +23,20 @@ pub(crate) struct Args {
 pub(crate) fn check(args: &Args) -> Outcome {
     let mut good = true;
     for path in &args.files {
-        match dictrack::files::read_with_warnings(path) {
-            Ok((trackers, warnings)) => {
+        match dictrack::files::read_templates_with_warnings(path) {
+            Ok((templates, warnings)) => {
                 warnings.iter().for_each(warn);
-                let conditions: usize =
-                    trackers.iter().flat_map(|tracker| tracker.conditions()).map(Condition::count).sum();
-                let conditions = counted(conditions as u64, "condition");
+                let trackers: Vec<&TrackerDefinition> = definitions(&templates).collect();
+                let of_templates = templates.iter().flat_map(Template::conditions);
+                let conditions = trackers.iter().flat_map(|tracker| tracker.conditions()).chain(of_templates);
+                let conditions = counted(conditions.map(Condition::count).sum::<usize>() as u64, "condition");
                 let trackers_said = counted(trackers.len() as u64, "tracker");
                 let warned = match warnings.len() {
                     0 => String::new(),
                     warnings => format!(", {}", counted(warnings as u64, "warning")),
                 };
                 say(format_args!("{}: ok, {trackers_said} with {conditions}{warned}", url::shown_path(path)));
-                let customs = customs(&trackers);
+                let customs = customs(trackers);
                 if !customs.is_empty() {
                     say(format_args!(
                         "  the command cannot run {}; a program has to register them",
@@ -52,8 +53,13 @@ pub(crate) fn check(args: &Args) -> Outcome {
     Ok(good)
 }
 
+/// The trackers of all templates.
+pub(crate) fn definitions(templates: &[Template]) -> impl Iterator<Item = &TrackerDefinition> {
+    templates.iter().flat_map(Template::trackers).map(|tracker| &**tracker)
+}
+
 /// The custom conditions, measures and limiters in these trackers, none of which the command can run.
-pub(crate) fn customs(trackers: &[TrackerDefinition]) -> Vec<String> {
+pub(crate) fn customs<'a>(trackers: impl IntoIterator<Item = &'a TrackerDefinition>) -> Vec<String> {
     let mut names = Vec::new();
     for tracker in trackers {
         if let Kind::Custom(custom) = tracker.kind() {

@@ -9,7 +9,8 @@ use dictrack::json::{Json, MAX_BYTES};
 use dictrack::text::{plain, sentence};
 use dictrack::{
     CompletedTracker, Explanation, Reason, Timestamp,
-    group::{Call, Differing, Group, TrackerList},
+    group::{Call, Group},
+    template::TemplateSet,
 };
 
 use crate::moment::{self, ZoneArg};
@@ -73,10 +74,8 @@ pub(crate) fn explain(args: &Args) -> Outcome {
         group = shown.group(&args.group, &engine)?;
     }
     if let Some(path) = &args.trackers {
-        let trackers: Vec<_> = dictrack::files::read(path)?.into_iter().map(std::sync::Arc::new).collect();
-        // Like a run, which leaves completed trackers alone.
-        let list = TrackerList::new(trackers, &engine)?;
-        group.ensure(&Call::new(&engine, &args.group, now), &list, Differing::Refuse)?;
+        engine.templates.set(TemplateSet::new(dictrack::files::read_templates(path)?)?);
+        group.apply_templates(&Call::new(&engine, &args.group, now))?;
     }
     let explanations = group.explain(&engine, &document, now);
     let completed = still_completed(&group, now);

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
+mod apply;
 mod attributes;
 mod check;
 mod doctor;
@@ -47,6 +48,7 @@ enum Command {
     Show(show::Args),
     Peek(peek::Args),
     Attributes(attributes::Args),
+    Apply(apply::Args),
     Reset(operate::ResetArgs),
     SetProgress(operate::SetProgressArgs),
     Delete(operate::DeleteArgs),
@@ -138,6 +140,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::test(&args).map(exit_code),
         Command::Show(args) => show::show(&args).map(exit_code),
         Command::Peek(args) => peek::peek(&args).map(exit_code),
+        Command::Apply(args) => apply::apply(&args).map(exit_code),
         Command::Attributes(args) => attributes::attributes(&args).map(exit_code),
         Command::Reset(args) => operate::reset(&args).map(exit_code),
         Command::SetProgress(args) => operate::set_progress(&args).map(exit_code),

@@ -87,10 +87,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut inputs = open_inputs(args, &taken)?;
     let paths = Paths::of(args);
     let store = place.as_ref().map(|place| store::open(place, &args.options())).transpose()?;
-    let mut differing = if args.update { Differing::Update } else { Differing::Refuse };
+    let all = trackers.all();
+    let mut plan = trackers::Plan::without_store(args);
     if let Some(store) = &store {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
-        differing = trackers::compare(args, &trackers, &**store, &marks)?;
+        plan = trackers::Plan::of(args, &all, &**store, &marks)?;
         let mut resumed = inputs.iter_mut().filter(|_| !args.again);
         let typing = args.typing();
         resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some(), &typing, &taken))?;
@@ -111,16 +112,19 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(store) = store {
         builder = builder.store(store);
     }
+    if !trackers.some.is_empty() || args.prune {
+        builder = builder.trackers(trackers.some);
+    }
     let manager = wait(builder.open()).map_err(|error| store::unread(&error))?.blocking();
     shared::warn_without_store(args);
-    let list = manager.tracker_list(trackers.iter().cloned())?;
+    let list = manager.tracker_list(trackers.everyone)?;
     let stop = Stop::listen()?;
 
     let mut run = Run {
         args,
         paths,
         list,
-        differing,
+        differing: plan.differing,
         shared,
         keeps,
         stop,
@@ -132,11 +136,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         most_waiting: (budget / 32).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
         committed: Stopwatch::start(),
         positions: HashMap::new(),
-        notes: vec![trackers::mark(&trackers, differing)],
+        notes: vec![plan.mark(&all)],
         out: BufWriter::with_capacity(1 << 16, Out::that_says_so()),
         out_closed: false,
         bar: input_bar(inputs.iter().map(Input::size).sum()),
-        summary: Summary::new(&trackers, go_on(args, &inputs)),
+        summary: Summary::new(&all, go_on(args, &inputs)),
         reports: Reports::default(),
         saw_date: false,
         tally: None,

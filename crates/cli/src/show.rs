@@ -202,7 +202,7 @@ fn trackers(active: &[TrackerSnapshot], completed: &[CompletedTracker], words: &
 }
 
 /// Shows the groups of a store to `visit`, in order, until it returns `false`. Returns whether it did.
-fn each_group(
+pub(crate) fn each_group(
     store: &dyn DataStore,
     engine: &Engine,
     mut visit: impl FnMut(&str, &Group) -> Result<bool, Failure>,

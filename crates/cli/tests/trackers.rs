@@ -27,7 +27,61 @@ fn trackers_that_differ_from_the_store_are_named_and_update_applies_them() {
     std::fs::write(folder.path().join("t.toml"), COUNTER.replace("[2, 1000]", "[2, 5]")).unwrap();
     let refused = run(folder.path(), "more.ndjson");
     assert!(refused.error.contains("\"m\" is not in the file"), "{}", refused.error);
-    run(folder.path(), "--update more.ndjson in.ndjson").good();
+    let names = |folder: &std::path::Path| {
+        let group = dictrack(folder, "show a --store s.db --output json").json();
+        at(&group, "trackers")
+            .as_list()
+            .unwrap()
+            .iter()
+            .map(|tracker| at(tracker, "name").to_string())
+            .collect::<Vec<_>>()
+    };
+    let updated = run(folder.path(), "--update more.ndjson in.ndjson");
+    assert!(updated.error.contains("not in t.toml, but kept: \"m\"; --prune removes"), "{}", updated.error);
+    updated.good();
+    run(folder.path(), "more.ndjson").good();
+    assert_eq!(names(folder.path()), ["\"n\"", "\"m\""]);
+    let misused = run(folder.path(), "--prune more.ndjson");
+    assert!(misused.code == Some(2) && misused.error.contains("--update"), "{}", misused.error);
+    let pruned = run(folder.path(), "--update --prune more.ndjson in.ndjson");
+    assert!(pruned.error.contains("removing what is not in t.toml: \"m\""), "{}", pruned.error);
+    pruned.good();
+    assert_eq!(names(folder.path()), ["\"n\""]);
+    let again = run(folder.path(), "--update --prune more.ndjson");
+    assert!(!again.error.contains("removing"), "{}", again.error);
+}
+
+#[test]
+fn templates_in_the_file_hold_for_groups_with_the_attributes() {
+    let file = |target: u64| {
+        format!(
+            "{COUNTER}[[templates]]\nname = \"pro\"\nfor = [{{ key = \"plan\", eq = \"pro\" }}]\n\
+             trackers = [{{ name = \"extra\", kind = \"count\", target = {target} }}]\n"
+        )
+    };
+    let folder = folder(&[
+        ("t.toml", &file(9)),
+        ("in.ndjson", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n"),
+        ("more.ndjson", "{\"user\":\"b\"}\n{\"user\":\"a\"}\n"),
+    ]);
+    let path = folder.path();
+    run(path, "in.ndjson").good();
+    dictrack(path, "attributes a plan=pro --store s.db").good();
+    let told = dictrack(path, "run --trackers t.toml --group-by user --store s.db --output ndjson more.ndjson").good();
+    assert_eq!(told.matches("\"added\"").count(), 1, "{told}");
+    let group = |group: &str| dictrack(path, &format!("show {group} --store s.db --output json")).json();
+    assert_eq!((number(&group("a"), "trackers.1.progress"), number(&group("a"), "trackers.1.target")), (1, 9));
+    assert_eq!(at(&group("b"), "trackers").as_list().unwrap().len(), 1);
+    std::fs::write(path.join("t.toml"), file(5)).unwrap();
+    let refused = run(path, "in.ndjson");
+    assert!(refused.error.contains("\"extra\" has a different definition"), "{}", refused.error);
+    let updated = run(path, "--update in.ndjson");
+    assert!(updated.error.contains("1 group without new documents got the trackers"), "{}", updated.error);
+    updated.good();
+    assert_eq!((number(&group("a"), "trackers.1.progress"), number(&group("a"), "trackers.1.target")), (1, 5));
+    let explained = dictrack(path, "explain a --trackers t.toml --output json {}").json();
+    assert_eq!(explained.as_list().unwrap().len(), 1, "no attributes, no template: {explained}");
+    assert!(dictrack(path, "check t.toml").good().contains("2 trackers with 1 condition"));
 }
 
 #[test]

@@ -154,10 +154,10 @@ pub struct Added {
     /// Completed trackers that were left alone; only from [`Group::ensure`].
     pub completed: Vec<String>,
     /// Trackers whose definition was replaced, including completed ones that gained targets; only from
-    /// [`Group::ensure`] with [`Differing::Update`].
+    /// [`Group::ensure`] with [`Differing::Update`] or [`Differing::Replace`], and from [`Group::apply_templates`].
     pub updated: Vec<String>,
     /// Trackers that were removed because the list does not have them; only from [`Group::ensure`] with
-    /// [`Differing::Update`].
+    /// [`Differing::Replace`], and from [`Group::apply_templates`].
     pub removed: Vec<String>,
     /// The ADDED events.
     pub events: Vec<Arc<Event>>,
@@ -205,7 +205,12 @@ impl TrackerList {
 
     /// Identifies this list and how it was ensured; never 0.
     fn key(&self, differing: Differing) -> u64 {
-        self.key & !3 | if differing == Differing::Update { 3 } else { 1 }
+        let way = match differing {
+            Differing::Refuse => 1,
+            Differing::Update => 2,
+            Differing::Replace => 3,
+        };
+        self.key & !3 | way
     }
 
     /// The definitions.
@@ -220,9 +225,10 @@ impl TrackerList {
 pub enum Differing {
     /// Fails with [`GroupError::ConflictingName`].
     Refuse,
-    /// Adopts the list's definitions, as `update` does, and removes trackers that are not in the list, except those of
-    /// templates.
+    /// Adopts the list's definitions, as `update` does. Trackers that are not in the list stay.
     Update,
+    /// Adopts the list's definitions, and removes trackers that are not in the list, except those of templates.
+    Replace,
 }
 
 /// What a list of definitions is to a group.
@@ -595,14 +601,14 @@ impl Group {
     /// expire.
     #[inline]
     pub fn has(&self, list: &TrackerList, differing: Differing) -> bool {
-        // A group that has adopted a list also has it for a caller that refuses differing trackers.
+        // A group that was given a list in one way also has it for a caller that asks for less.
         self.ensured == list.key(differing)
-            || (differing == Differing::Refuse && self.ensured == list.key(Differing::Update))
+            || (self.ensured ^ list.key(differing)) <= 3 && (self.ensured & 3) > list.key(differing) & 3
     }
 
     /// Makes sure that the group has the trackers in `list`, except those that have completed and those whose
-    /// definition has expired. With [`Differing::Update`], a completed tracker that gains targets becomes active again,
-    /// as in [`update`](Self::update).
+    /// definition has expired. Unless `differing` refuses, a completed tracker that gains targets becomes active again, as in
+    /// [`update`](Self::update).
     ///
     /// # Errors
     /// A [`GroupError`] if an active tracker differs and `differing` refuses that, or if there are no generations left.
@@ -683,7 +689,7 @@ impl Group {
                 Found::Missing => new.push(Arc::clone(definition)),
             }
         }
-        if source == Source::Caller(Differing::Update) {
+        if source != Source::Templates {
             changed.iter().try_for_each(|definition| self.check_changeable(call, definition.name()))?;
         }
         self.spare_generations(call.engine, new.len() + revived)?;
@@ -726,8 +732,8 @@ impl Group {
     fn surplus<'a>(&'a self, list: &'a TrackerList, source: Source, now: Timestamp) -> impl Iterator<Item = &'a str> {
         let trackers = self.set.trackers().iter().zip(&self.slots);
         let theirs = move |definition: &TrackerDefinition| match source {
-            Source::Caller(Differing::Refuse) => false,
-            Source::Caller(Differing::Update) => definition.template().is_none(),
+            Source::Caller(Differing::Refuse | Differing::Update) => false,
+            Source::Caller(Differing::Replace) => definition.template().is_none(),
             Source::Templates => definition.template().is_some(),
         };
         trackers
@@ -756,9 +762,9 @@ impl Group {
         }
     }
 
-    /// Whether [`ensure`](Self::ensure) with [`Differing::Update`] would change something at `now`.
-    pub fn differs_from(&self, list: &TrackerList, now: Timestamp) -> bool {
-        let source = Source::Caller(Differing::Update);
+    /// Whether [`ensure`](Self::ensure), in a way that does not refuse, would change something at `now`.
+    pub fn differs_from(&self, list: &TrackerList, differing: Differing, now: Timestamp) -> bool {
+        let source = Source::Caller(differing);
         let unchanged = |found| matches!(found, Found::Equal | Found::Completed | Found::Expired);
         list.definitions().iter().any(|definition| !unchanged(self.found(definition, now, source)))
             || self.surplus(list, source, now).next().is_some()

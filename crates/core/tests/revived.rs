@@ -100,10 +100,10 @@ fn a_completed_tracker_of_which_only_the_name_is_known_is_left_alone() {
     assert!(!group.update(&call(&engine), &longer).unwrap());
     assert!(!group.add_targets(&call(&engine), "n0", &[3_u64.into()]).unwrap());
     let list = TrackerList::new(vec![longer, counting("n89", &[1, 3])], &engine).unwrap();
-    assert!(group.differs_from(&list, NOW));
-    let ensured = group.ensure(&call(&engine), &list, Differing::Update).unwrap();
+    assert!(group.differs_from(&list, Differing::Replace, NOW));
+    let ensured = group.ensure(&call(&engine), &list, Differing::Replace).unwrap();
     assert_eq!((ensured.completed, ensured.updated), (vec!["n0".to_owned()], vec!["n89".to_owned()]));
-    assert!(ensured.added.is_empty() && !group.differs_from(&list, NOW));
+    assert!(ensured.added.is_empty() && !group.differs_from(&list, Differing::Replace, NOW));
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_group_differs_from_a_list_as_long_as_updating_changes_it() {
         (vec![counting("done", &[1, 2]), counting("n", &[9])], true),
     ] {
         let list = TrackerList::new(definitions, &engine).unwrap();
-        assert_eq!(group.differs_from(&list, NOW), differs, "{list:?}");
+        assert_eq!(group.differs_from(&list, Differing::Replace, NOW), differs, "{list:?}");
         let mut updated = group.clone();
-        updated.ensure(&call(&engine), &list, Differing::Update).unwrap();
+        updated.ensure(&call(&engine), &list, Differing::Replace).unwrap();
         assert_eq!(updated.version() > group.version(), differs, "{list:?}");
-        assert!(!updated.differs_from(&list, NOW), "{list:?}");
+        assert!(!updated.differs_from(&list, Differing::Replace, NOW), "{list:?}");
     }
 }

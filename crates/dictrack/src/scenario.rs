@@ -337,7 +337,7 @@ impl ScenarioStep {
                 Op::Ensure {
                     trackers: members.definitions("trackers")?,
                     differing: match members.optional("update", flag, "true or false")? {
-                        Some(true) => Differing::Update,
+                        Some(true) => Differing::Replace,
                         Some(false) | None => Differing::Refuse,
                     },
                 },

@@ -168,7 +168,7 @@ impl Manager {
         now: Moment<'_, '_>,
     ) -> PyResult<Pending> {
         let (inner, now, list) = (self.shared()?, moment(now)?, arguments::definitions(definitions));
-        let differing = if update { Differing::Update } else { Differing::Refuse };
+        let differing = if update { Differing::Replace } else { Differing::Refuse };
         let task = async move {
             let list = inner.manager.tracker_list(list)?;
             inner.following.look(Some(&group_id)).await;

@@ -83,10 +83,14 @@ pub(crate) struct Args {
     /// When a commit counts as durable: fsync, os or interval(100ms).
     #[arg(long, default_value = "fsync")]
     pub(super) durability: Durability,
-    /// Apply the trackers in FILE to every group that has different ones. Progress is kept. A completed tracker that
-    /// gains targets becomes active again. With --time, a group without new documents is updated with its next document.
+    /// Apply the trackers in FILE to every group that has different ones. Progress is kept, and trackers that are not in FILE
+    /// stay. A completed tracker that gains targets becomes active again. With --time, a group without new documents is
+    /// updated with its next document.
     #[arg(long)]
     pub(super) update: bool,
+    /// With --update, also remove the active trackers that are not in FILE.
+    #[arg(long, requires = "update")]
+    pub(super) prune: bool,
     /// Count the inputs from the beginning, even if the store has recorded how far they were counted.
     #[arg(long)]
     pub(super) again: bool,

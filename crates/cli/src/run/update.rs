@@ -1,6 +1,6 @@
 //! `--update` in groups without new documents.
 
-use dictrack::group::Differing;
+use dictrack::group::Call;
 
 use super::{COMMITS, Run};
 use crate::Failure;
@@ -23,11 +23,15 @@ impl Run<'_> {
         self.commit()?;
         self.drain(0)?;
         let now = self.manager.manager().now();
-        let list = self.list.clone();
+        let (list, differing, manager) = (self.list.clone(), self.differing, self.manager.manager().clone());
+        let engine = manager.engine();
         let others = loop {
             let mut others = Vec::new();
             let visit = |id: &str, group: &dictrack::group::Group| {
-                if group.differs_from(&list, now) {
+                let call = Call::new(engine, id, now);
+                // What templates cannot do now, they cannot do with the next document either, which says why.
+                let templated = group.with_templates(&call).is_ok_and(|with| with.version() != group.version());
+                if templated || group.differs_from(&list, differing, now) {
                     others.push(id.to_owned());
                 }
             };
@@ -62,9 +66,13 @@ impl Run<'_> {
 
     fn update_group(&mut self, group: &str) -> Result<(), Failure> {
         loop {
-            match self.manager.ensure_trackers(group, &self.list, Differing::Update) {
-                Ok(added) => {
-                    self.take_events(&added.events);
+            let templated = self.manager.apply_templates(group);
+            let ensured = templated.and_then(|templated| {
+                Ok([templated.events, self.manager.ensure_trackers(group, &self.list, self.differing)?.events].concat())
+            });
+            match ensured {
+                Ok(events) => {
+                    self.take_events(&events);
                     self.is_reached();
                     return Ok(());
                 }

@@ -72,8 +72,8 @@ impl Manager {
 
     /// Ensures that `group` has the trackers of `list`. Completed trackers are left alone.
     ///
-    /// With [`Differing::Update`], active trackers that the list lacks are removed, except those of
-    /// [templates](Self::set_trackers), and completed ones that gain
+    /// With [`Differing::Replace`], active trackers that the list lacks are removed, except those of
+    /// [templates](Self::set_trackers). With that and with [`Differing::Update`], completed ones that gain
     /// targets become active again, as after [`update_tracker`](Self::update_tracker).
     ///
     /// To do this before each document, [`Submission::ensure`](super::Submission::ensure) is cheaper.

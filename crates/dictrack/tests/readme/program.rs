@@ -1,4 +1,4 @@
-use dictrack::{Blocking, EventCode, TrackerDefinition, json::Json};
+use dictrack::{Blocking, EventCode, TrackerDefinition, json::Json, template::Template};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Blocking::open("dictrack.db")?;
@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         manager.add_listener(code, |event| println!("{} reached {}", event.group, event.progress));
     }
     let logins = TrackerDefinition::count("logins").targets([3, 10, 100]).eq("event", "login").build()?;
-    manager.ensure_tracker("user_001", logins)?;
+    manager.set_trackers([Template::everyone([logins])?])?;
     let outcome = manager.track("user_001", &Json::parse(br#"{"event": "login"}"#)?)?;
     for tracker in outcome.dirtied() {
         println!("{}: {}", tracker.name(), tracker.tally());
