@@ -29,7 +29,7 @@ async def count(request: Request, response: Response, x_api_key: Annotated[str, 
         raise HTTPException(401, "unknown API key")
     manager: dictrack.aio.TrackingManager = request.state.manager
     now: float = request.state.now()
-    outcome = await manager.track(client, {"path": request.url.path}, now=now, ensure=request.state.trackers)
+    outcome = await manager.track(client, {"path": request.url.path}, now=now)
     if outcome.refusals:
         wait = outcome.refusals["api_quota"]["until"] - now
         raise HTTPException(429, "too many requests", headers={"Retry-After": str(math.ceil(wait))})
@@ -46,8 +46,8 @@ def create_app(store: str | os.PathLike[str] = "quotas.db", now: Callable[[], fl
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with await dictrack.aio.TrackingManager.open(store) as manager:
-            yield {"manager": manager, "trackers": manager.tracker_list([QUOTA]), "now": now}
+        async with await dictrack.aio.TrackingManager.open(store, trackers=[QUOTA]) as manager:
+            yield {"manager": manager, "now": now}
 
     app = FastAPI(lifespan=lifespan)
 

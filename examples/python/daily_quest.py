@@ -31,9 +31,9 @@ def main(manager: dt.TrackingManager, clock: dt.TestClock) -> list[str]:
         printed.append(line)
         print(line)
 
+    manager.set_trackers([quest()])
     for player, zone in ZONES.items():
         manager.set_attributes(player, {"zone": zone})
-        manager.ensure_tracker(player, quest())
 
     # Each wins at 20:00, 21:00 and 22:00 UTC. The last of these is midnight in Berlin.
     for _ in range(3):

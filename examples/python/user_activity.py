@@ -25,11 +25,10 @@ def main(manager: dt.TrackingManager) -> list[str]:
 
     manager.add_listener(dt.EVENT_TRACKER_STAGE_COMPLETED, on_stage)
     manager.add_listener(dt.EVENT_TRACKER_ALL_COMPLETED, on_end)
-    for user in ["user_001", "user_002", "user_003"]:
-        milestones = dt.CountTracker(
-            "activity_milestone", [dt.KeyValueInList("event_type", COUNTED)], target=[10, 50, 100, 500, 1000]
-        )
-        manager.ensure_tracker(user, milestones)
+    milestones = dt.CountTracker(
+        "activity_milestone", [dt.KeyValueInList("event_type", COUNTED)], target=[10, 50, 100, 500, 1000]
+    )
+    manager.set_trackers([milestones])  # for every user
 
     for at, event_type in enumerate([*COUNTED, "logout", *COUNTED, "login", "share"]):
         outcome = manager.track("user_001", {"event_type": event_type, "timestamp": 1_699_000_000 + 100 * at})

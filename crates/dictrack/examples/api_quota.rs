@@ -6,17 +6,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, routing::get};
-use dictrack::group::{Differing, TrackerList};
 use dictrack::limiter::LimiterDefinition;
-use dictrack::manager::Submission;
+use dictrack::template::Template;
 use dictrack::{Manager, Timestamp, TrackerDefinition, Window};
 use serde_json::json;
-
-#[derive(Clone)]
-struct Quotas {
-    manager: Manager,
-    trackers: TrackerList,
-}
 
 /// The client that a key belongs to.
 fn client(headers: &HeaderMap) -> Option<&'static str> {
@@ -33,11 +26,10 @@ fn seconds(now: Timestamp, then: Timestamp) -> u64 {
 }
 
 /// Counts a request. If the quota is used up, answers 429 and says after how many seconds to try again.
-async fn count(State(quotas): State<Quotas>, request: Request, next: Next) -> Result<Response, StatusCode> {
+async fn count(State(manager): State<Manager>, request: Request, next: Next) -> Result<Response, StatusCode> {
     let client = client(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
     let document = json!({"path": request.uri().path()});
-    let submission = Submission::new(client, &document).ensure(&quotas.trackers, Differing::Refuse);
-    let outcome = quotas.manager.track_one(submission).await.map_err(|error| {
+    let outcome = manager.track(client, &document).await.map_err(|error| {
         eprintln!("{error}");
         StatusCode::SERVICE_UNAVAILABLE
     })?;
@@ -71,9 +63,8 @@ pub(crate) fn app(manager: Manager) -> Result<Router, Box<dyn std::error::Error>
     let quota = TrackerDefinition::count("api_quota")
         .limiter(LimiterDefinition::count_per(100, Window::new("minute".parse()?)))
         .limiter(LimiterDefinition::count_per(10_000, Window::new("month".parse()?)));
-    let trackers = manager.tracker_list([quota.build()?])?;
-    let quotas = Quotas { manager, trackers };
-    Ok(Router::new().route("/data", get(async || "42\n")).layer(from_fn_with_state(quotas, count)))
+    manager.set_trackers([Template::everyone([quota.build()?])?])?;
+    Ok(Router::new().route("/data", get(async || "42\n")).layer(from_fn_with_state(manager, count)))
 }
 
 #[tokio::main]

@@ -5,7 +5,7 @@
 
 use std::sync::mpsc;
 
-use dictrack::{Blocking, EventCode, Manager, Outcome, TrackerDefinition};
+use dictrack::{Blocking, EventCode, Manager, Outcome, TrackerDefinition, template::Template};
 use serde_json::{Value, json};
 
 fn progress(outcome: &Outcome) -> Vec<String> {
@@ -34,9 +34,8 @@ pub(crate) fn run(manager: Blocking) -> Result<(), Box<dyn std::error::Error>> {
         .targets([10, 50, 100, 500, 1000])
         .is_in("event_type", ["login", "purchase", "comment", "share"])
         .build()?;
-    for user in ["user_001", "user_002", "user_003"] {
-        manager.ensure_tracker(user, milestone.clone())?;
-    }
+    // For every user.
+    manager.set_trackers([Template::everyone([milestone])?])?;
 
     let track = |activity: &Value| -> Result<Vec<String>, Box<dyn std::error::Error>> {
         let user = activity["user_id"].as_str().ok_or("an activity names its user")?;

@@ -159,6 +159,7 @@ impl Group {
     /// # Errors
     /// As [`apply_templates`](Self::apply_templates) and [`ensure`](Self::ensure). The document has not been applied then, but
     /// the group may have trackers of templates that it did not have before.
+    #[cold]
     pub fn ensure_and_track(
         &mut self,
         engine: &Engine,
@@ -725,6 +726,7 @@ impl Step<'_> {
     }
 
     /// Reads the sums that `matches` add.
+    #[inline]
     fn read_sums(&mut self, matches: &[u32]) {
         /// Up to this number, all sums are read without checking which of them are needed.
         const FEW: usize = 3;

@@ -48,6 +48,7 @@ impl Scratch {
     /// Positions are written sixteen at a time, even if there are fewer, and the excess is overwritten by the next ones. A loop
     /// over the bits would end unpredictably once per word (Langdale and Lemire, "Parsing gigabytes of JSON
     /// per second", VLDB Journal 2019, §3.1.4).
+    #[inline]
     pub(super) fn collect(&mut self) {
         let Self { words, matches, matched, .. } = self;
         let most = words.len() * 64 + *matched;

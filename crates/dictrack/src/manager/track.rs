@@ -218,8 +218,8 @@ impl Manager {
             .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
             .keep_events(self.keeps_events());
         let apply = move |found: &mut Group| match found.may_lack(&shared.engine, ensure) {
-            true => found.ensure_and_track(&shared.engine, group, &track, ensure),
             false => Ok(found.track(&shared.engine, group, &track)),
+            true => found.ensure_and_track(&shared.engine, group, &track, ensure),
         };
         move |found: &mut Group| {
             let before = found.version();
