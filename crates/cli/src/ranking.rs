@@ -1,19 +1,16 @@
 //! How far groups are: `dictrack show --tracker`, and all output as CSV.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
 use std::io::IsTerminal as _;
 
 use comfy_table::{CellAlignment, Table, presets};
+use dictrack::find::{Place, Query, Standing};
 use dictrack::group::{Engine, Group};
-use dictrack::json::Json;
-use dictrack::number::Number;
 use dictrack::text::plain;
-use dictrack::{Amount, Status, Timestamp, TrackerSnapshot};
+use dictrack::{Amount, Timestamp};
 
 use crate::Failure;
 use crate::print::say;
-use crate::report::{bar, object, table};
+use crate::report::{bar, table};
 use crate::show::part;
 
 /// Which groups are listed.
@@ -48,120 +45,31 @@ enum Wants {
     Completed,
 }
 
-/// How far a group is with a tracker.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    group: String,
-    tracker: TrackerSnapshot,
-}
-
-impl Place {
-    /// What the furthest group has most of. Of groups that are equally far, the first by name comes first.
-    fn rank(&self) -> (u64, Amount, Reverse<&str>) {
-        (self.tracker.cycle, self.tracker.progress, Reverse(&self.group))
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Place {
-    fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
-    }
-}
-
-impl Eq for Place {}
-
 impl Wanted {
-    /// How far a group is, if it is wanted.
-    pub(crate) fn place(&self, id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Option<Place> {
-        let name = self.tracker.as_deref()?;
-        let tracker = all(group, engine, Some(&[name]), now).into_iter().next()?;
-        let is_wanted = match self.status {
-            None => true,
-            Some(Wants::Active) => tracker.status == Status::Active,
-            Some(Wants::Limited) => tracker.status == Status::Active && tracker.limited,
-            Some(Wants::Resting) => tracker.status == Status::Resting,
-            Some(Wants::Completed) => tracker.completed,
-        };
-        let is_within = self.at_least.is_none_or(|least| tracker.progress >= least)
-            && self.at_most.is_none_or(|most| tracker.progress <= most);
-        (is_wanted && is_within).then(|| Place { group: id.to_owned(), tracker })
+    /// The query for the groups that are wanted, with up to `limit` places.
+    pub(crate) fn query(&self, tracker: &str, limit: usize) -> Query {
+        let mut query = Query::of(tracker).limit(limit);
+        (query.at_least, query.at_most) = (self.at_least, self.at_most);
+        query.standing = self.status.map(|status| match status {
+            Wants::Active => Standing::Active,
+            Wants::Limited => Standing::Limited,
+            Wants::Resting => Standing::Resting,
+            Wants::Completed => Standing::Completed,
+        });
+        query
     }
 }
 
-/// The trackers of a group, or those with these names: the active ones, then the completed ones, newest first.
-fn all(group: &Group, engine: &Engine, names: Option<&[&str]>, now: Timestamp) -> Vec<TrackerSnapshot> {
-    let is_named = |tracker: &TrackerSnapshot| names.is_none_or(|names| names.contains(&tracker.name()));
+/// How far a group is with each of its trackers: the active ones, then the completed ones, newest first.
+pub(crate) fn all(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Vec<Place> {
     let completed = group.completed().into_iter().rev().map(|completed| completed.tracker);
-    group.trackers(engine, names, now).into_iter().chain(completed.filter(is_named)).collect()
+    let trackers = group.trackers(engine, None, now).into_iter().chain(completed);
+    trackers.map(|tracker| Place::new(id, tracker)).collect()
 }
 
-impl Place {
-    /// How far a group is with each of its trackers.
-    pub(crate) fn all(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Vec<Self> {
-        let trackers = all(group, engine, None, now).into_iter();
-        trackers.map(|tracker| Self { group: id.to_owned(), tracker }).collect()
-    }
-
-    fn status(&self) -> &'static str {
-        let Self { tracker, .. } = self;
-        if tracker.status == Status::Active && tracker.limited { "limited" } else { tracker.status.name() }
-    }
-
-    /// How many stages the tracker has.
-    fn stages(&self) -> usize {
-        self.tracker.definition.targets().len()
-    }
-
-    pub(crate) fn to_json(&self) -> Json {
-        let Self { group, tracker } = self;
-        let amount = |amount: Amount| Json::Number(Number::Exact(amount));
-        object([
-            ("group", group.as_str().into()),
-            ("tracker", tracker.name().into()),
-            ("progress", amount(tracker.progress)),
-            ("target", tracker.target().map_or(Json::Null, amount)),
-            ("stage", (tracker.stage as u64).into()),
-            ("stages", (self.stages() as u64).into()),
-            ("cycle", tracker.cycle.into()),
-            ("status", self.status().into()),
-        ])
-    }
-}
-
-/// The groups that are the furthest, of any number.
-pub(crate) struct Top {
-    most: usize,
-    places: BinaryHeap<Reverse<Place>>,
-}
-
-impl Top {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, places: BinaryHeap::new() }
-    }
-
-    pub(crate) fn add(&mut self, place: Place) {
-        self.places.push(Reverse(place));
-        if self.places.len() > self.most {
-            self.places.pop();
-        }
-    }
-
-    /// The furthest first.
-    pub(crate) fn into_sorted(self) -> Vec<Place> {
-        self.places.into_sorted_vec().into_iter().map(|Reverse(place)| place).collect()
-    }
+/// How many stages the tracker has.
+fn stages(place: &Place) -> usize {
+    place.tracker.definition.targets().len()
 }
 
 /// One row per group, with bars of `cells` cells.
@@ -172,8 +80,8 @@ pub(crate) fn places(places: &[Place], cells: usize) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for place in places {
-        let Place { group, tracker } = place;
-        let mut stage = match place.stages() {
+        let Place { group, tracker, .. } = place;
+        let mut stage = match stages(place) {
             0 => String::new(),
             stages => format!("{} of {stages}", tracker.stage),
         };
@@ -182,7 +90,7 @@ pub(crate) fn places(places: &[Place], cells: usize) -> Table {
         }
         let bar = part(tracker).map_or_else(String::new, |part| bar(part, cells));
         let tally = tracker.tally().to_string();
-        table.add_row([plain(group).into_owned(), bar, tally, stage, place.status().to_owned()]);
+        table.add_row([plain(group).into_owned(), bar, tally, stage, place.standing().name().to_owned()]);
     }
     table
 }
@@ -194,16 +102,16 @@ pub(crate) fn say_csv(places: &[Place], first: bool) -> Result<(), Failure> {
         writer.write_record(["group", "tracker", "progress", "target", "stage", "stages", "cycle", "status"])?;
     }
     for place in places {
-        let Place { group, tracker } = place;
+        let Place { group, tracker, .. } = place;
         writer.write_record([
             group,
             tracker.name(),
             &tracker.progress.to_string(),
             &tracker.target().map_or_else(String::new, |target| target.to_string()),
             &tracker.stage.to_string(),
-            &place.stages().to_string(),
+            &stages(place).to_string(),
             &tracker.cycle.to_string(),
-            place.status(),
+            place.standing().name(),
         ])?;
     }
     match records(writer)? {

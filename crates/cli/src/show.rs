@@ -1,20 +1,17 @@
 //! `dictrack show`: the contents of a store.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
-use dictrack::store::DataStore;
+use dictrack::store::{DataStore, RecentSets};
 use dictrack::text::plain;
 use dictrack::{
     CompletedTracker, PeriodRecord, Timestamp, TrackerSnapshot,
-    group::{DefinitionSet, Engine, Group},
+    group::{Engine, Group},
 };
 
 use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
-use crate::ranking::{self, Place, Top, Wanted, say_csv};
+use crate::ranking::{self, Wanted, say_csv};
 use crate::report::{bar, counted, fitted, table};
 use crate::store::{Where, unread, wait};
 use crate::words::Words;
@@ -79,10 +76,10 @@ pub(crate) fn show(args: &Args) -> Outcome {
             match args.output {
                 Output::Table => show_group(id, &group, &engine, now),
                 Output::Json => say_json(&group_json(id, &group, &engine, now)),
-                Output::Csv => say_csv(&Place::all(id, &group, &engine, now), true)?,
+                Output::Csv => say_csv(&ranking::all(id, &group, &engine, now), true)?,
             }
         }
-        None if args.wanted.tracker.is_some() => show_places(store, &engine, args, now)?,
+        None if let Some(tracker) = &args.wanted.tracker => show_places(store, &engine, args, tracker, now)?,
         None => show_groups(store, &engine, args, now)?,
     }
     Ok(true)
@@ -208,21 +205,14 @@ pub(crate) fn each_group(
     mut visit: impl FnMut(&str, &Group) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
     const PAGE: usize = 1000;
-    /// How many sets of definitions are kept. One that no group has any more would be read again for the next group with it.
-    const SETS: usize = 64;
-    let mut sets: VecDeque<Arc<DefinitionSet>> = VecDeque::new();
+    let mut sets = RecentSets::default();
     let mut last: Option<String> = None;
     loop {
         let page = wait(store.groups(last.as_deref(), PAGE)).map_err(|error| unread(&error))?;
         let Some(end) = page.last().cloned() else { return Ok(false) };
         for id in &page {
             let Some(group) = wait(store.load(id, engine)).map_err(|error| unread(&error))? else { continue };
-            if !sets.iter().any(|set| Arc::ptr_eq(set, group.definition_set())) {
-                sets.push_back(Arc::clone(group.definition_set()));
-                if sets.len() > SETS {
-                    sets.pop_front();
-                }
-            }
+            sets.keep(group.definition_set());
             if !visit(id, &group)? {
                 return Ok(true);
             }
@@ -261,7 +251,7 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timesta
         match args.output {
             Output::Table => rows.push(Overview::of(id, group, engine, now)),
             Output::Json => say_json(&group_json(id, group, engine, now)),
-            Output::Csv => say_csv(&Place::all(id, group, engine, now), false)?,
+            Output::Csv => say_csv(&ranking::all(id, group, engine, now), false)?,
         }
         Ok(true)
     })?;
@@ -274,22 +264,34 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timesta
     Ok(())
 }
 
-/// Lists the groups that have a tracker.
-fn show_places(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
-    let mut places = Vec::new();
-    let mut top = args.wanted.top.map(Top::new);
-    let more = each_group(store, engine, |id, group| {
-        let Some(place) = args.wanted.place(id, group, engine, now) else { return Ok(true) };
-        match &mut top {
-            Some(top) => top.add(place),
-            None if places.len() == args.most() => return Ok(false),
-            None => places.push(place),
+/// Lists the groups that have a tracker: the furthest first, or all in the order of their ids.
+fn show_places(
+    store: &dyn DataStore,
+    engine: &Engine,
+    args: &Args,
+    tracker: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut more = false;
+    let places = match args.wanted.top {
+        Some(top) => {
+            let query = args.wanted.query(tracker, top);
+            wait(store.find(&query, now, engine)).map_err(|error| unread(&error))?
         }
-        Ok(true)
-    })?;
-    if let Some(top) = top {
-        places = top.into_sorted();
-    }
+        None => {
+            let query = args.wanted.query(tracker, args.most());
+            let mut places = Vec::new();
+            more = each_group(store, engine, |id, group| {
+                let Some(place) = query.place(id, group, engine, now) else { return Ok(true) };
+                if places.len() == query.limit {
+                    return Ok(false);
+                }
+                places.push(place);
+                Ok(true)
+            })?;
+            places
+        }
+    };
     match args.output {
         Output::Json => places.iter().for_each(|place| say_json(&place.to_json())),
         Output::Csv => say_csv(&places, true)?,

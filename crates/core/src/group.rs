@@ -503,6 +503,11 @@ impl Group {
         (0..self.slots.len()).filter(listed).map(|at| self.snapshot(engine, at, now)).collect()
     }
 
+    /// The tracker of that name, if it is active at `now`.
+    pub fn tracker(&self, engine: &Engine, name: &str, now: Timestamp) -> Option<TrackerSnapshot> {
+        self.active_slot(name, now).map(|at| self.snapshot(engine, at, now))
+    }
+
     /// The completed trackers that can still be read, in the order in which they completed.
     pub fn completed(&self) -> Vec<CompletedTracker> {
         self.log.as_ref().map_or_else(Vec::new, |log| log.completions.trackers.iter().cloned().collect())

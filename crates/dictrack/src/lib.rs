@@ -49,6 +49,7 @@ mod error;
 mod executor;
 #[cfg(feature = "files")]
 pub mod files;
+pub mod find;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 pub mod manager;

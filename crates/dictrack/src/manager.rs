@@ -8,6 +8,7 @@
 //! | `blocking` | its calls for programs without an async runtime |
 //! | `close` | closing it |
 //! | `track`, `batch`, `trackers`, `groups` | its calls on documents, on many documents, on trackers and on groups |
+//! | `find` | its calls on many groups: listing them, finding some |
 //! | `templates` | its calls on the trackers that groups have without being given them |
 //! | `rows` | its call on the rows of a table, group by group |
 //! | `at` | its calls as of a moment |
@@ -24,6 +25,7 @@ mod close;
 mod commit;
 mod delivery;
 mod due;
+mod find;
 mod groups;
 mod listeners;
 mod options;

@@ -1,17 +1,19 @@
 //! Stores: they keep all groups.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dictrack_core::{
-    TrackerDefinition,
-    group::{Engine, Group, GroupChange, Limits},
+    Timestamp, TrackerDefinition,
+    group::{DefinitionSet, Engine, Group, GroupChange, Limits},
 };
 
 use crate::Error;
 use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
 use crate::durability::Durability;
+use crate::find::{Finder, Place, Query};
 
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -163,6 +165,30 @@ pub trait DataStore: Send + Sync + Debug {
     /// A failure of the store.
     async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error>;
 
+    /// The groups that `query` wants, in its order, as of `now`. The default implementation loads every group.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    async fn find(&self, query: &Query, now: Timestamp, engine: &Engine) -> Result<Vec<Place>, Error> {
+        const PAGE: usize = 1000;
+        let mut finder = Finder::new(query, now);
+        let mut sets = RecentSets::default();
+        let mut last: Option<String> = None;
+        loop {
+            let page = self.groups(last.as_deref(), PAGE).await?;
+            for id in &page {
+                if let Some(group) = self.load(id, engine).await? {
+                    sets.keep(group.definition_set());
+                    finder.visit(id, &group, engine);
+                }
+            }
+            match page.into_iter().next_back() {
+                Some(id) => last = Some(id),
+                None => return Ok(finder.places()),
+            }
+        }
+    }
+
     /// The groups with undelivered events.
     ///
     /// # Errors
@@ -212,6 +238,25 @@ pub trait DataStore: Send + Sync + Debug {
     async fn clear(&self) -> Result<(), Error>;
 }
 
+/// The definition sets of the groups that were loaded last. One that nothing holds would be read and compiled again for the
+/// next group that has it.
+#[derive(Debug, Default)]
+pub struct RecentSets(VecDeque<Arc<DefinitionSet>>);
+
+impl RecentSets {
+    const MOST: usize = 64;
+
+    /// Keeps a set for the groups that follow.
+    pub fn keep(&mut self, set: &Arc<DefinitionSet>) {
+        if !self.0.iter().any(|kept| Arc::ptr_eq(kept, set)) {
+            self.0.push_back(Arc::clone(set));
+            if self.0.len() > Self::MOST {
+                self.0.pop_front();
+            }
+        }
+    }
+}
+
 /// Reads some groups of a store to check that they are readable.
 pub(crate) async fn read_some<S: DataStore + ?Sized>(store: &S, found: &mut Examination) {
     let engine = Engine::default();
@@ -258,6 +303,9 @@ macro_rules! forward {
             }
             async fn groups(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
                 (**self).groups(after, limit).await
+            }
+            async fn find(&self, query: &Query, now: Timestamp, engine: &Engine) -> Result<Vec<Place>, Error> {
+                (**self).find(query, now, engine).await
             }
             async fn undelivered(&self) -> Result<Vec<String>, Error> {
                 (**self).undelivered().await

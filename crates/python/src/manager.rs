@@ -7,6 +7,7 @@ mod opening;
 
 use std::sync::Arc;
 
+use dictrack::find::{Order, Place, Query, Standing};
 use dictrack::json::Json;
 use dictrack::{
     Amount, ErrorKind, EventCode, PeriodRecord,
@@ -175,6 +176,58 @@ impl Manager {
             inner.at(now).ensure_trackers(&group_id, &list, differing).await
         };
         Ok(Pending::new(task, added))
+    }
+
+    /// Up to ``limit`` ids of groups in order, after one.
+    #[pyo3(signature = (after, limit))]
+    fn groups(&self, after: Option<String>, limit: usize) -> PyResult<Pending> {
+        let inner = self.shared()?;
+        let task = async move { inner.manager.groups(after.as_deref(), limit).await };
+        Ok(Pending::new(task, |py, groups| Ok(groups.into_pyobject(py)?.into_any().unbind())))
+    }
+
+    /// The groups that are furthest with a tracker, or the least far: for each, its id, the state of the tracker, the standing and
+    /// the position for the next page.
+    #[pyo3(signature = (tracker, at_least, at_most, status, ascending, limit, after, now=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn find(
+        &self,
+        tracker: &str,
+        at_least: Option<&Bound<'_, PyAny>>,
+        at_most: Option<&Bound<'_, PyAny>>,
+        status: Option<&str>,
+        ascending: bool,
+        limit: usize,
+        after: Option<&str>,
+        now: Moment<'_, '_>,
+    ) -> PyResult<Pending> {
+        let (inner, now) = (self.shared()?, moment(now)?);
+        let mut query = Query::of(tracker).limit(limit);
+        query.at_least = at_least.map(|amount| value::amount("at_least", amount)).transpose()?;
+        query.at_most = at_most.map(|amount| value::amount("at_most", amount)).transpose()?;
+        if let Some(status) = status {
+            let standing = Standing::ALL.into_iter().find(|standing| standing.name() == status);
+            let words = || Standing::ALL.map(Standing::name).join(", ");
+            let unknown = || PyValueError::new_err(format!("status is {status:?}; expected one of {}", words()));
+            query.standing = Some(standing.ok_or_else(unknown)?);
+        }
+        query.order = if ascending { Order::Ascending } else { Order::Descending };
+        let after = after.map(|after| after.parse().map_err(|_| PyValueError::new_err("after is not a place")));
+        query.after = after.transpose()?;
+        let task = async move {
+            let now = now.unwrap_or_else(|| inner.manager.now());
+            let places = inner.manager.at(now).find(&query).await?;
+            let place = |place: &Place| {
+                let state = State::of(&place.tracker);
+                let state = match place.completed_at {
+                    Some(moment) => state.done(moment),
+                    None => state.at_moment(now),
+                };
+                (place.group.clone(), state, place.standing().name(), place.position().to_string())
+            };
+            Ok(places.iter().map(place).collect::<Vec<_>>())
+        };
+        Ok(Pending::new(task, |py, places| Ok(places.into_pyobject(py)?.into_any().unbind())))
     }
 
     /// Replaces the templates.

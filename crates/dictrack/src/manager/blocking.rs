@@ -17,6 +17,7 @@ use super::listeners::ListenerId;
 use super::options::{Reset, Submission, TrackerUpdate};
 use super::rows::{Rows, RowsOutcome};
 use super::shared::Manager;
+use crate::find::{Place, Query};
 use crate::store::Mark;
 use crate::{Error, executor};
 
@@ -75,6 +76,8 @@ macro_rules! of_a_moment {
             periods(group: &str, name: &str) -> Option<Vec<PeriodRecord>>;
             set_attributes(group: &str, attributes: Map) -> bool;
             apply_templates(group: &str) -> Added;
+            find(query: &Query) -> Vec<Place>;
+            top(tracker: &str, count: usize) -> Vec<Place>;
         }
     };
 }
@@ -151,6 +154,7 @@ impl Blocking {
         completed(group: &str) -> Vec<CompletedTracker>;
         attributes(group: &str) -> Map;
         delete_group(group: &str) -> bool;
+        groups(after: Option<&str>, limit: usize) -> Vec<String>;
         flush(confirm: bool) -> ();
         close() -> ();
         commit(marks: Vec<Mark>) -> Commit;

@@ -5,10 +5,12 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use dictrack_core::Timestamp;
 use dictrack_core::group::{Engine, Group, Limits};
 
 use crate::cache::{DataCache, Load};
 use crate::durability::Durability;
+use crate::find::{Place, Query};
 use crate::store::{Claimed, DataStore, Held, Mark, Writers};
 use crate::{Error, executor};
 
@@ -68,6 +70,13 @@ impl Source {
         let Some(store) = self.store.clone() else { return Ok(Vec::new()) };
         let after = after.map(str::to_owned);
         self.ask(async move { store.groups(after.as_deref(), limit).await }).await
+    }
+
+    /// The groups that a query wants, as the store has them.
+    pub(super) async fn find(&self, query: &Query, now: Timestamp) -> Result<Vec<Place>, Error> {
+        let Some(store) = self.store.clone() else { return Ok(Vec::new()) };
+        let (engine, query) = (Arc::clone(&self.engine), query.clone());
+        self.ask(async move { store.find(&query, now, &engine).await }).await
     }
 
     /// The groups with undelivered events.

@@ -256,7 +256,7 @@ impl At<'_> {
     /// The same errors.
     pub async fn tracker(&self, group: &str, name: &str) -> Result<Option<TrackerSnapshot>, Error> {
         let now = self.moment();
-        let found = |found: &Group| found.trackers(self.manager.engine(), Some(&[name]), now).pop();
+        let found = |found: &Group| found.tracker(self.manager.engine(), name, now);
         self.manager.view_at(group, now, found).await
     }
 

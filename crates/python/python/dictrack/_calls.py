@@ -21,7 +21,7 @@ from dictrack._arguments import (
     trackers_of,
 )
 from dictrack._dictrack import Manager, Outcomes, Pending, Table, TestClock
-from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome, typed
+from dictrack._results import Added, Explanation, PeriodRecord, Place, TableOutcome, typed
 from dictrack._templates import templates_of
 from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
@@ -111,6 +111,41 @@ def ensure_trackers(native: Manager, group_id: Any, trackers: Any, update: bool,
     found = yield native.ensure_trackers(group_id, definitions, update, now)
     yield from _follow(native, group_id, trackers)
     return Added(**found)
+
+
+#: How many groups are listed at a time.
+PAGE = 1000
+
+
+def groups(native: Manager, after: Any, limit: int) -> Call[list[str]]:
+    """A page of group ids."""
+    page: list[str] = yield native.groups(None if after is None else checked_group(after), limit)
+    return page
+
+
+def find(
+    native: Manager,
+    tracker: Any,
+    at_least: Any,
+    at_most: Any,
+    status: Any,
+    ascending: Any,
+    limit: Any,
+    after: Any,
+    now: Moment,
+) -> Call[list[Place]]:
+    """The groups that are furthest with a tracker."""
+    if isinstance(tracker, BaseTracker):
+        tracker = tracker.name
+    if status is not None and not isinstance(status, str):
+        raise TypeError(f"status is {a_type(status)}; expected str")
+    if isinstance(after, Place):
+        after = after.position
+    if after is not None and not isinstance(after, str):
+        raise TypeError(f"after is {a_type(after)}; expected a Place, or its position")
+    most = _compat.whole("limit", limit)
+    found = yield native.find(checked_name(tracker), at_least, at_most, status, bool(ascending), most, after, now)
+    return [Place(group, tracker_of(state, group), standing, position) for group, state, standing, position in found]
 
 
 def set_trackers(native: Manager, trackers: Any) -> None:

@@ -6,13 +6,16 @@ import dataclasses
 import decimal
 import numbers
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dictrack import _values
 from dictrack._dictrack import TableEvents
 from dictrack._json import JSONReady, ready, ready_list
 from dictrack._values import a_type
 from dictrack.events import TrackerEvent
+
+if TYPE_CHECKING:
+    from dictrack.trackers.base import BaseTracker
 
 
 class _Result(JSONReady):
@@ -57,6 +60,36 @@ class Added(_Result):
     updated: list[str]
     removed: list[str]
     events: list[TrackerEvent]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place(_Result):
+    """How far a group is with a tracker.
+
+    Attributes
+    ----------
+    group_id : str
+        The group.
+    tracker : BaseTracker
+        The tracker, as it was.
+    status : str
+        ``active``, ``limited``, ``resting`` or ``completed``.
+    position : str
+        The place in the order: pass it to ``find`` as ``after`` for the places that follow.
+    """
+
+    group_id: str
+    tracker: BaseTracker
+    status: str
+    position: str
+
+    @property
+    def progress(self) -> Any:
+        """The progress of the tracker."""
+        return self.tracker.progress
+
+    def _json(self) -> dict[str, Any]:
+        return {**super()._json(), "tracker": self.tracker.to_dict(state=True)}
 
 
 @dataclasses.dataclass(frozen=True)

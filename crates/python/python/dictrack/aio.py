@@ -18,15 +18,15 @@ import asyncio
 import datetime
 import os
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, PeriodRecord, TableOutcome
-from dictrack._types import Document, Limits, Moment, Options, TimeKeywords, Trackers
+from dictrack._results import Added, Explanation, PeriodRecord, Place, TableOutcome
+from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
@@ -137,6 +137,32 @@ class TrackingManager:
     ) -> Outcomes:
         """Applies many documents in order and commits them together."""
         return await _run(_calls.track_many(self._native, items, ensure))
+
+    async def find(
+        self,
+        tracker: str | BaseTracker,
+        *,
+        at_least: Number | None = None,
+        at_most: Number | None = None,
+        status: str | None = None,
+        ascending: bool = False,
+        limit: int = 100,
+        after: Place | str | None = None,
+        now: Moment | None = None,
+    ) -> list[Place]:
+        """The groups that have a tracker or have completed it, by how far they are."""
+        return await _run(_calls.find(self._native, tracker, at_least, at_most, status, ascending, limit, after, now))
+
+    async def top(self, tracker: str | BaseTracker, count: int = 10, *, now: Moment | None = None) -> list[Place]:
+        """The groups that are furthest with a tracker; see ``find``."""
+        return await _run(_calls.find(self._native, tracker, None, None, None, False, count, None, now))
+
+    async def groups(self, after: str | None = None) -> AsyncIterator[str]:
+        """The ids of all groups in order, or of those after ``after``: ``async for group_id in manager.groups()``."""
+        while page := await _run(_calls.groups(self._native, after, _calls.PAGE)):
+            for group_id in page:
+                yield group_id
+            after = page[-1]
 
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them. Not awaited."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import datetime
 import os
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, Period, PeriodRecord, TableOutcome
-from dictrack._types import Document, Limits, Moment, Options, TimeKeywords, Trackers
+from dictrack._results import Added, Explanation, Period, PeriodRecord, Place, TableOutcome
+from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
-__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "TableOutcome", "TrackingManager"]
+__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "Place", "TableOutcome", "TrackingManager"]
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -139,6 +139,49 @@ class TrackingManager(Tracking):
             exceptions by position, ``events`` all events in order.
         """
         return _run(_calls.track_many(self._native, items, ensure))
+
+    def find(
+        self,
+        tracker: str | BaseTracker,
+        *,
+        at_least: Number | None = None,
+        at_most: Number | None = None,
+        status: str | None = None,
+        ascending: bool = False,
+        limit: int = 100,
+        after: Place | str | None = None,
+        now: Moment | None = None,
+    ) -> list[Place]:
+        """The groups that have a tracker or have completed it, by how far they are, as of the last commit and of now.
+
+        Looks at every group: about a million in a few seconds. A group that only ``set_trackers`` will give the tracker has no place yet.
+
+        Parameters
+        ----------
+        tracker : str or BaseTracker
+            The tracker or its name.
+        at_least, at_most : number, optional
+            Only groups with this progress.
+        status : str, optional
+            Only groups in which the tracker is ``active`` (which includes ``limited``), ``limited``, ``resting`` or ``completed``.
+        ascending : bool, optional
+            The least far come first. Groups that are equally far are in the order of their ids.
+        limit : int, optional
+            How many places are returned at most.
+        after : Place or str, optional
+            Only places after this one, or after the one with this ``position``: the next page.
+        """
+        return _run(_calls.find(self._native, tracker, at_least, at_most, status, ascending, limit, after, now))
+
+    def top(self, tracker: str | BaseTracker, count: int = 10, *, now: Moment | None = None) -> list[Place]:
+        """The groups that are furthest with a tracker; see ``find``."""
+        return _run(_calls.find(self._native, tracker, None, None, None, False, count, None, now))
+
+    def groups(self, after: str | None = None) -> Iterator[str]:
+        """The ids of all groups in order, or of those after ``after``, as of the last commit. Reads a thousand at a time."""
+        while page := _run(_calls.groups(self._native, after, _calls.PAGE)):
+            yield from page
+            after = page[-1]
 
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them.
