@@ -43,6 +43,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Backfill(run::BackfillArgs),
     Check(check::Args),
     Test(test::Args),
     Show(show::Args),
@@ -136,6 +137,7 @@ fn main() -> ExitCode {
         .init();
     let ended = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Backfill(args) => run::backfill(args),
         Command::Check(args) => check::check(&args).map(exit_code),
         Command::Test(args) => test::test(&args).map(exit_code),
         Command::Show(args) => show::show(&args).map(exit_code),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use dictrack::store::Mark;
+use dictrack::store::{DataStore, DryStore, Mark};
 use dictrack::{
     Blocking, Document, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
     clock::{Clock as _, Stopwatch, SystemClock},
@@ -51,8 +51,8 @@ mod values;
 #[cfg(feature = "zstd")]
 mod zstd;
 
-pub(crate) use args::Args;
-use args::Output;
+pub(crate) use args::{Args, BackfillArgs};
+use args::{Backfill, Output};
 use away::Away;
 use events::Turns;
 use input::{Input, Paths, Position};
@@ -77,21 +77,38 @@ const COMMIT_EVENTS: usize = 50_000;
 /// The maximum number of commits in progress: one being written and one waiting.
 const COMMITS: usize = 2;
 
+pub(crate) fn backfill(args: BackfillArgs) -> Result<ExitCode, Failure> {
+    run(args.into_run())
+}
+
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let args = &args.named()?;
+    let is_dry = args.backfill == Some(Backfill::Dry);
     let place = args.store.as_deref().map(store::address).transpose()?;
-    let cache = shared::cache(args)?;
+    let cache = if is_dry { None } else { shared::cache(args)? };
     let trackers = trackers::read(args)?;
     // Before opening the store, which creates it.
     let taken = Taken::default();
     let mut inputs = open_inputs(args, &taken)?;
+    if args.backfill.is_some() {
+        let scope = trackers.scope()?;
+        inputs.iter_mut().for_each(|input| input.key = input.key.take().map(|key| format!("{scope}{key}")));
+    }
     let paths = Paths::of(args);
-    let store = place.as_ref().map(|place| store::open(place, &args.options())).transpose()?;
+    let store = match &place {
+        Some(place) if is_dry => {
+            let read = store::open(place, &args.options().read_only())?;
+            Some(Arc::new(DryStore::new(read)) as Arc<dyn DataStore>)
+        }
+        place => place.as_ref().map(|place| store::open(place, &args.options())).transpose()?,
+    };
     let all = trackers.all();
     let mut plan = trackers::Plan::without_store(args);
     if let Some(store) = &store {
         let marks = wait(store.marks())?.into_iter().filter_map(|mark| Some((mark.name, mark.text?))).collect();
-        plan = trackers::Plan::of(args, &all, &**store, &marks)?;
+        if args.backfill.is_none() {
+            plan = trackers::Plan::of(args, &all, &**store, &marks)?;
+        }
         let mut resumed = inputs.iter_mut().filter(|_| !args.again);
         let typing = args.typing();
         resumed.try_for_each(|input| input.resume(&marks, &paths, args.id.is_some(), &typing, &taken))?;
@@ -103,10 +120,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         None => builder.durability(args.durability).commit_by_hand(),
     };
     let budget = args.memory.saturating_mul(1024 * 1024);
-    builder = builder.memory_budget(budget);
+    // Nothing that a dry backfill changes can be read again.
+    builder = builder.memory_budget(if is_dry { usize::MAX } else { budget });
     // Without a store and a cache, nothing can be printed again.
     let keeps = store.is_some() || shared;
-    if args.output == Output::Ndjson && keeps {
+    if args.output == Output::Ndjson && keeps && args.backfill != Some(Backfill::Silent) {
         builder = builder.keep_events();
     }
     if let Some(store) = store {
@@ -136,7 +154,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         most_waiting: (budget / 32).clamp(COMMIT_BYTES.0, COMMIT_BYTES.1),
         committed: Stopwatch::start(),
         positions: HashMap::new(),
-        notes: vec![plan.mark(&all)],
+        notes: if args.backfill.is_none() { vec![plan.mark(&all)] } else { Vec::new() },
         out: BufWriter::with_capacity(1 << 16, Out::that_says_so()),
         out_closed: false,
         bar: input_bar(inputs.iter().map(Input::size).sum()),
@@ -249,8 +267,14 @@ impl<'a> Read<'a> {
         document: &'b dyn Document,
         list: &'b TrackerList,
         differing: Differing,
+        backfill: Option<Backfill>,
     ) -> Submission<'b> {
-        let mut submission = Submission::new(&self.group, document).ensure(list, differing);
+        let mut submission = Submission::new(&self.group, document);
+        submission = match backfill {
+            None => submission.ensure(list, differing),
+            Some(Backfill::Silent) => submission.backfill(list).silent(),
+            Some(Backfill::Emit | Backfill::Dry) => submission.backfill(list),
+        };
         (submission.now, submission.event_id) = (self.now, self.id.as_deref());
         submission
     }

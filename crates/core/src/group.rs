@@ -28,6 +28,7 @@ use crate::zone::Zone;
 
 mod adds;
 mod attributes;
+mod backfill;
 mod ids;
 pub(crate) mod stored;
 mod track;

@@ -270,6 +270,13 @@ impl Outcome {
         self.version
     }
 
+    /// Forgets the events, which nobody is to hear of.
+    pub fn silence(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.events.clear();
+        }
+    }
+
     pub(crate) fn made(&mut self, version: u64) {
         self.version = version;
     }

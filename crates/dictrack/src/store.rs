@@ -15,6 +15,7 @@ use crate::doctor::{Examination, Finding, Level, SAMPLE, Setup};
 use crate::durability::Durability;
 use crate::find::{Finder, Place, Query};
 
+mod dry;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "mongodb")]
@@ -26,6 +27,7 @@ pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub use dry::DryStore;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 #[cfg(feature = "mongodb")]

@@ -30,6 +30,16 @@ struct Item {
     event_id: Option<PyBackedStr>,
 }
 
+/// How documents are applied.
+pub(crate) struct How {
+    /// The trackers that each group must have.
+    pub(crate) ensured: Option<Ensured>,
+    /// The only trackers that they count for.
+    pub(crate) backfill: Option<Ensured>,
+    /// Whether nobody hears of their events.
+    pub(crate) silent: bool,
+}
+
 impl Items {
     /// Checks that each item is a tuple or list of that length.
     pub(crate) fn read(items: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -64,7 +74,7 @@ impl Items {
 
     /// Tracks them; returns the outcomes. An exception that interrupts the program, in code of a document, ends the batch
     /// after what was read before it. Must be called without the GIL.
-    pub(crate) async fn track(self, inner: Arc<Inner>, ensured: Option<Ensured>) -> (Outcomes, Option<PyErr>) {
+    pub(crate) async fn track(self, inner: Arc<Inner>, how: How) -> (Outcomes, Option<PyErr>) {
         let length = Python::attach(|py| self.0.bind(py).len());
         let mut batch = inner.manager.batch();
         let (mut groups, mut unread, mut interrupted) = (Vec::with_capacity(length), HashMap::new(), None);
@@ -91,7 +101,7 @@ impl Items {
                 None
             });
             for item in &piece {
-                batch.track(item.submission(ensured.as_ref())).await;
+                batch.track(item.submission(&how)).await;
             }
         }
         Python::attach(|_| drop(piece));
@@ -138,7 +148,11 @@ impl Item {
     }
 
     /// The document as the manager takes it.
-    fn submission<'a>(&'a self, ensured: Option<&'a Ensured>) -> Submission<'a> {
-        submission(&self.group, &self.document, Some(self.now), self.event_id.as_deref(), ensured)
+    fn submission<'a>(&'a self, how: &'a How) -> Submission<'a> {
+        let (now, id) = (Some(self.now), self.event_id.as_deref());
+        let mut submission = submission(&self.group, &self.document, now, id, how.ensured.as_ref());
+        submission.backfill = how.backfill.as_ref().map(Ensured::list);
+        submission.silent = how.silent;
+        submission
     }
 }

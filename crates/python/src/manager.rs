@@ -25,7 +25,7 @@ pub(crate) use ensured::{Ensured, TrackerList};
 pub(crate) use inner::{Inner, submission};
 pub(crate) use opening::open;
 
-use crate::batch::Items;
+use crate::batch::{How, Items};
 use crate::definition::Definition;
 use crate::document::Document;
 use crate::event::event_for;
@@ -105,16 +105,32 @@ impl Manager {
 
     /// Applies many documents in order and commits them together. Returns their outcomes, with an exception for each
     /// document that failed.
-    #[pyo3(signature = (items, ensure=None))]
-    fn track_many(&self, items: &Bound<'_, PyAny>, ensure: Option<&Bound<'_, PyAny>>) -> PyResult<Pending> {
+    ///
+    /// ``backfill``: the only trackers that the documents count for; ``silent``: whether nobody hears of events.
+    #[pyo3(signature = (items, ensure=None, backfill=None, silent=false))]
+    fn track_many(
+        &self,
+        items: &Bound<'_, PyAny>,
+        ensure: Option<&Bound<'_, PyAny>>,
+        backfill: Option<&Bound<'_, PyAny>>,
+        silent: bool,
+    ) -> PyResult<Pending> {
         let inner = self.shared()?;
-        let ensured = ensure.map(|ensure| Ensured::read(&inner, ensure)).transpose()?;
+        let read = |list: Option<&Bound<'_, PyAny>>| list.map(|list| Ensured::read(&inner, list)).transpose();
+        let how = How { ensured: read(ensure)?, backfill: read(backfill)?, silent };
         let items = Items::read(items)?;
-        let task = async move { Ok(items.track(inner, ensured).await) };
+        let task = async move { Ok(items.track(inner, how).await) };
         Ok(Pending::new(task, |py, (outcomes, interrupted)| match interrupted {
             Some(interrupted) => Err(interrupted),
             None => Ok(Py::new(py, outcomes)?.into_any()),
         }))
+    }
+
+    /// A manager that begins with the groups of this one and keeps nothing.
+    fn dry(&self) -> PyResult<Pending> {
+        let inner = self.shared()?;
+        let task = async move { inner.manager.dry().await };
+        Ok(Pending::new(task, |py, manager| Ok(Py::new(py, Self::new(Inner::new(manager)))?.into_any())))
     }
 
     /// Prepares trackers for ``ensure``.

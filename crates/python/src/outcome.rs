@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dictrack::manager::Counts;
 use dictrack::{Error, Tracked};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -440,6 +441,28 @@ impl Outcomes {
             }
         }
         Ok(failed)
+    }
+
+    /// How many documents did what: the fields of ``Counts``.
+    fn counted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let mut counts = Counts::default();
+        self.results.iter().flatten().for_each(|outcome| counts.note(outcome));
+        let Counts { documents, counted, refused, skipped, late, failed, duplicates, .. } = counts;
+        let dict = PyDict::new(py);
+        for (name, count) in [
+            ("documents", documents),
+            ("counted", counted),
+            ("refused", refused),
+            ("skipped", skipped),
+            ("late", late),
+            ("failed", failed),
+            ("duplicates", duplicates),
+        ] {
+            dict.set_item(name, count)?;
+        }
+        let completed = self.results.iter().flatten().map(|outcome| outcome.completed().count()).sum::<usize>();
+        dict.set_item("completed", completed)?;
+        Ok(dict)
     }
 
     /// The events that the documents caused, in order.

@@ -134,6 +134,66 @@ pub(crate) struct Args {
     /// Reads times in `zone`.
     #[arg(skip)]
     times: OnceLock<LocalTimes>,
+    /// How old documents are counted for new trackers, if they are.
+    #[arg(skip)]
+    pub(super) backfill: Option<Backfill>,
+}
+
+/// How old documents are counted for new trackers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backfill {
+    Emit,
+    Silent,
+    Dry,
+}
+
+/// Count old documents for new trackers.
+///
+/// Only the trackers in FILE count, in the groups of the store; those that a group
+/// lacks are added. The ids of documents and how far each input was read are known
+/// for these trackers by themselves: a document that other trackers have counted
+/// counts for these, but a second backfill does not count it again. If a backfill
+/// is interrupted, start it again: it resumes. Afterwards, live documents go on.
+///
+/// Take the documents that were counted before the trackers existed, with their
+/// own times (--time), and no others: what the trackers have counted already
+/// counts again.
+///
+/// Examples:
+///   dictrack backfill new.toml --group-by user --time at --id id --dry \
+///       --store app.db 2025.ndjson.gz
+///   dictrack backfill new.toml --group-by user --time at --id id --silent \
+///       --store app.db 2025.ndjson.gz
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+#[command(mut_arg("trackers", |arg| arg.short(None).long(None).index(1).help("The new trackers, in JSON, TOML or YAML.")))]
+#[command(mut_arg("inputs", |arg| arg.index(2)))]
+#[command(mut_arg("update", |arg| arg.hide(true)))]
+#[command(mut_arg("prune", |arg| arg.hide(true)))]
+pub(crate) struct BackfillArgs {
+    #[command(flatten)]
+    run: Args,
+    /// Fire no events: nobody is told about targets that were reached long ago.
+    #[arg(long)]
+    silent: bool,
+    /// Show what would happen, but change nothing. Also possible while a program is counting.
+    #[arg(long)]
+    dry: bool,
+}
+
+impl BackfillArgs {
+    pub(super) fn into_run(self) -> Args {
+        let Self { mut run, silent, dry } = self;
+        if run.update {
+            misused("a backfill adds trackers and does not change others; use `dictrack run --update`");
+        }
+        run.backfill = Some(match (dry, silent) {
+            (true, _) => Backfill::Dry,
+            (false, true) => Backfill::Silent,
+            (false, false) => Backfill::Emit,
+        });
+        run
+    }
 }
 
 /// More threads than this only take memory.
@@ -161,6 +221,11 @@ impl Args {
         }
         if self.again && self.store.is_none() {
             misused("--again needs --store");
+        }
+        match self.backfill {
+            Some(_) if self.store.is_none() && self.cache.is_none() => misused("a backfill needs --store or --cache"),
+            Some(Backfill::Dry) if self.store.is_none() => misused("--dry needs --store"),
+            Some(_) | None => {}
         }
         Ok(self)
     }

@@ -195,8 +195,10 @@ impl Lane {
                     break;
                 }
             }
-            let submissions: Vec<Submission<'_>> =
-                good.iter().map(|(_, read, document)| read.submission(*document, list, work.differing)).collect();
+            let submissions: Vec<Submission<'_>> = good
+                .iter()
+                .map(|(_, read, document)| read.submission(*document, list, work.differing, work.args.backfill))
+                .collect();
             let mut done = 0;
             let mut note = |outcome: &Outcome| {
                 let (place, read, _) = &good[done];

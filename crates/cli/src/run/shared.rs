@@ -150,7 +150,7 @@ impl Run<'_> {
         let mut outcomes = self.in_lanes(open.len(), group, |positions| {
             let item = |at: &usize| {
                 let (_, read, document) = &open[*at];
-                read.submission(*document, &self.list, self.differing)
+                read.submission(*document, &self.list, self.differing, self.args.backfill)
             };
             let items: Vec<_> = positions.iter().map(item).collect();
             positions.iter().copied().zip(self.manager.track_many(&items)).collect()

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use dictrack::group::{ContentHash, Differing};
 use dictrack::json::{Bounds, Json};
 use dictrack::store::{DataStore, Mark};
 use dictrack::template::Template;
 use dictrack::text::quoted;
-use dictrack::{TrackerDefinition, group::Differing, url};
+use dictrack::{TrackerDefinition, url};
 
 use super::Args;
 use crate::print::warn;
@@ -26,6 +27,18 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// The name of these trackers in the marks of a backfill.
+    pub(super) fn scope(&self) -> Result<String, Failure> {
+        if !self.some.is_empty() {
+            return Err(Failure(
+                "a backfill counts for every group; expected `trackers` only, no `templates`".to_owned(),
+            ));
+        }
+        let mut hashes: Vec<_> = self.everyone.iter().map(TrackerDefinition::hash).collect();
+        hashes.sort();
+        Ok(format!("backfill:{}:", ContentHash::of(hashes.iter().map(|hash| *hash.bytes()))))
+    }
+
     /// All of them, in the order of the summary.
     pub(super) fn all(&self) -> Vec<TrackerDefinition> {
         self.everyone.iter().chain(check::definitions(&self.some)).cloned().collect()

@@ -68,7 +68,7 @@ impl<'a> Track<'a> {
         self
     }
 
-    fn call<'c>(&self, engine: &'c Engine, group: &'c str) -> Call<'c> {
+    pub(super) fn call<'c>(&self, engine: &'c Engine, group: &'c str) -> Call<'c> {
         Call::new(engine, group, self.now).keep_events(self.keep_events)
     }
 }
@@ -214,7 +214,7 @@ impl Group {
     }
 
     /// Applies the document and leaves `set`, the definitions of the group, and what happened in `outcome`, which is blank.
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         engine: &Engine,
         group: &str,

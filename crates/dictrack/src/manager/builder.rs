@@ -21,7 +21,8 @@ use crate::cache::DataCache;
 use crate::cache::memory::MemoryCache;
 use crate::clock::{Clock, SystemClock};
 use crate::durability::Durability;
-use crate::store::{DataStore, Writers};
+use crate::overlay::Overlay;
+use crate::store::{DataStore, DryStore, Writers};
 
 /// Builds a [`Manager`].
 #[derive(Debug)]
@@ -258,6 +259,27 @@ impl Manager {
         let path = path.as_ref().to_owned();
         let store = crate::executor::apart(async move { crate::SqliteStore::open(path) }).await?;
         Self::builder().store(store).open().await
+    }
+
+    /// A manager that begins with the groups of this one, as they are now, and keeps what it does to itself: to find out what
+    /// documents would do, however many. It has no listeners, and forgets everything when it is closed.
+    ///
+    /// It holds every group that it changes in memory, and the store of this manager until it is dropped. A group that this manager changes meanwhile may or may not be seen
+    /// with that change.
+    ///
+    /// # Errors
+    /// A failure of the cache or the store.
+    pub async fn dry(&self) -> Result<Self, Error> {
+        self.check()?;
+        let Shared { engine, cache, source, clock, ahead, .. } = &*self.shared;
+        let store = DryStore::new(Arc::new(Overlay::new(Arc::clone(cache), source.store().cloned())));
+        let mut builder = Self::builder().store(store).shared_clock(Arc::clone(clock)).commit_by_hand();
+        (builder.registry, builder.limits, builder.zone) = (engine.registry.clone(), engine.limits, engine.zone);
+        (builder.ahead, builder.memory_budget) = (*ahead, usize::MAX);
+        if let Some(templates) = engine.templates.get() {
+            builder = builder.trackers(templates.templates().iter().cloned());
+        }
+        builder.open().await
     }
 
     /// A builder for a manager with a cache, a store, a clock and custom code.

@@ -24,12 +24,18 @@ pub struct Submission<'a> {
     /// Trackers that the group must have before the document is applied; missing ones are added in the same change.
     /// Nearly free if it has them.
     pub ensure: Option<(&'a TrackerList, Differing)>,
+    /// The only trackers that the document is applied to, for documents that were tracked before these existed; the group gets
+    /// those that it lacks. The id of the document is known for each of them by itself: that it was tracked before does not
+    /// matter, but a second backfill does not count it again.
+    pub backfill: Option<&'a TrackerList>,
+    /// Whether the events of the document are neither kept nor given to listeners.
+    pub silent: bool,
 }
 
 impl<'a> Submission<'a> {
     /// A document for a group, without an id, at the time of the manager's clock.
     pub fn new(group: &'a str, document: &'a dyn Document) -> Self {
-        Self { group, document, now: None, event_id: None, ensure: None }
+        Self { group, document, now: None, event_id: None, ensure: None, backfill: None, silent: false }
     }
 
     /// Sets the moment of the document.
@@ -41,6 +47,18 @@ impl<'a> Submission<'a> {
     /// Sets the id of the document, which is then applied only once in its group.
     pub fn id(mut self, event_id: &'a str) -> Self {
         self.event_id = Some(event_id);
+        self
+    }
+
+    /// Applies the document only to the trackers of `list`, for which it is old.
+    pub fn backfill(mut self, list: &'a TrackerList) -> Self {
+        self.backfill = Some(list);
+        self
+    }
+
+    /// Keeps the events of the document from listeners and from stores.
+    pub fn silent(mut self) -> Self {
+        self.silent = true;
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dictrack_core::{
     Outcome,
-    group::{ContentHash, Group, GroupError, Track, TrackerList},
+    group::{ContentHash, Differing, Group, GroupError, Track, TrackerList},
 };
 
 use super::options::Submission;
@@ -301,11 +301,12 @@ impl Manager {
             if position >= until || ran.refused.is_some() || ran.put_off {
                 return;
             }
-            let Submission { document, now, event_id, ensure, .. } = submission;
+            let Submission { document, now, event_id, ensure, backfill, silent, .. } = submission;
             if is_first && !may_run_all {
                 let adds = |(list, _): (&TrackerList, _)| list.definitions().iter().any(|added| added.asks_custom());
                 let templates = || engine.templates.get().is_some_and(|templates| templates.asks_custom());
-                ran.put_off = ensure.is_some_and(adds) || found.asks_custom(engine) || templates();
+                let backfilled = backfill.is_some_and(|list| adds((list, Differing::Refuse)));
+                ran.put_off = backfilled || ensure.is_some_and(adds) || found.asks_custom(engine) || templates();
                 if ran.put_off {
                     return;
                 }
@@ -313,21 +314,28 @@ impl Manager {
             let track = Track::new(document, now.unwrap_or(clock))
                 .clock(clock)
                 .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
-                .keep_events(keep_events);
+                .keep_events(keep_events && !silent);
             let ensure = ensure.filter(|_| is_first);
             let before = found.version();
-            let outcome = match found.may_lack(engine, ensure) {
-                true => match found.ensure_and_track(engine, name, &track, ensure) {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        // It may have got trackers of templates.
-                        (changed, ran.version) = (changed || found.version() != before, found.version());
-                        ran.refused = Some(error);
-                        return;
-                    }
-                },
-                false => found.track_again(engine, name, &track, std::mem::take(spare)),
+            let done = match backfill {
+                None if !found.may_lack(engine, ensure) => {
+                    Ok(found.track_again(engine, name, &track, std::mem::take(spare)))
+                }
+                None => found.ensure_and_track(engine, name, &track, ensure),
+                Some(list) => found.backfill(engine, name, &track, list),
             };
+            let mut outcome = match done {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    // It may have got trackers of templates.
+                    (changed, ran.version) = (changed || found.version() != before, found.version());
+                    ran.refused = Some(error);
+                    return;
+                }
+            };
+            if silent {
+                outcome.silence();
+            }
             is_first = false;
             ran.counts.note(&outcome);
             if outcome.changed() {

@@ -207,7 +207,7 @@ impl Manager {
         outcome: &'a mut Result<Outcome, GroupError>,
     ) -> impl FnMut(&mut Group) -> Effect + Send + 'a {
         let shared = &*self.shared;
-        let Submission { group, document, now, event_id, ensure } = submission;
+        let Submission { group, document, now, event_id, ensure, backfill, silent } = submission;
         // Reading the clock takes a tenth of the whole call.
         let clock = match now {
             Some(now) if event_id.is_none() => now,
@@ -216,14 +216,18 @@ impl Manager {
         let track = Track::new(document, now.unwrap_or(clock))
             .clock(clock)
             .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
-            .keep_events(self.keeps_events());
-        let apply = move |found: &mut Group| match found.may_lack(&shared.engine, ensure) {
-            false => Ok(found.track(&shared.engine, group, &track)),
-            true => found.ensure_and_track(&shared.engine, group, &track, ensure),
+            .keep_events(self.keeps_events() && !silent);
+        let apply = move |found: &mut Group| match backfill {
+            None if !found.may_lack(&shared.engine, ensure) => Ok(found.track(&shared.engine, group, &track)),
+            None => found.ensure_and_track(&shared.engine, group, &track, ensure),
+            Some(list) => found.backfill(&shared.engine, group, &track, list),
         };
         move |found: &mut Group| {
             let before = found.version();
             *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
+            if silent && let Ok(outcome) = outcome {
+                outcome.silence();
+            }
             match outcome {
                 Ok(outcome) if outcome.changed() && event_id.is_some() => Effect::ChangedById,
                 Ok(outcome) if outcome.changed() => Effect::Changed,

@@ -67,7 +67,7 @@ from dictrack.limiters.base import BaseLimiter
 from dictrack.limiters.count import CountLimiter
 from dictrack.limiters.sum import SumLimiter
 from dictrack.limiters.time import TimeLimiter
-from dictrack.manager import Added, Explanation, Period, PeriodRecord, Place, TableOutcome, TrackingManager
+from dictrack.manager import Added, Backfilled, Explanation, Period, PeriodRecord, Place, TableOutcome, TrackingManager
 from dictrack.trackers.base import BaseTracker, ResetPolicy, _Data, _made
 from dictrack.trackers.numerics.accumulation import AccumulationTracker
 from dictrack.trackers.numerics.count import CountTracker
@@ -78,7 +78,7 @@ from dictrack.utils.errors import *  # noqa: F403
 from dictrack.utils.errors import __all__ as _errors
 
 __all__ = [
-    "AccumulationTracker", "Added", "AllItems", "AllOf", "AnyItem", "AnyOf", "BaseCondition", "BaseLimiter",
+    "AccumulationTracker", "Added", "AllItems", "AllOf", "AnyItem", "AnyOf", "Backfilled", "BaseCondition", "BaseLimiter",
     "BaseTracker", "CountLimiter", "CountTracker", "CustomTracker", "EVENT_ALL", "EVENT_TRACKER_ADDED",
     "EVENT_TRACKER_ALL_COMPLETED", "EVENT_TRACKER_LIMITED", "EVENT_TRACKER_RESET", "EVENT_TRACKER_STAGE_COMPLETED",
     "Explanation", "ITEM", "KeyEQKey", "KeyExists", "KeyGEKey", "KeyGTKey", "KeyLEKey", "KeyLTKey", "KeyNEKey",

@@ -5,8 +5,9 @@ A call is a generator. It yields operations that may have to wait, and is sent t
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from dictrack import _clock, _compat, _dictrack, _windows
@@ -20,8 +21,8 @@ from dictrack._arguments import (
     span_until,
     trackers_of,
 )
-from dictrack._dictrack import Manager, Outcomes, Pending, Table, TestClock
-from dictrack._results import Added, Explanation, PeriodRecord, Place, TableOutcome, typed
+from dictrack._dictrack import Manager, Outcomes, Pending, Table, TestClock, TrackerList
+from dictrack._results import Added, Backfilled, Explanation, PeriodRecord, Place, TableOutcome, typed
 from dictrack._templates import templates_of
 from dictrack._values import a_type, shown
 from dictrack.data_caches.base import BaseDataCache
@@ -234,6 +235,36 @@ def explain(native: Manager, group_id: Any, data: Any, now: Moment) -> Call[list
     """What a document would do."""
     found = yield native.explain(checked_group(group_id), data, now)
     return [Explanation(**typed(data, one)) for one in found]
+
+
+_EVENTS = ("emit", "silent", "dry")
+#: How many documents of a backfill are applied at a time, and how many of their exceptions are kept.
+_DOCUMENTS = 10_000
+_ERRORS = 100
+
+
+def backfill(native: Manager, trackers: Any, documents: Any, events: Any) -> Call[Backfilled]:
+    """Counts old documents for new trackers."""
+    if events not in _EVENTS:
+        raise ValueError(f"events is {shown(events)}; expected one of {', '.join(map(repr, _EVENTS))}")
+    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+        raise TypeError(f"documents is {a_type(documents)}; expected an iterable of (group_id, data, now, event_id)")
+    if not isinstance(trackers, TrackerList):
+        trackers = native.tracker_list([tracker._definition() for tracker in trackers_of(trackers)])
+    if events == "dry":
+        native = yield native.dry()
+    done: dict[str, int] = {}
+    errors: dict[int, Exception] = {}
+    left, position = iter(documents), 0
+    while items := list(itertools.islice(left, _DOCUMENTS)):
+        outcomes: Outcomes = yield native.track_many(items, None, trackers, events == "silent")
+        for name, count in outcomes.counted().items():
+            done[name] = done.get(name, 0) + count
+        for at, error in outcomes.errors.items():
+            if len(errors) < _ERRORS:
+                errors[position + at] = error
+        position += len(items)
+    return Backfilled(**done, errors=errors)
 
 
 def track_many(native: Manager, items: Any, ensure: Any) -> Call[Outcomes]:

@@ -93,6 +93,40 @@ class Place(_Result):
 
 
 @dataclasses.dataclass(frozen=True)
+class Backfilled(_Result):
+    """What old documents did to new trackers.
+
+    Attributes
+    ----------
+    documents : int
+        Documents that were applied.
+    counted, refused, skipped, late, failed : int
+        Those that counted for one or more of the trackers, that a limiter refused, that were skipped, those of ``skipped`` whose
+        period has ended for good, and those for which custom code failed.
+    duplicates : int
+        Those that an earlier backfill had counted.
+    completed : int
+        How often a tracker completed.
+    errors : dict
+        The exceptions of the first 100 documents that could not be applied, by position.
+    """
+
+    documents: int = 0
+    counted: int = 0
+    refused: int = 0
+    skipped: int = 0
+    late: int = 0
+    failed: int = 0
+    duplicates: int = 0
+    completed: int = 0
+    errors: dict[int, Exception] = dataclasses.field(default_factory=dict)
+
+    def _json(self) -> dict[str, Any]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "errors": {str(at): str(error) for at, error in self.errors.items()}}
+
+
+@dataclasses.dataclass(frozen=True)
 class TableOutcome:
     """What the rows of a table did.
 

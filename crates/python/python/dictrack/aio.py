@@ -19,13 +19,13 @@ import datetime
 import os
 import zoneinfo
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, PeriodRecord, Place, TableOutcome
+from dictrack._results import Added, Backfilled, Explanation, PeriodRecord, Place, TableOutcome
 from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
@@ -167,6 +167,16 @@ class TrackingManager:
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them. Not awaited."""
         _calls.set_trackers(self._native, trackers)
+
+    async def backfill(
+        self,
+        trackers: TrackerList | Iterable[BaseTracker],
+        documents: Iterable[Any],
+        *,
+        events: Literal["emit", "silent", "dry"] = "emit",
+    ) -> Backfilled:
+        """Counts old documents for new trackers, and for no others."""
+        return await _run(_calls.backfill(self._native, trackers, documents, events))
 
     def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
         """Prepares a list of trackers for ``ensure=``, once for all groups and calls."""

@@ -6,19 +6,19 @@ import datetime
 import os
 import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Explanation, Period, PeriodRecord, Place, TableOutcome
+from dictrack._results import Added, Backfilled, Explanation, Period, PeriodRecord, Place, TableOutcome
 from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
-__all__ = ["Added", "Explanation", "Period", "PeriodRecord", "Place", "TableOutcome", "TrackingManager"]
+__all__ = ["Added", "Backfilled", "Explanation", "Period", "PeriodRecord", "Place", "TableOutcome", "TrackingManager"]
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -207,6 +207,31 @@ class TrackingManager(Tracking):
             If two templates, or two trackers, have the same name. Nothing is replaced then.
         """
         _calls.set_trackers(self._native, trackers)
+
+    def backfill(
+        self,
+        trackers: TrackerList | Iterable[BaseTracker],
+        documents: Iterable[Any],
+        *,
+        events: Literal["emit", "silent", "dry"] = "emit",
+    ) -> Backfilled:
+        """Counts old documents for new trackers, and for no others. Groups that lack them get them.
+
+        A document counts whether or not it was tracked before. The ids of documents are known for each of these trackers by
+        itself, so a second backfill, or one that was interrupted, does not count a document again. Afterwards, live documents go on.
+
+        Parameters
+        ----------
+        trackers : TrackerList or list of trackers
+            The new trackers.
+        documents : iterable of tuples
+            ``(group_id, data)``, ``(group_id, data, now)`` or ``(group_id, data, now, event_id)``, oldest first. Read ten thousand
+            at a time.
+        events : str, optional
+            ``"emit"``: events are stored and listeners hear of them. ``"silent"``: nobody hears of targets that were reached long
+            ago. ``"dry"``: nothing changes, which needs memory for every group.
+        """
+        return _run(_calls.backfill(self._native, trackers, documents, events))
 
     def tracker_list(self, trackers: Iterable[BaseTracker]) -> TrackerList:
         """Prepares a list of trackers for ``ensure=``, once for all groups and calls.
