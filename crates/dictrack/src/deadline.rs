@@ -28,6 +28,11 @@ impl Deadline {
         Self { since: Stopwatch::start(), after: WAITS_FOR, is_remote }
     }
 
+    /// How long the call has taken so far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// Whether the call has to end now.
     pub(crate) fn is_over(&self) -> bool {
         self.since.elapsed() >= self.after

@@ -53,6 +53,7 @@ pub mod find;
 #[cfg(feature = "legacy")]
 pub mod legacy;
 pub mod manager;
+pub mod metrics;
 #[cfg(any(feature = "sqlite", feature = "mongodb", feature = "redis"))]
 pub mod open;
 pub mod overlay;

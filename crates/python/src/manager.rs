@@ -31,7 +31,7 @@ use crate::document::Document;
 use crate::event::event_for;
 use crate::fork::Own;
 use crate::live::Live;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, counts_dict};
 use crate::pending::Pending;
 use crate::state::State;
 use crate::table::Table;
@@ -192,6 +192,24 @@ impl Manager {
             inner.at(now).ensure_trackers(&group_id, &list, differing).await
         };
         Ok(Pending::new(task, added))
+    }
+
+    /// What the manager has done so far.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let metrics = self.shared()?.manager.metrics();
+        let dict = counts_dict(py, &metrics.documents)?;
+        for (name, number) in [
+            ("events", metrics.events),
+            ("commits", metrics.commits),
+            ("committed_groups", metrics.committed_groups),
+            ("retries", metrics.retries),
+            ("loads", metrics.loads),
+        ] {
+            dict.set_item(name, number)?;
+        }
+        dict.set_item("commit_seconds", metrics.commit_time.as_secs_f64())?;
+        dict.set_item("errors", metrics.errors)?;
+        Ok(dict)
     }
 
     /// Up to ``limit`` ids of groups in order, after one.

@@ -427,6 +427,24 @@ impl Outcomes {
     }
 }
 
+/// Counts of documents as a dict.
+pub(crate) fn counts_dict<'py>(py: Python<'py>, counts: &Counts) -> PyResult<Bound<'py, PyDict>> {
+    let Counts { documents, counted, refused, skipped, late, failed, duplicates, .. } = *counts;
+    let dict = PyDict::new(py);
+    for (name, count) in [
+        ("documents", documents),
+        ("counted", counted),
+        ("refused", refused),
+        ("skipped", skipped),
+        ("late", late),
+        ("failed", failed),
+        ("duplicates", duplicates),
+    ] {
+        dict.set_item(name, count)?;
+    }
+    Ok(dict)
+}
+
 #[pymethods]
 impl Outcomes {
     /// The exceptions of the documents that failed, by position.
@@ -447,19 +465,7 @@ impl Outcomes {
     fn counted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let mut counts = Counts::default();
         self.results.iter().flatten().for_each(|outcome| counts.note(outcome));
-        let Counts { documents, counted, refused, skipped, late, failed, duplicates, .. } = counts;
-        let dict = PyDict::new(py);
-        for (name, count) in [
-            ("documents", documents),
-            ("counted", counted),
-            ("refused", refused),
-            ("skipped", skipped),
-            ("late", late),
-            ("failed", failed),
-            ("duplicates", duplicates),
-        ] {
-            dict.set_item(name, count)?;
-        }
+        let dict = counts_dict(py, &counts)?;
         let completed = self.results.iter().flatten().map(|outcome| outcome.completed().count()).sum::<usize>();
         dict.set_item("completed", completed)?;
         Ok(dict)

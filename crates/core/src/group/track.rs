@@ -159,7 +159,6 @@ impl Group {
     /// # Errors
     /// As [`apply_templates`](Self::apply_templates) and [`ensure`](Self::ensure). The document has not been applied then, but
     /// the group may have trackers of templates that it did not have before.
-    #[cold]
     pub fn ensure_and_track(
         &mut self,
         engine: &Engine,

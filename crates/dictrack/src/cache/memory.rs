@@ -150,6 +150,15 @@ impl MemoryCache {
     /// Drops stored groups that were not used since the last sweep, until the budget is met or `shards` shards were
     /// swept.
     fn sweep(&self, shards: usize) {
+        let before = self.bytes.load(Ordering::Relaxed);
+        self.sweep_some(shards);
+        let left = self.bytes.load(Ordering::Relaxed);
+        if left < before {
+            tracing::debug!(bytes = before - left, left, "dropped groups that were not used lately");
+        }
+    }
+
+    fn sweep_some(&self, shards: usize) {
         for _ in 0..shards {
             if self.bytes.load(Ordering::Relaxed) <= self.budget {
                 return;

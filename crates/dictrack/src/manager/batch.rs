@@ -65,6 +65,7 @@ impl Batch<'_> {
     async fn track_later(&mut self, submission: Submission<'_>) {
         self.deadline = self.manager.deadline();
         let result = self.manager.apply(self.deadline, submission).await;
+        let result = result.inspect_err(|error| self.manager.shared.meter.note_error(error));
         self.note(submission.group, result);
     }
 
@@ -72,6 +73,7 @@ impl Batch<'_> {
     fn note(&mut self, group: &str, result: Result<(Outcome, u64), Error>) {
         let result = match result {
             Ok((outcome, claim)) => {
+                self.manager.shared.meter.note(&outcome);
                 let kept = self.manager.has_to_be_kept(&outcome);
                 if kept || !outcome.events().is_empty() {
                     self.left.push(Left { at: self.results.len(), group: group.into(), claim, kept });

@@ -21,6 +21,7 @@ use crate::cache::DataCache;
 use crate::cache::memory::MemoryCache;
 use crate::clock::{Clock, SystemClock};
 use crate::durability::Durability;
+use crate::metrics::Meter;
 use crate::overlay::Overlay;
 use crate::store::{DataStore, DryStore, Writers};
 
@@ -204,6 +205,8 @@ impl ManagerBuilder {
         if let Some(templates) = templates {
             manager.engine().templates.set(templates);
         }
+        let (cache_is_remote, store) = (cache.is_remote(), manager.shared.source.store().is_some());
+        tracing::debug!(cache_is_remote, store, "opening");
         cache.begin(Arc::clone(&manager.shared.source) as _, Arc::clone(&manager.shared.engine)).await?;
         Ok(manager)
     }
@@ -221,12 +224,14 @@ impl ManagerBuilder {
             templates: Templates::default(),
         });
         let (durability, by_hand) = (self.durability.unwrap_or_default(), self.by_hand);
-        let committer = store
-            .clone()
-            .map(|store| Committer::start(Arc::clone(&cache), store, Arc::clone(&engine), durability, by_hand));
+        let meter = Arc::<Meter>::default();
+        let committer = store.clone().map(|store| {
+            let (cache, engine, meter) = (Arc::clone(&cache), Arc::clone(&engine), Arc::clone(&meter));
+            Committer::start(cache, store, engine, durability, by_hand, meter)
+        });
         let writers = cache.writers();
         let complete = begun.is_blank.then(|| Arc::downgrade(&cache));
-        let source = Arc::new(Source::new(store, Arc::clone(&engine), complete));
+        let source = Arc::new(Source::new(store, Arc::clone(&engine), complete, Arc::clone(&meter)));
         let shared = Shared {
             engine,
             is_remote: cache.is_remote() || source.is_remote(),
@@ -239,6 +244,7 @@ impl ManagerBuilder {
             ahead: self.ahead,
             keep_events: self.keep_events,
             closed: AtomicBool::new(false),
+            meter,
         };
         Manager { shared: Arc::new(shared) }
     }

@@ -15,6 +15,7 @@ use crate::backend::BackendError;
 use crate::cache::{DataCache, Saved};
 use crate::clock::Stopwatch;
 use crate::durability::Durability;
+use crate::metrics::Meter;
 use crate::store::{DataStore, Mark, Refused, Unsaved};
 use crate::{Error, executor};
 
@@ -55,6 +56,7 @@ struct Core {
     unawaited: AtomicUsize,
     /// When closing the manager began; closing does not wait forever.
     closing: OnceLock<Stopwatch>,
+    meter: Arc<Meter>,
 }
 
 /// When a store is this many calls behind, callers wait for it.
@@ -189,6 +191,7 @@ impl Committer {
         engine: Arc<Engine>,
         durability: Durability,
         by_hand: bool,
+        meter: Arc<Meter>,
     ) -> Self {
         let core = Arc::new(Core {
             cache,
@@ -203,6 +206,7 @@ impl Committer {
             collecting: tokio::sync::Mutex::default(),
             unawaited: AtomicUsize::new(0),
             closing: OnceLock::new(),
+            meter,
         });
         let interval = match durability {
             Durability::Interval(interval) if !by_hand => Some(interval),
@@ -444,6 +448,7 @@ impl Core {
                     if self.done.borrow().away.is_none() {
                         tracing::warn!(target: AWAY, error = %source, "the store is unreachable; retrying");
                     }
+                    self.meter.note_retry();
                     let away = Away { since, source };
                     self.done.send_modify(|progress| progress.away = Some(away));
                     std::thread::sleep(pause);
@@ -453,6 +458,17 @@ impl Core {
                     if self.done.borrow().away.is_some() {
                         self.done.send_modify(|progress| progress.away = None);
                         tracing::warn!(target: AWAY, "the store is back");
+                    }
+                    if let Ok(refused) = &result {
+                        let (time, kept) = (since.elapsed(), changes.len() - refused.len());
+                        self.meter.note_commit(kept, time);
+                        tracing::debug!(
+                            groups = kept,
+                            refused = refused.len(),
+                            marks = marks.len(),
+                            ?time,
+                            "committed"
+                        );
                     }
                     return result;
                 }

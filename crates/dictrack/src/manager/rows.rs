@@ -213,6 +213,8 @@ impl Manager {
         }
         let Part { counts, mut kept, changed, failure, .. } = part;
         kept.sort_unstable_by_key(|kept| kept.position);
+        let events: usize = kept.iter().map(|kept| kept.outcome.events().len()).sum();
+        self.shared.meter.note_counts(&counts, events as u64);
         (done.counts, done.outcomes) = (counts, kept);
         let failure = failure.map(|failure| match failure {
             Failed::Group(group, error) => Error::group(rows.group(group), error),
@@ -220,6 +222,9 @@ impl Manager {
         });
         if let Some(error) = failure.or(self.keep_rows(rows, &changed, &done.outcomes).await.err()) {
             done.failure = Some(RowsFailure { error, position: None });
+        }
+        if let Some(failure) = &done.failure {
+            self.shared.meter.note_error(&failure.error);
         }
         done
     }

@@ -19,6 +19,7 @@ use crate::backend::BackendError;
 use crate::cache::{DataCache, Effect};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::metrics::{Meter, Metrics};
 use crate::store::Mark;
 use crate::{Error, executor};
 
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     /// Whether the cache or the store is a server, so that calls have a deadline.
     pub(super) is_remote: bool,
     pub(super) closed: AtomicBool,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Drop for Shared {
@@ -69,6 +71,9 @@ thread_local! {
     /// The managers that are running the step of a group on this thread; custom code must not call them.
     static WITHIN_STEP: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A call that takes longer than this is logged.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// A change is given up after this many commits did not keep it.
 const MOST_COMMITS: usize = 100;
@@ -212,6 +217,22 @@ impl Manager {
         self.shared.keep_events || self.shared.deliveries.has_listeners()
     }
 
+    /// What this manager has done so far. Cheap enough to be read every second.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.meter.read()
+    }
+
+    /// Counts a failure, and logs a call that took long.
+    pub(super) fn watch<T>(&self, call: &str, group: &str, deadline: Deadline, done: &Result<T, Error>) {
+        if let Err(error) = done {
+            self.shared.meter.note_error(error);
+        }
+        let time = deadline.elapsed();
+        if time > SLOW {
+            tracing::debug!(target: "dictrack::slow", call, group = %quoted(group), ?time, "a call took long");
+        }
+    }
+
     /// The deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::of_a_call(self.shared.is_remote)
@@ -276,6 +297,19 @@ impl Manager {
         &self,
         group: &str,
         now: Option<Timestamp>,
+        change: impl FnMut(&mut Group, &Call<'_>) -> Result<Changed<T>, GroupError> + Send,
+    ) -> Result<T, Error> {
+        let deadline = self.deadline();
+        let done = self.change_within(deadline, group, now, change).await;
+        self.watch("change", group, deadline, &done);
+        done
+    }
+
+    async fn change_within<T: Send>(
+        &self,
+        mut deadline: Deadline,
+        group: &str,
+        now: Option<Timestamp>,
         mut change: impl FnMut(&mut Group, &Call<'_>) -> Result<Changed<T>, GroupError> + Send,
     ) -> Result<T, Error> {
         self.check()?;
@@ -292,7 +326,6 @@ impl Manager {
             result = Some(done);
             step(changed)
         };
-        let mut deadline = self.deadline();
         let claim = self.update(deadline, group, &mut run).await?;
         let Some(done) = result else { unreachable!("a cache that succeeds has run the step") };
         let Changed { events, value } = done.map_err(|error| Error::group(group, error))?;

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use dictrack_core::Timestamp;
 use dictrack_core::group::{Engine, Group, Limits};
+use dictrack_core::text::quoted;
 
 use crate::cache::{DataCache, Load};
 use crate::durability::Durability;
 use crate::find::{Place, Query};
+use crate::metrics::Meter;
 use crate::store::{Claimed, DataStore, Held, Mark, Writers};
 use crate::{Error, executor};
 
@@ -27,6 +29,7 @@ pub(super) struct Source {
     complete: Option<Weak<dyn DataCache>>,
     /// The number of calls that the store has not answered yet.
     unanswered: AtomicUsize,
+    meter: Arc<Meter>,
 }
 
 impl Source {
@@ -34,8 +37,9 @@ impl Source {
         store: Option<Arc<dyn DataStore>>,
         engine: Arc<Engine>,
         complete: Option<Weak<dyn DataCache>>,
+        meter: Arc<Meter>,
     ) -> Self {
-        Self { store, engine, complete, unanswered: AtomicUsize::new(0) }
+        Self { store, engine, complete, unanswered: AtomicUsize::new(0), meter }
     }
 
     pub(super) fn store(&self) -> Option<&Arc<dyn DataStore>> {
@@ -121,8 +125,10 @@ impl Load for Source {
     async fn claim(&self, group: &str) -> Result<Claimed, Error> {
         let Some(store) = self.store.clone().filter(|_| !self.is_in_cache()) else { return Ok(Claimed::default()) };
         let (engine, group) = (Arc::clone(&self.engine), group.to_owned());
+        self.meter.note_load();
         self.ask(async move {
             let claimed = store.claim(&group, &engine).await?;
+            tracing::debug!(group = %quoted(&group), found = claimed.group.is_some(), claim = claimed.claim, "loaded");
             if claimed.group.is_none() && claimed.claim > 0 {
                 // Another process may have emptied the store, and generations must not be reused.
                 engine.used_generations.fetch_max(used_generations(&*store).await?, Ordering::Relaxed);

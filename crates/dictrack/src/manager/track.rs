@@ -106,8 +106,10 @@ impl Manager {
                 return None;
             }
             let mut outcome = Ok(Outcome::default());
-            let effect = self.track_step(submission, &mut outcome)(group);
-            visit(&outcome.ok()?);
+            let effect = self.track_step(&submission, &mut outcome)(group);
+            let outcome = outcome.ok()?;
+            self.shared.meter.note(&outcome);
+            visit(&outcome);
             Some(effect)
         };
         self.shared.cache.update_many_now(&groups, &mut step)
@@ -130,16 +132,32 @@ impl Manager {
         Ok((outcome?, done))
     }
 
-    /// Whether nothing is left to wait for: no change to commit, no event to deliver.
+    /// Whether nothing is left to wait for: no change to commit, no event to deliver. If so, the document is counted among
+    /// those that were tracked.
     #[inline]
     pub(super) fn is_finished(&self, outcome: &Outcome, done: bool) -> bool {
-        done && outcome.events().is_empty() && !self.has_to_be_kept(outcome)
+        let is_finished = done && outcome.events().is_empty() && !self.has_to_be_kept(outcome);
+        if is_finished {
+            self.shared.meter.note(outcome);
+        }
+        is_finished
     }
 
     /// The part of `track` that may have to wait: loading the group where there is no `outcome` yet, the commit, the
     /// listeners.
     pub(super) async fn finish(&self, submission: Submission<'_>, outcome: Option<Outcome>) -> Result<Outcome, Error> {
-        let mut deadline = self.deadline();
+        let deadline = self.deadline();
+        let done = self.finish_within(deadline, submission, outcome).await;
+        self.watch("track", submission.group, deadline, &done);
+        done.inspect(|outcome| self.shared.meter.note(outcome))
+    }
+
+    async fn finish_within(
+        &self,
+        mut deadline: Deadline,
+        submission: Submission<'_>,
+        outcome: Option<Outcome>,
+    ) -> Result<Outcome, Error> {
         let (outcome, claim) = match outcome {
             Some(outcome) => (outcome, 0),
             None => self.apply(deadline, submission).await?,
@@ -163,7 +181,7 @@ impl Manager {
         let group = submission.group;
         self.check_ahead(&submission)?;
         let mut outcome = Ok(Outcome::default());
-        let mut step = self.track_step(submission, &mut outcome);
+        let mut step = self.track_step(&submission, &mut outcome);
         let claim = self.update(deadline, group, &mut step).await?;
         drop(step);
         Ok((outcome.map_err(|error| Error::group(group, error))?, claim))
@@ -178,10 +196,18 @@ impl Manager {
         }
         let mut outcome = Ok(Outcome::default());
         let done = {
-            let mut step = self.track_step(submission, &mut outcome);
+            let mut step = self.track_step(&submission, &mut outcome);
             self.shared.cache.update_now(group, &mut step)
         };
-        (outcome.map_err(|error| Error::group(group, error)), done)
+        (outcome.map_err(|error| self.refused(group, error)), done)
+    }
+
+    /// The error of a document that its group refused, counted.
+    #[cold]
+    fn refused(&self, group: &str, problem: GroupError) -> Error {
+        let error = Error::group(group, problem);
+        self.shared.meter.note_error(&error);
+        error
     }
 
     /// Rejects a document that is too far ahead of the clock.
@@ -203,11 +229,11 @@ impl Manager {
     #[inline]
     fn track_step<'a>(
         &'a self,
-        submission: Submission<'a>,
+        submission: &'a Submission<'a>,
         outcome: &'a mut Result<Outcome, GroupError>,
     ) -> impl FnMut(&mut Group) -> Effect + Send + 'a {
         let shared = &*self.shared;
-        let Submission { group, document, now, event_id, ensure, backfill, silent } = submission;
+        let Submission { group, document, now, event_id, ensure, backfill, silent } = *submission;
         // Reading the clock takes a tenth of the whole call.
         let clock = match now {
             Some(now) if event_id.is_none() => now,
@@ -217,26 +243,47 @@ impl Manager {
             .clock(clock)
             .id(event_id.map(|id| ContentHash::of_one(id.as_bytes())))
             .keep_events(self.keeps_events() && !silent);
-        let apply = move |found: &mut Group| match backfill {
-            None if !found.may_lack(&shared.engine, ensure) => Ok(found.track(&shared.engine, group, &track)),
-            None => found.ensure_and_track(&shared.engine, group, &track, ensure),
-            Some(list) => found.backfill(&shared.engine, group, &track, list),
-        };
+        let is_plain = ensure.is_none() && backfill.is_none() && !silent;
         move |found: &mut Group| {
-            let before = found.version();
-            *outcome = if shared.has_custom { self.within_step(|| apply(found)) } else { apply(found) };
-            if silent && let Ok(outcome) = outcome {
-                outcome.silence();
-            }
+            let mut is_changed = false;
+            let mut apply = || match is_plain && found.has_templates(&shared.engine) {
+                true => Ok(found.track(&shared.engine, group, &track)),
+                false => {
+                    let before = found.version();
+                    let done = self.track_with_options(found, submission, &track);
+                    is_changed = found.version() != before;
+                    done
+                }
+            };
+            *outcome = if shared.has_custom { self.within_step(apply) } else { apply() };
             match outcome {
                 Ok(outcome) if outcome.changed() && event_id.is_some() => Effect::ChangedById,
                 Ok(outcome) if outcome.changed() => Effect::Changed,
                 Ok(outcome) if outcome.duplicate() => Effect::Relied,
                 // The group got trackers of templates, but it cannot have those of the list.
-                Err(_) if found.version() != before => Effect::Changed,
+                Err(_) if is_changed => Effect::Changed,
                 _ => Effect::Unchanged,
             }
         }
+    }
+
+    /// Applies a document that has options, or whose group may lack trackers of templates.
+    #[inline(never)]
+    fn track_with_options(
+        &self,
+        found: &mut Group,
+        submission: &Submission<'_>,
+        track: &Track<'_>,
+    ) -> Result<Outcome, GroupError> {
+        let (engine, group) = (self.engine(), submission.group);
+        let mut done = match submission.backfill {
+            Some(list) => found.backfill(engine, group, track, list),
+            None => found.ensure_and_track(engine, group, track, submission.ensure),
+        };
+        if let (Ok(outcome), true) = (&mut done, submission.silent) {
+            outcome.silence();
+        }
+        done
     }
 }
 

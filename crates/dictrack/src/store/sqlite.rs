@@ -405,6 +405,7 @@ impl Inner {
     /// Brings the tables up to date and empties the journal, in one transaction.
     fn fold(&mut self) -> Result<(), Error> {
         if self.tail.has_news() {
+            let since = Stopwatch::start();
             crash_point("before_fold");
             let tail = std::mem::take(&mut self.tail);
             let (limits, store) = (self.limits, self.name.clone());
@@ -422,6 +423,7 @@ impl Inner {
             }
             crash_point("after_fold");
             self.copy_log(tail.bytes())?;
+            tracing::debug!(store = %self.name, bytes = tail.bytes(), time = ?since.elapsed(), "folded the journal into the tables");
         }
         self.folded = Stopwatch::start();
         Ok(())

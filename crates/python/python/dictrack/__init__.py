@@ -67,7 +67,17 @@ from dictrack.limiters.base import BaseLimiter
 from dictrack.limiters.count import CountLimiter
 from dictrack.limiters.sum import SumLimiter
 from dictrack.limiters.time import TimeLimiter
-from dictrack.manager import Added, Backfilled, Explanation, Period, PeriodRecord, Place, TableOutcome, TrackingManager
+from dictrack.manager import (
+    Added,
+    Backfilled,
+    Explanation,
+    Metrics,
+    Period,
+    PeriodRecord,
+    Place,
+    TableOutcome,
+    TrackingManager,
+)
 from dictrack.trackers.base import BaseTracker, ResetPolicy, _Data, _made
 from dictrack.trackers.numerics.accumulation import AccumulationTracker
 from dictrack.trackers.numerics.count import CountTracker
@@ -86,7 +96,7 @@ __all__ = [
     "KeyValueGE", "KeyValueGT", "KeyValueInList", "KeyValueLE", "KeyValueLT", "KeyValueListHasItem",
     "KeyValueListIntersectList", "KeyValueListNotHasItem", "KeyValueListNotIntersectList", "KeyValueMatches",
     "KeyValueNE", "KeyValueNotContained", "KeyValueNotInList", "KeyValueSince", "KeyValueStartsWith",
-    "LimitedTrackerEvent", "MemoryDataCache", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Outcomes",
+    "LimitedTrackerEvent", "MemoryDataCache", "Metrics", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Outcomes",
     "Period", "PeriodRecord", "Place", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter",
     "TableEvents", "TableOutcome", "TestClock", "TimeLimiter", "TrackerEvent", "TrackerList", "Trackers", "TrackingManager",
     "__version__", "condition", "limiter", "load_trackers", "measure", *_errors,

@@ -93,6 +93,47 @@ class Place(_Result):
 
 
 @dataclasses.dataclass(frozen=True)
+class Metrics(_Result):
+    """What a manager has done since it was opened.
+
+    Attributes
+    ----------
+    documents : int
+        Documents that were applied.
+    counted, refused, skipped, late, failed, duplicates : int
+        Those that counted for one or more trackers, that a limiter refused, that were skipped, those of ``skipped`` whose period has
+        ended for good, those for which custom code failed, and those whose id was known.
+    events : int
+        Events that they caused.
+    commits, committed_groups : int
+        Commits that the store has kept, and the changed groups in them.
+    commit_seconds : float
+        How long the store took for them in total.
+    retries : int
+        How often the store had to be tried again because it could not be reached.
+    loads : int
+        Groups that were read from the store.
+    errors : dict
+        How many calls failed, by the ``code`` of the error.
+    """
+
+    documents: int
+    counted: int
+    refused: int
+    skipped: int
+    late: int
+    failed: int
+    duplicates: int
+    events: int
+    commits: int
+    committed_groups: int
+    commit_seconds: float
+    retries: int
+    loads: int
+    errors: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Backfilled(_Result):
     """What old documents did to new trackers.
 

@@ -25,7 +25,7 @@ from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Manager, Outcome, Outcomes, Pending, TestClock, TrackerList
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Backfilled, Explanation, PeriodRecord, Place, TableOutcome
+from dictrack._results import Added, Backfilled, Explanation, Metrics, PeriodRecord, Place, TableOutcome
 from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
@@ -163,6 +163,10 @@ class TrackingManager:
             for group_id in page:
                 yield group_id
             after = page[-1]
+
+    def metrics(self) -> Metrics:
+        """What this manager has done so far: counts of documents, events, commits and errors."""
+        return Metrics(**self._native.metrics())
 
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them. Not awaited."""

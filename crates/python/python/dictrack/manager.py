@@ -12,13 +12,23 @@ from dictrack import _arguments, _calls
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
 from dictrack._open_managers import open_managers
-from dictrack._results import Added, Backfilled, Explanation, Period, PeriodRecord, Place, TableOutcome
+from dictrack._results import Added, Backfilled, Explanation, Metrics, Period, PeriodRecord, Place, TableOutcome
 from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
 from dictrack.data_caches.base import BaseDataCache
 from dictrack.data_stores.base import BaseDataStore
 from dictrack.trackers.base import BaseTracker
 
-__all__ = ["Added", "Backfilled", "Explanation", "Period", "PeriodRecord", "Place", "TableOutcome", "TrackingManager"]
+__all__ = [
+    "Added",
+    "Backfilled",
+    "Explanation",
+    "Metrics",
+    "Period",
+    "PeriodRecord",
+    "Place",
+    "TableOutcome",
+    "TrackingManager",
+]
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -182,6 +192,10 @@ class TrackingManager(Tracking):
         while page := _run(_calls.groups(self._native, after, _calls.PAGE)):
             yield from page
             after = page[-1]
+
+    def metrics(self) -> Metrics:
+        """What this manager has done so far: counts of documents, events, commits and errors."""
+        return Metrics(**self._native.metrics())
 
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them.

@@ -192,6 +192,9 @@ impl Owner {
         let token = format!("{}{}{}", token(), token(), origin.unwrap_or_default());
         let mut write = || {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Some(Row { pid, host, .. }) = Row::read(&transaction)? {
+                tracing::debug!(store = %url::shown_path(name), pid, host, "taking over from a process that did not close the store");
+            }
             transaction.execute("DELETE FROM owner", [])?;
             transaction.execute(
                 "INSERT INTO owner (token, pid, host, since) VALUES (?1, ?2, ?3, ?4)",
