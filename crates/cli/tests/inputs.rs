@@ -321,3 +321,23 @@ fn a_file_that_cannot_be_read_does_not_keep_the_others_from_being_counted() {
     fs::write(folder.path().join("other.csv"), "user\nc\n").unwrap();
     assert_eq!(number(&Json::parse(run(folder.path(), "other.csv good.csv").out.as_bytes()).unwrap(), "documents"), 1);
 }
+
+#[test]
+fn nothing_but_a_byte_order_mark_is_an_empty_input() {
+    for (big, name) in [(false, "in.ndjson"), (true, "in.csv"), (true, "in.json"), (false, "in.ndjson.gz")] {
+        let folder = folder(&[("t.toml", SUM)]);
+        let mark = utf_16("", big);
+        let bytes = if name.ends_with(".gz") { gzip(&mark) } else { mark };
+        fs::write(folder.path().join(name), &bytes).unwrap();
+        let file = with_json(folder.path(), &format!("-g user -s s.db {name}"));
+        let format = name.split('.').nth(1).unwrap();
+        let words = ["run", "-t", "t.toml", "-g", "user", "-o", "json", "--format", format, "-"];
+        let pipe = dictrack_with(folder.path(), &words, bytes).json();
+        for summary in [file, pipe] {
+            assert_eq!((number(&summary, "documents"), number(&summary, "malformed")), (0, 0), "{name}: {summary}");
+        }
+        // What is written to it later counts.
+        fs::write(folder.path().join("in.ndjson"), utf_16("{\"user\":\"a\"}\n", big)).unwrap();
+        assert_eq!(number(&with_json(folder.path(), "-g user -s s.db in.ndjson"), "documents"), 1);
+    }
+}

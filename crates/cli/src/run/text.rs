@@ -35,11 +35,14 @@ enum Form {
     #[cfg(feature = "zstd")]
     Zstd,
     Utf16,
+    /// Nothing but the byte order mark of UTF-16, which the decoder needs another byte to recognise.
+    Utf16Empty,
 }
 
 impl Form {
     fn of(first: &[u8]) -> Self {
         match first {
+            [0xff, 0xfe] | [0xfe, 0xff] => Self::Utf16Empty,
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Self::Utf16,
             first if first.starts_with(&gzip::MAGIC) => Self::Gzip,
             #[cfg(feature = "zstd")]
@@ -55,6 +58,7 @@ impl Form {
             #[cfg(feature = "zstd")]
             Self::Zstd => Box::new(super::zstd::Unpacked::new(data)?),
             Self::Utf16 => Box::new(DecodeReaderBytes::new(data)),
+            Self::Utf16Empty => Box::new(io::empty()),
         })
     }
 }
@@ -116,10 +120,10 @@ impl Text {
         let first = first(&mut text, FIRST)?;
         let whole = io::Cursor::new(first.clone()).chain(text);
         // What was unpacked may be UTF-16.
-        if form != Form::Utf16 && Form::of(&first) == Form::Utf16 {
-            return Self::decoded(Form::Utf16, whole, is_marked);
+        match Form::of(&first) {
+            inner @ (Form::Utf16 | Form::Utf16Empty) if form != Form::Utf16 => Self::decoded(inner, whole, is_marked),
+            _ => Ok(Self::new(first, Source::Stream(Box::new(whole)), is_marked)),
         }
-        Ok(Self::new(first, Source::Stream(Box::new(whole)), is_marked))
     }
 
     fn new(first: Vec<u8>, source: Source, is_marked: bool) -> Self {
