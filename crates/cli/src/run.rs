@@ -36,6 +36,7 @@ mod input;
 mod lanes;
 mod local;
 mod malformed;
+mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod reader;
@@ -452,7 +453,10 @@ impl Run<'_> {
                     let is_ahead = matches!(problem, Problem::Ahead(_));
                     *(if is_ahead { &mut self.summary.ahead } else { &mut self.summary.malformed }) += 1;
                     if self.reports.admit(problem) || batch.broken {
-                        warn(format_args!("{}:{}: {problem}", batch.name, item.line));
+                        let row = item.document.as_ref().ok().filter(|_| tally.is_first_missing(problem));
+                        let has = row.and_then(|row| batch.rows.whole(row));
+                        let has = has.map_or_else(String::new, |document| format!("; {}", names::in_words(&document)));
+                        warn(format_args!("{}:{}: {problem}{has}", batch.name, item.line));
                     }
                     tally.malformed(problem).into_iter().for_each(warn);
                     if self.args.strict {

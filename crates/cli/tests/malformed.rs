@@ -38,6 +38,21 @@ fn an_input_without_a_good_document_fails_and_counts_once_the_command_is_correct
 }
 
 #[test]
+fn the_first_report_of_a_missing_value_lists_the_fields_of_the_document() {
+    let lines = "{\"usr\":\"a\",\"order\":{\"id\":7}}\n{\"usr\":\"b\"}\n{\"user\":\"c\"}\n";
+    let folder = folder(&[("t.toml", COUNTER), ("a.ndjson", lines), ("b.ndjson", lines)]);
+    let answer = run(folder.path(), "a.ndjson b.ndjson");
+    let expected = ["a", "b"].map(|name| {
+        format!(
+            "{name}.ndjson:1: no group at user; the document has usr, order.id\n{name}.ndjson:2: no group at user\n"
+        )
+    });
+    assert_eq!(answer.error, expected.concat());
+    // Nobody reads whole documents because of that, so the fields that others have still count.
+    assert_eq!(progress(folder.path(), "c"), 2);
+}
+
+#[test]
 fn a_strict_run_does_not_judge_unread_input() {
     let folder = folder(&[("t.toml", COUNTER), ("in.ndjson", "{}\n{\"user\":\"a\"}\n")]);
     let answer = run(folder.path(), "--strict in.ndjson");

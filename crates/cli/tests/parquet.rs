@@ -137,11 +137,11 @@ fn a_run_goes_on_after_the_last_row_that_it_counted() {
     write(&folder.path().join("in.parquet"), &purchases, Compression::SNAPPY);
     let stopped = run(folder.path(), "--strict in.parquet");
     assert_eq!(stopped.code, Some(1));
-    assert!(stopped.error.contains("in.parquet:2000: no group at user\n"), "{}", stopped.error);
+    assert!(stopped.error.contains("in.parquet:2000: no group at user; the document has "), "{}", stopped.error);
     assert_eq!(number(&Json::parse(stopped.out.as_bytes()).unwrap(), "documents"), 1_999);
 
     let rest = run(folder.path(), "in.parquet");
-    assert!(rest.error.contains("in.parquet:2000: no group at user\n"), "{}", rest.error);
+    assert!(rest.error.contains("in.parquet:2000: no group at user; the document has "), "{}", rest.error);
     let rest = rest.json();
     assert_eq!((number(&rest, "documents"), number(&rest, "malformed")), (1_000, 1), "{rest}");
     assert_eq!(counted(&rest, "n"), 1_000);

@@ -8,8 +8,9 @@ use csv_core::ReadRecordResult;
 use dictrack::Path;
 use dictrack::json::{Json, MAX_BYTES, Map, Text as Key};
 use dictrack::number::Number;
-use dictrack::text::{plain, quoted};
+use dictrack::text::quoted;
 
+use super::names;
 use super::text::Text;
 
 /// The byte order mark that some programs put at the beginning of UTF-8.
@@ -329,16 +330,9 @@ fn with_comma(text: &str) -> Option<Number> {
     Number::parse_text(&text.replacen(',', ".", 1))
 }
 
-/// The column names for an error; of many, the first ones.
+/// The column names for an error.
 fn listed(columns: &[Column]) -> String {
-    const LISTED: usize = 20;
-    let names = columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty());
-    let mut text = names.clone().take(LISTED).map(plain).collect::<Vec<_>>().join(", ");
-    match names.count().saturating_sub(LISTED) {
-        0 => {}
-        more => write!(text, ", and {more} more").unwrap_or_default(),
-    }
-    text
+    names::listed(columns.iter().map(|column| column.name.as_str()).filter(|name| !name.is_empty()))
 }
 
 /// The number whose plain spelling is `text`. What is only similar to a number, such as `00001` or `1e3`, stays a string.

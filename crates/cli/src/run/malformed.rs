@@ -160,11 +160,18 @@ pub(super) struct Tally {
     ahead: u64,
     /// The path at which every malformed document lacked a value.
     missing: Option<String>,
+    /// Whether a report listed the fields of a document.
+    said_fields: bool,
 }
 
 impl Tally {
     pub(super) fn new(name: Arc<str>, resumed: bool) -> Self {
-        Self { name, resumed, good: 0, malformed: 0, syntax: 0, ahead: 0, missing: None }
+        Self { name, resumed, good: 0, malformed: 0, syntax: 0, ahead: 0, missing: None, said_fields: false }
+    }
+
+    /// Whether the problem is the first value that is missing in this input.
+    pub(super) fn is_first_missing(&mut self, problem: &Problem) -> bool {
+        matches!(problem, Problem::Missing { .. }) && !std::mem::replace(&mut self.said_fields, true)
     }
 
     pub(super) fn good(&mut self) {

@@ -94,6 +94,17 @@ impl Rows {
         }
     }
 
+    /// All of the document of a row, for a report.
+    pub(super) fn whole(&self, row: &Row) -> Option<Json> {
+        match row {
+            Row::Whole(document) => Some(document.clone()),
+            // Not from what was read of it: whatever is missed there is read of the next lines, too.
+            Row::Line(at) => Json::parse(self.line(*at)).ok(),
+            #[cfg(feature = "parquet")]
+            Row::Cells(at) => Some(self.columns.as_ref()?.row(*at).to_json().into_owned()),
+        }
+    }
+
     /// Empties it for other lines.
     pub(super) fn clear(&mut self) {
         // Long values would be kept for a long time.
