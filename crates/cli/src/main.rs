@@ -23,6 +23,7 @@ mod print;
 mod ranking;
 mod report;
 mod run;
+mod schema;
 mod show;
 mod store;
 mod test;
@@ -45,6 +46,7 @@ enum Command {
     Run(run::Args),
     Backfill(run::BackfillArgs),
     Check(check::Args),
+    Schema(schema::Args),
     Test(test::Args),
     Show(show::Args),
     Peek(peek::Args),
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Backfill(args) => run::backfill(args),
         Command::Check(args) => check::check(&args).map(exit_code),
+        Command::Schema(schema::Args {}) => schema::schema().map(exit_code),
         Command::Test(args) => test::test(&args).map(exit_code),
         Command::Show(args) => show::show(&args).map(exit_code),
         Command::Peek(args) => peek::peek(&args).map(exit_code),
