@@ -13,6 +13,7 @@ mod check;
 mod doctor;
 mod explain;
 mod fill;
+mod init;
 #[cfg(feature = "legacy")]
 mod legacy;
 mod man;
@@ -29,6 +30,7 @@ mod store;
 mod test;
 mod transfer;
 mod words;
+mod write;
 
 use dictrack::{text, url};
 use print::{LogLine, say, warn};
@@ -43,6 +45,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Backfill(run::BackfillArgs),
     Check(check::Args),
@@ -138,6 +141,7 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let ended = match cli.command {
+        Command::Init(args) => init::init(&args).map(exit_code),
         Command::Run(args) => run::run(args),
         Command::Backfill(args) => run::backfill(args),
         Command::Check(args) => check::check(&args).map(exit_code),

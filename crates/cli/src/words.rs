@@ -1,5 +1,7 @@
 //! Times and limits as people read them: in the time zone of the terminal, and relative below a day.
 
+use std::borrow::Cow;
+
 use dictrack::json::Json;
 use dictrack::text::plain;
 use dictrack::window::Period;
@@ -7,6 +9,16 @@ use dictrack::{LimiterDefinition, LimiterView, Status, Timestamp, TrackerSnapsho
 use jiff::ToSpan as _;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+
+/// A word as it is written on the command line of a shell.
+pub(crate) fn shell(word: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''")).into()
+    }
+}
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 24 * 60 * 60;

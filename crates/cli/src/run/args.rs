@@ -293,7 +293,7 @@ fn condition(text: &str) -> Result<Condition, String> {
     Ok(condition.clone())
 }
 
-fn delimiter(text: &str) -> Result<u8, &'static str> {
+pub(super) fn delimiter(text: &str) -> Result<u8, &'static str> {
     match text.as_bytes() {
         b"tab" | b"\\t" => Ok(b'\t'),
         [b'"' | b'\n' | b'\r'] => Err("quotes and line ends have their own meaning; expected another character"),

@@ -118,6 +118,11 @@ impl Reader {
         let _ = self.used.send((items, rows, lanes));
     }
 
+    /// The next batch, once there is one; `None` after the last.
+    pub(super) fn next(&self) -> Option<Batch> {
+        self.batches.recv().ok()
+    }
+
     /// A batch that is already available.
     pub(super) fn ready(&self) -> Option<Batch> {
         self.batches.try_recv().ok()
