@@ -4,6 +4,7 @@ use dictrack::group::{Engine, Group};
 use dictrack::json::{Bounds, Json, Map};
 use dictrack::text::{plain, quoted};
 
+use crate::complete;
 use crate::moment::ZoneArg;
 use crate::print::{say, say_json};
 use crate::report::Output;
@@ -30,6 +31,7 @@ use crate::{Failure, Outcome};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     /// The attributes to set or to remove.
     #[arg(value_name = "KEY=VALUE", value_parser = change)]

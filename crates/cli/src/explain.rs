@@ -13,6 +13,7 @@ use dictrack::{
     template::TemplateSet,
 };
 
+use crate::complete;
 use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
 use crate::report::{fitted, object, table};
@@ -37,6 +38,7 @@ use crate::{Failure, Outcome};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     /// The document as JSON, or - to read it from standard input.
     document: String,

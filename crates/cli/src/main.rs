@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 mod apply;
 mod attributes;
 mod check;
+mod complete;
 mod doctor;
 mod explain;
 mod fill;
@@ -63,6 +64,8 @@ enum Command {
     Export(transfer::ExportArgs),
     Import(transfer::ImportArgs),
     /// Print a completion script for a shell.
+    ///
+    /// It calls the command, so that groups and trackers of --store, or of DICTRACK_STORE, are completed as well.
     ///
     /// Example: dictrack completions bash > /etc/bash_completion.d/dictrack
     Completions {
@@ -128,6 +131,7 @@ fn exit_code(well: bool) -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    complete::answer();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     tracing_subscriber::fmt()
         // A run reports unreachable servers itself.
@@ -158,13 +162,10 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args).map(exit_code),
         Command::Export(args) => transfer::export(&args).map(exit_code),
         Command::Import(args) => transfer::import(&args).map(exit_code),
-        Command::Completions { shell } => {
-            // Into memory first: it panics if it cannot write.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "dictrack", &mut script);
-            say(String::from_utf8_lossy(&script).trim_end());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => complete::script(shell).map(|script| {
+            say(script.trim_end());
+            ExitCode::SUCCESS
+        }),
         Command::Man(args) => man::man(&args).map(exit_code),
     };
     ended.unwrap_or_else(|Failure(problem)| {

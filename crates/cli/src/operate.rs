@@ -7,6 +7,7 @@ use dictrack::manager::Reset;
 use dictrack::text::{plain, quoted};
 use dictrack::{Amount, Manager, Renewal, ResetPolicy, Timestamp, TrackerSnapshot};
 
+use crate::complete;
 use crate::moment::ZoneArg;
 use crate::print::{say, say_json};
 use crate::report::{Output, counted, object};
@@ -25,8 +26,10 @@ use crate::{Failure, Outcome};
 #[command(verbatim_doc_comment)]
 pub(crate) struct ResetArgs {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     /// The tracker.
+    #[arg(add = complete::trackers())]
     tracker: String,
     /// What is reset [default: what the tracker's definition says].
     #[arg(long)]
@@ -57,8 +60,10 @@ enum What {
 #[command(verbatim_doc_comment)]
 pub(crate) struct SetProgressArgs {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     /// The tracker.
+    #[arg(add = complete::trackers())]
     tracker: String,
     /// The progress: a number.
     #[arg(allow_negative_numbers = true)]
@@ -79,6 +84,7 @@ pub(crate) struct SetProgressArgs {
 #[command(verbatim_doc_comment)]
 pub(crate) struct DeleteArgs {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     #[command(flatten)]
     how: How,

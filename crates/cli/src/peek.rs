@@ -8,6 +8,7 @@ use dictrack::text::plain;
 use dictrack::url::quoted;
 use dictrack::{LimiterDefinition, LimiterView, Status, TrackerSnapshot};
 
+use crate::complete;
 use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
 use crate::report::{Output, fitted, object, table};
@@ -33,9 +34,10 @@ use crate::{Failure, Outcome};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group.
+    #[arg(add = complete::groups())]
     group: String,
     /// The trackers to show [default: all active ones].
-    #[arg(value_name = "TRACKER")]
+    #[arg(value_name = "TRACKER", add = complete::trackers())]
     names: Vec<String>,
     #[command(flatten)]
     place: Where,

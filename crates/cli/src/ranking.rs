@@ -9,6 +9,7 @@ use dictrack::text::plain;
 use dictrack::{Amount, Timestamp};
 
 use crate::Failure;
+use crate::complete;
 use crate::print::say;
 use crate::report::{bar, table};
 use crate::show::part;
@@ -17,7 +18,7 @@ use crate::show::part;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Wanted {
     /// List the groups that have this tracker, or have completed it, with their progress.
-    #[arg(long, value_name = "NAME", conflicts_with = "group")]
+    #[arg(long, value_name = "NAME", conflicts_with = "group", add = complete::trackers())]
     pub(crate) tracker: Option<String>,
     /// Of these, the N with the most progress.
     #[arg(long, value_name = "N", requires = "tracker", conflicts_with = "limit")]

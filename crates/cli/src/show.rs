@@ -9,6 +9,7 @@ use dictrack::{
     group::{Engine, Group},
 };
 
+use crate::complete;
 use crate::moment::{self, ZoneArg};
 use crate::print::{say, say_json};
 use crate::ranking::{self, Wanted, say_csv};
@@ -37,6 +38,7 @@ use crate::{Failure, Outcome, attributes};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The group [default: all groups].
+    #[arg(add = complete::groups())]
     group: Option<String>,
     #[command(flatten)]
     place: Where,

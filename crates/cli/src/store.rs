@@ -108,6 +108,11 @@ impl Shown {
 }
 
 impl Where {
+    /// A store, a cache or both.
+    pub(crate) fn of(store: Option<PathBuf>, cache: Option<String>) -> Option<Self> {
+        (store.is_some() || cache.is_some()).then_some(Self { store, cache })
+    }
+
     /// Adds what the environment variables name. A store or a cache is required.
     pub(crate) fn named(&self) -> Result<Self, Failure> {
         let named = Self { store: STORE.named(self.store.clone())?, cache: CACHE.named(self.cache.clone())? };
