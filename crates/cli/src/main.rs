@@ -30,6 +30,7 @@ mod show;
 mod store;
 mod test;
 mod transfer;
+mod watch;
 mod words;
 mod write;
 

@@ -59,9 +59,14 @@ pub(crate) fn say(line: impl Display) {
     }
 }
 
-/// Prints JSON on standard output, as a line that is safe to show on a terminal.
+/// Prints JSON on standard output.
 pub(crate) fn say_json(json: &Json) {
-    say(text::json(&json.to_string()));
+    say(json_line(json));
+}
+
+/// JSON as a line that is safe to show on a terminal.
+pub(crate) fn json_line(json: &Json) -> String {
+    text::json(&json.to_string()).into_owned()
 }
 
 /// Prints lines on standard error. If that is closed or full, they are lost.

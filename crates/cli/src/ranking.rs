@@ -10,7 +10,6 @@ use dictrack::{Amount, Timestamp};
 
 use crate::Failure;
 use crate::complete;
-use crate::print::say;
 use crate::report::{bar, table};
 use crate::show::part;
 
@@ -96,8 +95,8 @@ pub(crate) fn places(places: &[Place], cells: usize) -> Table {
     table
 }
 
-/// Prints one record per place, below a header if they are the `first`.
-pub(crate) fn say_csv(places: &[Place], first: bool) -> Result<(), Failure> {
+/// One record per place, below a header if they are the `first`; `None` if there is nothing to print.
+pub(crate) fn csv(places: &[Place], first: bool) -> Result<Option<String>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     if first {
         writer.write_record(["group", "tracker", "progress", "target", "stage", "stages", "cycle", "status"])?;
@@ -115,11 +114,7 @@ pub(crate) fn say_csv(places: &[Place], first: bool) -> Result<(), Failure> {
             place.standing().name(),
         ])?;
     }
-    match records(writer)? {
-        text if text.is_empty() => {}
-        text => say(text),
-    }
-    Ok(())
+    Ok(Some(records(writer)?).filter(|text| !text.is_empty()))
 }
 
 /// The records of a writer as text, without the last newline. On a terminal, control characters are escaped.

@@ -11,10 +11,11 @@ use dictrack::{
 
 use crate::complete;
 use crate::moment::{self, ZoneArg};
-use crate::print::{say, say_json};
-use crate::ranking::{self, Wanted, say_csv};
+use crate::print::{json_line, say};
+use crate::ranking::{self, Wanted, csv};
 use crate::report::{bar, counted, fitted, table};
-use crate::store::{Where, unread, wait};
+use crate::store::{Shown, Where, unread, wait};
+use crate::watch::watch;
 use crate::words::Words;
 use crate::{Failure, Outcome, attributes};
 
@@ -34,6 +35,7 @@ use crate::{Failure, Outcome, attributes};
 ///   dictrack show --tracker purchases --top 10 --store dictrack.db
 ///   dictrack show --tracker purchases --at-least 100 --status active \
 ///       --output csv --store dictrack.db
+///   dictrack show --tracker purchases --top 10 --watch --store dictrack.db
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -49,8 +51,12 @@ pub(crate) struct Args {
     output: Output,
     /// Show trackers and limiters as of this time: seconds since 1970, an RFC 3339 timestamp or a date [default: the
     /// clock].
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
     now: Option<String>,
+    /// Show it again every second, until Ctrl-C. If standard output is not a terminal, print it again whenever documents have
+    /// changed it.
+    #[arg(short, long)]
+    watch: bool,
     #[command(flatten)]
     zone: ZoneArg,
     /// The maximum number of groups to list; 0 for all [default: 50, with csv all].
@@ -69,22 +75,40 @@ enum Output {
 }
 
 pub(crate) fn show(args: &Args) -> Outcome {
-    let shown = args.place.named()?.open()?;
+    let place = args.place.named()?;
+    let mut shown = place.open()?;
+    if !args.watch {
+        let now = moment::read(args.now.as_deref())?;
+        show_as_of(&shown, args, now, &mut |text| say(text))?;
+        return Ok(true);
+    }
+    watch(|now| {
+        if !shown.store.is_remote() {
+            // A file may have been replaced.
+            shown = place.open()?;
+        }
+        let mut all = String::new();
+        show_as_of(&shown, args, now, &mut |text| all.extend([&*text, "\n"]))?;
+        Ok(all)
+    })
+}
+
+/// Shows what was asked for, piece by piece.
+fn show_as_of(shown: &Shown, args: &Args, now: Timestamp, say: &mut dyn FnMut(String)) -> Result<(), Failure> {
     let (store, engine) = (&*shown.store, args.zone.engine());
-    let now = moment::read(args.now.as_deref())?;
     match &args.group {
         Some(id) => {
             let group = shown.group(id, &engine)?;
             match args.output {
-                Output::Table => show_group(id, &group, &engine, now),
-                Output::Json => say_json(&group_json(id, &group, &engine, now)),
-                Output::Csv => say_csv(&ranking::all(id, &group, &engine, now), true)?,
+                Output::Table => show_group(id, &group, &engine, now, say),
+                Output::Json => say(json_line(&group_json(id, &group, &engine, now))),
+                Output::Csv => csv(&ranking::all(id, &group, &engine, now), true)?.into_iter().for_each(say),
             }
+            Ok(())
         }
-        None if let Some(tracker) = &args.wanted.tracker => show_places(store, &engine, args, tracker, now)?,
-        None => show_groups(store, &engine, args, now)?,
+        None if let Some(tracker) = &args.wanted.tracker => show_places(store, &engine, args, tracker, now, say),
+        None => show_groups(store, &engine, args, now, say),
     }
-    Ok(true)
 }
 
 fn group_json(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> Json {
@@ -107,16 +131,16 @@ fn tracker_json(tracker: &TrackerSnapshot) -> Json {
     Json::Map(map)
 }
 
-fn show_group(id: &str, group: &Group, engine: &Engine, now: Timestamp) {
+fn show_group(id: &str, group: &Group, engine: &Engine, now: Timestamp, say: &mut dyn FnMut(String)) {
     let attributes = attributes::lines(group.attributes());
     if is_empty(group, now) && attributes.is_empty() {
-        say(format_args!("group {}: all trackers were removed or have expired", plain(id)));
+        say(format!("group {}: all trackers were removed or have expired", plain(id)));
         return;
     }
-    say(format_args!("group {}", plain(id)));
-    attributes.into_iter().for_each(say);
+    say(format!("group {}", plain(id)));
+    attributes.into_iter().for_each(&mut *say);
     if is_empty(group, now) {
-        say("no trackers");
+        say("no trackers".to_owned());
         return;
     }
     let words = Words::at(now);
@@ -125,7 +149,7 @@ fn show_group(id: &str, group: &Group, engine: &Engine, now: Timestamp) {
     for tracker in &active {
         let periods = tracker.periods();
         if !periods.is_empty() {
-            say(format_args!("periods of {}", plain(tracker.name())));
+            say(format!("periods of {}", plain(tracker.name())));
             periods.iter().for_each(|record| say(period(record, tracker, &words)));
         }
     }
@@ -235,11 +259,17 @@ impl Args {
     }
 }
 
-fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timestamp) -> Result<(), Failure> {
+fn show_groups(
+    store: &dyn DataStore,
+    engine: &Engine,
+    args: &Args,
+    now: Timestamp,
+    say: &mut dyn FnMut(String),
+) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let (mut shown, mut empty): (usize, u64) = (0, 0);
     if args.output == Output::Csv {
-        say_csv(&[], true)?;
+        csv(&[], true)?.into_iter().for_each(&mut *say);
     }
     let more = each_group(store, engine, |id, group| {
         if is_empty(group, now) {
@@ -252,8 +282,8 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timesta
         shown += 1;
         match args.output {
             Output::Table => rows.push(Overview::of(id, group, engine, now)),
-            Output::Json => say_json(&group_json(id, group, engine, now)),
-            Output::Csv => say_csv(&ranking::all(id, group, engine, now), false)?,
+            Output::Json => say(json_line(&group_json(id, group, engine, now))),
+            Output::Csv => csv(&ranking::all(id, group, engine, now), false)?.into_iter().for_each(&mut *say),
         }
         Ok(true)
     })?;
@@ -261,7 +291,7 @@ fn show_groups(store: &dyn DataStore, engine: &Engine, args: &Args, now: Timesta
         say(fitted(12, |cells| overviews(&rows, cells)));
         let empty = if empty > 0 { format!(", {} without trackers", counted(empty, "other")) } else { String::new() };
         let rest = if more { " shown; use --limit 0 to list all" } else { "" };
-        say(format_args!("{}{empty}{rest}", counted(shown as u64, "group")));
+        say(format!("{}{empty}{rest}", counted(shown as u64, "group")));
     }
     Ok(())
 }
@@ -273,6 +303,7 @@ fn show_places(
     args: &Args,
     tracker: &str,
     now: Timestamp,
+    say: &mut dyn FnMut(String),
 ) -> Result<(), Failure> {
     let mut more = false;
     let places = match args.wanted.top {
@@ -295,12 +326,12 @@ fn show_places(
         }
     };
     match args.output {
-        Output::Json => places.iter().for_each(|place| say_json(&place.to_json())),
-        Output::Csv => say_csv(&places, true)?,
+        Output::Json => places.iter().for_each(|place| say(json_line(&place.to_json()))),
+        Output::Csv => csv(&places, true)?.into_iter().for_each(say),
         Output::Table => {
             say(fitted(20, |cells| ranking::places(&places, cells)));
             let rest = if more { " shown; use --limit 0 to list all" } else { "" };
-            say(format_args!("{}{rest}", counted(places.len() as u64, "group")));
+            say(format!("{}{rest}", counted(places.len() as u64, "group")));
         }
     }
     Ok(())

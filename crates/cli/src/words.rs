@@ -69,6 +69,11 @@ impl Words {
         local.strftime(if local.second() == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
     }
 
+    /// The local date and time of a moment, always with seconds.
+    pub(crate) fn seconds(&self, moment: Timestamp) -> String {
+        self.local(moment).map_or_else(|| moment.to_string(), |local| local.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    }
+
     /// `None` for a moment that no calendar has.
     fn local(&self, moment: Timestamp) -> Option<DateTime> {
         let moment = jiff::Timestamp::from_microsecond(moment.micros()).ok()?;

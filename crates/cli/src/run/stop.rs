@@ -90,7 +90,7 @@ fn end(signal: u8, why: &'static str) {
 }
 
 /// The signals that this process was started to ignore, as bits; none if the system does not tell.
-fn ignored() -> u64 {
+pub(crate) fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
