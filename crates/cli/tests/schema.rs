@@ -6,17 +6,18 @@ mod command;
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use command::{at, dictrack, folder, repository};
-use dictrack::files::{self, Format};
 use dictrack::json::Json;
+use dictrack::source::Node;
+use dictrack::template::read_templates;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 /// What the reader refuses and no schema can express.
-const BEYOND_SCHEMAS: [&str; 11] = [
+const BEYOND_SCHEMAS: [&str; 12] = [
+    "an earlier template is already named",
     "regular expression is too large",
     "nested too deeply",
     "an earlier tracker is already named",
@@ -42,7 +43,8 @@ fn schema() -> Validator {
 
 /// Why the reader refuses a file, if it does.
 fn refusal(file: &Value) -> Option<String> {
-    files::parse(&file.to_string(), Format::Json, Path::new("t.json")).err().map(|error| error.to_string())
+    let node = Node::parse(file.to_string().as_bytes()).unwrap();
+    read_templates(&node).err().map(|error| error.to_string())
 }
 
 /// TOML as JSON, with moments as they are written.
@@ -100,6 +102,10 @@ fn collected() -> Vec<Value> {
                 // Numbers of any size are only for the reader.
                 found.extend(serde_json::from_str::<Value>(&trackers));
             }
+            let templates = at(&scenario, "steps").as_list().unwrap().iter();
+            for templates in templates.filter_map(|step| step.as_map().unwrap().get("templates")) {
+                found.push(json!({"templates": serde_json::from_str::<Value>(&templates.to_string()).unwrap()}));
+            }
         }
     }
     let scenarios = found.len();
@@ -121,7 +127,7 @@ fn the_schema_accepts_every_tracker_that_the_reader_accepts() {
         match refusal(&file) {
             None => {
                 assert_eq!(valid, Ok(()), "{file}");
-                assert!(schema.is_valid(&json!({"trackers": file.get("trackers").unwrap_or(&file)})), "{file}");
+                assert!(file.is_object() || schema.is_valid(&json!({"trackers": file})), "{file}");
                 read += 1;
             }
             // A scenario may test what is refused.
@@ -241,12 +247,16 @@ fn the_schema_refuses_what_the_reader_refuses() {
     // Some of a kind are enough.
     let (mut shapes, mut fields, mut chosen) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for file in collected().into_iter().filter(|file| refusal(file).is_none()) {
-        for tracker in file.get("trackers").unwrap_or(&file).as_array().unwrap() {
-            let before = shapes.len();
-            shape(tracker, &mut shapes, "");
-            // Large ones only repeat what small ones have.
-            if shapes.len() > before && tracker.to_string().len() < 600 {
-                chosen.push(tracker.clone());
+        let lists =
+            [("trackers", file.get("trackers")), ("templates", file.get("templates")), ("trackers", Some(&file))];
+        for (list, items) in lists.into_iter().filter_map(|(list, items)| Some((list, items?.as_array()?))) {
+            for item in items {
+                let before = shapes.len();
+                shape(item, &mut shapes, list);
+                // Large ones only repeat what small ones have.
+                if shapes.len() > before && item.to_string().len() < 600 {
+                    chosen.push((list, item.clone()));
+                }
             }
         }
     }
@@ -254,10 +264,11 @@ fn the_schema_refuses_what_the_reader_refuses() {
         let path = shape.split(' ').next().unwrap();
         fields.extend(path.split(['.', '[', ']']).filter(|key| !key.is_empty()).map(str::to_owned));
     }
+    fields.insert("template".to_owned());
     let (mut accepted, mut refused, mut beyond) = (0, 0, 0);
-    for tracker in &chosen {
-        mutants(tracker, &fields, &mut |mutant| {
-            let file = json!([mutant]);
+    for (list, item) in &chosen {
+        mutants(item, &fields, &mut |mutant| {
+            let file = json!({*list: [mutant]});
             match (refusal(&file), schema.is_valid(&file)) {
                 (None, true) => accepted += 1,
                 (Some(_), false) => refused += 1,
@@ -268,7 +279,10 @@ fn the_schema_refuses_what_the_reader_refuses() {
         });
     }
     assert!(chosen.len() > 50 && accepted > 1_000 && refused > 100_000 && beyond > 100);
-    println!("{} trackers: {accepted} accepted, {refused} refused, {beyond} beyond schemas", chosen.len());
+    println!(
+        "{} trackers and templates: {accepted} accepted, {refused} refused, {beyond} beyond schemas",
+        chosen.len()
+    );
 }
 
 #[test]
@@ -279,6 +293,10 @@ fn a_file_is_a_list_or_a_map_with_one() {
         (json!([]), true),
         (json!({"trackers": []}), true),
         (json!({"trackers": [tracker]}), true),
+        (json!({"templates": []}), true),
+        (json!({"trackers": [tracker], "templates": [{"name": "pro", "for": [], "trackers": []}]}), true),
+        (json!({"templates": [{"name": "pro", "trackers": []}]}), false),
+        (json!({"templates": [{"name": "pro", "for": [{"all": [{"custom": "c"}]}], "trackers": []}]}), false),
         (json!({}), false),
         (json!({"trackers": tracker}), false),
         (json!({"trackers": [], "more": 1}), false),
