@@ -20,6 +20,8 @@ mod legacy;
 mod man;
 mod moment;
 mod operate;
+#[cfg(feature = "report")]
+mod page;
 mod peek;
 mod print;
 mod ranking;

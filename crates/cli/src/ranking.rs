@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use dictrack::find::{Place, Query, Standing};
 use dictrack::group::{Engine, Group};
 use dictrack::text::plain;
-use dictrack::{Amount, Timestamp};
+use dictrack::{Amount, Status, Timestamp, TrackerSnapshot};
 
 use crate::Failure;
 use crate::complete;
@@ -70,6 +70,16 @@ pub(crate) fn all(id: &str, group: &Group, engine: &Engine, now: Timestamp) -> V
 /// How many stages the tracker has.
 fn stages(place: &Place) -> usize {
     place.tracker.definition.targets().len()
+}
+
+/// How many stages a tracker has reached, in this cycle or an earlier one; more than it has if all of them.
+pub(crate) fn stages_reached(tracker: &TrackerSnapshot) -> usize {
+    match tracker.freezes {
+        // A streak goes on after its last target.
+        Some(_) => tracker.definition.targets().iter().filter(|target| tracker.progress >= **target).count(),
+        None if tracker.cycle > 0 || tracker.status == Status::Resting => usize::MAX,
+        None => tracker.stage - 1,
+    }
 }
 
 /// One row per group, with bars of `cells` cells.

@@ -10,6 +10,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use dictrack::store::{DataStore, DryStore, Mark};
+#[cfg(feature = "report")]
+use dictrack::url;
 use dictrack::{
     Blocking, Document, Durability, Error, Event, Manager, Outcome, Path, Timestamp,
     clock::{Clock as _, Stopwatch, SystemClock},
@@ -21,6 +23,8 @@ use dictrack::{
 use indicatif::ProgressBar;
 
 use crate::Failure;
+#[cfg(feature = "report")]
+use crate::page::Page;
 use crate::print::{OUT_CLOSED, Out, warn};
 use crate::report::input_bar;
 use crate::store::{self, wait};
@@ -88,6 +92,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let is_dry = args.backfill == Some(Backfill::Dry);
     let place = args.store.as_deref().map(store::address).transpose()?;
     let cache = if is_dry { None } else { shared::cache(args)? };
+    #[cfg(feature = "report")]
+    args.report().map_or(Ok(()), Page::check)?;
     let trackers = trackers::read(args)?;
     // Before opening the store, which creates it.
     let taken = Taken::default();
@@ -160,7 +166,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         out: BufWriter::with_capacity(1 << 16, Out::that_says_so()),
         out_closed: false,
         bar: input_bar(inputs.iter().map(Input::size).sum()),
-        summary: Summary::new(&all, go_on(args, &inputs)),
+        summary: Summary::new(&all, go_on(args, &inputs), args.report().is_some()),
         reports: Reports::default(),
         saw_date: false,
         tally: None,
@@ -457,7 +463,9 @@ impl Run<'_> {
                         let row = item.document.as_ref().ok().filter(|_| tally.is_first_missing(problem));
                         let has = row.and_then(|row| batch.rows.whole(row));
                         let has = has.map_or_else(String::new, |document| format!("; {}", names::in_words(&document)));
-                        warn(format_args!("{}:{}: {problem}{has}", batch.name, item.line));
+                        let report = format!("{}:{}: {problem}{has}", batch.name, item.line);
+                        warn(&report);
+                        self.reports.texts.push(report);
                     }
                     tally.malformed(problem).into_iter().for_each(warn);
                     if self.args.strict {
@@ -534,6 +542,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes the page of `--report`.
+    #[cfg(feature = "report")]
+    fn write_report(&mut self) -> Result<(), Failure> {
+        let Some(file) = self.args.report() else { return Ok(()) };
+        let inputs = self.args.inputs.iter().map(|input| match input.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => url::shown_path(input),
+        });
+        let inputs = inputs.collect::<Vec<_>>();
+        let title = if inputs.is_empty() { "standard input".to_owned() } else { inputs.join(", ") };
+        let mut about = format!("Trackers of {}", url::shown_path(&self.args.trackers));
+        if let Some(store) = &self.args.store {
+            about.push_str(&format!(", counted in {}", store::address(store)?));
+        }
+        let malformed = std::mem::take(&mut self.reports.texts);
+        self.summary.page(title, about, malformed).write(file)
+    }
+
     /// Commits the rest, prints the remaining output, and closes the store.
     fn close(mut self) -> Result<ExitCode, Failure> {
         self.tell_last_turns()?;
@@ -545,7 +571,8 @@ impl Run<'_> {
         self.drain(0)?;
         self.summary.stop();
         let nothing_new = self.args.output == Output::Table && self.summary.is_nothing_new();
-        if self.args.output != Output::Ndjson && !nothing_new {
+        let surveys = self.args.output != Output::Ndjson && !nothing_new;
+        if surveys || self.args.report().is_some() {
             while let Err(error) = self.summary.survey(&self.manager) {
                 if !error.is_temporary() || !self.wait_for(&error) {
                     return Err(error.into());
@@ -569,6 +596,8 @@ impl Run<'_> {
             Some(text) => drop(self.print([text])?),
             None => self.summary.one_line(),
         }
+        #[cfg(feature = "report")]
+        self.write_report()?;
         if self.out_closed {
             let kept = self.args.store.is_some() || self.args.cache.is_some();
             self.summary.say_out_closed(kept, self.args.output == Output::Ndjson);

@@ -1,5 +1,8 @@
 //! `dictrack show`: the contents of a store.
 
+#[cfg(feature = "report")]
+use std::path::PathBuf;
+
 use comfy_table::{CellAlignment, Table, presets};
 use dictrack::json::{Json, Map};
 use dictrack::store::{DataStore, RecentSets};
@@ -11,8 +14,12 @@ use dictrack::{
 
 use crate::complete;
 use crate::moment::{self, ZoneArg};
+#[cfg(feature = "report")]
+use crate::page::{Page, Survey};
 use crate::print::{json_line, say};
 use crate::ranking::{self, Wanted, csv};
+#[cfg(feature = "report")]
+use crate::report::thousands;
 use crate::report::{bar, counted, fitted, table};
 use crate::store::{Shown, Where, unread, wait};
 use crate::watch::watch;
@@ -36,6 +43,7 @@ use crate::{Failure, Outcome, attributes};
 ///   dictrack show --tracker purchases --at-least 100 --status active \
 ///       --output csv --store dictrack.db
 ///   dictrack show --tracker purchases --top 10 --watch --store dictrack.db
+///   dictrack show --store dictrack.db --report shop.html
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -59,6 +67,11 @@ pub(crate) struct Args {
     watch: bool,
     #[command(flatten)]
     zone: ZoneArg,
+    /// Write a report about all groups to this file instead: an HTML page with the stages, completions over time and the furthest
+    /// groups of each tracker, or of the one named by --tracker.
+    #[cfg(feature = "report")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["group", "watch", "output", "limit", "top", "at_least", "at_most", "status"])]
+    report: Option<PathBuf>,
     /// The maximum number of groups to list; 0 for all [default: 50, with csv all].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -76,6 +89,12 @@ enum Output {
 
 pub(crate) fn show(args: &Args) -> Outcome {
     let place = args.place.named()?;
+    #[cfg(feature = "report")]
+    if let Some(file) = &args.report {
+        Page::check(file)?;
+        report(&place.open()?, args)?.write(file)?;
+        return Ok(true);
+    }
     let mut shown = place.open()?;
     if !args.watch {
         let now = moment::read(args.now.as_deref())?;
@@ -90,6 +109,26 @@ pub(crate) fn show(args: &Args) -> Outcome {
         let mut all = String::new();
         show_as_of(&shown, args, now, &mut |text| all.extend([&*text, "\n"]))?;
         Ok(all)
+    })
+}
+
+/// The page about all groups.
+#[cfg(feature = "report")]
+fn report(shown: &Shown, args: &Args) -> Result<Page, Failure> {
+    let (engine, now) = (args.zone.engine(), moment::read(args.now.as_deref())?);
+    let names = args.wanted.tracker.as_deref().map(|name| [name]);
+    let mut survey = Survey::default();
+    each_group(&*shown.store, &engine, |id, group| {
+        survey.add(id, group, &engine, names.as_ref().map(<[_; 1]>::as_slice), now);
+        Ok(true)
+    })?;
+    Ok(Page {
+        title: shown.name.clone(),
+        about: String::new(),
+        now,
+        facts: vec![("groups", thousands(survey.groups))],
+        trackers: survey.into_sections(),
+        malformed: (Vec::new(), 0),
     })
 }
 

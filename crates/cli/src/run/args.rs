@@ -39,6 +39,8 @@ use crate::{Failure, misused, store};
 ///       --store shop.db sales.csv
 ///   dictrack run --trackers quests.toml --group-by player --time at --ahead 5m \
 ///       --zone Europe/Berlin log.ndjson
+///   dictrack run --trackers shop.toml --group-by customer_id --report shop.html \
+///       sales.csv
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user \
 ///       --id request --store q.db
 ///   tail -f app.log | dictrack run --trackers quotas.yaml --group-by user \
@@ -100,6 +102,11 @@ pub(crate) struct Args {
     /// What to print: a table at the end, that table as JSON or CSV, or each event as a line of JSON.
     #[arg(short, long, default_value = "table")]
     pub(super) output: Output,
+    /// Write a report as well: an HTML page with the stages, targets reached and limits hit over time, the furthest groups, and
+    /// malformed documents.
+    #[cfg(feature = "report")]
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// The events that --output ndjson prints [default: all].
     #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = code)]
     pub(super) events: Vec<EventCode>,
@@ -240,6 +247,14 @@ impl Args {
     pub(super) fn lanes(&self) -> usize {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         if self.strict || self.cache.is_some() { 1 } else { self.threads.unwrap_or_else(cores).get().min(MAX_THREADS) }
+    }
+
+    /// Where to write a report.
+    pub(super) fn report(&self) -> Option<&std::path::Path> {
+        #[cfg(feature = "report")]
+        return self.report.as_deref();
+        #[cfg(not(feature = "report"))]
+        None
     }
 
     pub(super) fn grouping(&self) -> &Grouping {

@@ -129,6 +129,8 @@ pub(super) struct Reports {
     more: u64,
     /// Whether some of them were rejected by `--ahead`.
     ahead: bool,
+    /// Those that were shown.
+    pub(super) texts: Vec<String>,
 }
 
 impl Reports {

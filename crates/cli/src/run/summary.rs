@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use comfy_table::{CellAlignment, Table, presets};
+#[cfg(feature = "report")]
+use dictrack::EventCode;
 use dictrack::json::Json;
 use dictrack::text::{plain, quoted, sentence};
 use dictrack::{
-    Amount, Blocking, Error, Outcome, SkipReason, Span, Status, Timestamp, TrackerDefinition, clock::Stopwatch,
-    number::Number,
+    Amount, Blocking, Error, Outcome, SkipReason, Span, Timestamp, TrackerDefinition, clock::Stopwatch, number::Number,
 };
 
 use crate::Failure;
 use crate::explain::still_completed;
+#[cfg(feature = "report")]
+use crate::page::{Page, Section, Timeline, Top};
 use crate::print::warn;
-use crate::ranking::records;
+use crate::ranking::{records, stages_reached};
 use crate::report::{bar, counted, fitted, object, table, thousands};
 use crate::store::wait;
 use crate::words::Words;
@@ -49,6 +52,8 @@ pub(super) struct Summary {
     seconds: f64,
     pub(super) interrupted: bool,
     go_on: GoOn,
+    /// Whether a page will show it.
+    reports: bool,
     /// Whether an earlier run counted documents from an input.
     pub(super) resumed: bool,
     since: Stopwatch,
@@ -74,10 +79,23 @@ struct Line {
     next: Option<Timestamp>,
     /// How many groups reached each stage, in this cycle or an earlier one.
     reached: Vec<u64>,
+    /// For a page.
+    #[cfg(feature = "report")]
+    seen: Option<Box<Seen>>,
+}
+
+/// What only a page shows of a tracker.
+#[cfg(feature = "report")]
+#[derive(Default)]
+struct Seen {
+    /// When this run's documents reached targets, and when limiters stopped them.
+    crossings: Timeline,
+    limits: Timeline,
+    top: Top,
 }
 
 impl Summary {
-    pub(super) fn new(trackers: &[TrackerDefinition], go_on: GoOn) -> Self {
+    pub(super) fn new(trackers: &[TrackerDefinition], go_on: GoOn, reports: bool) -> Self {
         let line = |definition: &TrackerDefinition| Line {
             reached: vec![0; definition.targets().len()],
             definition: Arc::new(definition.clone()),
@@ -92,6 +110,8 @@ impl Summary {
             completed: 0,
             limited: 0,
             next: None,
+            #[cfg(feature = "report")]
+            seen: reports.then(Box::default),
         };
         Self {
             trackers: trackers.iter().map(line).collect(),
@@ -107,6 +127,7 @@ impl Summary {
             seconds: 0.0,
             interrupted: false,
             go_on,
+            reports,
             resumed: false,
             since: Stopwatch::start(),
         }
@@ -115,7 +136,7 @@ impl Summary {
     /// An empty summary of the same trackers, for a part of the documents.
     pub(super) fn part(&self) -> Self {
         let definitions: Vec<_> = self.trackers.iter().map(|line| TrackerDefinition::clone(&line.definition)).collect();
-        Self::new(&definitions, self.go_on)
+        Self::new(&definitions, self.go_on, self.reports)
     }
 
     /// Adds what a part has counted, and empties it.
@@ -133,6 +154,11 @@ impl Summary {
             }
             line.said |= part.said;
             part.said = line.said;
+            #[cfg(feature = "report")]
+            if let (Some(seen), Some(part)) = (&mut line.seen, &mut part.seen) {
+                seen.crossings.absorb(&mut part.crossings);
+                seen.limits.absorb(&mut part.limits);
+            }
         }
         self.documents += std::mem::take(&mut part.documents);
         self.filtered += std::mem::take(&mut part.filtered);
@@ -167,6 +193,10 @@ impl Summary {
                 line.counted += 1;
             }
         }
+        #[cfg(feature = "report")]
+        if self.reports {
+            self.note_times(outcome);
+        }
         for (name, reason) in outcome.skipped() {
             if let Some(line) = self.line(name) {
                 line.skipped += 1;
@@ -180,6 +210,21 @@ impl Summary {
                     warn(format_args!("tracker {}: {}", quoted(name), sentence(&error.to_string())));
                 }
                 line.failed += 1;
+            }
+        }
+    }
+
+    /// Records when targets were reached and limits hit.
+    #[cfg(feature = "report")]
+    fn note_times(&mut self, outcome: &Outcome) {
+        for event in outcome.events() {
+            let Some(seen) = self.line(event.name()).and_then(|line| line.seen.as_mut()) else { continue };
+            match event.code {
+                EventCode::StageCompleted | EventCode::AllCompleted => {
+                    seen.crossings.add(event.occurred_at, event.times)
+                }
+                EventCode::Limited => seen.limits.add(event.occurred_at, event.times),
+                _ => {}
             }
         }
     }
@@ -201,8 +246,12 @@ impl Summary {
             // An earlier attempt may have failed halfway.
             (line.groups, line.completed, line.limited, line.next) = (0, 0, 0, None);
             line.reached.fill(0);
+            #[cfg(feature = "report")]
+            if let Some(seen) = &mut line.seen {
+                seen.top = Top::default();
+            }
         }
-        wait(manager.manager().for_each_group(|_, group| {
+        wait(manager.manager().for_each_group(|_id, group| {
             groups += 1;
             let mut reach = |name: &str, note: &dyn Fn(&mut Line) -> usize| {
                 let Some(line) = trackers.iter_mut().find(|line| line.definition.name() == name) else { return };
@@ -220,13 +269,12 @@ impl Summary {
                         let next = next.flatten().filter(|next| *next > now);
                         line.next = line.next.into_iter().chain(next).min();
                     }
+                    #[cfg(feature = "report")]
+                    if let Some(seen) = &mut line.seen {
+                        seen.top.offer(_id, shown);
+                    }
                     let targets = shown.definition.targets();
-                    let reached = match shown.freezes {
-                        // A streak goes on after its last target.
-                        Some(_) => targets.iter().filter(|target| shown.progress >= **target).count(),
-                        None if shown.cycle > 0 || shown.status == Status::Resting => usize::MAX,
-                        None => shown.stage - 1,
-                    };
+                    let reached = stages_reached(shown);
                     // One without a target never is.
                     let is_done = !targets.is_empty() && shown.cycle == 0 && reached >= targets.len();
                     line.completed += u64::from(is_done);
@@ -235,6 +283,10 @@ impl Summary {
             }
             for completed in still_completed(group, now) {
                 reach(completed.tracker.name(), &|line| {
+                    #[cfg(feature = "report")]
+                    if let Some(seen) = &mut line.seen {
+                        seen.top.offer(_id, &completed.tracker);
+                    }
                     line.completed += 1;
                     usize::MAX
                 });
@@ -366,6 +418,49 @@ impl Summary {
             writer.write_record(name.chain(numbers.map(|number| number.to_string())))?;
         }
         records(writer)
+    }
+
+    /// The page about the run. Takes what is known of the trackers.
+    #[cfg(feature = "report")]
+    pub(super) fn page(&mut self, title: String, about: String, malformed: Vec<String>) -> Page {
+        let rate = thousands(self.rate(self.seconds) as u64);
+        let mut facts = vec![("documents", thousands(self.documents)), ("groups", thousands(self.groups))];
+        let rest = [
+            ("malformed", self.malformed),
+            ("ahead of the clock", self.ahead),
+            ("left out by --where", self.filtered),
+            ("repeated", self.duplicates),
+            ("matched no tracker", self.untouched),
+        ];
+        facts.extend(rest.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| (what, thousands(count))));
+        facts.extend([("seconds", format!("{:.2}", self.seconds)), ("documents a second", rate)]);
+        if self.interrupted {
+            facts.push(("interrupted", "yes".to_owned()));
+        }
+        let all_malformed = self.malformed + self.ahead;
+        let trackers = std::mem::take(&mut self.trackers).into_iter().map(|line| {
+            let numbers = [("counted", line.counted), ("completed", line.completed), ("limited", line.limited)];
+            let rest = [
+                ("refused", line.refused),
+                ("skipped", line.skipped),
+                ("late", line.late),
+                ("resting", line.resting),
+                ("failed", line.failed),
+            ];
+            let rest = rest.into_iter().filter(|(_, count)| *count > 0);
+            let Seen { crossings, limits, top } = line.seen.map(|seen| *seen).unwrap_or_default();
+            Section {
+                facts: numbers.into_iter().chain(rest).map(|(what, count)| (what, thousands(count))).collect(),
+                definition: TrackerDefinition::clone(&line.definition),
+                groups: self.groups,
+                reached: line.reached,
+                happened: "Targets reached",
+                crossings,
+                limits,
+                top,
+            }
+        });
+        Page { title, about, now: self.now, facts, trackers: trackers.collect(), malformed: (malformed, all_malformed) }
     }
 
     pub(super) fn to_json(&self) -> Json {
