@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use comfy_table::{Cell, Column, ColumnConstraint, ContentArrangement, Row, Table, TableStyle, presets};
+use console::measure_text_width;
 use dictrack::json::{Json, Map};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -41,9 +42,38 @@ const LEGIBLE: usize = 16;
 /// Makes a table fit the terminal, if there is one. First its bars shrink, from `widest` cells; then columns that may wrap do.
 /// If that leaves too little, each row becomes a list.
 pub(crate) fn fitted(widest: usize, build: impl Fn(usize) -> Table) -> String {
-    // Some terminals do not know their width and report 0.
-    let terminal = Table::new().width().filter(|width| *width > 0);
-    fitted_to(terminal, widest, build)
+    fitted_to(terminal_width(), widest, build)
+}
+
+/// The width of the terminal, if there is one. Some do not know it and report 0.
+fn terminal_width() -> Option<u16> {
+    Table::new().width().filter(|width| *width > 0)
+}
+
+/// A sentence in lines that fit the terminal, if there is one.
+pub(crate) fn wrapped(text: &str) -> String {
+    match terminal_width() {
+        Some(width) => wrapped_to(text, width.into(), ""),
+        None => text.to_owned(),
+    }
+}
+
+/// A line, broken between words where it is too long. Further lines begin with `indent`.
+fn wrapped_to(line: &str, width: usize, indent: &str) -> String {
+    let (mut lines, mut last) = (String::new(), String::new());
+    for (at, word) in line.split(' ').enumerate() {
+        // Spaces at the beginning indent the first line.
+        let is_begun = !last.trim_start().is_empty();
+        if is_begun && measure_text_width(&last) + 1 + measure_text_width(word) > width {
+            lines.push_str(&last);
+            lines.push('\n');
+            last = format!("{indent}{word}");
+        } else {
+            last.push_str(if at > 0 { " " } else { "" });
+            last.push_str(word);
+        }
+    }
+    lines + &last
 }
 
 fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Table) -> String {
@@ -60,7 +90,7 @@ fn fitted_to(terminal: Option<u16>, widest: usize, build: impl Fn(usize) -> Tabl
         return table.to_string();
     }
     if narrowest(&table) > usize::from(terminal) {
-        return listed(&table);
+        return listed(&table, terminal.into());
     }
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal);
     table.to_string()
@@ -81,7 +111,7 @@ fn narrowest(table: &Table) -> usize {
 
 /// The rows of a table as lists: the first cell, and below it the others with their names. A cell without a name belongs to the
 /// cell before it.
-fn listed(table: &Table) -> String {
+fn listed(table: &Table, width: usize) -> String {
     let names: Vec<_> = table.header().into_iter().flat_map(Row::cell_iter).map(Cell::content).collect();
     let mut lines = Vec::new();
     for row in table.row_iter() {
@@ -100,9 +130,9 @@ fn listed(table: &Table) -> String {
                 // Each line has a bar.
                 _ if content.contains('\n') => {
                     lines.push(format!("  {name}"));
-                    lines.extend(content.lines().map(|line| format!("   {line}")));
+                    lines.extend(content.lines().map(|line| wrapped_to(&format!("   {line}"), width, "     ")));
                 }
-                _ => lines.push(format!("  {name} {}", content.trim_start())),
+                _ => lines.push(wrapped_to(&format!("  {name} {}", content.trim_start()), width, "    ")),
             }
         }
     }
@@ -222,6 +252,21 @@ mod tests {
         assert!(narrow[1].ends_with(" ████"), "{narrow:#?}");
         // Names with one letter per line are useless.
         assert_eq!(lines(Some(12)), ["a name of 20 letters", "  bar ████"]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_breaks_between_words() {
+        assert_eq!(wrapped_to("  why it reached its last target", 20, "    "), "  why it reached its\n    last target");
+        assert_eq!(wrapped_to("a 名前名前 b", 6, ""), "a\n名前名前\nb");
+        for (line, width) in [("short", 40), ("", 3), ("averylongword", 5), ("  averylongword", 5)] {
+            assert_eq!(wrapped_to(line, width, "  "), line);
+        }
+        let text = "4,652 documents in 0.05 s, 88,823 a second, 1,500 groups";
+        for width in 9..60 {
+            let lines = wrapped_to(text, width, "");
+            assert!(lines.lines().all(|line| line.chars().count() <= width), "{width}: {lines}");
+            assert_eq!(lines.replace('\n', " "), text);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::print::{json_line, say};
 use crate::ranking::{self, Wanted, csv};
 #[cfg(feature = "report")]
 use crate::report::thousands;
-use crate::report::{bar, counted, fitted, table};
+use crate::report::{bar, counted, fitted, table, wrapped};
 use crate::store::{Shown, Where, unread, wait};
 use crate::watch::watch;
 use crate::words::Words;
@@ -330,7 +330,7 @@ fn show_groups(
         say(fitted(12, |cells| overviews(&rows, cells)));
         let empty = if empty > 0 { format!(", {} without trackers", counted(empty, "other")) } else { String::new() };
         let rest = if more { " shown; use --limit 0 to list all" } else { "" };
-        say(format!("{}{empty}{rest}", counted(shown as u64, "group")));
+        say(wrapped(&format!("{}{empty}{rest}", counted(shown as u64, "group"))));
     }
     Ok(())
 }
@@ -370,7 +370,7 @@ fn show_places(
         Output::Table => {
             say(fitted(20, |cells| ranking::places(&places, cells)));
             let rest = if more { " shown; use --limit 0 to list all" } else { "" };
-            say(format!("{}{rest}", counted(places.len() as u64, "group")));
+            say(wrapped(&format!("{}{rest}", counted(places.len() as u64, "group"))));
         }
     }
     Ok(())

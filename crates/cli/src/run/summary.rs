@@ -17,7 +17,7 @@ use crate::explain::still_completed;
 use crate::page::{Page, Section, Timeline, Top};
 use crate::print::warn;
 use crate::ranking::{records, stages_reached};
-use crate::report::{bar, counted, fitted, object, table, thousands};
+use crate::report::{bar, counted, fitted, object, table, thousands, wrapped};
 use crate::store::wait;
 use crate::words::Words;
 
@@ -365,7 +365,8 @@ impl Summary {
     /// The table and the totals.
     pub(super) fn table(&self) -> String {
         let table = fitted(12, |cells| self.lines(cells));
-        format!("{table}\n{}, {}{}", self.totals(), counted(self.groups, "group"), self.period_words())
+        let totals = format!("{}, {}{}", self.totals(), counted(self.groups, "group"), self.period_words());
+        format!("{table}\n{}", wrapped(&totals))
     }
 
     /// The moment whose periods are shown, if it is not the present.
