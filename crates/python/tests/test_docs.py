@@ -30,7 +30,7 @@ def run(code: str, names: dict[str, Any]) -> None:
         asyncio.run(found)
 
 
-@pytest.mark.parametrize("page, blocks", [("README.md", 2), ("docs/python.md", 13)])
+@pytest.mark.parametrize("page, blocks", [("README.md", 2), ("docs/python.md", 14)])
 def test_pages(page: str, blocks: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = BLOCK.findall((ROOT / page).read_text("utf-8"))

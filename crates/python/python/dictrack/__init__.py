@@ -22,9 +22,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from dictrack import _dictrack, _warnings
+from dictrack import _dictrack, _notebook, _warnings
 from dictrack._custom import condition, limiter, measure
 from dictrack._dictrack import Outcome, Outcomes, TableEvents, TestClock, TrackerList, Trackers, __version__
+from dictrack._frames import to_frame
 from dictrack.conditions.base import AllOf, AnyOf, BaseCondition, Not
 from dictrack.conditions.fields import KeyEQKey, KeyGEKey, KeyGTKey, KeyLEKey, KeyLTKey, KeyNEKey
 from dictrack.conditions.items import ITEM, AllItems, AnyItem
@@ -99,13 +100,14 @@ __all__ = [
     "LimitedTrackerEvent", "MemoryDataCache", "Metrics", "MongoDBDataStore", "Not", "NumericTracker", "Outcome", "Outcomes",
     "Period", "PeriodRecord", "Place", "RedisDataCache", "ResetPolicy", "SQLiteDataStore", "StreakTracker", "SumLimiter",
     "TableEvents", "TableOutcome", "TestClock", "TimeLimiter", "TrackerEvent", "TrackerList", "Trackers", "TrackingManager",
-    "__version__", "condition", "limiter", "load_trackers", "measure", *_errors,
+    "__version__", "condition", "limiter", "load_trackers", "measure", "to_frame", *_errors,
 ]  # fmt: skip
 
 # Silent unless the program configures logging.
 logging.getLogger("dictrack").addHandler(logging.NullHandler())
 Sequence.register(Trackers)
 Sequence.register(Outcomes)
+_notebook.install()
 os.register_at_fork(after_in_child=_dictrack.after_fork_in_child)
 
 

@@ -8,9 +8,10 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from dictrack import _arguments, _calls
+from dictrack import _arguments, _calls, _notebook
 from dictrack._calls import Call
 from dictrack._dictrack import Outcomes, TestClock, TrackerList, Tracking
+from dictrack._frames import Library, to_frame
 from dictrack._open_managers import open_managers
 from dictrack._results import Added, Backfilled, Explanation, Metrics, Period, PeriodRecord, Place, TableOutcome
 from dictrack._types import Document, Limits, Moment, Number, Options, TimeKeywords, Trackers
@@ -196,6 +197,20 @@ class TrackingManager(Tracking):
     def metrics(self) -> Metrics:
         """What this manager has done so far: counts of documents, events, commits and errors."""
         return Metrics(**self._native.metrics())
+
+    def to_frame(self, groups: Iterable[str] | None = None, library: Library | None = None) -> Any:
+        """Trackers as a data frame of pandas or polars, a row for each, with group, progress, target, stage and status.
+
+        Parameters
+        ----------
+        groups : iterable of str, optional
+            Whose trackers: active and completed ones. By default those of all groups, as of the last commit.
+        library : str, optional
+            ``pandas`` or ``polars``; see ``to_frame``.
+        """
+        names = self.groups() if groups is None else groups
+        trackers = (tracker for name in names for tracker in [*self.get_trackers(name), *self.completed(name)])
+        return to_frame(trackers, library)
 
     def set_trackers(self, trackers: Trackers) -> None:
         """Replaces the trackers that groups have without being given them.
@@ -672,6 +687,9 @@ class TrackingManager(Tracking):
             "a manager cannot be pickled, since it has connections and threads; open one in each process, and share groups "
             "through RedisDataCache"
         )
+
+    def _repr_html_(self) -> str:
+        return _notebook.of_manager(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (data_cache={self.data_cache} data_store={self.data_store})>"

@@ -606,6 +606,11 @@ class BaseTracker(JSONReady):
             return "[RESTING] "
         return "[LIMITED] " if self.limited else ""
 
+    def _repr_html_(self) -> str:
+        from dictrack import _notebook
+
+        return _notebook.of_tracker(self)
+
     def __repr__(self) -> str:
         every = f" every={self.every!r}" if self.every is not None else ""
         return (
