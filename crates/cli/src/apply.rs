@@ -11,11 +11,11 @@ use dictrack::template::TemplateSet;
 use dictrack::text::plain;
 use dictrack::{Amount, TrackerSnapshot, url};
 
-use crate::moment::ZoneArg;
+use crate::operate::How;
 use crate::print::{say, say_json, warn};
-use crate::report::{Output, counted, fitted, object, spinner, table, thousands};
+use crate::report::{counted, fitted, object, spinner, table, thousands};
 use crate::show::each_group;
-use crate::store::{Where, wait};
+use crate::store::wait;
 use crate::{Failure, Outcome, check};
 
 /// Give the groups of a store the trackers in a file: those for all groups, and
@@ -44,15 +44,7 @@ pub(crate) struct Args {
     /// A definition file in JSON, TOML or YAML.
     file: PathBuf,
     #[command(flatten)]
-    place: Where,
-    /// Show what would change, but change nothing. Also possible while a program is counting.
-    #[arg(long)]
-    dry: bool,
-    #[command(flatten)]
-    zone: ZoneArg,
-    /// The output format.
-    #[arg(short, long, default_value = "table")]
-    output: Output,
+    how: How,
 }
 
 /// What happens to a tracker, by the number of groups.
@@ -88,8 +80,8 @@ pub(crate) fn apply(args: &Args) -> Outcome {
             customs.join(", ")
         )));
     }
-    let place = args.place.named()?;
-    let engine = args.zone.engine();
+    let place = args.how.place.named()?;
+    let engine = args.how.zone.engine();
     let mut effects = Effects::default();
     for tracker in check::definitions(&templates) {
         effects.of(tracker.name(), tracker.template());
@@ -99,7 +91,7 @@ pub(crate) fn apply(args: &Args) -> Outcome {
     let mut changed = Vec::new();
     let shown = place.open()?;
     each_group(&*shown.store, &engine, |id, group| {
-        if effects.note(&engine, id, group)? && !args.dry {
+        if effects.note(&engine, id, group)? && !args.how.dry {
             changed.push(id.to_owned());
         }
         bar.set_message(counted(effects.groups, "group"));
@@ -107,7 +99,7 @@ pub(crate) fn apply(args: &Args) -> Outcome {
     })?;
     drop(shown);
     if !changed.is_empty() {
-        let manager = place.manager(args.zone)?;
+        let manager = place.manager(args.how.zone)?;
         manager.set_trackers(templates)?;
         for (at, id) in changed.iter().enumerate() {
             wait(manager.apply_templates(id))?;
@@ -116,12 +108,12 @@ pub(crate) fn apply(args: &Args) -> Outcome {
         wait(manager.close())?;
     }
     bar.finish_and_clear();
-    if args.output.is_json() {
-        say_json(&effects.to_json(args.dry));
+    if args.how.output.is_json() {
+        say_json(&effects.to_json(args.how.dry));
         return Ok(true);
     }
     say(fitted(0, |_| effects.table()));
-    let would = if args.dry { "would change" } else { "changed" };
+    let would = if args.how.dry { "would change" } else { "changed" };
     say(format_args!("{} of {} {would}", thousands(effects.changed), counted(effects.groups, "group")));
     Ok(true)
 }

@@ -90,18 +90,19 @@ pub(crate) struct DeleteArgs {
     how: How,
 }
 
+/// Where a change is made, and whether at all.
 #[derive(clap::Args)]
-struct How {
+pub(crate) struct How {
     #[command(flatten)]
-    place: Where,
+    pub(crate) place: Where,
     /// Show what would change, but change nothing. Also possible while a program is counting.
     #[arg(long)]
-    dry: bool,
+    pub(crate) dry: bool,
     #[command(flatten)]
-    zone: ZoneArg,
+    pub(crate) zone: ZoneArg,
     /// The output format.
     #[arg(short, long, default_value = "table")]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 /// What is done to a group.

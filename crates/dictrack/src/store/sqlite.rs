@@ -14,25 +14,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dictrack_core::json::Text;
 use dictrack_core::{
-    TrackerDefinition,
+    Timestamp, TrackerDefinition,
     group::{ContentHash, DefinitionSet, Engine, Group, GroupChange, Limits},
 };
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use super::record::{Record, restore_set, set_text};
-use super::{Claimed, DataStore, Held, Mark, Refused, Unsaved, Writers};
+use super::{Claimed, DataStore, Held, Mark, RecentSets, Refused, Unsaved, Writers};
 use crate::backend::BackendError;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::doctor::{Examination, Setup};
 use crate::durability::Durability;
+use crate::find::{Finder, Place, Query};
 use crate::{Error, url};
 
 mod checksum;
 mod descriptor;
 mod examine;
 mod filesystem;
+mod find;
 mod fold;
 mod former;
 mod migrate;
@@ -358,18 +360,20 @@ impl Inner {
 
     fn load(&self, group: &str, engine: &Engine) -> Result<Option<Group>, Error> {
         let Some(record) = self.record(group)? else { return Ok(None) };
-        let find = |hash: ContentHash| -> Result<Option<Arc<DefinitionSet>>, Error> {
-            if let Some(set) = engine.sets.find(hash) {
-                return Ok(Some(set));
-            }
-            let text: Option<String> = self
-                .connection
-                .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
-                .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
-                .map_err(unreadable(&self.name, format!("definition set {hash}"), "read a definition set"))?;
-            text.map(|text| restore_set(&self.name, hash, &text, engine)).transpose()
-        };
-        record.restore(&self.name, group, &engine.limits, find).map(Some)
+        record.restore(&self.name, group, &engine.limits, |hash| self.set(hash, engine)).map(Some)
+    }
+
+    /// The set of definitions with this hash, if the file has it.
+    fn set(&self, hash: ContentHash, engine: &Engine) -> Result<Option<Arc<DefinitionSet>>, Error> {
+        if let Some(set) = engine.sets.find(hash) {
+            return Ok(Some(set));
+        }
+        let text: Option<String> = self
+            .connection
+            .prepare_cached("SELECT trackers FROM definition_sets WHERE hash = ?1")
+            .and_then(|mut query| query.query_row([hash.to_string()], |row| row.get(0)).optional())
+            .map_err(unreadable(&self.name, format!("definition set {hash}"), "read a definition set"))?;
+        text.map(|text| restore_set(&self.name, hash, &text, engine)).transpose()
     }
 
     fn held(&self, group: &str) -> Result<Held, Error> {
@@ -591,6 +595,20 @@ impl DataStore for SqliteStore {
         let behind = |group: &&Text| after.is_none_or(|after| group.as_str() > after);
         all.extend(inner.tail.groups().filter(behind).map(ToString::to_string));
         Ok(all.into_iter().take(limit).collect())
+    }
+
+    async fn find(&self, query: &Query, now: Timestamp, engine: &Engine) -> Result<Vec<Place>, Error> {
+        let (mut finder, mut sets) = (Finder::new(query, now), RecentSets::default());
+        let mut last: Option<String> = None;
+        loop {
+            let inner = self.inner()?;
+            let next = inner.find_next(&query.tracker, last.as_deref(), engine, &mut sets, &mut finder);
+            inner.check_unchanged()?;
+            match next? {
+                Some(next) => last = Some(next),
+                None => return Ok(finder.places()),
+            }
+        }
     }
 
     async fn undelivered(&self) -> Result<Vec<String>, Error> {

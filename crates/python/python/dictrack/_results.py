@@ -93,7 +93,20 @@ class Place(_Result):
 
 
 @dataclasses.dataclass(frozen=True)
-class Metrics(_Result):
+class _Counts(_Result):
+    """How many documents did what."""
+
+    documents: int = 0
+    counted: int = 0
+    refused: int = 0
+    skipped: int = 0
+    late: int = 0
+    failed: int = 0
+    duplicates: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics(_Counts):
     """What a manager has done since it was opened.
 
     Attributes
@@ -117,48 +130,29 @@ class Metrics(_Result):
         How many calls failed, by the ``code`` of the error.
     """
 
-    documents: int
-    counted: int
-    refused: int
-    skipped: int
-    late: int
-    failed: int
-    duplicates: int
-    events: int
-    commits: int
-    committed_groups: int
-    commit_seconds: float
-    retries: int
-    loads: int
-    errors: dict[str, int]
+    events: int = 0
+    commits: int = 0
+    committed_groups: int = 0
+    commit_seconds: float = 0.0
+    retries: int = 0
+    loads: int = 0
+    errors: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Backfilled(_Result):
-    """What old documents did to new trackers.
+class Backfilled(_Counts):
+    """What old documents did to new trackers: the counts of ``Metrics``, for these documents and trackers.
 
     Attributes
     ----------
-    documents : int
-        Documents that were applied.
-    counted, refused, skipped, late, failed : int
-        Those that counted for one or more of the trackers, that a limiter refused, that were skipped, those of ``skipped`` whose
-        period has ended for good, and those for which custom code failed.
     duplicates : int
-        Those that an earlier backfill had counted.
+        Documents that an earlier backfill had counted.
     completed : int
         How often a tracker completed.
     errors : dict
         The exceptions of the first 100 documents that could not be applied, by position.
     """
 
-    documents: int = 0
-    counted: int = 0
-    refused: int = 0
-    skipped: int = 0
-    late: int = 0
-    failed: int = 0
-    duplicates: int = 0
     completed: int = 0
     errors: dict[int, Exception] = dataclasses.field(default_factory=dict)
 

@@ -76,6 +76,11 @@ impl GroupRow {
     pub(super) fn columns_fit(&self, group: &str) -> bool {
         checksum::columns_fit(self.checksum, "groups", &self.columns(group))
     }
+
+    /// Whether the row, with its state, is what was written.
+    pub(super) fn fits(&self, group: &str, state: &str) -> bool {
+        checksum::fits(self.checksum, "groups", &self.columns(group), state)
+    }
 }
 
 /// A row of `event_ids`, without the ids.
@@ -313,7 +318,7 @@ impl Tables<'_> {
             })
             .map_err(unreadable(self.store, format!("group {group:?}"), "read a group"))?;
         let Some((row, state)) = found else { return Ok(None) };
-        if !checksum::fits(row.checksum, "groups", &row.columns(group), &state) {
+        if !row.fits(group, &state) {
             return Err(self.misfit(group, "its row in the table groups"));
         }
         Ok(Some(Record {
@@ -364,7 +369,7 @@ impl Tables<'_> {
         Ok(events)
     }
 
-    fn stored_completions(&self, group: &str, sum: i64) -> Result<Vec<StoredCompletion>, Error> {
+    pub(super) fn stored_completions(&self, group: &str, sum: i64) -> Result<Vec<StoredCompletion>, Error> {
         if sum == 0 {
             return Ok(Vec::new());
         }
