@@ -74,6 +74,32 @@ fn kinds_of_event_get_trackers_with_conditions() {
 }
 
 #[test]
+fn csv_of_a_spreadsheet_in_german_is_understood() {
+    let rows: String = (0..60)
+        .map(|at| format!("{};2026-01-{:02} 08:00:00;{},50;{}\n", 1000 + at % 7, 1 + at % 28, at % 9, at))
+        .collect();
+    let folder = folder(&[("in.csv", &format!("Kunde_ID;Datum;Betrag;Nr\n{rows}"))]);
+    let (printed, summary) = init(folder.path(), "in.csv");
+    let command = "--group-by Kunde_ID --time Datum --number Betrag --decimal-comma --delimiter ';' in.csv";
+    assert!(printed.contains(command), "{printed}");
+    assert_eq!((number(&summary, "groups"), number(&summary, "malformed")), (7, 0));
+    assert!(number(tracker(&summary, "total_betrag"), "counted") > 20, "{summary}");
+}
+
+#[test]
+fn what_is_no_group_and_no_kind_of_event_is_not_taken_for_one() {
+    let agents = (0..40)
+        .map(|at| format!("{{\"user_agent\":\"agent {}\",\"amount\":\"{}.50\"}}\n", at % 3, at % 4))
+        .collect::<String>();
+    let folder = folder(&[("agents.ndjson", &agents), ("one.ndjson", "{\"user\":\"a\"}\n")]);
+    let (printed, summary) = init(folder.path(), "agents.ndjson");
+    assert!(printed.contains("so all documents are one group") && !printed.contains("kinds:   amount"), "{printed}");
+    assert_eq!(number(&summary, "groups"), 1);
+    let (printed, _) = init(folder.path(), "--force one.ndjson");
+    assert!(printed.contains("--group-by user one.ndjson"), "{printed}");
+}
+
+#[test]
 fn inputs_of_every_format_are_samples() {
     let lines = "{\"user\":{\"id\":7},\"ts\":1767225600,\"kind\":\"a\"}\n{\"user\":{\"id\":8},\"ts\":1767225601,\"kind\":\"b\"}\n";
     let lines = lines.repeat(4);

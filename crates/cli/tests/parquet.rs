@@ -130,6 +130,17 @@ fn rows_count_as_the_same_documents_in_json_lines() {
 }
 
 #[test]
+fn a_file_is_a_sample_to_start_from() {
+    let folder = folder(&[]);
+    write(&folder.path().join("in.parquet"), &purchases(300), Compression::SNAPPY);
+    let printed = dictrack(folder.path(), "init in.parquet").good();
+    let command = printed.lines().next_back().unwrap().trim().strip_prefix("dictrack ").unwrap();
+    assert!(command.contains("--group-by user"), "{printed}");
+    let summary = dictrack(folder.path(), &format!("{command} --output json")).json();
+    assert!(counted(&summary, "documents") > 100, "{summary}");
+}
+
+#[test]
 fn a_run_goes_on_after_the_last_row_that_it_counted() {
     let folder = folder(&[("t.toml", COUNTER)]);
     let mut purchases = purchases(3_000);

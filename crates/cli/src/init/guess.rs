@@ -38,6 +38,8 @@ const AMOUNTS: [&str; 16] = [
     "bytes", "duration", "distance", "minutes",
 ];
 const IDS: [&str; 6] = ["event_id", "request_id", "order_id", "transaction_id", "uuid", "id"];
+/// A `user_agent` is no user.
+const NOT_GROUPS: [&str; 6] = ["agent", "type", "status", "age", "count", "country"];
 /// Numbers with such names are not amounts.
 const OTHER_NUMBERS: [&str; 14] =
     ["id", "ids", "zip", "postcode", "year", "month", "day", "hour", "lat", "lon", "lng", "port", "code", "version"];
@@ -202,7 +204,8 @@ impl Guess {
         let time = best(&TIMES, &is_time)
             .or_else(|| fields.iter().find(|(_, field)| texts_are_times(field)).map(|(path, _)| path.clone()));
         let is_group = |field: &Field| {
-            field.is_mostly(field.names) && is_everywhere(field) && !texts_are_times(field) && field.distinct.len() > 1
+            let is_other = field.name().split('_').next_back().is_some_and(|last| NOT_GROUPS.contains(&last));
+            field.is_mostly(field.names) && is_everywhere(field) && !texts_are_times(field) && !is_other
         };
         let repeats = |field: &Field| field.distinct.len() * 3 <= field.present * 2;
         let group = best(&GROUPS, &is_group).or_else(|| {
@@ -210,6 +213,7 @@ impl Guess {
             let others = fields.iter().filter(|(path, field)| {
                 let is_kind = field.distinct.len() <= KINDS_AT_MOST && field.rank(&KINDS).is_some();
                 is_group(field)
+                    && field.distinct.len() > 1
                     && repeats(field)
                     && !is_kind
                     && field.rank(&AMOUNTS).is_none()
@@ -232,6 +236,7 @@ impl Guess {
             let several = (2..=KINDS_AT_MOST).contains(&field.distinct.len());
             several
                 && field.texts * 2 > field.present
+                && field.amounts * 2 < field.present
                 && !texts_are_times(field)
                 && repeats(field)
                 && field.present * 2 > all
@@ -279,7 +284,7 @@ impl Guess {
         let mut lines = Vec::new();
         lines.push(match &self.group {
             Some((path, groups)) => format!("  groups:  {}, {} in the sample", shown(path), thousands(*groups as u64)),
-            None => "  groups:  no field has a name that repeats, so all documents are one group".to_owned(),
+            None => "  groups:  no field looks like one, so all documents are one group".to_owned(),
         });
         lines.push(match &self.time {
             Some(path) => format!("  time:    {}", shown(path)),

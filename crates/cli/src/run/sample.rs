@@ -1,5 +1,6 @@
 //! The first documents of inputs, for `dictrack init`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,17 +47,39 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn read(args: &Inputs) -> Result<Self, Failure> {
-        let sample = Self::read_as(args)?;
-        match sample.other_delimiter() {
-            Some(other) if args.delimiter.is_none() && args.inputs.iter().all(|input| input.is_file()) => {
-                Self::read_as(&Inputs { delimiter: Some(other), ..args.clone() })
+        let first = Self::read_as(args, &[]);
+        // Only files can be read again.
+        if !args.inputs.iter().all(|input| input.is_file()) {
+            return first;
+        }
+        let mut args = args.clone();
+        let mut sample = first;
+        if args.delimiter.is_none() && sample.as_ref().map_or(true, Self::has_one_column) {
+            // Of CSV that is separated by something else, the records may not even have as many cells as the header.
+            for delimiter in [b';', b'\t', b'|'] {
+                let other = Inputs { delimiter: Some(delimiter), ..args.clone() };
+                let Ok(read) = Self::read_as(&other, &[]) else { continue };
+                if !read.documents.is_empty() && !read.has_one_column() {
+                    (args, sample) = (other, Ok(read));
+                    break;
+                }
             }
-            _ => Ok(sample),
+        }
+        let sample = sample?;
+        match sample.with_decimal_comma() {
+            numbers if numbers.is_empty() => Ok(sample),
+            numbers => Self::read_as(&args, &numbers),
         }
     }
 
-    fn read_as(args: &Inputs) -> Result<Self, Failure> {
-        let typing = Typing { delimiter: args.delimiter, ..Typing::default() };
+    /// Reads the columns `numbers` as numbers with a decimal comma.
+    fn read_as(args: &Inputs, numbers: &[String]) -> Result<Self, Failure> {
+        let typing = Typing {
+            delimiter: args.delimiter,
+            number: numbers.to_vec(),
+            decimal_comma: !numbers.is_empty(),
+            ..Typing::default()
+        };
         let taken = Taken::default();
         let mut inputs = Vec::new();
         for path in found::files(&args.inputs)? {
@@ -70,7 +93,7 @@ impl Sample {
         }
         let reader = Reader::start(inputs, typing, taken);
         let mut projector = Projector::new(Arc::new(Projection::everything()));
-        let mut sample = Self { documents: Vec::new(), is_whole: true, options: args.options() };
+        let mut sample = Self { documents: Vec::new(), is_whole: true, options: args.options(numbers) };
         let mut problem = None;
         while let Some(mut batch) = reader.next() {
             batch.rows.read(&mut batch.items, &mut projector);
@@ -94,21 +117,37 @@ impl Sample {
         }
     }
 
-    /// What separates the cells of CSV, if it is not a comma: then there is one column, with a name that has others in it.
-    fn other_delimiter(&self) -> Option<u8> {
-        let (name, _) = match self.documents.first()?.as_map()? {
-            map if map.len() == 1 => map.iter().next()?,
-            _ => return None,
-        };
-        [b';', b'\t', b'|'].into_iter().find(|delimiter| name.contains(char::from(*delimiter)))
+    fn has_one_column(&self) -> bool {
+        self.documents.iter().all(|document| document.as_map().is_some_and(|map| map.len() == 1))
+    }
+
+    /// The columns with texts such as `12,50`, and no others.
+    fn with_decimal_comma(&self) -> Vec<String> {
+        // Whether a column has such a text, and nothing but numbers.
+        let mut columns: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
+        for (name, value) in self.documents.iter().filter_map(Json::as_map).flat_map(|map| map.iter()) {
+            let parts = value.as_str().and_then(|text| text.split_once(','));
+            let is_number = parts.is_some_and(|(whole, rest)| {
+                let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                digits(whole.strip_prefix('-').unwrap_or(whole)) && digits(rest)
+            });
+            let (has_comma, has_numbers) = columns.entry(name).or_insert((false, true));
+            *has_comma |= is_number;
+            // A whole number has no comma.
+            *has_numbers &= is_number || value.as_number().is_some();
+        }
+        columns.into_iter().filter(|(_, fits)| *fits == (true, true)).map(|(name, _)| name.to_owned()).collect()
     }
 }
 
 impl Inputs {
-    fn options(&self) -> String {
+    fn options(&self, numbers: &[String]) -> String {
         let mut options = String::new();
         if let Some(format) = self.format.and_then(|format| format.to_possible_value()) {
             options.push_str(&format!(" --format {}", format.get_name()));
+        }
+        if !numbers.is_empty() {
+            options.push_str(&format!(" --number {} --decimal-comma", shell(&numbers.join(","))));
         }
         match self.delimiter {
             None => {}
