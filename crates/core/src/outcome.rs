@@ -15,6 +15,8 @@ use crate::state::{LimiterStates, Status, Tally, View};
 use crate::time::Timestamp;
 use crate::window::{Period, Place};
 
+mod write;
+
 /// What one document did to the trackers of its group.
 ///
 /// It holds one reference to the definitions and one flat list; names and states are looked up on demand.

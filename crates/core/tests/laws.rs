@@ -59,6 +59,9 @@ fn told(outcome: &Outcome) -> String {
         let state = (tracker.progress(), tracker.stage(), tracker.target(), tracker.is_limited());
         format!("{} {state:?} {:?}", tracker.name(), tracker.limiters().collect::<Vec<_>>())
     };
+    let mut written = String::new();
+    outcome.write_json(&mut written);
+    assert_eq!(written, outcome.to_json().to_string());
     let dirtied: Vec<_> = outcome.dirtied().map(states).collect();
     let lists = (names(outcome.completed()), names(outcome.limited()), names(outcome.refused()));
     let failed: Vec<_> = outcome.failed().collect();
