@@ -12,6 +12,7 @@
 //! | `templates` | its calls on the trackers that groups have without being given them |
 //! | `rows` | its call on the rows of a table, group by group |
 //! | `at` | its calls as of a moment |
+//! | `look` | looking at a whole group, and at what a document would make of it |
 //! | `delivery`, `due` | calling listeners; deciding which events are due |
 //! | `shared` | what all calls share: the path to a group and to its commit |
 //! | `commit`, `listeners`, `source` | group commit; the registered listeners; loading absent groups |
@@ -28,6 +29,7 @@ mod due;
 mod find;
 mod groups;
 mod listeners;
+mod look;
 mod options;
 mod rows;
 mod shared;

@@ -227,7 +227,7 @@ impl Manager {
 
     /// The step that tracks a document and leaves its outcome in `outcome`.
     #[inline]
-    fn track_step<'a>(
+    pub(super) fn track_step<'a>(
         &'a self,
         submission: &'a Submission<'a>,
         outcome: &'a mut Result<Outcome, GroupError>,
