@@ -7,6 +7,7 @@
 //! - [`Redis`], [`RedisCluster`] and [`Mongo`] start servers for a single test, which may kill, stop and fill them.
 //! - [`shared_redis`] and [`shared_mongodb`] are for tests that only need a server. `DICTRACK_TEST_REDIS_URL` and
 //!   `DICTRACK_TEST_MONGODB_URL` name servers to use instead.
+//! - [`Http`] is a client of HTTP that sends what it is told to, valid or not.
 //! - [`Proxy`] sits between a client and a server, and drops what it is told to.
 //!
 //! All calls block and use their own threads, so they also work in asynchronous code. Failures panic. Servers stop when they
@@ -17,6 +18,7 @@
 mod certificate;
 mod cluster;
 mod directory;
+mod http;
 mod mongo;
 mod port;
 mod process;
@@ -29,6 +31,7 @@ mod wait;
 pub use mongodb::bson;
 
 pub use crate::cluster::{RedisCluster, SlotMigration};
+pub use crate::http::{Http, Reply};
 pub use crate::mongo::Mongo;
 pub use crate::proxy::Proxy;
 pub use crate::redis::{Redis, RedisBuilder};
