@@ -15,6 +15,8 @@ mod doctor;
 mod explain;
 mod fill;
 mod init;
+#[cfg(feature = "server")]
+mod keys;
 #[cfg(feature = "legacy")]
 mod legacy;
 mod man;
@@ -28,6 +30,8 @@ mod ranking;
 mod report;
 mod run;
 mod schema;
+#[cfg(feature = "server")]
+mod serve;
 mod show;
 mod store;
 mod test;
@@ -63,6 +67,10 @@ enum Command {
     SetProgress(operate::SetProgressArgs),
     Delete(operate::DeleteArgs),
     Explain(explain::Args),
+    #[cfg(feature = "server")]
+    Serve(serve::Args),
+    #[cfg(feature = "server")]
+    Keys(keys::Args),
     Doctor(doctor::Args),
     Export(transfer::ExportArgs),
     Import(transfer::ImportArgs),
@@ -133,9 +141,8 @@ fn exit_code(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn main() -> ExitCode {
-    complete::answer();
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
+/// Prints what goes wrong on standard error.
+fn log() {
     tracing_subscriber::fmt()
         // A run reports unreachable servers itself.
         .with_writer(LogLine::default.with_filter(|meta| meta.target() != "dictrack::away"))
@@ -147,6 +154,16 @@ fn main() -> ExitCode {
         // It would try to log that logging failed, and panic.
         .log_internal_errors(false)
         .init();
+}
+
+fn main() -> ExitCode {
+    complete::answer();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
+    match &cli.command {
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::log(args),
+        _ => log(),
+    }
     let ended = match cli.command {
         Command::Init(args) => init::init(&args).map(exit_code),
         Command::Run(args) => run::run(args),
@@ -162,6 +179,10 @@ fn main() -> ExitCode {
         Command::SetProgress(args) => operate::set_progress(&args).map(exit_code),
         Command::Delete(args) => operate::delete(&args).map(exit_code),
         Command::Explain(args) => explain::explain(&args).map(exit_code),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::serve(&args).map(exit_code),
+        #[cfg(feature = "server")]
+        Command::Keys(args) => keys::keys(&args).map(exit_code),
         Command::Doctor(args) => doctor::doctor(&args).map(exit_code),
         Command::Export(args) => transfer::export(&args).map(exit_code),
         Command::Import(args) => transfer::import(&args).map(exit_code),

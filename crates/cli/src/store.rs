@@ -115,11 +115,21 @@ impl Where {
 
     /// Adds what the environment variables name. A store or a cache is required.
     pub(crate) fn named(&self) -> Result<Self, Failure> {
-        let named = Self { store: STORE.named(self.store.clone())?, cache: CACHE.named(self.cache.clone())? };
+        let named = self.optional()?;
         if named.store.is_none() && named.cache.is_none() {
             misused("no store or cache given; use --store, --cache, DICTRACK_STORE or DICTRACK_CACHE");
         }
         Ok(named)
+    }
+
+    /// Adds what the environment variables name, if they name anything.
+    pub(crate) fn optional(&self) -> Result<Self, Failure> {
+        Ok(Self { store: STORE.named(self.store.clone())?, cache: CACHE.named(self.cache.clone())? })
+    }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
     }
 
     /// The cache and the store. Does not connect yet.

@@ -308,3 +308,56 @@ fn an_import_that_fails_at_any_call_leaves_no_store_or_a_whole_one() {
     println!("{calls} calls; {failed} imports failed");
     assert!(failed >= 10, "{failed} imports failed of those over {calls} calls");
 }
+
+#[cfg(feature = "server")]
+#[test]
+fn a_server_whose_store_fails_acknowledges_nothing_more() {
+    use dictrack_testkit::Http;
+
+    let shim = Shim::compile();
+    let folder = tempfile::tempdir().unwrap();
+    let trackers = folder.path().join("trackers.json");
+    std::fs::write(&trackers, r#"[{"name": "all", "kind": "count"}]"#).unwrap();
+    let mut failed = 0;
+    for at in (1..120).step_by(4) {
+        let store = folder.path().join(format!("{at}.db"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dictrack"));
+        command.arg("serve").args(["--listen", "127.0.0.1:0", "--trackers"]).arg(&trackers).arg("--store").arg(&store);
+        shim.fail(&mut command, at);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let Ok(address) = first.trim_end().rsplit("://").next().unwrap().parse() else {
+            assert_eq!(child.wait().unwrap().code(), Some(1), "call {at}");
+            continue;
+        };
+        let mut client = Http::connect(address);
+        let mut send = |id: usize| client.send("POST", &format!("/v1/groups/u/track?id={id}"), &[], "{}");
+        let acknowledged = (0..40).take_while(|&id| send(id).status == 200).count();
+        if acknowledged < 40 {
+            failed += 1;
+            for id in [acknowledged, 1_000] {
+                let reply = send(id);
+                assert_eq!(
+                    (reply.status, reply.header("content-type")),
+                    (503, "application/problem+json"),
+                    "call {at}"
+                );
+                assert!(reply.text().contains("\"code\":\"stopped\""), "call {at}: {}", reply.text());
+            }
+            assert_eq!(Http::connect(address).send("GET", "/readyz", &[], "").status, 503, "call {at}");
+            assert_eq!(Http::connect(address).send("GET", "/healthz", &[], "").status, 200, "call {at}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let shown = Command::new(env!("CARGO_BIN_EXE_dictrack"))
+            .args(["show", "u", "-o", "json", "--store"])
+            .arg(&store)
+            .output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        // What was not acknowledged may have been kept.
+        let kept = (acknowledged..=acknowledged + 1).any(|count| shown.contains(&format!("\"progress\":{count},")));
+        assert!(kept || acknowledged == 0, "call {at}: {acknowledged} acknowledged, and {shown}");
+    }
+    assert!(failed >= 5, "{failed} servers failed while they served");
+}
