@@ -146,12 +146,11 @@ async fn run(args: &Args) -> Result<(), Failure> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = Server::bind(manager, config).await?;
     let mut signals = Signals::listen()?;
-    say(format_args!("dictrack listens on {scheme}://{}", server.address()));
-    if !server.needs_keys() {
-        say(
-            "there are no keys: only programs on this machine may send requests; create one with `dictrack keys create`",
-        );
-    }
+    const OPEN: &str =
+        "\nthere are no keys: only programs on this machine may send requests; create one with `dictrack keys create`";
+    let open = if server.needs_keys() { "" } else { OPEN };
+    // At once: whoever starts the server may read only the first line, and close the pipe.
+    say(format_args!("dictrack listens on {scheme}://{}{open}", server.address()));
     let handle = server.handle();
     tokio::spawn(async move { signals.heed(&handle).await });
     server.run().await?;

@@ -325,8 +325,9 @@ fn a_server_whose_store_fails_acknowledges_nothing_more() {
         command.arg("serve").args(["--listen", "127.0.0.1:0", "--trackers"]).arg(&trackers).arg("--store").arg(&store);
         shim.fail(&mut command, at);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        out.read_line(&mut first).unwrap();
         let Ok(address) = first.trim_end().rsplit("://").next().unwrap().parse() else {
             assert_eq!(child.wait().unwrap().code(), Some(1), "call {at}");
             continue;

@@ -29,33 +29,36 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     // A connection that never sends anything costs no buffers.
+    let mut first = [0];
     let begun = tokio::select! {
-        begun = timeout(limits.header_time, stream.readable()) => matches!(begun, Ok(Ok(()))),
+        // Not `readable`, which may also return without a reason.
+        peeked = timeout(limits.header_time, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
         _ = stop.wait_for(|stop| *stop) => false,
     };
     if begun {
-        Box::pin(serve_begun(stream, certificate, router, limits, stop)).await;
+        begin(stream, certificate, router, limits, stop).await;
     }
 }
 
-async fn serve_begun(
+/// Not an async function, so that its caller has no room for it before it is called.
+fn begin<'a>(
     stream: TcpStream,
-    certificate: Option<&Certificate>,
+    certificate: Option<&'a Certificate>,
     router: Router,
-    limits: &Limits,
+    limits: &'a Limits,
     stop: watch::Receiver<bool>,
-) {
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
     // Small answers are not held back to be sent together.
     let _ = stream.set_nodelay(true);
     let stream = Stalling::new(stream, limits.body_time);
     match certificate {
-        None => http(stream, router, limits, stop).await,
-        Some(certificate) => {
+        None => Box::pin(http(stream, router, limits, stop)),
+        Some(certificate) => Box::pin(async move {
             let handshake = timeout(limits.header_time, certificate.acceptor().accept(stream)).await;
             if let Ok(Ok(stream)) = handshake {
                 http(stream, router, limits, stop).await;
             }
-        }
+        }),
     }
 }
 

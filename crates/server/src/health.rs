@@ -39,6 +39,9 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Result<Response, Problem
     if let Some(away) = commit.held_up_by() {
         return Err(away.into());
     }
+    if commit.is_over() {
+        commit.wait().await?;
+    }
     // No group has that id unless a program chooses it. Shown, it is not created.
     app.manager.look("dictrack:ready", |_| ()).await?;
     Ok(ok(&object([("status", "ok".into())])))
