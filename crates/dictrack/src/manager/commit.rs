@@ -479,8 +479,11 @@ impl Core {
     /// Stops acknowledging. The failed write is not repeated, because it is unknown what a failed sync left on disk.
     fn fail(&self, error: Error) {
         tracing::error!(%error, "the store failed; nothing more is acknowledged");
-        self.done.send_modify(|progress| progress.failure = Some(error.into_backend()));
-        self.failed.store(true, Ordering::Release);
+        self.done.send_modify(|progress| {
+            progress.failure = Some(error.into_backend());
+            // Whoever sees the flag waits for the failure; whoever sees the failure must not miss the flag.
+            self.failed.store(true, Ordering::Release);
+        });
         self.state.lock().closed = true;
     }
 }
