@@ -40,8 +40,8 @@ impl Manager {
         }
     }
 
-    /// The groups that a query wants, in its order, as of the last commit and of now. Looks at every group, about a million in a
-    /// few seconds; see `docs/benchmarks.md`.
+    /// The groups that a query wants, in its order, as of the last commit and of now. Looks at every group: a million take
+    /// about two seconds in memory, and longer from a store.
     ///
     /// A group has a place if it has the tracker or is known to have completed it. One that only a
     /// [template](Self::set_trackers) will give the tracker has none yet.
